@@ -1,0 +1,46 @@
+/// An error for a person: what was wrong, where, and what to do next.
+///
+/// `code` is a closed set, fit for metric labels and tests; `message` is free text. Control bytes from outside are
+/// escaped by `Printable` before they come here.
+package struct AnnexError: Error, Equatable, CustomStringConvertible {
+    package enum Code: String, Sendable {
+        /// An argument or option is wrong; the caller can mend it.
+        case usage
+        /// Input data (a factor file, a recipe) is wrong.
+        case badInput
+        /// A file of a version is damaged, missing or of an unknown format.
+        case damaged
+        /// Something that was named does not exist.
+        case notFound
+        /// A limit was passed.
+        case limit
+        /// The operating system, FAISS or LMDB refused.
+        case system
+        /// The measured recall does not reach the target.
+        case recall
+        /// Another process holds the lock.
+        case busy
+    }
+
+    package let code: Code
+    package let message: String
+    /// A file, `file:row` or `file:row:column`.
+    package let location: String?
+    /// What to do next, as a sentence.
+    package let hint: String?
+
+    package init(_ code: Code, _ message: String, at location: String? = nil, hint: String? = nil) {
+        self.code = code
+        self.message = message
+        self.location = location
+        self.hint = hint
+    }
+
+    package var description: String {
+        var text = ""
+        if let location { text += location + ": " }
+        text += self.message
+        if let hint { text += ". " + hint }
+        return text
+    }
+}

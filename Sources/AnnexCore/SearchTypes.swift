@@ -1,0 +1,23 @@
+/// One answer: an item's row number in this version, and its score in the version's metric.
+///
+/// An ordinal never leaves the process and is never stored where it would outlive the version.
+package struct Hit: Equatable, Sendable {
+    package var ordinal: Int32
+    package var score: Float
+
+    @inlinable
+    package init(ordinal: Int32, score: Float) {
+        self.ordinal = ordinal
+        self.score = score
+    }
+}
+
+/// How hard one query searches. Passed with each call, never kept on the shared index.
+package enum SearchEffort: Equatable, Sendable {
+    /// HNSW: candidates kept during the walk.
+    case efSearch(Int)
+    /// IVF: inverted lists read.
+    case nprobe(Int)
+    /// Every item, by exact float32 score.
+    case exact
+}

@@ -1,0 +1,20 @@
+/// A seeded generator for tests (Steele, Lea and Flood 2014). Print the seed with every failure.
+package struct SplitMix64: RandomNumberGenerator {
+    private var state: UInt64
+    package init(seed: UInt64) { self.state = seed }
+
+    package mutating func next() -> UInt64 {
+        self.state &+= 0x9e37_79b9_7f4a_7c15
+        var z = self.state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
+
+    /// A sample of the standard normal distribution (Irwin–Hall with 12 uniforms: tails end at ±6).
+    package mutating func normal() -> Float {
+        var sum: Float = -6
+        for _ in 0..<12 { sum += Float.random(in: 0..<1, using: &self) }
+        return sum
+    }
+}
