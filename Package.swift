@@ -14,6 +14,13 @@ let strict = settings + [.strictMemorySafety()]
 
 let package = Package(
     name: "annex",
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
     targets: [
         // MARK: - L0 native code
 
@@ -21,6 +28,9 @@ let package = Package(
         .target(name: "AnnexCore", swiftSettings: settings),
 
         // MARK: - L2 one hard thing each
+        .target(
+            name: "AnnexWire", dependencies: ["AnnexCore", .product(name: "NIOCore", package: "swift-nio")],
+            swiftSettings: settings),
 
         // MARK: - Tests
         .target(
