@@ -23,11 +23,25 @@ let package = Package(
     ],
     targets: [
         // MARK: - L0 native code
+        .target(
+            name: "CFaissShim", cxxSettings: [.headerSearchPath("private")],
+            linkerSettings: [
+                .linkedLibrary("faiss"), .linkedLibrary("openblas"), .linkedLibrary("gomp"), .linkedLibrary("stdc++"),
+                .linkedLibrary("m"),
+            ]),
+        .target(name: "CAnnexKernels"),
+        .systemLibrary(name: "CLMDB"),
+        .systemLibrary(name: "COpenBLAS"),
+        .systemLibrary(name: "CZlib"),
 
         // MARK: - L1 vocabulary
         .target(name: "AnnexCore", swiftSettings: settings),
 
         // MARK: - L2 one hard thing each
+        .target(
+            name: "AnnexIndex", dependencies: ["AnnexCore", "CFaissShim", "CAnnexKernels"], swiftSettings: strict),
+        .target(name: "AnnexStore", dependencies: ["AnnexCore", "CLMDB"], swiftSettings: strict),
+        .target(name: "AnnexLinearAlgebra", dependencies: ["AnnexCore", "COpenBLAS"], swiftSettings: strict),
         .target(
             name: "AnnexWire", dependencies: ["AnnexCore", .product(name: "NIOCore", package: "swift-nio")],
             swiftSettings: settings),
@@ -37,6 +51,10 @@ let package = Package(
             name: "AnnexTestSupport", dependencies: ["AnnexCore"], path: "Tests/AnnexTestSupport",
             swiftSettings: settings),
         .testTarget(name: "AnnexCoreTests", dependencies: ["AnnexCore", "AnnexTestSupport"], swiftSettings: settings),
+        .testTarget(
+            name: "AnnexIndexTests", dependencies: ["AnnexCore", "AnnexIndex", "AnnexTestSupport"], swiftSettings: settings),
+        .testTarget(
+            name: "AnnexStoreTests", dependencies: ["AnnexCore", "AnnexStore", "AnnexTestSupport"], swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

@@ -1,0 +1,128 @@
+package import AnnexCore
+package import AnnexIndex
+package import AnnexStore
+
+/// One thread's view of one version: readers, scratch memory, the query vector and the last answer.
+///
+/// Made once per thread and version; a query allocates nothing. Not thread-safe: it belongs to one event loop, or to
+/// one piece of work that borrowed it.
+package final class QueryContext {
+    /// The context keeps the version alive, not the other way round, except while it lies in the version's idle list.
+    package unowned(safe) let version: ServedVersion
+    /// Best first; valid until the next search.
+    package private(set) var hits: [Hit] = []
+
+    private let items: ItemReader
+    private let users: UserReader?
+    private let vectors: VectorFile
+    private let searcher: Searcher
+    private let metric: Metric
+    private var query: [Float]
+    private var queryNorm: Float = 0
+    private var scratch = SearchScratch()
+    private var exclusion: ExclusionMarks
+
+    package init(_ version: ServedVersion) throws(AnnexError) {
+        self.version = version
+        self.items = try version.items.makeReader()
+        self.users = try version.users.map { users throws(AnnexError) in try users.makeReader() }
+        self.vectors = version.vectors
+        self.metric = version.description.metric
+        self.searcher = Searcher(index: version.index, vectors: version.vectors, metric: version.description.metric)
+        self.query = [Float](repeating: 0, count: version.description.dimension)
+        self.exclusion = ExclusionMarks(rows: version.description.itemCount)
+        self.hits.reserveCapacity(256)
+        self.exclusion.begin()
+    }
+
+    // MARK: The query vector
+
+    /// The stored factors of a user. False where the user is unknown.
+    package func useUser(_ id: UnsafeRawBufferPointer) -> Bool {
+        guard let users else { return false }
+        let found = self.query.withUnsafeMutableBufferPointer { users.copyVector(of: id, into: $0) }
+        if found { self.measureNorm() }
+        return found
+    }
+
+    /// The row of an item of this version.
+    package func useItem(_ ordinal: Int32) {
+        self.query.withUnsafeMutableBufferPointer { query in
+            self.vectors.withRow(Int(ordinal)) { row in
+                for index in query.indices { query[index] = row[index] }
+            }
+        }
+        self.measureNorm()
+    }
+
+    package enum VectorProblem: Equatable { case length(Int), notFinite(position: Int) }
+
+    /// A vector given by a client, component by component. Nil where it was taken.
+    package func useVector(count: Int, _ component: (Int) -> Float?) -> VectorProblem? {
+        guard count == self.query.count else { return .length(count) }
+        for index in 0..<count {
+            guard let value = component(index), value.isFinite else { return .notFinite(position: index) }
+            self.query[index] = value
+        }
+        self.measureNorm()
+        return nil
+    }
+
+    private func measureNorm() {
+        var sum: Double = 0
+        for value in self.query { sum += Double(value) * Double(value) }
+        self.queryNorm = Float(sum.squareRoot())
+    }
+
+    // MARK: Exclusions
+
+    /// Forgets the last query's exclusions. O(1).
+    package func beginExclusions() { self.exclusion.begin() }
+
+    package func exclude(_ ordinal: Int32) { self.exclusion.mark(ordinal) }
+
+    // MARK: Searching
+
+    /// Fills `hits` with the best min(k, items not excluded), best first, equal scores in the order of ids.
+    package func search(k: Int, effort: SearchEffort) throws(AnnexError) -> SearchReport {
+        do {
+            return try self.query.withUnsafeBufferPointer { query in
+                try self.searcher.search(
+                    query: query, queryNorm: self.queryNorm, k: k, effort: effort, exclusion: self.exclusion,
+                    scratch: &self.scratch, hits: &self.hits)
+            }
+        } catch let error as AnnexError {
+            throw error
+        } catch {
+            throw AnnexError(.system, "search failed: \(error)")
+        }
+    }
+
+    /// The exact float32 score of one item.
+    package func score(_ ordinal: Int32) -> Float {
+        self.query.withUnsafeBufferPointer { self.vectors.score($0, queryNorm: self.queryNorm, ordinal, self.metric) }
+    }
+
+    /// Drops hits whose score does not satisfy `keep` from the tail on (hits are sorted).
+    package func trimHits(while keep: (Float) -> Bool) {
+        while let last = self.hits.last, !keep(last.score) { self.hits.removeLast() }
+    }
+
+    // MARK: Items
+
+    package func ordinal(of id: UnsafeRawBufferPointer) -> Int32? { self.items.ordinal(of: id) }
+
+    package func withIdentifier<R>(_ ordinal: Int32, _ body: (UnsafeRawBufferPointer) -> R) -> R {
+        self.version.items.withIdentifier(ordinal, body)
+    }
+
+    /// The attributes as JSON text; nil where the item has none.
+    package func withAttributes<R>(_ ordinal: Int32, _ body: (UnsafeRawBufferPointer?) -> R) -> R {
+        self.items.withAttributes(ordinal, body)
+    }
+
+    /// The row as given to the build.
+    package func withVector<R>(_ ordinal: Int32, _ body: (UnsafeBufferPointer<Float>) -> R) -> R {
+        self.vectors.withRow(Int(ordinal), body)
+    }
+}

@@ -1,0 +1,87 @@
+package import AnnexCore
+package import AnnexIndex
+package import AnnexStore
+import Synchronization
+
+/// One loaded version: immutable, shared by all threads, freed when its last query ends.
+///
+/// Every thread searches through a `QueryContext` of its own.
+package final class ServedVersion: Sendable {
+    package let description: VersionDescription
+    package let items: ItemStore
+    package let users: UserStore?
+    package let vectors: VectorFile
+    package let index: VectorIndex
+    /// Contexts for work that leaves the event loops; taken and given back under the lock, a few times a second.
+    private let idleContexts = Mutex<[QueryContext]>([])
+
+    /// Loads a version whose files were verified before. Blocks: reads all of the index and the ids.
+    ///
+    /// - Throws: `AnnexError.damaged` where the parts contradict each other or the description.
+    package init(loading description: VersionDescription) throws(AnnexError) {
+        let files = description.files
+        self.description = description
+        self.vectors = try VectorFile(path: files.vectors, rows: description.itemCount, dimension: description.dimension)
+        self.items = try ItemStore(path: files.items)
+        guard self.items.count == description.itemCount else {
+            throw AnnexError(
+                .damaged, "has \(self.items.count) items where the manifest says \(description.itemCount)",
+                at: files.items, hint: "Build the version again, or roll back")
+        }
+        self.users = try files.users.map { folder throws(AnnexError) in
+            try UserStore(folder: folder, dimension: description.dimension)
+        }
+        guard (self.users?.count ?? 0) == description.userCount else {
+            throw AnnexError(
+                .damaged, "has \(self.users?.count ?? 0) users where the manifest says \(description.userCount)",
+                at: files.users, hint: "Build the version again, or roll back")
+        }
+        self.index = try VectorIndex.load(
+            path: files.index, kind: description.kind, metric: description.metric, dimension: description.dimension,
+            rows: description.itemCount)
+    }
+
+    /// Asks for the neighbours of some of its own items, so that a version that cannot answer is never served and the
+    /// pages that a first query needs are in memory.
+    ///
+    /// - Throws: `AnnexError.damaged` where an exact search does not find what it must.
+    package func warm() throws(AnnexError) {
+        let context = try QueryContext(self)
+        let count = self.description.itemCount
+        for step in 0..<min(16, count) {
+            let ordinal = Int32(step * (count / min(16, count)))
+            context.useItem(ordinal)
+            let report = try context.search(k: min(10, count), effort: self.description.defaultEffort)
+            guard context.hits.count == min(10, count), report.candidates >= 0,
+                context.hits.allSatisfy({ $0.score.isFinite && $0.ordinal >= 0 && Int($0.ordinal) < count })
+            else {
+                throw AnnexError(
+                    .damaged, "a search for item \(ordinal)'s neighbours gave \(context.hits.count) answers",
+                    at: self.description.files.index, hint: "Build the version again, or roll back")
+            }
+        }
+        self.giveBack(context)
+    }
+
+    /// A context for one piece of work on any thread. Give it back when done.
+    package func borrowContext() throws(AnnexError) -> QueryContext {
+        if let context = self.idleContexts.withLock({ UncheckedTransfer($0.popLast()) }).value { return context }
+        return try QueryContext(self)
+    }
+
+    package func giveBack(_ context: QueryContext) {
+        let transfer = UncheckedTransfer(context)
+        self.idleContexts.withLock { idle in
+            if idle.count < 8 { idle.append(transfer.value) }
+        }
+    }
+
+    /// Bytes of heap that this version holds, by part; mapped files (`vectors.f32`, LMDB) are not counted.
+    package var heapBytes: Int { self.items.memoryBytes }
+}
+
+/// Carries a context across the lock. Safe because a context is in the list or with one borrower, never both.
+private struct UncheckedTransfer<Value>: @unchecked Sendable {
+    let value: Value
+    init(_ value: Value) { self.value = value }
+}

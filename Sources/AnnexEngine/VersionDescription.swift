@@ -1,0 +1,53 @@
+package import AnnexCore
+
+/// What the engine needs to know of a version: the facts of its manifest, read and verified by whoever calls.
+package struct VersionDescription: Sendable {
+    /// Where the parts lie; absolute or relative to the working folder.
+    package struct Files: Sendable {
+        package var index: String
+        package var vectors: String
+        package var items: String
+        /// The folder of `00.lmdb` … `15.lmdb`; nil where the version has no users.
+        package var users: String?
+
+        package init(index: String, vectors: String, items: String, users: String?) {
+            self.index = index
+            self.vectors = vectors
+            self.items = items
+            self.users = users
+        }
+    }
+
+    package var index: EntryName
+    package var version: EntryName
+    package var kind: IndexKind
+    package var metric: Metric
+    /// Components of a vector as clients see it.
+    package var dimension: Int
+    package var itemCount: Int
+    package var userCount: Int
+    /// The operating point that the build chose: `efSearch` or `nprobe`; `exact` for a flat index.
+    package var defaultEffort: SearchEffort
+    /// Measured on the half of the held-out queries that did not choose the operating point; nil where unknown.
+    package var measuredRecall: Double?
+    /// Items that no walk over the graph's level-0 links reaches; nil without a graph.
+    package var unreachableCount: Int?
+    package var files: Files
+
+    package init(
+        index: EntryName, version: EntryName, kind: IndexKind, metric: Metric, dimension: Int, itemCount: Int,
+        userCount: Int, defaultEffort: SearchEffort, measuredRecall: Double?, unreachableCount: Int?, files: Files
+    ) {
+        self.index = index
+        self.version = version
+        self.kind = kind
+        self.metric = metric
+        self.dimension = dimension
+        self.itemCount = itemCount
+        self.userCount = userCount
+        self.defaultEffort = defaultEffort
+        self.measuredRecall = measuredRecall
+        self.unreachableCount = unreachableCount
+        self.files = files
+    }
+}

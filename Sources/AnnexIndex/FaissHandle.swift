@@ -1,0 +1,124 @@
+import AnnexCore
+import CFaissShim
+
+/// One C++ index: freed with this object. Every call checks its arguments as the shim's header demands.
+///
+/// Unchecked because the pointer never changes, FAISS allows concurrent searches, and train and add are called by the
+/// one thread that builds, before anyone else has the object.
+@safe final class FaissHandle: @unchecked Sendable {
+    private let raw: OpaquePointer
+
+    private init(takingOwnership raw: OpaquePointer) { unsafe self.raw = raw }
+
+    deinit { unsafe CFaissShim_free(self.raw) }
+
+    private static let errorCapacity = 512
+
+    /// The one funnel from the shim's status to an error.
+    private static func call(
+        _ what: String, at path: String? = nil, code: AnnexError.Code = .system,
+        _ body: (UnsafeMutablePointer<CChar>, Int) -> Int32
+    ) -> AnnexError? {
+        unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: Self.errorCapacity) { text in
+            guard let start = text.baseAddress else { return AnnexError(.system, what) }
+            unsafe start[0] = 0
+            if unsafe body(start, Self.errorCapacity) == 0 { return nil }
+            return AnnexError(code, "\(what): \(unsafe Printable.escape(String(cString: start), limit: 400))", at: path)
+        }
+    }
+
+    static func make(kind: IndexKind, dimension: Int, isL2: Bool, seed: UInt64) throws(AnnexError) -> FaissHandle {
+        var raw: OpaquePointer?
+        let metric = Int32(isL2 ? CFaissShim_metric_l2 : CFaissShim_metric_ip)
+        let problem = unsafe Self.call("FAISS cannot make \(kind) of dimension \(dimension)", code: .usage) { text, capacity in
+            unsafe CFaissShim_make(kind.description, Int32(dimension), metric, seed, &raw, text, capacity)
+        }
+        if let problem { throw problem }
+        guard let raw = unsafe raw else { throw AnnexError(.system, "FAISS made no index") }
+        return unsafe FaissHandle(takingOwnership: raw)
+    }
+
+    static func read(_ path: String) throws(AnnexError) -> FaissHandle {
+        var raw: OpaquePointer?
+        let problem = unsafe Self.call("FAISS cannot read the file", at: path, code: .damaged) { text, capacity in
+            unsafe CFaissShim_read(path, &raw, text, capacity)
+        }
+        if let problem { throw problem }
+        guard let raw = unsafe raw else { throw AnnexError(.damaged, "FAISS read no index", at: path) }
+        return unsafe FaissHandle(takingOwnership: raw)
+    }
+
+    func write(_ path: String) throws(AnnexError) {
+        let problem = unsafe Self.call("FAISS cannot write the file", at: path) { text, capacity in
+            unsafe CFaissShim_write(self.raw, path, text, capacity)
+        }
+        if let problem { throw problem }
+    }
+
+    func train(_ rows: [Float], count: Int, threads: Int) throws(AnnexError) {
+        precondition(rows.count == count * self.dimension, "unchecked rows")
+        let problem = unsafe Self.call("FAISS cannot train on \(count) rows") { text, capacity in
+            unsafe CFaissShim_train(self.raw, Int64(count), rows, Int32(threads), text, capacity)
+        }
+        if let problem { throw problem }
+    }
+
+    func add(_ rows: [Float], count: Int, threads: Int) throws(AnnexError) {
+        precondition(rows.count == count * self.dimension, "unchecked rows")
+        let problem = unsafe Self.call("FAISS cannot add \(count) rows") { text, capacity in
+            unsafe CFaissShim_add(self.raw, Int64(count), rows, Int32(threads), text, capacity)
+        }
+        if let problem { throw problem }
+    }
+
+    /// One query; the arrays hold at least `k` places. Allocates nothing of its own.
+    func search(
+        _ query: [Float], _ k: Int, _ effort: Int, _ marks: UnsafePointer<UInt32>?, _ epoch: UInt32,
+        _ distances: inout [Float], _ ordinals: inout [Int64]
+    ) -> AnnexError? {
+        precondition(query.count == self.dimension && distances.count >= k && ordinals.count >= k && k >= 1 && effort >= 1)
+        return unsafe Self.call("FAISS cannot search") { text, capacity in
+            unsafe CFaissShim_search(
+                self.raw, query, Int64(k), Int64(effort), marks, epoch, &distances, &ordinals, text, capacity)
+        }
+    }
+
+    var count: Int { unsafe Int(CFaissShim_count(self.raw)) }
+    var dimension: Int { unsafe Int(CFaissShim_dimension(self.raw)) }
+    var isL2: Bool { unsafe Int(CFaissShim_metric(self.raw)) == Int(CFaissShim_metric_l2) }
+
+    /// Whether the C++ class and its parameters are those of a kind.
+    func holds(_ kind: IndexKind) -> Bool {
+        let expected: Int
+        var parameter = 0
+        switch (kind.family, kind.storage) {
+        case (.flat, _): expected = Int(CFaissShim_class_flat)
+        case (.hnsw(let links), .flat): (expected, parameter) = (Int(CFaissShim_class_hnsw_flat), links)
+        case (.hnsw(let links), _): (expected, parameter) = (Int(CFaissShim_class_hnsw_sq), links)
+        case (.ivf(let lists), .flat): (expected, parameter) = (Int(CFaissShim_class_ivf_flat), lists)
+        case (.ivf(let lists), .sq8): (expected, parameter) = (Int(CFaissShim_class_ivf_sq), lists)
+        case (.ivf(let lists), .pq): (expected, parameter) = (Int(CFaissShim_class_ivf_pq), lists)
+        }
+        let actual = unsafe Int(CFaissShim_class(self.raw))
+        let size = unsafe Int(CFaissShim_parameter(self.raw))
+        let hasTransform = unsafe CFaissShim_has_transform(self.raw) != 0
+        return actual == expected && size == parameter && hasTransform == (kind.transform != nil)
+    }
+
+    /// What would lead a walk out of bounds; nil where all is well.
+    func structuralProblem() -> String? {
+        unsafe Self.call("damaged structure") { text, capacity in unsafe CFaissShim_validate(self.raw, text, capacity) }?
+            .message
+    }
+
+    /// The graph's arrays; they live as long as this object. Nil without a graph.
+    func graph() -> CFaissShim_Graph? {
+        var graph = unsafe CFaissShim_Graph()
+        return unsafe CFaissShim_graph(self.raw, &graph) == 0 ? unsafe graph : nil
+    }
+
+    func unreachableCount() -> Int? {
+        let count = unsafe CFaissShim_unreachable(self.raw)
+        return count < 0 ? nil : Int(count)
+    }
+}

@@ -1,0 +1,146 @@
+import AnnexCore
+import CFaissShim
+
+/// FAISS's HNSW graph (Malkov and Yashunin 2016), walked here: FAISS 1.7.3 keeps `efSearch` on the shared index and does
+/// not heed it in a call, two queries would race for it.
+///
+/// Distances are the exact float32 scores of `vectors.f32`, whatever the graph was built over, so a walk's results
+/// need no rescoring. Items left out are walked over but not kept.
+///
+/// Unchecked because the arrays belong to `owner`, which does not change them.
+@safe struct GraphWalk: @unchecked Sendable {
+    private let owner: FaissHandle
+    private let graph: CFaissShim_Graph
+
+    init?(_ owner: FaissHandle) {
+        guard let graph = unsafe owner.graph() else { return nil }
+        self.owner = owner
+        unsafe self.graph = graph
+    }
+
+    var maximumLevel: Int { unsafe Int(self.graph.maximumLevel) }
+
+    /// The links of an item on a level that it is on, up to the first empty place.
+    private func links(_ ordinal: Int32, _ level: Int) -> UnsafeBufferPointer<Int32> {
+        let base = unsafe self.graph.offsets[Int(ordinal)]
+        let begin = unsafe base + Int(self.graph.levelOffsets[level])
+        let end = unsafe base + Int(self.graph.levelOffsets[level + 1])
+        return unsafe UnsafeBufferPointer(start: self.graph.neighbours + begin, count: end - begin)
+    }
+
+    /// The neighbours of an item, its top level first.
+    func allLinks(of ordinal: Int32) -> [[Int32]] {
+        let levels = unsafe Int(self.graph.itemLevels[Int(ordinal)])
+        return (0..<levels).reversed().map { level in unsafe Array(unsafe self.links(ordinal, level).prefix { $0 >= 0 }) }
+    }
+
+    /// Fills `scratch.pool` with the best min(ef, found) items.
+    ///
+    /// O(ef × links) scores. Nothing is allocated once the scratch memory has grown.
+    func search(
+        _ query: UnsafeBufferPointer<Float>, queryNorm: Float, ef: Int, vectors: VectorFile, metric: Metric,
+        exclusion: borrowing ExclusionMarks, scratch: inout SearchScratch
+    ) {
+        let sign: Float = metric.higherIsBetter ? 1 : -1
+        let anyExcluded = exclusion.count > 0
+        func gain(_ ordinal: Int32) -> Float {
+            unsafe vectors.score(query, queryNorm: queryNorm, ordinal, metric) * sign
+        }
+        var start = unsafe Hit(ordinal: self.graph.entryPoint, score: gain(self.graph.entryPoint))
+        for level in stride(from: self.maximumLevel, to: 0, by: -1) { self.descend(&start, level, gain) }
+        scratch.beginPool(k: ef, metric: metric)
+        scratch.visited.begin(rows: vectors.rows)
+        scratch.frontier.removeAll()
+        _ = scratch.visited.insert(start.ordinal)
+        scratch.frontier.push(start)
+        if !anyExcluded || !exclusion.contains(start.ordinal) {
+            scratch.pool.offer(Hit(ordinal: start.ordinal, score: start.score * sign))
+        }
+        while let best = scratch.frontier.pop() {
+            if scratch.pool.isFull, best.score < scratch.pool.worstScore * sign { break }
+            for unsafe neighbour in unsafe self.links(best.ordinal, 0) {
+                guard neighbour >= 0 else { break }
+                guard scratch.visited.insert(neighbour) else { continue }
+                let score = gain(neighbour)
+                guard !scratch.pool.isFull || score > scratch.pool.worstScore * sign else { continue }
+                scratch.frontier.push(Hit(ordinal: neighbour, score: score))
+                if anyExcluded, exclusion.contains(neighbour) { continue }
+                scratch.pool.offer(Hit(ordinal: neighbour, score: score * sign))
+            }
+        }
+    }
+
+    /// Greedy: to the best neighbour until none is better.
+    private func descend(_ start: inout Hit, _ level: Int, _ gain: (Int32) -> Float) {
+        var moved = true
+        while moved {
+            moved = false
+            for unsafe neighbour in unsafe self.links(start.ordinal, level) {
+                guard neighbour >= 0 else { break }
+                let score = gain(neighbour)
+                if score > start.score {
+                    start = Hit(ordinal: neighbour, score: score)
+                    moved = true
+                }
+            }
+        }
+    }
+}
+
+/// Items a walk has looked at: one epoch number per ordinal, grown at the first walk.
+struct VisitedMarks {
+    private var marks: [UInt32] = []
+    private var epoch: UInt32 = 0
+
+    mutating func begin(rows: Int) {
+        if self.marks.count != rows || self.epoch == UInt32.max {
+            self.marks = [UInt32](repeating: 0, count: rows)
+            self.epoch = 0
+        }
+        self.epoch += 1
+    }
+
+    /// False where the ordinal had been seen.
+    @inline(__always)
+    mutating func insert(_ ordinal: Int32) -> Bool {
+        guard self.marks[Int(ordinal)] != self.epoch else { return false }
+        self.marks[Int(ordinal)] = self.epoch
+        return true
+    }
+}
+
+/// Items to look at next, the best on top: a binary heap that keeps its storage.
+struct Frontier {
+    private var heap: [Hit] = []
+
+    mutating func removeAll() { self.heap.removeAll(keepingCapacity: true) }
+
+    mutating func push(_ hit: Hit) {
+        self.heap.append(hit)
+        var child = self.heap.count - 1
+        while child > 0 {
+            let parent = (child - 1) / 2
+            guard self.heap[child].score > self.heap[parent].score else { break }
+            self.heap.swapAt(child, parent)
+            child = parent
+        }
+    }
+
+    mutating func pop() -> Hit? {
+        guard let best = self.heap.first else { return nil }
+        let last = self.heap.removeLast()
+        guard !self.heap.isEmpty else { return best }
+        self.heap[0] = last
+        var parent = 0
+        while true {
+            let left = 2 * parent + 1
+            guard left < self.heap.count else { break }
+            var child = left
+            if left + 1 < self.heap.count, self.heap[left + 1].score > self.heap[left].score { child = left + 1 }
+            guard self.heap[child].score > self.heap[parent].score else { break }
+            self.heap.swapAt(parent, child)
+            parent = child
+        }
+        return best
+    }
+}

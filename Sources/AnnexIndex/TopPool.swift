@@ -1,0 +1,84 @@
+import AnnexCore
+
+/// The k best of a stream of hits, in a binary heap with the worst on top; equal scores are broken by the smaller ordinal.
+///
+/// O(log k) per accepted hit, nothing is allocated once the storage has grown to k.
+struct TopPool {
+    private(set) var heap: [Hit] = []
+    private var k = 0
+    private let sign: Float
+
+    init(metric: Metric) { self.sign = metric.higherIsBetter ? 1 : -1 }
+
+    mutating func begin(k: Int) {
+        self.k = k
+        self.heap.removeAll(keepingCapacity: true)
+        self.heap.reserveCapacity(k)
+    }
+
+    /// Whether `a` ranks behind `b`.
+    @inline(__always)
+    private func isWorse(_ a: Hit, _ b: Hit) -> Bool {
+        let left = a.score * self.sign
+        let right = b.score * self.sign
+        return left < right || (left == right && a.ordinal > b.ordinal)
+    }
+
+    /// Whether a hit with this score may enter; a first, cheap look.
+    @inline(__always)
+    func mayEnter(_ score: Float) -> Bool {
+        self.heap.count < self.k || score * self.sign >= self.heap[0].score * self.sign
+    }
+
+    var isFull: Bool { self.heap.count >= self.k }
+    var count: Int { self.heap.count }
+    /// Of the worst hit kept; the pool is not empty.
+    var worstScore: Float { self.heap[0].score }
+
+    @inline(__always)
+    mutating func offer(_ hit: Hit) {
+        if self.heap.count < self.k {
+            self.heap.append(hit)
+            self.siftUp()
+        } else if self.k > 0, self.isWorse(self.heap[0], hit) {
+            self.heap[0] = hit
+            self.siftDown(self.heap.count)
+        }
+    }
+
+    private mutating func siftUp() {
+        var child = self.heap.count - 1
+        while child > 0 {
+            let parent = (child - 1) / 2
+            guard self.isWorse(self.heap[child], self.heap[parent]) else { return }
+            self.heap.swapAt(child, parent)
+            child = parent
+        }
+    }
+
+    private mutating func siftDown(_ count: Int) {
+        var parent = 0
+        while true {
+            var worst = parent
+            let left = 2 * parent + 1
+            if left < count, self.isWorse(self.heap[left], self.heap[worst]) { worst = left }
+            if left + 1 < count, self.isWorse(self.heap[left + 1], self.heap[worst]) { worst = left + 1 }
+            guard worst != parent else { return }
+            self.heap.swapAt(parent, worst)
+            parent = worst
+        }
+    }
+
+    /// Sorts in place (heapsort: no allocation), best first, and copies the first `limit` to `hits`.
+    mutating func drain(into hits: inout [Hit], limit: Int = Int.max) {
+        var end = self.heap.count
+        while end > 1 {
+            end -= 1
+            self.heap.swapAt(0, end)
+            self.siftDown(end)
+        }
+        hits.removeAll(keepingCapacity: true)
+        hits.append(contentsOf: self.heap.prefix(limit))
+        self.heap.removeAll(keepingCapacity: true)
+    }
+}

@@ -1,0 +1,100 @@
+package import AnnexCore
+import COpenBLAS
+
+/// The exact top k of many queries at once, by blocked matrix products (OpenBLAS): the truth that recall is measured
+/// against.
+///
+/// The products sum in another order than the serving kernels: scores agree to some 1e-6 relative, not bit for bit.
+package enum ExactSearch {
+    private static let queryBlock = 256
+    private static let rowBlock = 4_096
+
+    /// Returns `queryCount` × `k` hits, each query's best first, equal scores by ordinal. O(queries × rows × dimension).
+    ///
+    /// - Parameters:
+    ///   - k: 1 to `rowCount`.
+    ///   - queries: `queryCount` × `dimension` floats, row-major.
+    ///   - rows: `rowCount` rows, `stride` floats apart; `norms` their Euclidean norms.
+    ///   - threads: of OpenBLAS, for the whole process until the next call.
+    package static func top(
+        k: Int, queries: UnsafeBufferPointer<Float>, queryCount: Int, rows: UnsafePointer<Float>, rowCount: Int,
+        stride: Int, dimension: Int, norms: UnsafePointer<Float>, metric: Metric, threads: Int,
+        progress: (Double) -> Void
+    ) -> [Hit] {
+        precondition(k >= 1 && k <= rowCount && queries.count == queryCount * dimension, "unchecked sizes")
+        guard let base = queries.baseAddress else { return [] }
+        openblas_set_num_threads(Int32(threads))
+        var products = [Float](repeating: 0, count: Self.queryBlock * Self.rowBlock)
+        var out: [Hit] = []
+        out.reserveCapacity(queryCount * k)
+        for firstQuery in Swift.stride(from: 0, to: queryCount, by: Self.queryBlock) {
+            let block = min(Self.queryBlock, queryCount - firstQuery)
+            let start = unsafe base + firstQuery * dimension
+            var best = (0..<block).map { _ in BestList(k: k, metric: metric) }
+            let queryNorms = (0..<block).map { unsafe Self.squaredNorm(start + $0 * dimension, dimension) }
+            for firstRow in Swift.stride(from: 0, to: rowCount, by: Self.rowBlock) {
+                let count = min(Self.rowBlock, rowCount - firstRow)
+                // Row-major, A · Bᵀ: block × count.
+                unsafe cblas_sgemm(
+                    101, 111, 112, Int32(block), Int32(count), Int32(dimension), 1, start, Int32(dimension),
+                    rows + firstRow * stride, Int32(stride), 0, &products, Int32(Self.rowBlock))
+                for query in 0..<block {
+                    unsafe Self.collect(
+                        products, query * Self.rowBlock, count, firstRow, norms, queryNorms[query], metric, &best[query])
+                }
+            }
+            for list in best { out.append(contentsOf: list.sorted) }
+            progress(Double(firstQuery + block) / Double(queryCount))
+        }
+        return out
+    }
+
+    private static func squaredNorm(_ vector: UnsafePointer<Float>, _ dimension: Int) -> Float {
+        var sum: Double = 0
+        for index in 0..<dimension { sum += unsafe Double(vector[index]) * Double(vector[index]) }
+        return Float(sum)
+    }
+
+    private static func collect(
+        _ products: [Float], _ offset: Int, _ count: Int, _ firstRow: Int, _ norms: UnsafePointer<Float>,
+        _ squaredQueryNorm: Float, _ metric: Metric, _ best: inout BestList
+    ) {
+        let queryNorm = squaredQueryNorm.squareRoot()
+        for place in 0..<count {
+            let dot = products[offset + place]
+            let norm = unsafe norms[firstRow + place]
+            let score: Float =
+                switch metric {
+                case .ip: dot
+                case .cosine: norm * queryNorm > 0 ? dot / (norm * queryNorm) : 0
+                case .l2: max(0, squaredQueryNorm + norm * norm - 2 * dot)
+                }
+            best.offer(Hit(ordinal: Int32(truncatingIfNeeded: firstRow + place), score: score))
+        }
+    }
+}
+
+/// The k best of a stream, sorted by insertion: k is small (10) here.
+private struct BestList {
+    private(set) var sorted: [Hit] = []
+    private let k: Int
+    private let metric: Metric
+
+    init(k: Int, metric: Metric) {
+        self.k = k
+        self.metric = metric
+        self.sorted.reserveCapacity(k + 1)
+    }
+
+    /// Ordinals arrive ascending, so an equal score never displaces.
+    @inline(__always)
+    mutating func offer(_ hit: Hit) {
+        if self.sorted.count == self.k {
+            guard self.metric.isBetter(hit.score, than: self.sorted[self.k - 1].score) else { return }
+            self.sorted.removeLast()
+        }
+        var place = self.sorted.count
+        while place > 0, self.metric.isBetter(hit.score, than: self.sorted[place - 1].score) { place -= 1 }
+        self.sorted.insert(hit, at: place)
+    }
+}

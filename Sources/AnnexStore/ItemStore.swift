@@ -1,0 +1,180 @@
+package import AnnexCore
+import CLMDB
+
+/// `items.lmdb`: table `ids` (id → ordinal, 4 bytes big-endian, ascending with the ids) and table `attributes`
+/// (ordinal, 4 bytes big-endian → JSON text).
+enum ItemSchema {
+    static let ids = "ids"
+    static let attributes = "attributes"
+
+    static func key(_ ordinal: Int32) -> [UInt8] {
+        let bits = UInt32(bitPattern: ordinal)
+        return [UInt8(truncatingIfNeeded: bits >> 24), UInt8(truncatingIfNeeded: bits >> 16),
+            UInt8(truncatingIfNeeded: bits >> 8), UInt8(truncatingIfNeeded: bits)]
+    }
+
+    static func ordinal(_ bytes: UnsafeRawBufferPointer?) -> Int32? {
+        guard let bytes = unsafe bytes, bytes.count == 4 else { return nil }
+        let bits = unsafe UInt32(bytes[0]) << 24 | UInt32(bytes[1]) << 16 | UInt32(bytes[2]) << 8 | UInt32(bytes[3])
+        return bits <= UInt32(Int32.max) ? Int32(bits) : nil
+    }
+}
+
+/// Writes `items.lmdb`: items in byte order of their ids, one after the other. Used by one thread.
+///
+/// The same items give the same bytes.
+package final class ItemStoreWriter {
+    private let environment: StoreEnvironment
+    private var pending: [(id: Identifier, attributes: [UInt8]?)] = []
+    private var pendingBytes = 0
+    private var written: Int32 = 0
+    private var last: Identifier?
+
+    /// Makes a new file.
+    package init(path: String) throws(AnnexError) { self.environment = try StoreEnvironment(creating: path) }
+
+    /// - Parameter attributes: JSON text, at most 16 MiB.
+    /// - Throws: `.badInput` where `id` does not come behind the one before.
+    package func append(_ id: Identifier, attributes: [UInt8]?) throws(AnnexError) {
+        if let last, !(last < id) {
+            throw AnnexError(.badInput, "item '\(id)' does not come behind '\(last)'", at: self.environment.path)
+        }
+        self.last = id
+        self.pending.append((id, attributes))
+        self.pendingBytes += id.bytes.count + (attributes?.count ?? 0) + 32
+        if self.pendingBytes > 8 << 20 { try self.flush() }
+    }
+
+    /// Writes what is left and flushes to the disk.
+    package func finish() throws(AnnexError) {
+        try self.flush()
+        try self.environment.sync()
+    }
+
+    private func flush() throws(AnnexError) {
+        let (items, first) = (self.pending, self.written)
+        try unsafe self.environment.write { transaction throws(StoreFailure) in
+            let ids = try unsafe StoreWriting.table(transaction, ItemSchema.ids)
+            let attributes = try unsafe StoreWriting.table(transaction, ItemSchema.attributes)
+            var ordinal = first
+            for item in items {
+                let key = ItemSchema.key(ordinal)
+                try unsafe StoreWriting.append(transaction, ids, item.id.bytes, key)
+                if let json = item.attributes { try unsafe StoreWriting.append(transaction, attributes, key, json) }
+                ordinal += 1
+            }
+        }
+        self.written += Int32(items.count)
+        self.pending.removeAll(keepingCapacity: true)
+        self.pendingBytes = 0
+    }
+}
+
+/// Shared by the writers of a version's files.
+enum StoreWriting {
+    static func table(_ transaction: OpaquePointer, _ name: String) throws(StoreFailure) -> MDB_dbi {
+        var table: MDB_dbi = 0
+        try StoreFailure.check(unsafe mdb_dbi_open(transaction, name, UInt32(MDB_CREATE), &table))
+        return table
+    }
+
+    /// Behind the last key: pages are filled in order, so the file is compact and the same each time.
+    static func append(
+        _ transaction: OpaquePointer, _ table: MDB_dbi, _ key: [UInt8], _ value: [UInt8]
+    ) throws(StoreFailure) {
+        let status = unsafe key.withUnsafeBytes { key in
+            unsafe value.withUnsafeBytes { value in
+                var name = unsafe MDB_val(mv_size: key.count, mv_data: UnsafeMutableRawPointer(mutating: key.baseAddress))
+                var data = unsafe MDB_val(
+                    mv_size: value.count, mv_data: UnsafeMutableRawPointer(mutating: value.baseAddress))
+                return unsafe mdb_put(transaction, table, &name, &data, UInt32(MDB_APPEND))
+            }
+        }
+        try StoreFailure.check(status)
+    }
+}
+
+/// `items.lmdb` of a served version. The ids lie in memory as well, one behind the other, so that an ordinal becomes
+/// an id without a transaction. Any number of threads.
+package final class ItemStore: Sendable {
+    package let count: Int
+    /// Items that have attributes.
+    package let attributesCount: Int
+    private let environment: StoreEnvironment
+    private let arena: [UInt8]
+    /// Where each id begins in `arena`, and where the last ends.
+    private let starts: [UInt32]
+
+    /// Reads every id. O(items).
+    ///
+    /// - Throws: `.damaged` where ids are invalid, out of order or do not count from 0.
+    package init(path: String) throws(AnnexError) {
+        self.environment = try StoreEnvironment(readOnly: path)
+        let snapshot = try self.environment.makeSnapshot()
+        let ids = try snapshot.table(ItemSchema.ids)
+        let attributes = try snapshot.table(ItemSchema.attributes)
+        let count = try snapshot.count(ids)
+        guard (1...Limits.maximumItems).contains(count) else {
+            throw AnnexError(.damaged, "has \(count) items", at: path, hint: "Run `annctl verify`")
+        }
+        var arena: [UInt8] = []
+        var starts: [UInt32] = [0]
+        starts.reserveCapacity(count + 1)
+        try unsafe snapshot.forEach(ids) { key, value throws(AnnexError) in
+            guard unsafe ItemSchema.ordinal(value) == Int32(starts.count - 1), unsafe Identifier.isValid(key),
+                arena.count + key.count <= Int(UInt32.max)
+            else {
+                throw AnnexError(.damaged, "entry \(starts.count) is wrong", at: path, hint: "Run `annctl verify`")
+            }
+            unsafe arena.append(contentsOf: key)
+            starts.append(UInt32(arena.count))
+            return true
+        }
+        self.arena = arena
+        self.starts = starts
+        self.count = starts.count - 1
+        self.attributesCount = try snapshot.count(attributes)
+    }
+
+    /// Lends the id of an item. O(1).
+    package func withIdentifier<R>(_ ordinal: Int32, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+        let begin = Int(self.starts[Int(ordinal)])
+        let end = Int(self.starts[Int(ordinal) + 1])
+        return unsafe try self.arena.withUnsafeBytes { unsafe try body(UnsafeRawBufferPointer(rebasing: $0[begin..<end])) }
+    }
+
+    /// A reader for one thread.
+    package func makeReader() throws(AnnexError) -> ItemReader {
+        let snapshot = try self.environment.makeSnapshot()
+        return ItemReader(
+            snapshot: snapshot, ids: try snapshot.table(ItemSchema.ids),
+            attributes: try snapshot.table(ItemSchema.attributes))
+    }
+
+    /// Heap bytes held.
+    package var memoryBytes: Int { self.arena.capacity + self.starts.capacity * 4 }
+}
+
+/// Looks items up, for one thread at a time. Allocates nothing per call.
+package final class ItemReader {
+    private let snapshot: StoreSnapshot
+    private let ids: MDB_dbi
+    private let attributes: MDB_dbi
+
+    init(snapshot: StoreSnapshot, ids: MDB_dbi, attributes: MDB_dbi) {
+        self.snapshot = snapshot
+        self.ids = ids
+        self.attributes = attributes
+    }
+
+    /// The ordinal of an id of any length; nil where it is unknown. O(log items).
+    package func ordinal(of id: UnsafeRawBufferPointer) -> Int32? {
+        unsafe self.snapshot.withValue(self.ids, id) { unsafe ItemSchema.ordinal($0) }
+    }
+
+    /// Lends the attributes' JSON text; nil where there are none.
+    package func withAttributes<R>(_ ordinal: Int32, _ body: (UnsafeRawBufferPointer?) -> R) -> R {
+        var bits = UInt32(bitPattern: ordinal).bigEndian
+        return unsafe withUnsafeBytes(of: &bits) { unsafe self.snapshot.withValue(self.attributes, $0, body) }
+    }
+}

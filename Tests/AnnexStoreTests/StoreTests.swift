@@ -1,0 +1,107 @@
+import AnnexCore
+import AnnexStore
+import AnnexTestSupport
+import Foundation
+import Testing
+
+@Suite struct StoreTests {
+    private func id(_ text: String) throws -> Identifier { try #require(Identifier(text)) }
+
+    private func writeItems(_ path: String, _ ids: [Identifier]) throws {
+        let writer = try ItemStoreWriter(path: path)
+        for (index, id) in ids.enumerated() {
+            try writer.append(id, attributes: index % 3 == 0 ? Array("{\"n\":\(index)}".utf8) : nil)
+        }
+        try writer.finish()
+    }
+
+    @Test func itemsBothWays() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.file("items.lmdb")
+        let long = String(repeating: "z", count: 255)
+        let ids = try (["a", "cafe\u{301}", "caf\u{e9}", long] + (0..<100_000).map { "item-\($0)" }).map(id).sorted()
+        try self.writeItems(path, ids)
+        let store = try ItemStore(path: path)
+        let reader = try store.makeReader()
+        #expect(store.count == ids.count)
+        #expect(store.attributesCount == (ids.count + 2) / 3)
+        for (ordinal, id) in ids.enumerated() {
+            let found = id.bytes.withUnsafeBytes { reader.ordinal(of: $0) }
+            #expect(found == Int32(ordinal))
+            #expect(store.withIdentifier(Int32(ordinal)) { Array($0) } == id.bytes)
+        }
+        for unknown in ["", "b", "item-", String(repeating: "z", count: 256), String(repeating: "z", count: 5_000)] {
+            #expect(Array(unknown.utf8).withUnsafeBytes { reader.ordinal(of: $0) } == nil)
+        }
+        #expect(reader.withAttributes(3) { $0.map { Array($0) } } == Array("{\"n\":3}".utf8))
+        #expect(reader.withAttributes(4) { $0 == nil })
+        #expect(!FileManager.default.fileExists(atPath: path + "-lock"))
+    }
+
+    @Test func sameItemsSameBytes() throws {
+        let folder = try TemporaryFolder()
+        let ids = try (0..<20_000).map { try id("i\($0)") }.sorted()
+        try self.writeItems(folder.file("1"), ids)
+        try self.writeItems(folder.file("2"), ids)
+        let files = try ["1", "2"].map { try Data(contentsOf: URL(fileURLWithPath: folder.file($0))) }
+        #expect(files[0] == files[1])
+    }
+
+    @Test func orderIsChecked() throws {
+        let folder = try TemporaryFolder()
+        let writer = try ItemStoreWriter(path: folder.file("items"))
+        try writer.append(self.id("b"), attributes: nil)
+        #expect(throws: AnnexError.self) { try writer.append(self.id("a"), attributes: nil) }
+        #expect(throws: AnnexError.self) { try writer.append(self.id("b"), attributes: nil) }
+    }
+
+    @Test func usersInSixteenBlocks() throws {
+        let folder = try TemporaryFolder()
+        var random = SplitMix64(seed: 11)
+        let users = try (0..<5_000).map { try id("user-\($0)") }.sorted()
+        let vectors = users.map { _ in (0..<7).map { _ in random.normal() } }
+        let writer = try UserStoreWriter(folder: folder.file("users"), dimension: 7)
+        for (user, vector) in zip(users, vectors) {
+            try vector.withUnsafeBufferPointer { try writer.append(user, vector: $0) }
+        }
+        try writer.finish()
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.file("users")).count == 16)
+        let store = try UserStore(folder: folder.file("users"), dimension: 7)
+        #expect(store.count == 5_000)
+        let readers = try (0..<4).map { _ in try store.makeReader() }
+        DispatchQueue.concurrentPerform(iterations: 4) { thread in
+            var target = [Float](repeating: 0, count: 7)
+            for (user, vector) in zip(users, vectors) {
+                let found = user.bytes.withUnsafeBytes { id in
+                    target.withUnsafeMutableBufferPointer { readers[thread].copyVector(of: id, into: $0) }
+                }
+                #expect(found && target == vector)
+            }
+        }
+        #expect(throws: AnnexError.self) { try UserStore(folder: folder.file("users"), dimension: 8) }
+    }
+
+    @Test func noUsersIsAStoreToo() throws {
+        let folder = try TemporaryFolder()
+        try UserStoreWriter(folder: folder.file("users"), dimension: 3).finish()
+        #expect(try UserStore(folder: folder.file("users"), dimension: 3).count == 0)
+    }
+
+    @Test func readOnlyFolder() throws {
+        let folder = try TemporaryFolder()
+        try self.writeItems(folder.file("items"), [self.id("x")])
+        try FileManager.default.setAttributes([.posixPermissions: 0o555], ofItemAtPath: folder.path)
+        defer { try? FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: folder.path) }
+        #expect(try ItemStore(path: folder.file("items")).count == 1)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["items"])
+    }
+
+    @Test func foreignFilesAreRefused() throws {
+        let folder = try TemporaryFolder()
+        #expect(throws: AnnexError.self) { try ItemStore(path: folder.file("absent")) }
+        try Data("this is no LMDB file".utf8).write(to: URL(fileURLWithPath: folder.file("text")))
+        #expect(throws: AnnexError.self) { try ItemStore(path: folder.file("text")) }
+        try UserStoreWriter(folder: folder.file("users"), dimension: 3).finish()
+        #expect(throws: AnnexError.self) { try ItemStore(path: folder.file("users/00.lmdb")) }
+    }
+}
