@@ -14,6 +14,11 @@ let strict = settings + [.strictMemorySafety()]
 
 let package = Package(
     name: "annex",
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    ],
     targets: [
         // MARK: - L0 native code
 
@@ -21,6 +26,18 @@ let package = Package(
         .target(name: "AnnexCore", swiftSettings: settings),
 
         // MARK: - L2 one hard thing each
+
+        // MARK: - L3 behaviour
+        .target(
+            name: "AnnexNetwork",
+            dependencies: [
+                "AnnexCore",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Crypto", package: "swift-crypto"),
+            ],
+            swiftSettings: settings),
 
         // MARK: - Tests
         .target(
