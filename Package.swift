@@ -26,12 +26,15 @@ let package = Package(
         .target(name: "AnnexCore", swiftSettings: settings),
 
         // MARK: - L2 one hard thing each
+        .target(
+            name: "AnnexWire", dependencies: ["AnnexCore", .product(name: "NIOCore", package: "swift-nio")],
+            swiftSettings: settings),
 
         // MARK: - L3 behaviour
         .target(
             name: "AnnexNetwork",
             dependencies: [
-                "AnnexCore",
+                "AnnexCore", "AnnexWire",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "Logging", package: "swift-log"),
@@ -44,6 +47,14 @@ let package = Package(
             name: "AnnexTestSupport", dependencies: ["AnnexCore"], path: "Tests/AnnexTestSupport",
             swiftSettings: settings),
         .testTarget(name: "AnnexCoreTests", dependencies: ["AnnexCore", "AnnexTestSupport"], swiftSettings: settings),
+        .testTarget(
+            name: "AnnexNetworkTests",
+            dependencies: [
+                "AnnexCore", "AnnexWire", "AnnexNetwork",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

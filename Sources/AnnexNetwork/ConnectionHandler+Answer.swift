@@ -2,6 +2,7 @@ import AnnexCore
 import AnnexWire
 import NIOCore
 import NIOPosix
+import Synchronization
 
 /// What a connection command asks of its connection.
 enum CommandOutcome {
@@ -79,10 +80,10 @@ extension ConnectionHandler {
 
     /// The text that tools match, with the first arguments as they came, made printable.
     private func unknownCommand() -> String {
-        let name = self.request.withArgument(0) { unsafe Printable.escape($0) }
+        let name = self.request.withArgument(0) { Printable.escape($0) }
         var text = "unknown command '\(name)', with args beginning with: "
         for index in 1..<max(min(self.request.count, 21), 1) where text.utf8.count < 256 {
-            text += "'" + self.request.withArgument(index) { unsafe Printable.escape($0) } + "' "
+            text += "'" + self.request.withArgument(index) { Printable.escape($0) } + "' "
         }
         return text
     }
@@ -178,7 +179,7 @@ extension ConnectionHandler {
         let shown = count > Slowlog.maximumArguments ? Slowlog.maximumArguments - 1 : count
         var arguments = (0..<shown).map { index in
             self.request.withArgument(index) { bytes in
-                unsafe Printable.escape(bytes, limit: Slowlog.maximumArgumentBytes)
+                Printable.escape(bytes, limit: Slowlog.maximumArgumentBytes)
             }
         }
         if shown < count { arguments.append("... (\(count - shown) more arguments)") }

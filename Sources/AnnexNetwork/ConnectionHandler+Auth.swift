@@ -104,9 +104,9 @@ extension ConnectionHandler {
             // from client libraries with a fixed configuration does.
             return user == nil ? .notConfigured : .accepted
         }
-        let matches = unsafe self.request.withArgument(password) { bytes in unsafe hash.accepts(bytes) }
+        let matches = self.request.withArgument(password) { bytes in hash.accepts(bytes) }
         let named = user.map { index in
-            unsafe self.request.withArgument(index) { bytes in unsafe bytes.elementsEqual("default".utf8) }
+            self.request.withArgument(index) { bytes in bytes.elementsEqual("default".utf8) }
         }
         guard matches, named ?? true else { return .refused }
         self.state.authenticated = true

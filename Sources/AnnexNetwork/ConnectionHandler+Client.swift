@@ -15,7 +15,7 @@ extension ConnectionHandler {
         } else if request.matches(1, "SETINFO") {
             self.setInfo()
         } else if request.matches(1, "INFO") {
-            self.reply.bulk(self.listLine() + "\n")
+            self.reply.verbatim(self.listLine() + "\n")
         } else if request.matches(1, "LIST") {
             return self.clientList()
         } else if request.matches(1, "KILL") {
@@ -23,19 +23,9 @@ extension ConnectionHandler {
         } else if request.matches(1, "REPLY") {
             self.setReplyMode()
         } else if request.matches(1, "NO-TOUCH") {
-            self.onOff(refused: nil)
+            self.onOff()
         } else if request.matches(1, "NO-EVICT") {
-            self.onOff(refused: "CLIENT NO-EVICT ON is not supported: the memory limit holds for every client")
-        } else if request.matches(1, "CAPA") {
-            self.reply.simpleString("OK")
-        } else if request.matches(1, "TRACKING") {
-            if request.count > 2, request.matches(2, "OFF") {
-                self.reply.simpleString("OK")
-            } else {
-                self.reply.error(code: "ERR", "CLIENT TRACKING is not supported: nothing is invalidated")
-            }
-        } else if request.matches(1, "MAINT_NOTIFICATIONS") {
-            self.reply.error(code: "ERR", "CLIENT MAINT_NOTIFICATIONS is not supported")
+            self.onOff()
         } else {
             self.unknownSubcommand("CLIENT")
         }
@@ -75,12 +65,11 @@ extension ConnectionHandler {
         }
     }
 
-    private func onOff(refused: String?) {
+    /// NO-EVICT and NO-TOUCH: accepted, nothing changes. The memory limit holds for every client.
+    private func onOff() {
         guard self.request.count == 3 else { return self.wrongArity("client") }
-        if self.request.matches(2, "OFF") {
+        if self.request.matches(2, "OFF") || self.request.matches(2, "ON") {
             self.reply.simpleString("OK")
-        } else if self.request.matches(2, "ON") {
-            if let refused { self.reply.error(code: "ERR", refused) } else { self.reply.simpleString("OK") }
         } else {
             self.syntaxError(near: 2)
         }
@@ -106,7 +95,7 @@ extension ConnectionHandler {
         if request.count > 2 {
             if request.matches(2, "TYPE"), request.count == 4 {
                 guard request.matches(3, "NORMAL") else {
-                    self.reply.bulk("")
+                    self.reply.verbatim("")
                     return .done
                 }
             } else if request.matches(2, "ID"), request.count > 3 {
@@ -131,7 +120,7 @@ extension ConnectionHandler {
                 .map { (id: $0.state.id, line: $0.listLine()) }
         }.map { lists -> ByteBuffer in
             let lines = lists.flatMap { $0 }.sorted { $0.id < $1.id }
-            return Self.rendered(version) { writer in writer.bulk(lines.map { $0.line + "\n" }.joined()) }
+            return Self.rendered(version) { writer in writer.verbatim(lines.map { $0.line + "\n" }.joined()) }
         }
         return .later(future)
     }

@@ -31,11 +31,11 @@ extension ConnectionHandler {
     // MARK: Helpers
 
     func echoArgument(_ index: Int) {
-        unsafe self.request.withArgument(index) { bytes in unsafe self.reply.bulk(bytes) }
+        self.request.withArgument(index) { bytes in self.reply.bulk(bytes) }
     }
 
     func unknownSubcommand(_ container: String) {
-        let name = unsafe self.request.withArgument(1) { bytes in unsafe Printable.escape(bytes) }
+        let name = self.request.withArgument(1) { bytes in Printable.escape(bytes) }
         self.reply.error(code: "ERR", "unknown subcommand '\(name)'. Try \(container) HELP.")
     }
 
@@ -44,15 +44,15 @@ extension ConnectionHandler {
     }
 
     func syntaxError(near index: Int) {
-        let word = unsafe self.request.withArgument(index) { bytes in unsafe Printable.escape(bytes) }
+        let word = self.request.withArgument(index) { bytes in Printable.escape(bytes) }
         self.reply.error(code: "ERR", "syntax error near '\(word)'")
     }
 
     /// A name of a client or library: printable ASCII without spaces, so that CLIENT LIST stays one line per client.
     func label(_ index: Int) -> String? {
-        unsafe self.request.withArgument(index) { bytes -> String? in
-            guard unsafe bytes.count <= 128, unsafe bytes.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else { return nil }
-            return unsafe String(decoding: bytes, as: UTF8.self)
+        self.request.withArgument(index) { bytes -> String? in
+            guard bytes.count <= 128, bytes.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else { return nil }
+            return String(decoding: bytes, as: UTF8.self)
         }
     }
 

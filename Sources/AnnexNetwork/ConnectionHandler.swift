@@ -2,6 +2,7 @@ import AnnexCore
 import AnnexWire
 import Logging
 import NIOCore
+import Synchronization
 
 /// One client: bytes in, commands answered in order, bytes out. The only handler of its channel, so a frame passes no
 /// pipeline stages.
@@ -50,13 +51,16 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
     private var waitingCommand: (name: String, start: UInt64)?
     private var wasActiveSinceDrainStep = true
     private var closing = false
+    private var finishAfterWaiting = false
+    /// The waiting command as the slow log would show it: its request is not kept while it waits.
+    var waitingArguments: [String]?
 
     init(loop: LoopContext, state: ConnectionState, localAddress: String) {
         self.loop = loop
         self.state = state
         self.localAddress = localAddress
-        self.parser = RequestParser(limits: loop.shared.configuration.limits)
-        self.parser.authenticated = state.authenticated
+        self.parser = RequestParser(
+            limits: loop.shared.configuration.limits, authenticated: state.authenticated)
         self.reply = ReplyWriter(version: state.respVersion, buffer: ByteBuffer())
     }
 
@@ -165,7 +169,7 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
     }
 
     private func ranDry(_ now: UInt64) {
-        if self.parser.pendingBytes > 0 || self.input.readableBytes > 0 {
+        if self.parser.isInsideFrame || self.input.readableBytes > 0 {
             if self.unfinishedSince == nil { self.unfinishedSince = .uptimeNanoseconds(now) }
             if !self.state.authenticated,
                 self.input.readableBytes > self.loop.shared.configuration.limits.unauthenticatedBufferBytes
@@ -222,7 +226,7 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
         } else if self.input.readerIndex > 64 << 10 {
             self.input.discardReadBytes()
         }
-        self.request.bytes = ByteBuffer()
+        self.request.release(midFrame: self.parser.isInsideFrame)
     }
 
     private func settle() {
@@ -284,11 +288,13 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
         self.closeNow()
     }
 
-    /// Sends what has been answered and closes: CLIENT KILL, QUIT from another place.
-    func finishFromOutside() {
-        self.machine.finish()
-        if let context { self.endTurn(context) }
+    /// No command after the one being answered; closes when its reply is written.
+    func finishAfterThis() {
+        if self.isWaiting { self.finishAfterWaiting = true } else { self.machine.finish() }
     }
+
+    /// `state.authenticated` changed: other limits hold from the next command on.
+    func authenticationChanged() { self.parser.authenticated = self.state.authenticated }
 
     // MARK: Deadlines and drain
 
@@ -352,9 +358,9 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
         let from = self.reply.buffer.writerIndex
         self.reply.buffer.writeImmutableBuffer(bytes)
         self.finishReply(from: from, name: name, start: start, now: NIODeadline.now().uptimeNanoseconds)
-        self.parser.authenticated = self.state.authenticated
         self.lastActive = .now()
         _ = self.machine.replyArrived()
+        if self.finishAfterWaiting { self.machine.finish() }
         self.serveOn(context)
     }
 }

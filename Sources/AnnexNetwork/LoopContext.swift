@@ -83,6 +83,8 @@ final class LoopContext: @unchecked Sendable {
         return copy
     }
 
+    func resetMetrics() { self.metrics = LoopMetrics() }
+
     // MARK: Reply buffers
 
     /// An empty buffer for the replies of one turn. No allocation in the steady state: the loop has a few spare ones.

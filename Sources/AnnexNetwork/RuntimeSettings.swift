@@ -1,4 +1,4 @@
-package import AnnexCore
+import AnnexWire
 
 /// The settings that `CONFIG SET` changes while the server runs. Every loop has its own copy.
 struct RuntimeSettings: Sendable, Equatable {

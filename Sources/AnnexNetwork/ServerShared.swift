@@ -71,6 +71,12 @@ final class ServerShared: Sendable {
     func started(loops: [LoopContext]) { self.changing.withLock { $0.loops = loops } }
     func bound(port: Int) { self.changing.withLock { $0.port = port } }
 
+    /// The operating system allows fewer connections than configured.
+    func limitConnections(to count: Int) {
+        self.maximumConnections.store(count, ordering: .relaxed)
+        self.changing.withLock { $0.settings.maximumConnections = count }
+    }
+
     /// Runs `body` on every loop; the results arrive on `eventLoop`, in no particular order of execution.
     func gather<T: Sendable>(
         on eventLoop: any EventLoop, _ body: @escaping @Sendable (LoopContext) -> T

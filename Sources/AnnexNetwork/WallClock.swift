@@ -4,7 +4,7 @@ import Glibc
 enum WallClock {
     static func microseconds() -> Int {
         var time = timespec()
-        unsafe clock_gettime(CLOCK_REALTIME, &time)
+        clock_gettime(CLOCK_REALTIME, &time)
         return time.tv_sec * 1_000_000 + time.tv_nsec / 1_000
     }
 
