@@ -49,8 +49,9 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
     /// When the first byte of the command that is not complete yet came.
     private var unfinishedSince: NIODeadline?
     private var waitingCommand: (name: String, start: UInt64)?
-    private var wasActiveSinceDrainStep = true
+    private var quietDrainSteps = 0
     private var closing = false
+    private var isServing = false
     private var finishAfterWaiting = false
     /// The waiting command as the slow log would show it: its request is not kept while it waits.
     var waitingArguments: [String]?
@@ -79,7 +80,7 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
         var bytes = Self.unwrapInboundIn(data)
         self.loop.metrics.inputBytes &+= bytes.readableBytes
         self.lastActive = .now()
-        self.wasActiveSinceDrainStep = true
+        self.quietDrainSteps = 0
         guard self.machine.phase != .finishing, !self.machine.isClosed else { return }
         if self.input.readableBytes == 0 {
             self.input = bytes
@@ -96,7 +97,9 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         self.measureOutput(context)
-        if self.machine.writabilityChanged(to: context.channel.isWritable) == .serve { self.serveOn(context) }
+        // A flush within a turn comes here before it returns; the turn goes on by itself then.
+        let action = self.machine.writabilityChanged(to: context.channel.isWritable)
+        if action == .serve, !self.isServing { self.serveOn(context) }
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -142,6 +145,9 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
 
     /// Parses and answers what is here, for at most one turn. Replies stay in `reply` until `endTurn`.
     private func serve(_ context: ChannelHandlerContext) {
+        self.isServing = true
+        self.quietDrainSteps = 0
+        defer { self.isServing = false }
         if self.reply.buffer.capacity == 0 { self.reply.buffer = self.loop.borrowBuffer() }
         var now = NIODeadline.now().uptimeNanoseconds
         let end = now + Self.turnNanoseconds
@@ -192,6 +198,10 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
     /// Hands over the replies of the turn and settles what the connection holds.
     private func endTurn(_ context: ChannelHandlerContext) {
         if self.reply.buffer.capacity > 0 { self.flush(context) }
+        if self.reply.buffer.capacity > 0 {
+            self.loop.giveBack(self.reply.buffer, written: true)
+            self.reply.buffer = ByteBuffer()
+        }
         self.keepInput()
         self.settle()
         if self.machine.phase == .finishing { self.closeWhenWritten(context) }
@@ -324,13 +334,12 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
         self.closeNow()
     }
 
-    /// One step of a drain: closes when everything received has been answered and nothing came since the last step, or,
-    /// when it is `late`, as soon as what has been received is answered.
+    /// One step of a drain: closes when everything received has been answered and nothing came for two steps in which
+    /// the connection was reading, or, when it is `late`, as soon as what has been received is answered.
     func drainStep(late: Bool) {
         guard let context else { return }
-        let quiet = !self.wasActiveSinceDrainStep
-        self.wasActiveSinceDrainStep = false
-        guard quiet || late else { return }
+        self.quietDrainSteps = self.machine.mayRead ? self.quietDrainSteps + 1 : 0
+        guard self.quietDrainSteps > 2 || late else { return }
         self.machine.stopReading()
         self.serveOn(context)
     }

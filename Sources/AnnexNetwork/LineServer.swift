@@ -16,6 +16,7 @@ package final class LineServer: Sendable {
     private let threadPool: NIOThreadPool
     private let makeHandler: @Sendable (_ loop: Int, _ eventLoop: any EventLoop) -> any CommandHandler
     private let listener = Mutex<(any Channel)?>(nil)
+    private let stopping = Atomic<Bool>(false)
 
     /// Makes the loops; nothing listens yet. `makeHandler` is called once per loop, on it; `info` on a deferred thread
     /// for each INFO. Throws `.usage` for a configuration that must not be served.
@@ -124,8 +125,9 @@ package final class LineServer: Sendable {
     }
 
     /// Stops accepting, answers what clients have sent, closes their connections, stops the threads. What is not done
-    /// after `grace` is cut off. New bytes are read for at most a tenth of `grace`.
+    /// after `grace` is cut off. New bytes are read for at most a tenth of `grace`. A second call returns at once.
     package func shutdown(grace: Duration = .seconds(4)) async {
+        guard self.stopping.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else { return }
         let channel = self.listener.withLock { listener in
             defer { listener = nil }
             return listener
