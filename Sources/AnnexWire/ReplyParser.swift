@@ -1,0 +1,138 @@
+package import NIOCore
+
+/// Replies out of a byte stream: for the command-line client, the router and tests.
+///
+/// Resumable and linear: an aggregate that is cut by the end of the buffer keeps its finished elements. No recursion:
+/// open aggregates lie on a stack of at most `maximumDepth`.
+package struct ReplyParser {
+    package enum Failure: Error, Equatable {
+        case malformed(String)
+        case tooLarge(String)
+    }
+
+    package static let maximumDepth = 32
+
+    private struct Open {
+        var marker: UInt8
+        var missing: Int
+        var elements: [ReplyValue] = []
+    }
+
+    private var stack: [Open] = []
+    private let maximumBulkBytes: Int
+    private let maximumElements: Int
+
+    package init(maximumBulkBytes: Int = 512 << 20, maximumElements: Int = 1 << 24) {
+        self.maximumBulkBytes = maximumBulkBytes
+        self.maximumElements = maximumElements
+    }
+
+    /// The next whole reply, or nil where more bytes are needed. Bytes that were used are read from `buffer`.
+    package mutating func next(_ buffer: inout ByteBuffer) throws(Failure) -> ReplyValue? {
+        while let element = try self.scalarOrOpen(&buffer) {
+            guard let whole = self.place(element) else { continue }
+            return whole
+        }
+        return nil
+    }
+
+    private enum Element { case value(ReplyValue), opened }
+
+    /// Reads one scalar, or opens one aggregate.
+    private mutating func scalarOrOpen(_ buffer: inout ByteBuffer) throws(Failure) -> Element? {
+        let start = buffer.readerIndex
+        guard let marker = buffer.getInteger(at: start, as: UInt8.self),
+            let end = buffer.readableBytesView.firstIndex(of: UInt8(ascii: "\n"))
+        else { return nil }
+        guard end > start + 1, buffer.getInteger(at: end - 1, as: UInt8.self) == UInt8(ascii: "\r") else {
+            throw .malformed("a line does not end in CR LF")
+        }
+        let line = String(decoding: buffer.getBytes(at: start + 1, length: end - 2 - start) ?? [], as: UTF8.self)
+        let next = end + 1
+        switch marker {
+        case UInt8(ascii: "$"), UInt8(ascii: "="), UInt8(ascii: "!"):
+            guard let bytes = try self.bulk(&buffer, line, next) else { return nil }
+            switch (marker, bytes) {
+            case (_, .none): return .value(.null)
+            case (UInt8(ascii: "!"), .some(let body)): return .value(.error(String(decoding: body, as: UTF8.self)))
+            case (UInt8(ascii: "="), .some(let body)): return .value(.bulk(Array(body.dropFirst(4))))
+            case (_, .some(let body)): return .value(.bulk(body))
+            }
+        case UInt8(ascii: "*"), UInt8(ascii: "~"), UInt8(ascii: ">"), UInt8(ascii: "%"), UInt8(ascii: "|"):
+            buffer.moveReaderIndex(to: next)
+            return try self.open(marker, line)
+        default:
+            buffer.moveReaderIndex(to: next)
+            return .value(try Self.scalar(marker, line))
+        }
+    }
+
+    /// The outer nil stands for "more bytes are needed", the inner one for a null bulk.
+    private func bulk(_ buffer: inout ByteBuffer, _ line: String, _ next: Int) throws(Failure) -> [UInt8]?? {
+        guard let length = Int(line), length >= -1 else { throw .malformed("bulk length '\(line)'") }
+        guard length >= 0 else {
+            buffer.moveReaderIndex(to: next)
+            return .some(.none)
+        }
+        guard length <= self.maximumBulkBytes else { throw .tooLarge("a bulk of \(length) bytes") }
+        guard buffer.writerIndex - next >= length + 2 else { return .none }
+        let body = buffer.getBytes(at: next, length: length) ?? []
+        buffer.moveReaderIndex(to: next + length + 2)
+        return .some(.some(body))
+    }
+
+    private mutating func open(_ marker: UInt8, _ line: String) throws(Failure) -> Element {
+        guard let count = Int(line), count >= -1 else { throw .malformed("aggregate length '\(line)'") }
+        if count < 0 { return .value(.null) }
+        guard count <= self.maximumElements else { throw .tooLarge("an aggregate of \(count)") }
+        guard self.stack.count < Self.maximumDepth else { throw .tooLarge("aggregates nested too deep") }
+        let pairs = marker == UInt8(ascii: "%") || marker == UInt8(ascii: "|")
+        let missing = pairs ? count * 2 : count
+        if missing == 0 { return .value(Self.aggregate(marker, [])) }
+        self.stack.append(Open(marker: marker, missing: missing))
+        return .opened
+    }
+
+    /// Puts a finished element where it belongs; the reply, where that finished the outermost aggregate.
+    private mutating func place(_ element: Element) -> ReplyValue? {
+        guard case .value(var value) = element else { return nil }
+        while var top = self.stack.popLast() {
+            top.elements.append(value)
+            top.missing -= 1
+            guard top.missing == 0 else {
+                self.stack.append(top)
+                return nil
+            }
+            value = Self.aggregate(top.marker, top.elements)
+        }
+        return value
+    }
+
+    private static func aggregate(_ marker: UInt8, _ elements: [ReplyValue]) -> ReplyValue {
+        switch marker {
+        case UInt8(ascii: "%"), UInt8(ascii: "|"): .map(elements)
+        case UInt8(ascii: "~"): .set(elements)
+        case UInt8(ascii: ">"): .push(elements)
+        default: .array(elements)
+        }
+    }
+
+    private static func scalar(_ marker: UInt8, _ line: String) throws(Failure) -> ReplyValue {
+        switch marker {
+        case UInt8(ascii: "+"): return .simple(line)
+        case UInt8(ascii: "-"): return .error(line)
+        case UInt8(ascii: "_"): return .null
+        case UInt8(ascii: ":"):
+            guard let value = Int64(line) else { throw .malformed("integer '\(line)'") }
+            return .integer(value)
+        case UInt8(ascii: ","):
+            guard let value = Double(line) else { throw .malformed("double '\(line)'") }
+            return .double(value)
+        case UInt8(ascii: "#"):
+            guard line == "t" || line == "f" else { throw .malformed("boolean '\(line)'") }
+            return .boolean(line == "t")
+        case UInt8(ascii: "("): return .simple(line)
+        default: throw .malformed("reply type \(marker)")
+        }
+    }
+}

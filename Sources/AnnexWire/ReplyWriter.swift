@@ -1,0 +1,148 @@
+import AnnexCore
+package import NIOCore
+
+/// The protocol version of one connection; `HELLO` changes it.
+package enum RESPVersion: Int, Sendable { case two = 2, three = 3 }
+
+/// Replies into a buffer, in the shapes of the connection's protocol. RESP3 types fall back to RESP2's by the rules of
+/// Redis modules: map to flat array, boolean to 1/0, double to bulk string, null to `$-1`.
+package struct ReplyWriter: Sendable {
+    package var version: RESPVersion
+    package var buffer: ByteBuffer
+
+    package init(version: RESPVersion, buffer: ByteBuffer) {
+        self.version = version
+        self.buffer = buffer
+    }
+
+    /// `text` is ours: no CR or LF in it.
+    package mutating func simpleString(_ text: String) {
+        self.buffer.writeStaticString("+")
+        self.buffer.writeString(text)
+        self.endLine()
+    }
+
+    /// `code` is one upper-case word. Control characters in `message` are escaped, so nothing from outside can end the
+    /// line.
+    package mutating func error(code: String, _ message: String) {
+        self.buffer.writeStaticString("-")
+        self.buffer.writeString(code)
+        self.buffer.writeStaticString(" ")
+        self.buffer.writeString(Printable.escape(message, limit: 2_048))
+        self.endLine()
+    }
+
+    package mutating func integer(_ value: Int) { self.line(UInt8(ascii: ":"), value) }
+
+    package mutating func bulk(_ bytes: UnsafeRawBufferPointer) {
+        self.line(UInt8(ascii: "$"), bytes.count)
+        self.buffer.writeBytes(bytes)
+        self.endLine()
+    }
+
+    package mutating func bulk(_ text: String) {
+        self.line(UInt8(ascii: "$"), text.utf8.count)
+        self.buffer.writeString(text)
+        self.endLine()
+    }
+
+    package mutating func null() {
+        if self.version == .three { self.buffer.writeStaticString("_\r\n") } else { self.buffer.writeStaticString("$-1\r\n") }
+    }
+
+    package mutating func nullArray() {
+        if self.version == .three { self.buffer.writeStaticString("_\r\n") } else { self.buffer.writeStaticString("*-1\r\n") }
+    }
+
+    package mutating func array(_ count: Int) { self.line(UInt8(ascii: "*"), count) }
+
+    /// Header of a map of `count` pairs; the caller writes key, value, key, value.
+    package mutating func map(_ count: Int) {
+        if self.version == .three { self.line(UInt8(ascii: "%"), count) } else { self.line(UInt8(ascii: "*"), count * 2) }
+    }
+
+    package mutating func set(_ count: Int) {
+        self.line(self.version == .three ? UInt8(ascii: "~") : UInt8(ascii: "*"), count)
+    }
+
+    package mutating func boolean(_ value: Bool) {
+        switch (self.version, value) {
+        case (.three, true): self.buffer.writeStaticString("#t\r\n")
+        case (.three, false): self.buffer.writeStaticString("#f\r\n")
+        case (.two, _): self.integer(value ? 1 : 0)
+        }
+    }
+
+    /// The shortest decimal that reads back as the same float.
+    package mutating func double(_ value: Float) {
+        ShortestDecimal.withText(of: value) { self.decimal($0) }
+    }
+
+    package mutating func double(_ value: Double) {
+        ShortestDecimal.withText(of: value) { self.decimal($0) }
+    }
+
+    private mutating func decimal(_ text: UnsafeRawBufferPointer) {
+        guard self.version == .three else { return self.bulk(text) }
+        self.buffer.writeStaticString(",")
+        self.buffer.writeBytes(text)
+        self.endLine()
+    }
+
+    /// A text for people: verbatim in RESP3, bulk in RESP2.
+    package mutating func verbatim(_ text: String) {
+        guard self.version == .three else { return self.bulk(text) }
+        self.line(UInt8(ascii: "="), text.utf8.count + 4)
+        self.buffer.writeStaticString("txt:")
+        self.buffer.writeString(text)
+        self.endLine()
+    }
+
+    private mutating func endLine() { self.buffer.writeInteger(UInt16(0x0d0a)) }
+
+    /// A marker, a decimal number, CR LF, without an allocation.
+    private mutating func line(_ marker: UInt8, _ value: Int) {
+        self.buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: 24) { out in
+            var magnitude = value.magnitude
+            var start = 22
+            out[22] = 0x0d
+            out[23] = 0x0a
+            repeat {
+                start -= 1
+                let (quotient, digit) = magnitude.quotientAndRemainder(dividingBy: 10)
+                out[start] = 0x30 + UInt8(digit)
+                magnitude = quotient
+            } while magnitude > 0
+            if value < 0 {
+                start -= 1
+                out[start] = UInt8(ascii: "-")
+            }
+            start -= 1
+            out[start] = marker
+            let length = 24 - start
+            for index in 0..<length { out[index] = out[start + index] }
+            return length
+        }
+    }
+}
+
+/// Floats as text the way Redis writes them: `1` rather than `1.0`, `inf`, `nan`.
+enum ShortestDecimal {
+    static func withText(of value: Float, _ body: (UnsafeRawBufferPointer) -> Void) {
+        Self.lend(value.isNaN ? "nan" : value.description, body)
+    }
+
+    static func withText(of value: Double, _ body: (UnsafeRawBufferPointer) -> Void) {
+        Self.lend(value.isNaN ? "nan" : value.description, body)
+    }
+
+    /// Descriptions of 15 bytes and fewer lie within the string: most floats cost no allocation.
+    private static func lend(_ description: String, _ body: (UnsafeRawBufferPointer) -> Void) {
+        var text = description
+        text.withUTF8 { bytes in
+            let raw = UnsafeRawBufferPointer(bytes)
+            let wholeNumber = bytes.count > 2 && bytes[bytes.count - 1] == 0x30 && bytes[bytes.count - 2] == 0x2e
+            body(wholeNumber ? UnsafeRawBufferPointer(rebasing: raw[..<(raw.count - 2)]) : raw)
+        }
+    }
+}
