@@ -52,7 +52,7 @@ let package = Package(
         .testTarget(
             name: "AnnexNetworkTests",
             dependencies: [
-                "AnnexCore", "AnnexWire", "AnnexNetwork",
+                "AnnexCore", "AnnexWire", "AnnexNetwork", "AnnexTestSupport",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "Logging", package: "swift-log"),
             ],

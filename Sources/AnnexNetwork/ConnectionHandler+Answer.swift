@@ -91,7 +91,10 @@ extension ConnectionHandler {
     // MARK: Deferred
 
     private func runDeferred(
-        _ work: @escaping @Sendable (inout ReplyWriter) -> Void, from: Int, name: String, start: UInt64
+        _ work: @escaping @Sendable (inout ReplyWriter) -> Void,
+        from: Int,
+        name: String,
+        start: UInt64
     ) -> UInt64 {
         let shared = self.loop.shared
         let (_, jobs) = shared.deferredJobs.add(1, ordering: .relaxed)
@@ -168,9 +171,13 @@ extension ConnectionHandler {
         self.loop.slowlog.append(
             Slowlog.Entry(
                 id: shared.nextSlowlogEntry.add(1, ordering: .relaxed).oldValue,
-                time: WallClock.seconds(), microseconds: nanoseconds / 1_000,
-                arguments: self.waitingArguments ?? self.slowlogArguments(name), address: self.state.address,
-                name: self.state.name))
+                time: WallClock.seconds(),
+                microseconds: nanoseconds / 1_000,
+                arguments: self.waitingArguments ?? self.slowlogArguments(name),
+                address: self.state.address,
+                name: self.state.name
+            )
+        )
     }
 
     private func slowlogArguments(_ name: String) -> [String] {

@@ -19,7 +19,9 @@ extension ConnectionHandler {
             return .done
         case .notConfigured:
             self.reply.error(
-                code: "ERR", "AUTH called without any password configured; connect without AUTH, or set a password")
+                code: "ERR",
+                "AUTH called without any password configured; connect without AUTH, or set a password"
+            )
             return .done
         case .refused:
             return self.delayedRefusal()
@@ -67,7 +69,8 @@ extension ConnectionHandler {
                 code: "NOAUTH",
                 "HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> "
                     + "<pass> option can be used to authenticate the client and select the RESP protocol version at the "
-                    + "same time")
+                    + "same time"
+            )
             return .done
         }
         if let name { self.state.name = name }
@@ -122,7 +125,8 @@ extension ConnectionHandler {
         let configuration = self.loop.shared.configuration
         self.loop.shared.logger.warning(
             "AUTH failed",
-            metadata: ["client": "\(self.state.id)", "address": "\(self.state.address)", "try": "\(self.authFailures)"])
+            metadata: ["client": "\(self.state.id)", "address": "\(self.state.address)", "try": "\(self.authFailures)"]
+        )
         let factor = 1 << min(self.authFailures - 1, 4)
         let delay = configuration.authFailureDelay * factor
         let version = self.state.respVersion

@@ -190,8 +190,11 @@ extension ConnectionHandler {
         } else if self.request.matches(index, "LADDR") {
             filter.localAddress = self.request.string(index + 1)
         } else if self.request.matches(index, "SKIPME") {
-            if self.request.matches(index + 1, "NO") { filter.skipID = nil }
-            else if !self.request.matches(index + 1, "YES") { return false }
+            if self.request.matches(index + 1, "NO") {
+                filter.skipID = nil
+            } else if !self.request.matches(index + 1, "YES") {
+                return false
+            }
         } else {
             return false
         }

@@ -63,7 +63,8 @@ struct InfoReport {
                 ("uptime_in_seconds", String(self.uptimeSeconds)),
                 ("uptime_in_days", String(self.uptimeSeconds / 86_400)), ("event_loops", String(configuration.threads)),
                 ("deferred_threads", String(configuration.deferredThreads)),
-            ])
+            ]
+        )
     }
 
     private func clients() -> InfoSection {
@@ -75,7 +76,8 @@ struct InfoReport {
                 ("client_recent_max_input_buffer", String(self.metrics.largestInput)),
                 ("client_recent_max_output_buffer", String(self.metrics.largestOutput)),
                 ("blocked_clients", String(self.metrics.waiting)),
-            ])
+            ]
+        )
     }
 
     private func memory() -> InfoSection {
@@ -86,7 +88,8 @@ struct InfoReport {
                 ("used_memory", String(resident.anonymous)), ("used_memory_rss", String(resident.resident)),
                 ("used_memory_peak", String(resident.peak)), ("mem_clients_normal", String(self.metrics.heldBytes)),
                 ("maxmemory_clients", String(self.shared.configuration.allClientsBytes)),
-            ])
+            ]
+        )
     }
 
     private func stats() -> InfoSection {
@@ -103,7 +106,8 @@ struct InfoReport {
                 ("acl_access_denied_auth", String(self.metrics.authFailures)),
                 ("total_error_replies", String(self.metrics.errorReplies)),
                 ("deferred_jobs", String(self.shared.deferredJobs.load(ordering: .relaxed))),
-            ])
+            ]
+        )
     }
 
     private func commandStats() -> InfoSection {
@@ -122,7 +126,8 @@ struct InfoReport {
     private func errorStats() -> InfoSection {
         InfoSection(
             "Errorstats",
-            self.metrics.errors.sorted { $0.key < $1.key }.map { ("errorstat_\($0.key)", "count=\($0.value)") })
+            self.metrics.errors.sorted { $0.key < $1.key }.map { ("errorstat_\($0.key)", "count=\($0.value)") }
+        )
     }
 
     private func latencyStats() -> InfoSection {

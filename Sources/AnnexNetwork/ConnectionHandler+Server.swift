@@ -17,7 +17,8 @@ extension ConnectionHandler {
             return .later(
                 self.loop.shared.gather(on: self.loop.eventLoop) { loop in loop.resetMetrics() }.map { _ in
                     Self.rendered(version) { $0.simpleString("OK") }
-                })
+                }
+            )
         } else {
             self.unknownSubcommand("CONFIG")
         }
@@ -26,7 +27,9 @@ extension ConnectionHandler {
 
     private func configGet() {
         guard self.request.count > 2 else { return self.wrongArity("config|get") }
-        guard self.request.count <= 66 else { return self.reply.error(code: "ERR", "too many patterns; give at most 64") }
+        guard self.request.count <= 66 else {
+            return self.reply.error(code: "ERR", "too many patterns; give at most 64")
+        }
         let patterns = (2..<self.request.count).map { GlobPattern(self.request.string($0)) }
         let shared = self.loop.shared
         let found = ServerParameters.all(shared.configuration, shared.settings, port: shared.port)
@@ -46,9 +49,12 @@ extension ConnectionHandler {
         guard let failed = self.loop.shared.change(pairs) else { return self.reply.simpleString("OK") }
         let name = Printable.escape(failed.name)
         switch failed.change {
-        case .invalid(let why): self.reply.error(code: "ERR", "CONFIG SET failed (possibly related to argument '\(name)') - \(why)")
-        case .fixed: self.reply.error(code: "ERR", "CONFIG SET failed - '\(name)' can only be set when the server starts")
-        case .unknown, .changed: self.reply.error(code: "ERR", "Unknown option or number of arguments for CONFIG SET - '\(name)'")
+        case .invalid(let why):
+            self.reply.error(code: "ERR", "CONFIG SET failed (possibly related to argument '\(name)') - \(why)")
+        case .fixed:
+            self.reply.error(code: "ERR", "CONFIG SET failed - '\(name)' can only be set when the server starts")
+        case .unknown, .changed:
+            self.reply.error(code: "ERR", "Unknown option or number of arguments for CONFIG SET - '\(name)'")
         }
     }
 
@@ -70,20 +76,25 @@ extension ConnectionHandler {
             let wanted = limit
             return .later(
                 shared.gather(on: self.loop.eventLoop) { loop in loop.slowlog.entries }.map { lists in
-                    let newest = lists.flatMap { $0 }.sorted { $0.id > $1.id }.prefix(min(wanted, shared.settings.slowlogLength))
+                    let newest = lists.flatMap { $0 }.sorted { $0.id > $1.id }.prefix(
+                        min(wanted, shared.settings.slowlogLength)
+                    )
                     return Self.rendered(version) { writer in Self.write(newest, &writer) }
-                })
+                }
+            )
         } else if request.matches(1, "LEN") {
             return .later(
                 shared.gather(on: self.loop.eventLoop) { loop in loop.slowlog.entries.count }.map { counts in
                     let count = min(counts.reduce(0, +), shared.settings.slowlogLength)
                     return Self.rendered(version) { $0.integer(count) }
-                })
+                }
+            )
         } else if request.matches(1, "RESET") {
             return .later(
                 shared.gather(on: self.loop.eventLoop) { loop in loop.slowlog.reset() }.map { _ in
                     Self.rendered(version) { $0.simpleString("OK") }
-                })
+                }
+            )
         }
         self.unknownSubcommand("SLOWLOG")
         return .done
@@ -124,7 +135,8 @@ extension ConnectionHandler {
                         .filter { $0.value.calls > 0 && (names.isEmpty || names.contains($0.key)) }
                         .sorted { $0.key < $1.key }
                     return Self.rendered(version) { writer in Self.write(commands, &writer) }
-                })
+                }
+            )
         } else {
             self.unknownSubcommand("LATENCY")
         }

@@ -61,7 +61,9 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
         self.state = state
         self.localAddress = localAddress
         self.parser = RequestParser(
-            limits: loop.shared.configuration.limits, authenticated: state.authenticated)
+            limits: loop.shared.configuration.limits,
+            authenticated: state.authenticated
+        )
         self.reply = ReplyWriter(version: state.respVersion, buffer: ByteBuffer())
     }
 
@@ -126,7 +128,9 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         self.loop.shared.logger.debug(
-            "Connection failed", metadata: ["client": "\(self.state.id)", "error": "\(error)"])
+            "Connection failed",
+            metadata: ["client": "\(self.state.id)", "error": "\(error)"]
+        )
         self.closeNow()
     }
 
@@ -191,7 +195,9 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
         self.loop.metrics.countError("ERR")
         self.reply.error(code: "ERR", "Protocol error: " + text)
         self.loop.shared.logger.debug(
-            "Protocol error", metadata: ["client": "\(self.state.id)", "error": "\(Printable.escape(text))"])
+            "Protocol error",
+            metadata: ["client": "\(self.state.id)", "error": "\(Printable.escape(text))"]
+        )
         self.machine.finish()
     }
 
@@ -294,7 +300,8 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
         self.loop.metrics.evicted &+= 1
         self.loop.shared.logger.warning(
             "Client closed",
-            metadata: ["client": "\(self.state.id)", "address": "\(self.state.address)", "reason": "\(reason)"])
+            metadata: ["client": "\(self.state.id)", "address": "\(self.state.address)", "reason": "\(reason)"]
+        )
         self.closeNow()
     }
 
@@ -316,7 +323,8 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
             self.timeOut("command not complete in time")
         } else if !self.state.authenticated, now - self.connectedAt > TimeAmount(configuration.authTimeout) {
             self.timeOut("no successful AUTH in time")
-        } else if self.machine.phase == .finishing, now - self.lastActive > TimeAmount(configuration.unfinishedCommandTimeout)
+        } else if self.machine.phase == .finishing,
+            now - self.lastActive > TimeAmount(configuration.unfinishedCommandTimeout)
         {
             self.timeOut("last replies not read in time")
         } else if self.loop.settings.idleTimeoutSeconds > 0, self.machine.phase == .serving,
@@ -330,7 +338,8 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
         self.loop.metrics.timedOut &+= 1
         self.loop.shared.logger.debug(
             "Client timed out",
-            metadata: ["client": "\(self.state.id)", "address": "\(self.state.address)", "reason": "\(reason)"])
+            metadata: ["client": "\(self.state.id)", "address": "\(self.state.address)", "reason": "\(reason)"]
+        )
         self.closeNow()
     }
 

@@ -21,9 +21,11 @@ package final class LineServer: Sendable {
     /// Makes the loops; nothing listens yet. `makeHandler` is called once per loop, on it; `info` on a deferred thread
     /// for each INFO. Throws `.usage` for a configuration that must not be served.
     package init(
-        configuration: ServerConfiguration, table: CommandTable = .standard,
+        configuration: ServerConfiguration,
+        table: CommandTable = .standard,
         makeHandler: @escaping @Sendable (_ loop: Int, _ eventLoop: any EventLoop) -> any CommandHandler,
-        info: @escaping @Sendable () -> [InfoSection] = { [] }, logger: Logger
+        info: @escaping @Sendable () -> [InfoSection] = { [] },
+        logger: Logger
     ) throws(AnnexError) {
         try configuration.validate()
         self.configuration = configuration
@@ -31,7 +33,12 @@ package final class LineServer: Sendable {
         self.group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
         self.threadPool = NIOThreadPool(numberOfThreads: configuration.deferredThreads)
         self.shared = ServerShared(
-            configuration: configuration, table: table, logger: logger, threadPool: self.threadPool, info: info)
+            configuration: configuration,
+            table: table,
+            logger: logger,
+            threadPool: self.threadPool,
+            info: info
+        )
     }
 
     /// Binds and serves. Returns the address, with the real port where 0 was asked for. Throws `.system` if it cannot
@@ -46,14 +53,20 @@ package final class LineServer: Sendable {
             loops.append(
                 try await eventLoop.submit {
                     LoopContext(
-                        index: index, eventLoop: eventLoop, shared: shared, handler: makeHandler(index, eventLoop))
-                }.get())
+                        index: index,
+                        eventLoop: eventLoop,
+                        shared: shared,
+                        handler: makeHandler(index, eventLoop)
+                    )
+                }.get()
+            )
         }
         shared.started(loops: loops)
         for loop in loops { try await loop.eventLoop.submit { loop.startSweeping() }.get() }
         do {
             let channel = try await self.bootstrap(loops).bind(
-                host: self.configuration.host, port: self.configuration.port
+                host: self.configuration.host,
+                port: self.configuration.port
             ).get()
             guard let address = channel.localAddress else { throw ChannelError.unknownLocalAddress }
             self.listener.withLock { $0 = channel }
@@ -62,8 +75,10 @@ package final class LineServer: Sendable {
         } catch {
             await self.stopThreads()
             throw AnnexError(
-                .system, "cannot listen on \(self.configuration.host):\(self.configuration.port): \(error)",
-                hint: "Choose another address or port, or stop what listens there")
+                .system,
+                "cannot listen on \(self.configuration.host):\(self.configuration.port): \(error)",
+                hint: "Choose another address or port, or stop what listens there"
+            )
         }
     }
 
@@ -96,10 +111,13 @@ package final class LineServer: Sendable {
             return
         }
         let state = ConnectionState(
-            id: shared.nextClient.add(1, ordering: .relaxed).oldValue, address: Self.text(channel.remoteAddress),
-            authenticated: shared.configuration.passwordHash == nil)
+            id: shared.nextClient.add(1, ordering: .relaxed).oldValue,
+            address: Self.text(channel.remoteAddress),
+            authenticated: shared.configuration.passwordHash == nil
+        )
         try channel.pipeline.syncOperations.addHandler(
-            ConnectionHandler(loop: loop, state: state, localAddress: Self.text(channel.localAddress)))
+            ConnectionHandler(loop: loop, state: state, localAddress: Self.text(channel.localAddress))
+        )
     }
 
     /// `host:port`, IPv6 in brackets.
@@ -120,14 +138,17 @@ package final class LineServer: Sendable {
         let fitting = max(Int(clamping: limit.rlim_cur) - 256, 16)
         self.shared.logger.warning(
             "The system allows fewer open files than max-connections needs",
-            metadata: ["limit": "\(limit.rlim_cur)", "connections": "\(fitting)"])
+            metadata: ["limit": "\(limit.rlim_cur)", "connections": "\(fitting)"]
+        )
         self.shared.limitConnections(to: fitting)
     }
 
     /// Stops accepting, answers what clients have sent, closes their connections, stops the threads. What is not done
     /// after `grace` is cut off. New bytes are read for at most a tenth of `grace`. A second call returns at once.
     package func shutdown(grace: Duration = .seconds(4)) async {
-        guard self.stopping.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else { return }
+        guard self.stopping.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else {
+            return
+        }
         let channel = self.listener.withLock { listener in
             defer { listener = nil }
             return listener

@@ -38,11 +38,14 @@ struct RuntimeSettings: Sendable, Equatable {
 /// The names and values that `CONFIG GET` shows.
 enum ServerParameters {
     static let fixedNames: Set<String> = Set(
-        Self.fixed(ServerConfiguration(), port: 0).map(\.0))
+        Self.fixed(ServerConfiguration(), port: 0).map(\.0)
+    )
 
     /// All parameters, by name in byte order.
     static func all(
-        _ configuration: ServerConfiguration, _ settings: RuntimeSettings, port: Int
+        _ configuration: ServerConfiguration,
+        _ settings: RuntimeSettings,
+        port: Int
     ) -> [(String, String)] {
         let changing = [
             ("timeout", String(settings.idleTimeoutSeconds)),

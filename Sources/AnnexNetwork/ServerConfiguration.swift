@@ -64,8 +64,10 @@ package struct ServerConfiguration: Sendable {
     package func validate() throws(AnnexError) {
         guard self.isLoopback || self.passwordHash != nil else {
             throw AnnexError(
-                .usage, "'\(Printable.escape(self.host))' can be reached from other machines and no password is set",
-                hint: "Set a password (--password-file FILE), or bind 127.0.0.1")
+                .usage,
+                "'\(Printable.escape(self.host))' can be reached from other machines and no password is set",
+                hint: "Set a password (--password-file FILE), or bind 127.0.0.1"
+            )
         }
         let ranges: [(name: String, value: Int, range: ClosedRange<Int>)] = [
             ("port", self.port, 0...65_535), ("threads", self.threads, 1...1_024),
@@ -80,14 +82,18 @@ package struct ServerConfiguration: Sendable {
         ]
         for (name, value, range) in ranges where !range.contains(value) {
             throw AnnexError(
-                .usage, "\(name) is \(value)", hint: "Give a value from \(range.lowerBound) to \(range.upperBound)")
+                .usage,
+                "\(name) is \(value)",
+                hint: "Give a value from \(range.lowerBound) to \(range.upperBound)"
+            )
         }
         let times: [(name: String, value: Duration, zero: Bool)] = [
             ("idle-timeout", self.idleTimeout, true), ("auth-timeout", self.authTimeout, false),
             ("unfinished-command-timeout", self.unfinishedCommandTimeout, false),
             ("auth-failure-delay", self.authFailureDelay, true), ("sweep-interval", self.sweepInterval, false),
         ]
-        for (name, value, zero) in times where value < .zero || value > .seconds(31_536_000) || (!zero && value == .zero) {
+        for (name, value, zero) in times
+        where value < .zero || value > .seconds(31_536_000) || (!zero && value == .zero) {
             throw AnnexError(.usage, "\(name) is \(value)", hint: "Give a positive time of at most one year")
         }
     }

@@ -49,7 +49,10 @@ final class ServerShared: Sendable {
     private let changing: Mutex<Changing>
 
     init(
-        configuration: ServerConfiguration, table: CommandTable, logger: Logger, threadPool: NIOThreadPool,
+        configuration: ServerConfiguration,
+        table: CommandTable,
+        logger: Logger,
+        threadPool: NIOThreadPool,
         info: @escaping @Sendable () -> [InfoSection]
     ) {
         self.configuration = configuration
@@ -79,7 +82,8 @@ final class ServerShared: Sendable {
 
     /// Runs `body` on every loop; the results arrive on `eventLoop`, in no particular order of execution.
     func gather<T: Sendable>(
-        on eventLoop: any EventLoop, _ body: @escaping @Sendable (LoopContext) -> T
+        on eventLoop: any EventLoop,
+        _ body: @escaping @Sendable (LoopContext) -> T
     ) -> EventLoopFuture<[T]> {
         let futures = self.loops.map { loop in loop.eventLoop.submit { body(loop) } }
         return EventLoopFuture.whenAllSucceed(futures, on: eventLoop)
@@ -108,7 +112,9 @@ final class ServerShared: Sendable {
 
     /// Called when `heldBytes` passed the limit: closes the connection that holds most, until the sum is below.
     func evict(on eventLoop: any EventLoop) {
-        guard self.evicting.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else { return }
+        guard self.evicting.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else {
+            return
+        }
         self.evictBiggest(on: eventLoop)
     }
 

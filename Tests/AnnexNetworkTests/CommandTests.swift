@@ -53,7 +53,8 @@ import Testing
             try client.send(TestClient.frame("NO\r\nPE", "a\u{1}b"))
             #expect(
                 try client.line()
-                    == "-ERR unknown command 'NO\\x0d\\x0aPE', with args beginning with: 'a\\x01b' ")
+                    == "-ERR unknown command 'NO\\x0d\\x0aPE', with args beginning with: 'a\\x01b' "
+            )
             #expect(try client.ask("GET") == "-ERR unknown command 'GET', with args beginning with: ")
             #expect(try client.ask("ECHO") == "-ERR wrong number of arguments for 'echo' command")
             #expect(try client.ask("CLIENT SETNAME") == "-ERR wrong number of arguments for 'client|setname' command")
@@ -97,7 +98,9 @@ import Testing
             try client.send("CONFIG GET save\r\nCONFIG GET appendonly\r\n")
             let expected = "*2\r\n$4\r\nsave\r\n$0\r\n\r\n*2\r\n$10\r\nappendonly\r\n$2\r\nno\r\n"
             #expect(try client.read(expected.utf8.count) == expected)
-            #expect(try client.ask("CONFIG SET slowlog-log-slower-than 0 timeout x").hasPrefix("-ERR CONFIG SET failed"))
+            #expect(
+                try client.ask("CONFIG SET slowlog-log-slower-than 0 timeout x").hasPrefix("-ERR CONFIG SET failed")
+            )
             #expect(try client.ask("CONFIG SET port 1").contains("only be set when the server starts"))
             #expect(try client.ask("CONFIG SET nope 1").hasPrefix("-ERR Unknown option"))
             #expect(try client.ask("CONFIG GET slowlog-log*") == "*2")

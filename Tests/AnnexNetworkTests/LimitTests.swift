@@ -52,7 +52,8 @@ import Testing
             let other = try TestClient(port: port)
             try other.send("CLIENT LIST\r\n")
             let list = try other.bulk()
-            let omem = list.split(separator: " ").compactMap { $0.hasPrefix("omem=") ? Int($0.dropFirst(5)) : nil }.max()
+            let omem = list.split(separator: " ").compactMap { $0.hasPrefix("omem=") ? Int($0.dropFirst(5)) : nil }
+                .max()
             #expect((omem ?? 0) > 0 && (omem ?? 0) < 256 << 10)
             // Once the client reads, everything whole that it sent is answered.
             let whole = sent / command.count

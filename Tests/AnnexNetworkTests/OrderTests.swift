@@ -93,7 +93,9 @@ import Testing
             let client = try TestClient(port: port)
             try client.send(text)
             client.finishSending()
-            #expect(try client.rest() == (text == "PING" ? "" : text == "PING\n" ? "+PONG\r\n" : "+PONG\r\n$1\r\na\r\n"))
+            #expect(
+                try client.rest() == (text == "PING" ? "" : text == "PING\n" ? "+PONG\r\n" : "+PONG\r\n$1\r\na\r\n")
+            )
         }
     }
 

@@ -51,8 +51,11 @@ final class TestClient {
             let start = total % bytes.count
             let count = bytes.withUnsafeBytes {
                 Glibc.send(
-                    self.descriptor, $0.baseAddress! + start, bytes.count - start,
-                    Int32(MSG_NOSIGNAL | MSG_DONTWAIT))
+                    self.descriptor,
+                    $0.baseAddress! + start,
+                    bytes.count - start,
+                    Int32(MSG_NOSIGNAL | MSG_DONTWAIT)
+                )
             }
             if count < 0, errno == EAGAIN { continue }
             guard count > 0 else { throw Failure(message: "send: errno \(errno)") }

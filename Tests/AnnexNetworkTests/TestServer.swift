@@ -23,7 +23,10 @@ final class TestHandler: CommandHandler {
     init(gate: Gate) { self.gate = gate }
 
     func handle(
-        _ id: CommandID, _ request: Request, connection: inout ConnectionState, reply: inout ReplyWriter
+        _ id: CommandID,
+        _ request: Request,
+        connection: inout ConnectionState,
+        reply: inout ReplyWriter
     ) -> Disposition {
         if request.matches(1, "BYTES") {
             reply.bulk(String(repeating: "x", count: request.integer(2) ?? 0))
@@ -43,7 +46,9 @@ final class TestHandler: CommandHandler {
 
 /// Runs `body` against a server on a free port, then shuts it down.
 func withServer(
-    gate: Gate = Gate(), _ change: (inout ServerConfiguration) -> Void = { _ in },
+    gate: Gate = Gate(),
+    table: CommandTable = .standard,
+    _ change: (inout ServerConfiguration) -> Void = { _ in },
     _ body: @escaping @Sendable (_ port: Int, _ server: LineServer) throws -> Void
 ) async throws {
     var configuration = ServerConfiguration()
@@ -55,8 +60,12 @@ func withServer(
     var logger = Logger(label: "test")
     logger.logLevel = .critical
     let server = try LineServer(
-        configuration: configuration, makeHandler: { _, _ in TestHandler(gate: gate) },
-        info: { [InfoSection("Indexes", [("indexes", "1")])] }, logger: logger)
+        configuration: configuration,
+        table: table,
+        makeHandler: { _, _ in TestHandler(gate: gate) },
+        info: { [InfoSection("Indexes", [("indexes", "1")])] },
+        logger: logger
+    )
     let address = try await server.start()
     // Clients block, so they get a thread of their own instead of one of the few that run tasks.
     let result = await withCheckedContinuation { continuation in
