@@ -12,8 +12,21 @@ let settings: [SwiftSetting] =
 /// For targets that hold native handles or raw memory: every unsafe use is marked in the source.
 let strict = settings + [.strictMemorySafety()]
 
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
+func tests(_ target: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .testTarget(
+        name: target + "Tests",
+        dependencies: [.target(name: target), "AnnexCore", "AnnexTestSupport"] + dependencies, swiftSettings: settings)
+}
+
 let package = Package(
     name: "annex",
+    products: [.executable(name: "annctl", targets: ["annctl"])],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
@@ -41,20 +54,44 @@ let package = Package(
         .target(
             name: "AnnexIndex", dependencies: ["AnnexCore", "CFaissShim", "CAnnexKernels"], swiftSettings: strict),
         .target(name: "AnnexStore", dependencies: ["AnnexCore", "CLMDB"], swiftSettings: strict),
+        .target(name: "AnnexFormats", dependencies: ["AnnexCore", "CZlib"], swiftSettings: settings),
         .target(name: "AnnexLinearAlgebra", dependencies: ["AnnexCore", "COpenBLAS"], swiftSettings: strict),
+        .target(name: "AnnexWire", dependencies: ["AnnexCore", nioCore], swiftSettings: settings),
+
+        // MARK: - L3 behaviour
         .target(
-            name: "AnnexWire", dependencies: ["AnnexCore", .product(name: "NIOCore", package: "swift-nio")],
+            name: "AnnexBuild",
+            dependencies: [
+                "AnnexCore", "AnnexIndex", "AnnexStore", "AnnexFormats", "AnnexLinearAlgebra", "Yams", crypto, logging,
+            ], swiftSettings: settings),
+        .target(
+            name: "AnnexEngine", dependencies: ["AnnexCore", "AnnexIndex", "AnnexStore"], swiftSettings: settings),
+        .target(
+            name: "AnnexNetwork", dependencies: ["AnnexCore", "AnnexWire", nioCore, nioPosix, logging, crypto],
             swiftSettings: settings),
+
+        // MARK: - L4 meaning of a command
+        .target(name: "AnnexShard", dependencies: ["AnnexCore", "AnnexWire", "AnnexEngine"], swiftSettings: settings),
+
+        // MARK: - L5 the executable
+        .executableTarget(
+            name: "annctl",
+            dependencies: [
+                "AnnexCore", "AnnexBuild", "AnnexEngine", "AnnexNetwork", "AnnexShard", "AnnexWire", argumentParser,
+                logging, nioCore,
+            ], swiftSettings: settings),
 
         // MARK: - Tests
         .target(
             name: "AnnexTestSupport", dependencies: ["AnnexCore"], path: "Tests/AnnexTestSupport",
             swiftSettings: settings),
         .testTarget(name: "AnnexCoreTests", dependencies: ["AnnexCore", "AnnexTestSupport"], swiftSettings: settings),
-        .testTarget(
-            name: "AnnexIndexTests", dependencies: ["AnnexCore", "AnnexIndex", "AnnexTestSupport"], swiftSettings: settings),
-        .testTarget(
-            name: "AnnexStoreTests", dependencies: ["AnnexCore", "AnnexStore", "AnnexTestSupport"], swiftSettings: settings),
+        tests("AnnexIndex"),
+        tests("AnnexStore"),
+        tests("AnnexFormats"),
+        tests("AnnexWire", [nioCore]),
+        tests("AnnexBuild"),
+        tests("AnnexNetwork", ["AnnexWire", nioCore, logging]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

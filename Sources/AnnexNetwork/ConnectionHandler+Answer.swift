@@ -1,0 +1,211 @@
+import AnnexCore
+import AnnexWire
+import NIOCore
+import NIOPosix
+import Synchronization
+
+/// What a connection command asks of its connection.
+enum CommandOutcome {
+    case done
+    case close
+    /// Run on a deferred thread.
+    case deferred(@Sendable (inout ReplyWriter) -> Void)
+    /// The reply's bytes come from other loops or from a timer.
+    case later(EventLoopFuture<ByteBuffer>)
+}
+
+extension ConnectionHandler {
+    /// Answers `request`. `start` and the result are uptime in nanoseconds, so that one clock reading serves as the end
+    /// of this command and the start of the next.
+    func answer(startingAt start: UInt64) -> UInt64 {
+        let from = self.reply.buffer.writerIndex
+        self.loop.metrics.commandsProcessed &+= 1
+        let found: CommandSpecification
+        switch self.loop.shared.table.lookup(self.request) {
+        case .unknown:
+            self.reply.error(code: "ERR", self.unknownCommand())
+            return self.refused(from: from, name: nil)
+        case .wrongArity(let name):
+            self.reply.error(code: "ERR", "wrong number of arguments for '\(name)' command")
+            return self.refused(from: from, name: name)
+        case .command(let specification):
+            found = specification
+        }
+        self.lastCommand = found.name
+        guard self.state.authenticated || found.isAllowedBeforeAuthentication else {
+            self.reply.error(code: "NOAUTH", "Authentication required.")
+            return self.refused(from: from, name: found.name)
+        }
+        let outcome: CommandOutcome
+        if found.owner == .connection {
+            outcome = self.connectionCommand(found.id)
+            self.reply.version = self.state.respVersion
+        } else {
+            switch self.loop.handler.handle(found.id, self.request, connection: &self.state, reply: &self.reply) {
+            case .done: outcome = .done
+            case .close: outcome = .close
+            case .deferred(let work): outcome = .deferred(work)
+            }
+        }
+        switch outcome {
+        case .done: break
+        case .close: self.finishAfterThis()
+        case .deferred(let work): return self.runDeferred(work, from: from, name: found.name, start: start)
+        case .later(let future):
+            self.wait(for: found.name, since: start)
+            future.assumeIsolated().whenComplete { result in self.completed(self.bytes(of: result)) }
+            return NIODeadline.now().uptimeNanoseconds
+        }
+        let now = NIODeadline.now().uptimeNanoseconds
+        self.finishReply(from: from, name: found.name, start: start, now: now)
+        return now
+    }
+
+    private func bytes(of result: Result<ByteBuffer, any Error>) -> ByteBuffer {
+        switch result {
+        case .success(let buffer): return buffer
+        case .failure:
+            var writer = ReplyWriter(version: self.state.respVersion, buffer: ByteBuffer())
+            writer.error(code: "ERR", "the server is shutting down")
+            return writer.buffer
+        }
+    }
+
+    private func refused(from: Int, name: String?) -> UInt64 {
+        if let name { self.loop.metrics.commands[name, default: .init()].rejected &+= 1 }
+        self.countError(from: from)
+        self.applyReplyMode(from: from)
+        return NIODeadline.now().uptimeNanoseconds
+    }
+
+    /// The text that tools match, with the first arguments as they came, made printable.
+    private func unknownCommand() -> String {
+        let name = self.request.withArgument(0) { Printable.escape($0) }
+        var text = "unknown command '\(name)', with args beginning with: "
+        for index in 1..<max(min(self.request.count, 21), 1) where text.utf8.count < 256 {
+            text += "'" + self.request.withArgument(index) { Printable.escape($0) } + "' "
+        }
+        return text
+    }
+
+    // MARK: Deferred
+
+    private func runDeferred(
+        _ work: @escaping @Sendable (inout ReplyWriter) -> Void,
+        from: Int,
+        name: String,
+        start: UInt64
+    ) -> UInt64 {
+        let shared = self.loop.shared
+        let (_, jobs) = shared.deferredJobs.add(1, ordering: .relaxed)
+        guard jobs <= shared.configuration.maximumDeferred else {
+            shared.deferredJobs.subtract(1, ordering: .relaxed)
+            self.reply.buffer.moveWriterIndex(to: from)
+            self.reply.error(code: "OVERLOADED", "too many long commands are waiting; try again later")
+            let now = NIODeadline.now().uptimeNanoseconds
+            self.finishReply(from: from, name: name, start: start, now: now)
+            return now
+        }
+        self.wait(for: name, since: start)
+        self.waitingArguments = self.slowlogArguments(name)
+        let version = self.state.respVersion
+        shared.threadPool.submit { state in
+            var writer = ReplyWriter(version: version, buffer: ByteBufferAllocator().buffer(capacity: 1_024))
+            if case .active = state {
+                work(&writer)
+            } else {
+                writer.error(code: "ERR", "the server is shutting down")
+            }
+            shared.deferredJobs.subtract(1, ordering: .relaxed)
+            self.completed(writer.buffer)
+        }
+        return NIODeadline.now().uptimeNanoseconds
+    }
+
+    // MARK: After a reply
+
+    /// Checks the size of the reply that begins at `from`, counts it, and drops it if the client asked for none.
+    func finishReply(from: Int, name: String, start: UInt64, now: UInt64) {
+        let limit = self.loop.shared.configuration.outputBufferBytes
+        if self.reply.buffer.writerIndex - from > limit {
+            self.reply.buffer.moveWriterIndex(to: from)
+            self.reply.error(code: "ERR", "the reply is larger than \(limit) bytes; ask for less at once")
+        }
+        let failed = self.countError(from: from)
+        let nanoseconds = Int(clamping: now &- start)
+        self.loop.count(name, nanoseconds: nanoseconds, failed: failed)
+        if nanoseconds >= self.loop.slowNanoseconds { self.logSlow(name, nanoseconds) }
+        self.waitingArguments = nil
+        self.applyReplyMode(from: from)
+    }
+
+    /// Counts the reply that begins at `from` if it is an error.
+    @discardableResult
+    private func countError(from: Int) -> Bool {
+        let buffer = self.reply.buffer
+        guard buffer.getInteger(at: from, as: UInt8.self) == UInt8(ascii: "-") else { return false }
+        let length = min(buffer.writerIndex - from - 1, 32)
+        let head = buffer.getBytes(at: from + 1, length: max(length, 0)) ?? []
+        let code = head.prefix { ($0 >= 65 && $0 <= 90) || ($0 >= 48 && $0 <= 57) }
+        self.loop.metrics.countError(String(decoding: code, as: UTF8.self))
+        return true
+    }
+
+    private func applyReplyMode(from: Int) {
+        switch self.replyMode {
+        case .on: break
+        case .off: self.reply.buffer.moveWriterIndex(to: from)
+        case .skipNext:
+            self.replyMode = .skipThis
+            self.reply.buffer.moveWriterIndex(to: from)
+        case .skipThis:
+            self.replyMode = .on
+            self.reply.buffer.moveWriterIndex(to: from)
+        }
+    }
+
+    // MARK: Slow log
+
+    private func logSlow(_ name: String, _ nanoseconds: Int) {
+        let shared = self.loop.shared
+        self.loop.slowlog.append(
+            Slowlog.Entry(
+                id: shared.nextSlowlogEntry.add(1, ordering: .relaxed).oldValue,
+                time: WallClock.seconds(),
+                microseconds: nanoseconds / 1_000,
+                arguments: self.waitingArguments ?? self.slowlogArguments(name),
+                address: self.state.address,
+                name: self.state.name
+            )
+        )
+    }
+
+    private func slowlogArguments(_ name: String) -> [String] {
+        if name == "auth" || name == "hello" { return [name, "(arguments left out)"] }
+        let count = self.request.count
+        let shown = count > Slowlog.maximumArguments ? Slowlog.maximumArguments - 1 : count
+        var arguments = (0..<shown).map { index in
+            self.request.withArgument(index) { bytes in
+                Printable.escape(bytes, limit: Slowlog.maximumArgumentBytes)
+            }
+        }
+        if shown < count { arguments.append("... (\(count - shown) more arguments)") }
+        return arguments
+    }
+}
+
+extension LoopContext {
+    /// Counts one executed command. No allocation after the first of its name.
+    func count(_ name: String, nanoseconds: Int, failed: Bool) {
+        self.metrics.commands[name, default: .init()].add(nanoseconds, failed: failed)
+    }
+}
+
+extension LoopMetrics.Command {
+    mutating func add(_ nanoseconds: Int, failed: Bool) {
+        self.calls &+= 1
+        self.nanoseconds &+= nanoseconds
+        if failed { self.failed &+= 1 }
+        self.histogram.add(nanoseconds)
+    }
+}

@@ -1,0 +1,142 @@
+import AnnexCore
+import AnnexWire
+import Logging
+import NIOCore
+
+/// HELLO and AUTH.
+extension ConnectionHandler {
+    private enum Login { case accepted, refused, notConfigured }
+
+    func auth() -> CommandOutcome {
+        guard self.request.count <= 3 else {
+            self.reply.error(code: "ERR", "syntax error: AUTH takes a password, or a user name and a password")
+            return .done
+        }
+        let named = self.request.count == 3
+        switch self.login(user: named ? 1 : nil, password: named ? 2 : 1) {
+        case .accepted:
+            self.reply.simpleString("OK")
+            return .done
+        case .notConfigured:
+            self.reply.error(
+                code: "ERR",
+                "AUTH called without any password configured; connect without AUTH, or set a password"
+            )
+            return .done
+        case .refused:
+            return self.delayedRefusal()
+        }
+    }
+
+    /// `HELLO [version [AUTH user password] [SETNAME name]]`. Nothing changes unless all of it is right.
+    func hello() -> CommandOutcome {
+        var version = self.state.respVersion
+        if self.request.count > 1 {
+            guard let number = self.request.integer(1) else {
+                self.reply.error(code: "ERR", "Protocol version is not an integer or out of range")
+                return .done
+            }
+            guard let known = RESPVersion(rawValue: number) else {
+                self.reply.error(code: "NOPROTO", "unsupported protocol version")
+                return .done
+            }
+            version = known
+        }
+        var credentials: Int?
+        var name: String?
+        var index = 2
+        while index < self.request.count {
+            if self.request.matches(index, "AUTH"), index + 2 < self.request.count {
+                credentials = index + 1
+                index += 3
+            } else if self.request.matches(index, "SETNAME"), index + 1 < self.request.count {
+                guard let label = self.label(index + 1) else {
+                    self.reply.error(code: "ERR", Self.badLabel)
+                    return .done
+                }
+                name = label
+                index += 2
+            } else {
+                self.syntaxError(near: index)
+                return .done
+            }
+        }
+        if let credentials, self.login(user: credentials, password: credentials + 1) == .refused {
+            return self.delayedRefusal()
+        }
+        guard self.state.authenticated else {
+            self.reply.error(
+                code: "NOAUTH",
+                "HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> "
+                    + "<pass> option can be used to authenticate the client and select the RESP protocol version at the "
+                    + "same time"
+            )
+            return .done
+        }
+        if let name { self.state.name = name }
+        self.state.respVersion = version
+        self.reply.version = version
+        self.writeHello()
+        return .done
+    }
+
+    static let badLabel = "Client names cannot contain spaces, newlines or special characters"
+
+    private func writeHello() {
+        self.reply.map(7)
+        self.reply.bulk("server")
+        self.reply.bulk("annex")
+        self.reply.bulk("version")
+        self.reply.bulk(self.loop.shared.configuration.version)
+        self.reply.bulk("proto")
+        self.reply.integer(self.state.respVersion.rawValue)
+        self.reply.bulk("id")
+        self.reply.integer(Int(clamping: self.state.id))
+        self.reply.bulk("mode")
+        self.reply.bulk("standalone")
+        self.reply.bulk("role")
+        self.reply.bulk("master")
+        self.reply.bulk("modules")
+        self.reply.array(0)
+    }
+
+    /// Compares digests in constant time. The one user is called `default`.
+    private func login(user: Int?, password: Int) -> Login {
+        guard let hash = self.loop.shared.configuration.passwordHash else {
+            // A client that names the default user and any password gets in where none is needed, as HELLO ... AUTH
+            // from client libraries with a fixed configuration does.
+            return user == nil ? .notConfigured : .accepted
+        }
+        let matches = self.request.withArgument(password) { bytes in hash.accepts(bytes) }
+        let named = user.map { index in
+            self.request.withArgument(index) { bytes in bytes.elementsEqual("default".utf8) }
+        }
+        guard matches, named ?? true else { return .refused }
+        self.state.authenticated = true
+        self.authFailures = 0
+        self.authenticationChanged()
+        return .accepted
+    }
+
+    /// The connection waits before it hears that its password is wrong; the loop does not.
+    private func delayedRefusal() -> CommandOutcome {
+        self.authFailures += 1
+        self.loop.metrics.authFailures &+= 1
+        let configuration = self.loop.shared.configuration
+        self.loop.shared.logger.warning(
+            "AUTH failed",
+            metadata: ["client": "\(self.state.id)", "address": "\(self.state.address)", "try": "\(self.authFailures)"]
+        )
+        let factor = 1 << min(self.authFailures - 1, 4)
+        let delay = configuration.authFailureDelay * factor
+        let version = self.state.respVersion
+        let last = self.authFailures >= configuration.maximumAuthFailures
+        let future = self.loop.eventLoop.scheduleTask(in: TimeAmount(delay)) { () -> ByteBuffer in
+            if last { self.finishAfterThis() }
+            return Self.rendered(version) { writer in
+                writer.error(code: "WRONGPASS", "invalid username-password pair or user is disabled.")
+            }
+        }.futureResult
+        return .later(future)
+    }
+}

@@ -1,0 +1,99 @@
+import AnnexCore
+import AnnexWire
+import NIOCore
+
+/// The commands that concern the connection itself. Arity has been checked against the table.
+extension ConnectionHandler {
+    func connectionCommand(_ id: CommandID) -> CommandOutcome {
+        switch id {
+        case .ping: self.ping()
+        case .echo: self.echoArgument(1)
+        case .hello: return self.hello()
+        case .auth: return self.auth()
+        case .quit:
+            self.reply.simpleString("OK")
+            return .close
+        case .reset: self.reset()
+        case .select: self.select()
+        case .readonly, .readwrite, .asking: self.reply.simpleString("OK")
+        case .client: return self.client()
+        case .command: self.command()
+        case .config: return self.config()
+        case .info: return self.info()
+        case .slowlog: return self.slowlog()
+        case .latency: return self.latency()
+        default:
+            self.reply.error(code: "ERR", "this command is not served here")
+        }
+        return .done
+    }
+
+    // MARK: Helpers
+
+    func echoArgument(_ index: Int) {
+        self.request.withArgument(index) { bytes in self.reply.bulk(bytes) }
+    }
+
+    func unknownSubcommand(_ container: String) {
+        let name = self.request.withArgument(1) { bytes in Printable.escape(bytes) }
+        self.reply.error(code: "ERR", "unknown subcommand '\(name)'. Try \(container) HELP.")
+    }
+
+    func wrongArity(_ name: String) {
+        self.reply.error(code: "ERR", "wrong number of arguments for '\(name)' command")
+    }
+
+    func syntaxError(near index: Int) {
+        let word = self.request.withArgument(index) { bytes in Printable.escape(bytes) }
+        self.reply.error(code: "ERR", "syntax error near '\(word)'")
+    }
+
+    /// A name of a client or library: printable ASCII without spaces, so that CLIENT LIST stays one line per client.
+    func label(_ index: Int) -> String? {
+        self.request.withArgument(index) { bytes -> String? in
+            guard bytes.count <= 128, bytes.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else { return nil }
+            return String(decoding: bytes, as: UTF8.self)
+        }
+    }
+
+    /// A buffer with the reply that `body` writes, in this connection's protocol.
+    static func rendered(_ version: RESPVersion, _ body: (inout ReplyWriter) -> Void) -> ByteBuffer {
+        var writer = ReplyWriter(version: version, buffer: ByteBufferAllocator().buffer(capacity: 512))
+        body(&writer)
+        return writer.buffer
+    }
+
+    // MARK: Simple ones
+
+    private func ping() {
+        switch self.request.count {
+        case 1: self.reply.simpleString("PONG")
+        case 2: self.echoArgument(1)
+        default: self.wrongArity("ping")
+        }
+    }
+
+    private func select() {
+        guard let index = self.request.integer(1) else {
+            return self.reply.error(code: "ERR", "value is not an integer or out of range")
+        }
+        guard index == 0 else { return self.reply.error(code: "ERR", "DB index is out of range") }
+        self.reply.simpleString("OK")
+    }
+
+    private func reset() {
+        self.state.name = ""
+        self.state.respVersion = .two
+        self.replyMode = .on
+        if self.loop.shared.configuration.passwordHash != nil {
+            self.state.authenticated = false
+            self.authenticationChanged()
+        }
+        self.reply.version = .two
+        self.reply.simpleString("RESET")
+    }
+
+    private func command() {
+        self.loop.shared.table.writeCommandReply(self.request, &self.reply)
+    }
+}

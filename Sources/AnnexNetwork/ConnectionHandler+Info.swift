@@ -1,0 +1,143 @@
+import AnnexCore
+import AnnexWire
+import Glibc
+import NIOCore
+import NIOPosix
+import Synchronization
+
+/// INFO: numbers of all loops, added up, and the sections that other parts of the server provide.
+extension ConnectionHandler {
+    func info() -> CommandOutcome {
+        guard self.request.count <= 33 else {
+            self.reply.error(code: "ERR", "too many sections; give at most 32")
+            return .done
+        }
+        let wanted = (1..<max(self.request.count, 1)).map { self.request.string($0).lowercased() }
+        let version = self.state.respVersion
+        let shared = self.loop.shared
+        let eventLoop = self.loop.eventLoop
+        let future = shared.gather(on: eventLoop) { loop in loop.snapshot() }
+            .flatMap { copies in
+                shared.threadPool.runIfActive(eventLoop: eventLoop) {
+                    let sum = copies.reduce(into: LoopMetrics()) { $0.merge($1) }
+                    let text = InfoReport(shared: shared, metrics: sum).text(wanted)
+                    return Self.rendered(version) { writer in writer.verbatim(text) }
+                }
+            }
+        return .later(future)
+    }
+}
+
+/// The text of INFO.
+struct InfoReport {
+    let shared: ServerShared
+    let metrics: LoopMetrics
+
+    /// Shown only when asked for by name or by `all` or `everything`.
+    private static let onRequest: Set<String> = ["commandstats", "latencystats"]
+
+    func text(_ wanted: [String]) -> String {
+        let everything = wanted.contains("all") || wanted.contains("everything")
+        let standard = wanted.isEmpty || wanted.contains("default")
+        let own = [self.server(), self.clients(), self.memory(), self.stats()]
+        let last = [self.commandStats(), self.errorStats(), self.latencyStats()]
+        return (own + self.shared.info() + last).filter { section in
+            let name = section.title.lowercased()
+            return everything || wanted.contains(name) || (standard && !Self.onRequest.contains(name))
+        }.map { section in
+            "# \(section.title)\r\n" + section.lines.map { "\($0.name):\($0.value)\r\n" }.joined()
+        }.joined(separator: "\r\n")
+    }
+
+    private var uptimeSeconds: Int64 { (NIODeadline.now() - self.shared.startedAt).nanoseconds / 1_000_000_000 }
+
+    private func server() -> InfoSection {
+        let configuration = self.shared.configuration
+        return InfoSection(
+            "Server",
+            [
+                ("server_name", "annex"), ("annex_version", configuration.version),
+                ("redis_version", "7.4.0"), ("redis_mode", "standalone"), ("arch_bits", "64"),
+                ("multiplexing_api", "epoll"), ("process_id", String(getpid())), ("run_id", self.shared.runID),
+                ("tcp_port", String(self.shared.port)), ("server_time_usec", String(WallClock.microseconds())),
+                ("uptime_in_seconds", String(self.uptimeSeconds)),
+                ("uptime_in_days", String(self.uptimeSeconds / 86_400)), ("event_loops", String(configuration.threads)),
+                ("deferred_threads", String(configuration.deferredThreads)),
+            ]
+        )
+    }
+
+    private func clients() -> InfoSection {
+        InfoSection(
+            "Clients",
+            [
+                ("connected_clients", String(self.metrics.connections)),
+                ("maxclients", String(self.shared.settings.maximumConnections)),
+                ("client_recent_max_input_buffer", String(self.metrics.largestInput)),
+                ("client_recent_max_output_buffer", String(self.metrics.largestOutput)),
+                ("blocked_clients", String(self.metrics.waiting)),
+            ]
+        )
+    }
+
+    private func memory() -> InfoSection {
+        let resident = ProcessMemory.read()
+        return InfoSection(
+            "Memory",
+            [
+                ("used_memory", String(resident.anonymous)), ("used_memory_rss", String(resident.resident)),
+                ("used_memory_peak", String(resident.peak)), ("mem_clients_normal", String(self.metrics.heldBytes)),
+                ("maxmemory_clients", String(self.shared.configuration.allClientsBytes)),
+            ]
+        )
+    }
+
+    private func stats() -> InfoSection {
+        InfoSection(
+            "Stats",
+            [
+                ("total_connections_received", String(self.metrics.connectionsReceived)),
+                ("total_commands_processed", String(self.metrics.commandsProcessed)),
+                ("total_net_input_bytes", String(self.metrics.inputBytes)),
+                ("total_net_output_bytes", String(self.metrics.outputBytes)),
+                ("rejected_connections", String(self.shared.rejected.load(ordering: .relaxed))),
+                ("evicted_clients", String(self.metrics.evicted)), ("timed_out_clients", String(self.metrics.timedOut)),
+                ("protocol_errors", String(self.metrics.protocolErrors)),
+                ("acl_access_denied_auth", String(self.metrics.authFailures)),
+                ("total_error_replies", String(self.metrics.errorReplies)),
+                ("deferred_jobs", String(self.shared.deferredJobs.load(ordering: .relaxed))),
+            ]
+        )
+    }
+
+    private func commandStats() -> InfoSection {
+        let lines = self.metrics.commands.sorted { $0.key < $1.key }.map { name, command in
+            let microseconds = command.nanoseconds / 1_000
+            let each = command.calls == 0 ? 0 : Double(command.nanoseconds / 10 / command.calls) / 100
+            return (
+                name: "cmdstat_\(name)",
+                value: "calls=\(command.calls),usec=\(microseconds),usec_per_call=\(each),"
+                    + "rejected_calls=\(command.rejected),failed_calls=\(command.failed)"
+            )
+        }
+        return InfoSection("Commandstats", lines)
+    }
+
+    private func errorStats() -> InfoSection {
+        InfoSection(
+            "Errorstats",
+            self.metrics.errors.sorted { $0.key < $1.key }.map { ("errorstat_\($0.key)", "count=\($0.value)") }
+        )
+    }
+
+    private func latencyStats() -> InfoSection {
+        let lines = self.metrics.commands.filter { $0.value.calls > 0 }.sorted { $0.key < $1.key }
+            .map { name, command in
+                let parts = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)].map { label, fraction in
+                    "\(label)=\(Double(command.histogram.quantile(fraction)) / 1_000)"
+                }
+                return (name: "latency_percentiles_usec_\(name)", value: parts.joined(separator: ","))
+            }
+        return InfoSection("Latencystats", lines)
+    }
+}

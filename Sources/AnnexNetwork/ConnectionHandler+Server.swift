@@ -1,0 +1,162 @@
+import AnnexCore
+import AnnexWire
+import NIOCore
+
+/// CONFIG, SLOWLOG and LATENCY.
+extension ConnectionHandler {
+    // MARK: CONFIG
+
+    func config() -> CommandOutcome {
+        let request = self.request
+        if request.matches(1, "GET") {
+            self.configGet()
+        } else if request.matches(1, "SET") {
+            self.configSet()
+        } else if request.matches(1, "RESETSTAT") {
+            let version = self.state.respVersion
+            return .later(
+                self.loop.shared.gather(on: self.loop.eventLoop) { loop in loop.resetMetrics() }.map { _ in
+                    Self.rendered(version) { $0.simpleString("OK") }
+                }
+            )
+        } else {
+            self.unknownSubcommand("CONFIG")
+        }
+        return .done
+    }
+
+    private func configGet() {
+        guard self.request.count > 2 else { return self.wrongArity("config|get") }
+        guard self.request.count <= 66 else {
+            return self.reply.error(code: "ERR", "too many patterns; give at most 64")
+        }
+        let patterns = (2..<self.request.count).map { GlobPattern(self.request.string($0)) }
+        let shared = self.loop.shared
+        let found = ServerParameters.all(shared.configuration, shared.settings, port: shared.port)
+            .filter { parameter in patterns.contains { $0.matches(parameter.0) } }
+        self.reply.map(found.count)
+        for (name, value) in found {
+            self.reply.bulk(name)
+            self.reply.bulk(value)
+        }
+    }
+
+    private func configSet() {
+        guard self.request.count >= 4, self.request.count % 2 == 0 else { return self.wrongArity("config|set") }
+        let pairs = stride(from: 2, to: self.request.count, by: 2).map { index in
+            (name: self.request.string(index).lowercased(), value: self.request.string(index + 1))
+        }
+        guard let failed = self.loop.shared.change(pairs) else { return self.reply.simpleString("OK") }
+        let name = Printable.escape(failed.name)
+        switch failed.change {
+        case .invalid(let why):
+            self.reply.error(code: "ERR", "CONFIG SET failed (possibly related to argument '\(name)') - \(why)")
+        case .fixed:
+            self.reply.error(code: "ERR", "CONFIG SET failed - '\(name)' can only be set when the server starts")
+        case .unknown, .changed:
+            self.reply.error(code: "ERR", "Unknown option or number of arguments for CONFIG SET - '\(name)'")
+        }
+    }
+
+    // MARK: SLOWLOG
+
+    func slowlog() -> CommandOutcome {
+        let request = self.request
+        let version = self.state.respVersion
+        let shared = self.loop.shared
+        if request.matches(1, "GET") {
+            var limit = 10
+            if request.count > 2 {
+                guard let number = request.integer(2), number >= -1 else {
+                    self.reply.error(code: "ERR", "count should be greater than or equal to -1")
+                    return .done
+                }
+                limit = number == -1 ? Int.max : number
+            }
+            let wanted = limit
+            return .later(
+                shared.gather(on: self.loop.eventLoop) { loop in loop.slowlog.entries }.map { lists in
+                    let newest = lists.flatMap { $0 }.sorted { $0.id > $1.id }.prefix(
+                        min(wanted, shared.settings.slowlogLength)
+                    )
+                    return Self.rendered(version) { writer in Self.write(newest, &writer) }
+                }
+            )
+        } else if request.matches(1, "LEN") {
+            return .later(
+                shared.gather(on: self.loop.eventLoop) { loop in loop.slowlog.entries.count }.map { counts in
+                    let count = min(counts.reduce(0, +), shared.settings.slowlogLength)
+                    return Self.rendered(version) { $0.integer(count) }
+                }
+            )
+        } else if request.matches(1, "RESET") {
+            return .later(
+                shared.gather(on: self.loop.eventLoop) { loop in loop.slowlog.reset() }.map { _ in
+                    Self.rendered(version) { $0.simpleString("OK") }
+                }
+            )
+        }
+        self.unknownSubcommand("SLOWLOG")
+        return .done
+    }
+
+    private static func write(_ entries: some Collection<Slowlog.Entry>, _ writer: inout ReplyWriter) {
+        writer.array(entries.count)
+        for entry in entries {
+            writer.array(6)
+            writer.integer(entry.id)
+            writer.integer(entry.time)
+            writer.integer(entry.microseconds)
+            writer.array(entry.arguments.count)
+            for argument in entry.arguments { writer.bulk(argument) }
+            writer.bulk(entry.address)
+            writer.bulk(entry.name)
+        }
+    }
+
+    // MARK: LATENCY
+
+    func latency() -> CommandOutcome {
+        let request = self.request
+        if request.matches(1, "LATEST") {
+            self.reply.array(0)
+        } else if request.matches(1, "RESET") {
+            self.reply.integer(0)
+        } else if request.matches(1, "HISTOGRAM") {
+            guard request.count <= 258 else {
+                self.reply.error(code: "ERR", "too many names; give at most 256")
+                return .done
+            }
+            let names = Set((2..<max(request.count, 2)).map { request.string($0).lowercased() })
+            let version = self.state.respVersion
+            return .later(
+                self.loop.shared.gather(on: self.loop.eventLoop) { loop in loop.snapshot() }.map { copies in
+                    let commands = copies.reduce(into: LoopMetrics()) { $0.merge($1) }.commands
+                        .filter { $0.value.calls > 0 && (names.isEmpty || names.contains($0.key)) }
+                        .sorted { $0.key < $1.key }
+                    return Self.rendered(version) { writer in Self.write(commands, &writer) }
+                }
+            )
+        } else {
+            self.unknownSubcommand("LATENCY")
+        }
+        return .done
+    }
+
+    private static func write(_ commands: [(key: String, value: LoopMetrics.Command)], _ writer: inout ReplyWriter) {
+        writer.map(commands.count)
+        for (name, command) in commands {
+            writer.bulk(name)
+            writer.map(2)
+            writer.bulk("calls")
+            writer.integer(command.calls)
+            writer.bulk("histogram_usec")
+            let buckets = command.histogram.cumulativeMicroseconds()
+            writer.map(buckets.count)
+            for (bound, count) in buckets {
+                writer.integer(bound)
+                writer.integer(count)
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+package import AnnexCore
+package import AnnexWire
+import Glibc
+package import Logging
+package import NIOCore
+import NIOPosix
+import Synchronization
+
+/// The listener: one event loop per core, each connection on one of them, commands answered on that loop.
+///
+/// `start` once, `shutdown` once. Both may be called from any task.
+package final class LineServer: Sendable {
+    private let configuration: ServerConfiguration
+    private let shared: ServerShared
+    private let group: MultiThreadedEventLoopGroup
+    private let threadPool: NIOThreadPool
+    private let makeHandler: @Sendable (_ loop: Int, _ eventLoop: any EventLoop) -> any CommandHandler
+    private let listener = Mutex<(any Channel)?>(nil)
+    private let stopping = Atomic<Bool>(false)
+
+    /// Makes the loops; nothing listens yet. `makeHandler` is called once per loop, on it; `info` on a deferred thread
+    /// for each INFO. Throws `.usage` for a configuration that must not be served.
+    package init(
+        configuration: ServerConfiguration,
+        table: CommandTable = .standard,
+        makeHandler: @escaping @Sendable (_ loop: Int, _ eventLoop: any EventLoop) -> any CommandHandler,
+        info: @escaping @Sendable () -> [InfoSection] = { [] },
+        logger: Logger
+    ) throws(AnnexError) {
+        try configuration.validate()
+        self.configuration = configuration
+        self.makeHandler = makeHandler
+        self.group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
+        self.threadPool = NIOThreadPool(numberOfThreads: configuration.deferredThreads)
+        self.shared = ServerShared(
+            configuration: configuration,
+            table: table,
+            logger: logger,
+            threadPool: self.threadPool,
+            info: info
+        )
+    }
+
+    /// Binds and serves. Returns the address, with the real port where 0 was asked for. Throws `.system` if it cannot
+    /// bind; the loops are stopped then.
+    package func start() async throws -> SocketAddress {
+        self.threadPool.start()
+        self.raiseDescriptorLimit()
+        let makeHandler = self.makeHandler
+        let shared = self.shared
+        var loops: [LoopContext] = []
+        for (index, eventLoop) in self.group.makeIterator().enumerated() {
+            loops.append(
+                try await eventLoop.submit {
+                    LoopContext(
+                        index: index,
+                        eventLoop: eventLoop,
+                        shared: shared,
+                        handler: makeHandler(index, eventLoop)
+                    )
+                }.get()
+            )
+        }
+        shared.started(loops: loops)
+        for loop in loops { try await loop.eventLoop.submit { loop.startSweeping() }.get() }
+        do {
+            let channel = try await self.bootstrap(loops).bind(
+                host: self.configuration.host,
+                port: self.configuration.port
+            ).get()
+            guard let address = channel.localAddress else { throw ChannelError.unknownLocalAddress }
+            self.listener.withLock { $0 = channel }
+            shared.bound(port: address.port ?? 0)
+            return address
+        } catch {
+            await self.stopThreads()
+            throw AnnexError(
+                .system,
+                "cannot listen on \(self.configuration.host):\(self.configuration.port): \(error)",
+                hint: "Choose another address or port, or stop what listens there"
+            )
+        }
+    }
+
+    private func bootstrap(_ loops: [LoopContext]) -> ServerBootstrap {
+        let byLoop = Dictionary(uniqueKeysWithValues: loops.map { (ObjectIdentifier($0.eventLoop), $0) })
+        let shared = self.shared
+        return ServerBootstrap(group: self.group)
+            .serverChannelOption(.backlog, value: CInt(clamping: self.configuration.backlog))
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            .childChannelOption(.maxMessagesPerRead, value: 1)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    guard let loop = byLoop[ObjectIdentifier(channel.eventLoop)] else {
+                        throw ChannelError.operationUnsupported
+                    }
+                    try Self.admit(channel, to: loop, shared)
+                }
+            }
+    }
+
+    private static func admit(_ channel: any Channel, to loop: LoopContext, _ shared: ServerShared) throws {
+        let (_, open) = shared.connections.add(1, ordering: .relaxed)
+        guard open <= shared.maximumConnections.load(ordering: .relaxed), !loop.isDraining else {
+            shared.connections.subtract(1, ordering: .relaxed)
+            shared.rejected.add(1, ordering: .relaxed)
+            try channel.pipeline.syncOperations.addHandler(RejectionHandler(shared: shared))
+            return
+        }
+        let state = ConnectionState(
+            id: shared.nextClient.add(1, ordering: .relaxed).oldValue,
+            address: Self.text(channel.remoteAddress),
+            authenticated: shared.configuration.passwordHash == nil
+        )
+        try channel.pipeline.syncOperations.addHandler(
+            ConnectionHandler(loop: loop, state: state, localAddress: Self.text(channel.localAddress))
+        )
+    }
+
+    /// `host:port`, IPv6 in brackets.
+    private static func text(_ address: SocketAddress?) -> String {
+        guard let address, let host = address.ipAddress, let port = address.port else { return "?:0" }
+        return host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+    }
+
+    /// Each connection needs a descriptor; the soft limit is often 1,024.
+    private func raiseDescriptorLimit() {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        let wanted = rlim_t(self.configuration.maximumConnections + 256)
+        guard limit.rlim_cur < wanted else { return }
+        limit.rlim_cur = min(wanted, limit.rlim_max)
+        let raised = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0
+        guard !raised || limit.rlim_cur < wanted else { return }
+        let fitting = max(Int(clamping: limit.rlim_cur) - 256, 16)
+        self.shared.logger.warning(
+            "The system allows fewer open files than max-connections needs",
+            metadata: ["limit": "\(limit.rlim_cur)", "connections": "\(fitting)"]
+        )
+        self.shared.limitConnections(to: fitting)
+    }
+
+    /// Stops accepting, answers what clients have sent, closes their connections, stops the threads. What is not done
+    /// after `grace` is cut off. New bytes are read for at most a tenth of `grace`. A second call returns at once.
+    package func shutdown(grace: Duration = .seconds(4)) async {
+        guard self.stopping.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else {
+            return
+        }
+        let channel = self.listener.withLock { listener in
+            defer { listener = nil }
+            return listener
+        }
+        if let channel { try? await channel.close().get() }
+        let loops = self.shared.loops
+        let readUntil = NIODeadline.now() + TimeAmount(grace / 10)
+        let futures = loops.map { loop in
+            let promise = loop.eventLoop.makePromise(of: Void.self)
+            loop.eventLoop.execute { loop.drain(readUntil: readUntil, promise: promise) }
+            return promise.futureResult
+        }
+        for loop in loops {
+            loop.eventLoop.scheduleTask(in: TimeAmount(grace)) { loop.abandon() }
+        }
+        for future in futures { try? await future.get() }
+        for loop in loops { try? await loop.eventLoop.submit { loop.stop() }.get() }
+        await self.stopThreads()
+    }
+
+    private func stopThreads() async {
+        try? await self.threadPool.shutdownGracefully()
+        try? await self.group.shutdownGracefully()
+    }
+}

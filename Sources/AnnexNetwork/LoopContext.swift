@@ -1,0 +1,205 @@
+import AnnexWire
+import Logging
+import NIOCore
+import Synchronization
+
+/// Everything that belongs to one event loop: its handler, its connections, its numbers, its spare buffers.
+///
+/// Unchecked because every member but `index`, `eventLoop` and `shared` (constants) is read and written on `eventLoop`
+/// only; other threads reach it by `eventLoop.execute` and `submit`.
+final class LoopContext: @unchecked Sendable {
+    /// A loop tells the server about changes of its held bytes in steps of this many.
+    static let publishStep = 64 << 10
+    /// Replies of one turn are gathered in buffers of this capacity.
+    static let bufferCapacity = 16 << 10
+    private static let spareBufferLimit = 8
+    private static let largestSpareBuffer = 256 << 10
+
+    let index: Int
+    let eventLoop: any EventLoop
+    let shared: ServerShared
+
+    let handler: any CommandHandler
+    var metrics = LoopMetrics()
+    var slowlog: Slowlog
+    private(set) var settings: RuntimeSettings
+    private(set) var slowNanoseconds: Int
+
+    private(set) var connections: [UInt64: ConnectionHandler] = [:]
+    private(set) var heldBytes = 0
+    private var publishedBytes = 0
+    private var spareBuffers: [ByteBuffer] = []
+    private var yielded: [ConnectionHandler] = []
+    private var resumeScheduled = false
+    private var sweep: RepeatedTask?
+    private var drainStopsReadingAt: NIODeadline?
+    private(set) var isDraining = false
+    private var drained: EventLoopPromise<Void>?
+
+    init(index: Int, eventLoop: any EventLoop, shared: ServerShared, handler: any CommandHandler) {
+        self.index = index
+        self.eventLoop = eventLoop
+        self.shared = shared
+        self.handler = handler
+        self.settings = shared.settings
+        self.slowlog = Slowlog(length: self.settings.slowlogLength)
+        self.slowNanoseconds = Self.threshold(self.settings)
+    }
+
+    // MARK: Settings
+
+    func apply(_ settings: RuntimeSettings) {
+        self.settings = settings
+        self.slowlog.length = settings.slowlogLength
+        self.slowNanoseconds = Self.threshold(settings)
+    }
+
+    private static func threshold(_ settings: RuntimeSettings) -> Int {
+        settings.slowlogMicroseconds < 0 ? Int.max : settings.slowlogMicroseconds * 1_000
+    }
+
+    // MARK: Connections
+
+    func add(_ connection: ConnectionHandler) {
+        self.connections[connection.state.id] = connection
+        self.metrics.connectionsReceived &+= 1
+    }
+
+    func remove(_ connection: ConnectionHandler) {
+        guard self.connections.removeValue(forKey: connection.state.id) != nil else { return }
+        self.finishDrainIfEmpty()
+    }
+
+    /// A copy of the numbers with what only a walk over the connections tells. O(connections).
+    func snapshot() -> LoopMetrics {
+        var copy = self.metrics
+        copy.connections = self.connections.count
+        copy.heldBytes = self.heldBytes
+        for connection in self.connections.values {
+            if connection.isWaiting { copy.waiting += 1 }
+            copy.largestInput = max(copy.largestInput, connection.inputHeld)
+            copy.largestOutput = max(copy.largestOutput, connection.outputHeld)
+        }
+        return copy
+    }
+
+    func resetMetrics() { self.metrics = LoopMetrics() }
+
+    // MARK: Reply buffers
+
+    /// An empty buffer for the replies of one turn. No allocation in the steady state: the loop has a few spare ones.
+    func borrowBuffer() -> ByteBuffer {
+        self.spareBuffers.popLast() ?? ByteBufferAllocator().buffer(capacity: Self.bufferCapacity)
+    }
+
+    /// Takes the buffer back. `written`: the socket took all of it, so nothing else refers to its bytes.
+    func giveBack(_ buffer: consuming ByteBuffer, written: Bool) {
+        guard written, buffer.capacity <= Self.largestSpareBuffer, self.spareBuffers.count < Self.spareBufferLimit
+        else { return }
+        buffer.clear()
+        self.spareBuffers.append(buffer)
+    }
+
+    // MARK: Held bytes
+
+    /// One connection now holds `change` more (or fewer) bytes.
+    func heldBytesChanged(by change: Int) {
+        self.heldBytes += change
+        if abs(self.heldBytes - self.publishedBytes) >= Self.publishStep { self.publishHeldBytes() }
+    }
+
+    func publishHeldBytes() {
+        let change = self.heldBytes - self.publishedBytes
+        self.publishedBytes = self.heldBytes
+        let (_, total) = self.shared.heldBytes.add(change, ordering: .relaxed)
+        if change > 0, total > self.shared.configuration.allClientsBytes { self.shared.evict(on: self.eventLoop) }
+    }
+
+    /// The connection that holds most. O(connections).
+    func biggest() -> (id: UInt64, bytes: Int)? {
+        self.connections.values.map { (id: $0.state.id, bytes: $0.held) }.max { $0.bytes < $1.bytes }
+    }
+
+    func evict(_ id: UInt64, _ reason: String) {
+        self.connections[id]?.evict(reason)
+    }
+
+    // MARK: Turns
+
+    /// Queues a connection that has more commands than one turn answers.
+    func yield(_ connection: ConnectionHandler) {
+        self.yielded.append(connection)
+        self.scheduleResume()
+    }
+
+    /// One timer for the whole queue, due only after the loop has looked at its sockets again: tasks that are due at
+    /// once run before the sockets, and a queue that refills itself would starve them.
+    private func scheduleResume() {
+        guard !self.resumeScheduled else { return }
+        self.resumeScheduled = true
+        self.eventLoop.assumeIsolated().scheduleTask(in: .microseconds(20)) { self.resume() }
+    }
+
+    private func resume() {
+        self.resumeScheduled = false
+        let queue = self.yielded
+        self.yielded.removeAll(keepingCapacity: true)
+        let end = NIODeadline.now() + .milliseconds(4)
+        for (position, connection) in queue.enumerated() {
+            if position > 0, NIODeadline.now() > end {
+                self.yielded.append(contentsOf: queue[position...])
+                break
+            }
+            connection.turnBegan()
+        }
+        if !self.yielded.isEmpty { self.scheduleResume() }
+    }
+
+    // MARK: Deadlines
+
+    /// One timer per loop looks at all connections, instead of one timer per connection.
+    func startSweeping() {
+        let interval = TimeAmount(self.shared.configuration.sweepInterval)
+        self.sweep = self.eventLoop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in
+            let now = NIODeadline.now()
+            for connection in self.connections.values { connection.checkDeadlines(now) }
+        }
+    }
+
+    // MARK: Drain
+
+    /// Answers what clients have sent, then closes them; new bytes are read until `readUntil`. The promise succeeds when
+    /// no connection is left.
+    func drain(readUntil: NIODeadline, promise: EventLoopPromise<Void>) {
+        self.isDraining = true
+        self.drained = promise
+        self.drainStopsReadingAt = readUntil
+        self.finishDrainIfEmpty()
+        self.drainStep()
+    }
+
+    /// A connection that has been quiet for a whole step has nothing in the kernel's buffer that came before the step,
+    /// because the loop reads its sockets before it runs a timer.
+    private func drainStep() {
+        guard !self.connections.isEmpty else { return }
+        let late = NIODeadline.now() >= self.drainStopsReadingAt ?? .now()
+        for connection in self.connections.values { connection.drainStep(late: late) }
+        self.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(10)) { self.drainStep() }
+    }
+
+    /// Closes what is left without waiting for anything.
+    func abandon() {
+        for connection in self.connections.values { connection.closeNow() }
+    }
+
+    func stop() {
+        self.sweep?.cancel()
+        self.sweep = nil
+    }
+
+    private func finishDrainIfEmpty() {
+        guard self.isDraining, self.connections.isEmpty, let promise = self.drained else { return }
+        self.drained = nil
+        promise.succeed()
+    }
+}

@@ -1,0 +1,43 @@
+import NIOCore
+import Synchronization
+
+/// A client above the connection limit: gets one error, then is closed.
+///
+/// Its own end is awaited for a moment, because closing a socket with unread bytes in it makes the kernel drop what the
+/// client has not read yet, that is the error.
+final class RejectionHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    static let linger = TimeAmount.seconds(1)
+    static let maximumLingering = 64
+    private let shared: ServerShared
+    private let lingers: Bool
+
+    init(shared: ServerShared) {
+        self.shared = shared
+        let (_, lingering) = shared.lingering.add(1, ordering: .relaxed)
+        self.lingers = lingering <= Self.maximumLingering
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        let bytes = ByteBuffer(string: "-ERR max number of clients reached\r\n")
+        let channel = context.channel
+        let lingers = self.lingers
+        channel.writeAndFlush(bytes).whenComplete { _ in
+            channel.close(mode: lingers ? .output : .all, promise: nil)
+        }
+        if lingers { context.eventLoop.assumeIsolated().scheduleTask(in: Self.linger) { channel.close(promise: nil) } }
+    }
+
+    /// What the client says is dropped.
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {}
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if let event = event as? ChannelEvent, event == .inputClosed { context.close(promise: nil) }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+    func channelInactive(context: ChannelHandlerContext) { self.shared.lingering.subtract(1, ordering: .relaxed) }
+}

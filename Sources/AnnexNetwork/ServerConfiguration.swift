@@ -1,0 +1,100 @@
+package import AnnexCore
+package import AnnexWire
+
+/// Everything the listener can be told. A value: read once at start; `CONFIG SET` changes only the few settings of
+/// `RuntimeSettings`.
+package struct ServerConfiguration: Sendable {
+    /// Address to bind: an IP literal or `localhost`. Anything but loopback needs a password.
+    package var host = "127.0.0.1"
+    /// TCP port; 0 takes a free one.
+    package var port = 7700
+    /// Event loops. Each connection lives on one of them.
+    package var threads = 1
+    /// Threads for commands that answer off the loop.
+    package var deferredThreads = 2
+    /// Commands that may wait for or run on those threads at once, over all connections. The next one is `OVERLOADED`.
+    package var maximumDeferred = 1_024
+    /// Sizes of one command, before and after authentication.
+    package var limits = WireLimits()
+    /// Connections served at once; the next one gets an error and is closed.
+    package var maximumConnections = 10_000
+    /// Commands of one connection that are answered before others get their turn. A longer pipeline is answered too,
+    /// in several turns.
+    package var pipelineDepth = 512
+    /// Bytes of replies that wait for one client. A connection above it is closed; a single reply above it becomes an
+    /// error in its place.
+    package var outputBufferBytes = 32 << 20
+    /// Bytes held for all clients together, in and out; above it the connection that holds most is closed.
+    package var allClientsBytes = 256 << 20
+    /// Silence after which a connection is closed; zero = never.
+    package var idleTimeout: Duration = .zero
+    /// Time from connecting to a successful AUTH, where a password is set.
+    package var authTimeout: Duration = .seconds(10)
+    /// Time from the first byte of a command to its last.
+    package var unfinishedCommandTimeout: Duration = .seconds(30)
+    /// Wait before the first failed AUTH of a connection is answered; doubles with each further failure, up to 16 ×.
+    package var authFailureDelay: Duration = .milliseconds(250)
+    /// Failed AUTHs after which a connection is closed.
+    package var maximumAuthFailures = 10
+    /// How often deadlines are looked at; also the precision of all timeouts above.
+    package var sweepInterval: Duration = .seconds(1)
+    /// SHA-256 of the password; nil = none is needed.
+    package var passwordHash: PasswordHash?
+    /// Microseconds from which a command enters SLOWLOG; negative = never.
+    package var slowlogMicroseconds = 10_000
+    /// Entries SLOWLOG keeps.
+    package var slowlogLength = 128
+    /// Length of the queue of connections the kernel has accepted.
+    package var backlog = 4_096
+    /// Version that HELLO and INFO show.
+    package var version = "0.1.0"
+
+    package init() {}
+
+    /// Whether `host` can only be reached from this machine.
+    package var isLoopback: Bool {
+        let host = self.host.lowercased()
+        if host == "localhost" || host == "::1" { return true }
+        let parts = host.split(separator: ".", omittingEmptySubsequences: false)
+        guard parts.count == 4, parts[0] == "127" else { return false }
+        return parts.allSatisfy { UInt8($0) != nil && $0.first != "+" }
+    }
+
+    /// Refuses what cannot be served or must not be. Throws `.usage`.
+    package func validate() throws(AnnexError) {
+        guard self.isLoopback || self.passwordHash != nil else {
+            throw AnnexError(
+                .usage,
+                "'\(Printable.escape(self.host))' can be reached from other machines and no password is set",
+                hint: "Set a password (--password-file FILE), or bind 127.0.0.1"
+            )
+        }
+        let ranges: [(name: String, value: Int, range: ClosedRange<Int>)] = [
+            ("port", self.port, 0...65_535), ("threads", self.threads, 1...1_024),
+            ("deferred-threads", self.deferredThreads, 1...1_024),
+            ("maximum-deferred", self.maximumDeferred, 1...1_000_000),
+            ("max-connections", self.maximumConnections, 1...1_000_000),
+            ("pipeline-depth", self.pipelineDepth, 1...1_000_000),
+            ("output-buffer-bytes", self.outputBufferBytes, 1_024...(1 << 31)),
+            ("all-clients-bytes", self.allClientsBytes, 65_536...(1 << 45)),
+            ("slowlog-max-len", self.slowlogLength, 0...1_000_000), ("backlog", self.backlog, 1...65_535),
+            ("max-auth-failures", self.maximumAuthFailures, 1...1_000),
+        ]
+        for (name, value, range) in ranges where !range.contains(value) {
+            throw AnnexError(
+                .usage,
+                "\(name) is \(value)",
+                hint: "Give a value from \(range.lowerBound) to \(range.upperBound)"
+            )
+        }
+        let times: [(name: String, value: Duration, zero: Bool)] = [
+            ("idle-timeout", self.idleTimeout, true), ("auth-timeout", self.authTimeout, false),
+            ("unfinished-command-timeout", self.unfinishedCommandTimeout, false),
+            ("auth-failure-delay", self.authFailureDelay, true), ("sweep-interval", self.sweepInterval, false),
+        ]
+        for (name, value, zero) in times
+        where value < .zero || value > .seconds(31_536_000) || (!zero && value == .zero) {
+            throw AnnexError(.usage, "\(name) is \(value)", hint: "Give a positive time of at most one year")
+        }
+    }
+}

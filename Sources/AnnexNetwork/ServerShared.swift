@@ -1,0 +1,139 @@
+import AnnexWire
+import Logging
+import NIOCore
+import NIOPosix
+import Synchronization
+
+/// One part of `INFO`: `# Title` and its `name:value` lines.
+package struct InfoSection: Sendable {
+    package let title: String
+    package let lines: [(name: String, value: String)]
+
+    package init(_ title: String, _ lines: [(name: String, value: String)]) {
+        self.title = title
+        self.lines = lines
+    }
+}
+
+/// What all loops of one server share. Constants, a few atomics that change per connection or per large buffer (never
+/// per command), and a lock that only `CONFIG SET` and start take.
+final class ServerShared: Sendable {
+    let configuration: ServerConfiguration
+    let table: CommandTable
+    let logger: Logger
+    let threadPool: NIOThreadPool
+    /// Sections that other parts add to `INFO`. Called on a deferred thread, so it may take a while.
+    let info: @Sendable () -> [InfoSection]
+    let startedAt = NIODeadline.now()
+    let runID: String
+
+    /// Connections open, over all loops.
+    let connections = Atomic<Int>(0)
+    let rejected = Atomic<Int>(0)
+    let maximumConnections: Atomic<Int>
+    /// Rejected clients that still wait to read their error.
+    let lingering = Atomic<Int>(0)
+    let nextClient = Atomic<UInt64>(1)
+    let nextSlowlogEntry = Atomic<Int>(0)
+    /// Jobs on the thread pool, waiting or running.
+    let deferredJobs = Atomic<Int>(0)
+    /// Bytes held for clients, as last published by the loops (each within `LoopContext.publishStep` of the truth).
+    let heldBytes = Atomic<Int>(0)
+    let evicting = Atomic<Bool>(false)
+
+    private struct Changing {
+        var loops: [LoopContext] = []
+        var settings: RuntimeSettings
+        var port = 0
+    }
+    private let changing: Mutex<Changing>
+
+    init(
+        configuration: ServerConfiguration,
+        table: CommandTable,
+        logger: Logger,
+        threadPool: NIOThreadPool,
+        info: @escaping @Sendable () -> [InfoSection]
+    ) {
+        self.configuration = configuration
+        self.table = table
+        self.logger = logger
+        self.threadPool = threadPool
+        self.info = info
+        self.maximumConnections = Atomic(configuration.maximumConnections)
+        var generator = SystemRandomNumberGenerator()
+        let half = { String(generator.next(), radix: 16) }
+        self.runID = half() + half()
+        self.changing = Mutex(Changing(settings: RuntimeSettings(configuration)))
+    }
+
+    var loops: [LoopContext] { self.changing.withLock { $0.loops } }
+    var settings: RuntimeSettings { self.changing.withLock { $0.settings } }
+    var port: Int { self.changing.withLock { $0.port } }
+
+    func started(loops: [LoopContext]) { self.changing.withLock { $0.loops = loops } }
+    func bound(port: Int) { self.changing.withLock { $0.port = port } }
+
+    /// The operating system allows fewer connections than configured.
+    func limitConnections(to count: Int) {
+        self.maximumConnections.store(count, ordering: .relaxed)
+        self.changing.withLock { $0.settings.maximumConnections = count }
+    }
+
+    /// Runs `body` on every loop; the results arrive on `eventLoop`, in no particular order of execution.
+    func gather<T: Sendable>(
+        on eventLoop: any EventLoop,
+        _ body: @escaping @Sendable (LoopContext) -> T
+    ) -> EventLoopFuture<[T]> {
+        let futures = self.loops.map { loop in loop.eventLoop.submit { body(loop) } }
+        return EventLoopFuture.whenAllSucceed(futures, on: eventLoop)
+    }
+
+    /// Changes several settings or, if one cannot be changed, none. Loops follow within their next tick.
+    func change(_ pairs: [(name: String, value: String)]) -> (name: String, change: RuntimeSettings.Change)? {
+        let outcome = self.changing.withLock {
+            changing -> (failed: (String, RuntimeSettings.Change)?, new: RuntimeSettings, loops: [LoopContext]) in
+            var settings = changing.settings
+            for (name, value) in pairs {
+                let change = settings.set(name, to: value)
+                guard change == .changed else { return ((name, change), changing.settings, []) }
+            }
+            changing.settings = settings
+            return (nil, settings, changing.loops)
+        }
+        if let failed = outcome.failed { return failed }
+        self.maximumConnections.store(outcome.new.maximumConnections, ordering: .relaxed)
+        let new = outcome.new
+        for loop in outcome.loops {
+            loop.eventLoop.execute { loop.apply(new) }
+        }
+        return nil
+    }
+
+    /// Called when `heldBytes` passed the limit: closes the connection that holds most, until the sum is below.
+    func evict(on eventLoop: any EventLoop) {
+        guard self.evicting.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else {
+            return
+        }
+        self.evictBiggest(on: eventLoop)
+    }
+
+    private func evictBiggest(on eventLoop: any EventLoop) {
+        self.gather(on: eventLoop) { loop in
+            loop.publishHeldBytes()
+            return (loop, loop.biggest())
+        }.whenSuccess { candidates in
+            let biggest = candidates.max { $0.1?.bytes ?? 0 < $1.1?.bytes ?? 0 }
+            guard self.heldBytes.load(ordering: .relaxed) > self.configuration.allClientsBytes,
+                let (loop, found) = biggest, let (id, bytes) = found, bytes > 0
+            else {
+                self.evicting.store(false, ordering: .relaxed)
+                return
+            }
+            loop.eventLoop.execute {
+                loop.evict(id, "all clients together hold more than \(self.configuration.allClientsBytes) bytes")
+                self.evictBiggest(on: eventLoop)
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+import Glibc
+
+/// A client on a plain blocking socket. Reads give up after ten seconds, so that a silent server fails a test instead
+/// of hanging it.
+final class TestClient {
+    struct Failure: Error { let message: String }
+
+    let descriptor: Int32
+    private var received: [UInt8] = []
+
+    init(port: Int) throws {
+        self.descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = UInt16(port).bigEndian
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        let result = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(self.descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        guard result == 0 else { throw Failure(message: "connect: errno \(errno)") }
+        var one: Int32 = 1
+        setsockopt(self.descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(MemoryLayout<Int32>.size))
+        var patience = timeval(tv_sec: 10, tv_usec: 0)
+        setsockopt(self.descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+    }
+
+    deinit { close(self.descriptor) }
+
+    func send(_ text: String) throws { try self.send(Array(text.utf8)) }
+
+    func send(_ bytes: some Collection<UInt8>) throws {
+        let bytes = Array(bytes)
+        var sent = 0
+        while sent < bytes.count {
+            let count = bytes.withUnsafeBytes {
+                Glibc.send(self.descriptor, $0.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL))
+            }
+            guard count > 0 else { throw Failure(message: "send: errno \(errno)") }
+            sent += count
+        }
+    }
+
+    /// Sends until the server has taken nothing for `patience` milliseconds; returns how much it took.
+    func sendUntilStuck(_ bytes: [UInt8], patience: Int32) throws -> Int {
+        var total = 0
+        while true {
+            var poll = pollfd(fd: self.descriptor, events: Int16(POLLOUT), revents: 0)
+            guard Glibc.poll(&poll, 1, patience) > 0 else { return total }
+            let start = total % bytes.count
+            let count = bytes.withUnsafeBytes {
+                Glibc.send(
+                    self.descriptor,
+                    $0.baseAddress! + start,
+                    bytes.count - start,
+                    Int32(MSG_NOSIGNAL | MSG_DONTWAIT)
+                )
+            }
+            if count < 0, errno == EAGAIN { continue }
+            guard count > 0 else { throw Failure(message: "send: errno \(errno)") }
+            total += count
+        }
+    }
+
+    func finishSending() { shutdown(self.descriptor, Int32(SHUT_WR)) }
+
+    /// False at the end of the stream.
+    private func more() throws -> Bool {
+        var chunk = [UInt8](repeating: 0, count: 65_536)
+        let count = recv(self.descriptor, &chunk, chunk.count, 0)
+        if count == 0 || (count < 0 && errno == ECONNRESET) { return false }
+        guard count > 0 else { throw Failure(message: "nothing received: errno \(errno)") }
+        self.received += chunk.prefix(count)
+        return true
+    }
+
+    /// The next `count` bytes.
+    func read(_ count: Int) throws -> String {
+        while self.received.count < count {
+            guard try self.more() else {
+                throw Failure(message: "closed after \(String(decoding: self.received, as: UTF8.self))")
+            }
+        }
+        defer { self.received.removeFirst(count) }
+        return String(decoding: self.received.prefix(count), as: UTF8.self)
+    }
+
+    /// The next line, without its end.
+    func line() throws -> String {
+        var from = 0
+        while true {
+            if let end = self.received[from...].firstIndex(of: 10) {
+                defer { self.received.removeFirst(end + 1) }
+                return String(decoding: self.received[..<max(end - 1, 0)], as: UTF8.self)
+            }
+            from = self.received.count
+            guard try self.more() else {
+                throw Failure(message: "closed after \(String(decoding: self.received, as: UTF8.self))")
+            }
+        }
+    }
+
+    /// A bulk or verbatim string.
+    func bulk() throws -> String {
+        let header = try self.line()
+        guard let count = Int(header.dropFirst()), header.hasPrefix("$") || header.hasPrefix("=") else {
+            throw Failure(message: "not a bulk string: \(header)")
+        }
+        return String(decoding: try self.read(count + 2).utf8.dropLast(2), as: UTF8.self)
+    }
+
+    /// Everything until the server closes.
+    func rest() throws -> String {
+        while try self.more() {}
+        defer { self.received = [] }
+        return String(decoding: self.received, as: UTF8.self)
+    }
+
+    func ask(_ text: String) throws -> String {
+        try self.send(text + "\r\n")
+        return try self.line()
+    }
+
+    static func frame(_ words: String...) -> String {
+        "*\(words.count)\r\n" + words.map { "$\($0.utf8.count)\r\n\($0)\r\n" }.joined()
+    }
+}

@@ -1,0 +1,79 @@
+import AnnexCore
+import Dispatch
+import Logging
+import NIOCore
+
+@testable import AnnexNetwork
+@testable import AnnexWire
+
+/// Opens once: deferred commands of the test handler wait for it.
+final class Gate: Sendable {
+    private let semaphore = DispatchSemaphore(value: 0)
+    func open() { self.semaphore.signal() }
+    func pass() {
+        self.semaphore.wait()
+        self.semaphore.signal()
+    }
+}
+
+/// `TOPK BYTES n` answers n bytes; `TOPK LATER text` answers text from another thread once the gate is open; any other
+/// TOPK answers its first argument.
+final class TestHandler: CommandHandler {
+    private let gate: Gate
+    init(gate: Gate) { self.gate = gate }
+
+    func handle(
+        _ id: CommandID,
+        _ request: Request,
+        connection: inout ConnectionState,
+        reply: inout ReplyWriter
+    ) -> Disposition {
+        if request.matches(1, "BYTES") {
+            reply.bulk(String(repeating: "x", count: request.integer(2) ?? 0))
+        } else if request.matches(1, "LATER") {
+            let text = request.string(2)
+            let gate = self.gate
+            return .deferred { writer in
+                gate.pass()
+                writer.bulk(text)
+            }
+        } else {
+            reply.bulk(request.string(1))
+        }
+        return .done
+    }
+}
+
+/// Runs `body` against a server on a free port, then shuts it down.
+func withServer(
+    gate: Gate = Gate(),
+    table: CommandTable = .standard,
+    _ change: (inout ServerConfiguration) -> Void = { _ in },
+    _ body: @escaping @Sendable (_ port: Int, _ server: LineServer) throws -> Void
+) async throws {
+    var configuration = ServerConfiguration()
+    configuration.port = 0
+    configuration.threads = 2
+    configuration.authFailureDelay = .milliseconds(1)
+    configuration.sweepInterval = .milliseconds(10)
+    change(&configuration)
+    var logger = Logger(label: "test")
+    logger.logLevel = .critical
+    let server = try LineServer(
+        configuration: configuration,
+        table: table,
+        makeHandler: { _, _ in TestHandler(gate: gate) },
+        info: { [InfoSection("Indexes", [("indexes", "1")])] },
+        logger: logger
+    )
+    let address = try await server.start()
+    // Clients block, so they get a thread of their own instead of one of the few that run tasks.
+    let result = await withCheckedContinuation { continuation in
+        DispatchQueue.global().async {
+            continuation.resume(returning: Result { try body(address.port ?? 0, server) })
+        }
+    }
+    gate.open()
+    await server.shutdown(grace: .seconds(1))
+    try result.get()
+}
