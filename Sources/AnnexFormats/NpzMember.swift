@@ -1,0 +1,125 @@
+import AnnexCore
+import Glibc
+
+/// One array of a `.npz`: a ZIP archive whose members are stored or deflated `.npy` files (APPNOTE 6.3; ZIP64 where
+/// NumPy writes it).
+enum NpzMember {
+    private struct Entry {
+        var name: String
+        var method: Int
+        var packedBytes: Int
+        var headerOffset: Int
+    }
+
+    static func open(_ path: String, array: String?) throws(AnnexError) -> ByteStream {
+        let entries = try Self.directory(path)
+        let names = entries.map { $0.name.hasSuffix(".npy") ? String($0.name.dropLast(4)) : $0.name }
+        let place: Int
+        if let array {
+            guard let found = names.firstIndex(of: array) else {
+                throw AnnexError(
+                    .badInput, "has no array '\(Printable.escape(array))'", at: path,
+                    hint: "It has: " + names.prefix(20).map { Printable.escape($0) }.joined(separator: ", "))
+            }
+            place = found
+        } else {
+            guard names.count == 1 else {
+                throw AnnexError(
+                    .badInput, "has \(names.count) arrays", at: path,
+                    hint: "Name one, as in \(path):NAME, out of: "
+                        + names.prefix(20).map { Printable.escape($0) }.joined(separator: ", "))
+            }
+            place = 0
+        }
+        let entry = entries[place]
+        guard entry.method == 0 || entry.method == 8 else {
+            throw AnnexError(.badInput, "array '\(names[place])' is packed by method \(entry.method)", at: path, hint: "Save it with numpy.savez or savez_compressed")
+        }
+        let local = try Self.bytes(path, entry.headerOffset, 30)
+        guard local.starts(with: [0x50, 0x4b, 3, 4]) else { throw Self.damaged(path) }
+        let start = entry.headerOffset + 30 + Self.number(local, 26, 2) + Self.number(local, 28, 2)
+        return try ByteStream(path: path, at: start, packedBytes: entry.packedBytes, deflated: entry.method == 8)
+    }
+
+    private static func damaged(_ path: String) -> AnnexError {
+        AnnexError(.badInput, "not a .npz file that can be read", at: path, hint: "Save it with numpy.savez")
+    }
+
+    /// Little-endian, up to 8 bytes; negative values cannot come out.
+    private static func number(_ bytes: [UInt8], _ offset: Int, _ count: Int) -> Int {
+        guard offset + count <= bytes.count else { return Int.max }
+        let value = bytes[offset..<offset + count].reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        return Int(clamping: value)
+    }
+
+    private static func bytes(_ path: String, _ offset: Int, _ count: Int) throws(AnnexError) -> [UInt8] {
+        let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            throw AnnexError(.badInput, "cannot open: \(String(cString: strerror(errno)))", at: path)
+        }
+        defer { close(descriptor) }
+        guard offset >= 0, count >= 0, count <= 64 << 20 else { throw Self.damaged(path) }
+        var out = [UInt8](repeating: 0, count: count)
+        let read = out.withUnsafeMutableBytes { pread(descriptor, $0.baseAddress, count, offset) }
+        guard read == count else { throw Self.damaged(path) }
+        return out
+    }
+
+    private static func directory(_ path: String) throws(AnnexError) -> [Entry] {
+        var status = stat()
+        guard stat(path, &status) == 0 else {
+            throw AnnexError(.badInput, "cannot open: \(String(cString: strerror(errno)))", at: path)
+        }
+        let size = Int(status.st_size)
+        let tail = try Self.bytes(path, max(0, size - 66_000), min(size, 66_000))
+        guard tail.count >= 22, let end = (0...(tail.count - 22)).last(where: { tail[$0...].starts(with: [0x50, 0x4b, 5, 6]) })
+        else { throw Self.damaged(path) }
+        let count = Self.number(tail, end + 10, 2)
+        let length = Self.number(tail, end + 12, 4)
+        let offset = Self.number(tail, end + 16, 4)
+        guard count >= 1, count < 0xffff, length < 0xffff_ffff, offset < 0xffff_ffff else { throw Self.damaged(path) }
+        return try Self.entries(try Self.bytes(path, offset, length), count, path)
+    }
+
+    private static func entries(_ bytes: [UInt8], _ count: Int, _ path: String) throws(AnnexError) -> [Entry] {
+        var entries: [Entry] = []
+        var position = 0
+        for _ in 0..<count {
+            guard bytes.count - position >= 46, bytes[position...].starts(with: [0x50, 0x4b, 1, 2]) else { throw Self.damaged(path) }
+            let nameLength = Self.number(bytes, position + 28, 2)
+            let extraLength = Self.number(bytes, position + 30, 2)
+            let commentLength = Self.number(bytes, position + 32, 2)
+            let next = position + 46 + nameLength + extraLength + commentLength
+            guard next <= bytes.count else { throw Self.damaged(path) }
+            var entry = Entry(
+                name: String(decoding: bytes[position + 46..<position + 46 + nameLength], as: UTF8.self),
+                method: Self.number(bytes, position + 10, 2), packedBytes: Self.number(bytes, position + 20, 4),
+                headerOffset: Self.number(bytes, position + 42, 4))
+            let unpacked = Self.number(bytes, position + 24, 4)
+            let extra = Array(bytes[position + 46 + nameLength..<position + 46 + nameLength + extraLength])
+            Self.applyZip64(extra, unpackedIsWide: unpacked == 0xffff_ffff, &entry)
+            guard entry.packedBytes < Int.max, entry.headerOffset < Int.max >> 1 else { throw Self.damaged(path) }
+            entries.append(entry)
+            position = next
+        }
+        return entries
+    }
+
+    /// Sizes that do not fit 32 bits stand in the extra field 0x0001, in a fixed order.
+    private static func applyZip64(_ extra: [UInt8], unpackedIsWide: Bool, _ entry: inout Entry) {
+        var position = 0
+        while position + 4 <= extra.count {
+            let length = Self.number(extra, position + 2, 2)
+            if Self.number(extra, position, 2) == 1 {
+                var field = position + 4 + (unpackedIsWide ? 8 : 0)
+                if entry.packedBytes == 0xffff_ffff {
+                    entry.packedBytes = Self.number(extra, field, 8)
+                    field += 8
+                }
+                if entry.headerOffset == 0xffff_ffff { entry.headerOffset = Self.number(extra, field, 8) }
+                return
+            }
+            position += 4 + length
+        }
+    }
+}
