@@ -17,6 +17,14 @@ package struct Request: Sendable {
 
     package init() {}
 
+    /// Lets go of the last frame's bytes, so that the receive buffer can be used again without a copy.
+    ///
+    /// - Parameter midFrame: a parser has put arguments of an unfinished frame here; they stay.
+    package mutating func release(midFrame: Bool) {
+        self.bytes = ByteBuffer()
+        if !midFrame { self.arguments.removeAll(keepingCapacity: self.arguments.capacity <= 64) }
+    }
+
     /// A request made by hand, for tests and tools.
     package init(_ words: [[UInt8]]) {
         for word in words {
