@@ -1,4 +1,4 @@
-import AnnexCore
+package import AnnexCore
 package import NIOCore
 
 /// One command as it lies in the receive buffer: the arguments are ranges of it, nothing is copied.
@@ -55,6 +55,9 @@ package struct Request: Sendable {
     }
 
     package func bytesOf(_ index: Int) -> [UInt8] { self.withArgument(index) { Array($0) } }
+
+    /// Nil unless the argument is 1 to 255 bytes of UTF-8. Copies: for errors and writes, not for the query path.
+    package func identifier(_ index: Int) -> Identifier? { Identifier(self.bytesOf(index)) }
 
     /// Nil unless the argument is a decimal integer: an optional `-`, digits, no leading zero, no overflow.
     package func integer(_ index: Int) -> Int? { self.withArgument(index) { StrictNumber.integer($0) } }
