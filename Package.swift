@@ -37,6 +37,11 @@ let package = Package(
             name: "AnnexTestSupport", dependencies: ["AnnexCore"], path: "Tests/AnnexTestSupport",
             swiftSettings: settings),
         .testTarget(name: "AnnexCoreTests", dependencies: ["AnnexCore", "AnnexTestSupport"], swiftSettings: settings),
+        .testTarget(
+            name: "AnnexWireTests",
+            dependencies: [
+                "AnnexCore", "AnnexWire", "AnnexTestSupport", .product(name: "NIOCore", package: "swift-nio"),
+            ], swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17
