@@ -5,6 +5,7 @@ package enum CommandID: String, Sendable, CaseIterable {
     case topk, mtopk, score
     case vsim, vemb, vdim, vcard, vinfo, vismember, vrandmember, vgetattr, vlinks
     case indexes, reload, dbsize
+    case type, exists, scan, memory, cluster, acl
 }
 
 /// One argument of a command, as `COMMAND DOCS` and the reference describe it.
@@ -38,8 +39,8 @@ package struct CommandArgument: Sendable {
     package static func block(_ name: String, token: String? = nil, _ children: [Self]) -> Self {
         Self(name: name, kind: .block, token: token, children: children)
     }
-    package static func oneof(_ name: String, _ children: [Self]) -> Self {
-        Self(name: name, kind: .oneof, children: children)
+    package static func oneof(_ name: String, token: String? = nil, _ children: [Self]) -> Self {
+        Self(name: name, kind: .oneof, token: token, children: children)
     }
 
     package var optional: Self {
@@ -63,9 +64,9 @@ package struct CommandArgument: Sendable {
         case .key, .string, .integer, .double: text = self.name
         }
         if self.isMultiple { text += " [\(text) …]" }
+        if self.kind == .oneof, self.token != nil || !self.isOptional { text = "<\(text)>" }
         if let token, self.kind != .pureToken { text = token + " " + text }
-        if self.isOptional { return "[\(text)]" }
-        return self.kind == .oneof ? "<\(text)>" : text
+        return self.isOptional ? "[\(text)]" : text
     }
 }
 
@@ -77,6 +78,10 @@ package final class CommandSpecification: Sendable {
         case none
         /// The key is argument 1.
         case first
+        /// Every argument is a key.
+        case all
+        /// The key follows the subcommand.
+        case second
         /// Argument 1 says how many keys follow.
         case counted
     }
@@ -122,6 +127,56 @@ package final class CommandSpecification: Sendable {
         (self.replyRESP2, self.replyRESP3) = reply
         self.subcommands = subcommands
         self.isAllowedBeforeAuthentication = beforeAuthentication
+    }
+
+    private init(copying other: CommandSpecification, subcommands: [CommandSpecification]) {
+        self.id = other.id
+        self.name = other.name
+        self.arity = other.arity
+        self.owner = other.owner
+        self.keys = other.keys
+        self.flags = other.flags
+        self.categories = other.categories
+        self.tips = other.tips
+        self.group = other.group
+        self.summary = other.summary
+        self.complexity = other.complexity
+        self.arguments = other.arguments
+        self.replyRESP2 = other.replyRESP2
+        self.replyRESP3 = other.replyRESP3
+        self.subcommands = subcommands
+        self.isAllowedBeforeAuthentication = other.isAllowedBeforeAuthentication
+    }
+
+    /// Position of the first key, 0 where there is none or where a count says how many there are.
+    package var firstKey: Int {
+        switch self.keys {
+        case .none, .counted: 0
+        case .first, .all: 1
+        case .second: 2
+        }
+    }
+    /// Position of the last key; -1 stands for the last argument.
+    package var lastKey: Int { self.keys == .all ? -1 : self.firstKey }
+    package var keyStep: Int { self.firstKey == 0 ? 0 : 1 }
+
+    /// The same command with other subcommands.
+    func replacing(subcommands: [CommandSpecification]) -> CommandSpecification {
+        CommandSpecification(copying: self, subcommands: subcommands)
+    }
+
+    /// Where the keys of a command are that begins at argument `base`; nil where a count does not fit the arguments.
+    /// The arity must have been checked.
+    package func keys(in request: Request, from base: Int = 0) -> Range<Int>? {
+        switch self.keys {
+        case .none: return base..<base
+        case .first: return base + 1..<base + 2
+        case .second: return base + 2..<base + 3
+        case .all: return base + 1..<request.count
+        case .counted:
+            guard let count = request.integer(base + 1), count >= 1, count <= request.count - base - 2 else { return nil }
+            return base + 2..<base + 2 + count
+        }
     }
 
     package func accepts(count: Int) -> Bool { self.arity >= 0 ? count == self.arity : count >= -self.arity }

@@ -1,10 +1,10 @@
 /// Commands that concern the connection or the process; the network layer answers them.
 extension CommandTable {
-    private static let fast = ["fast", "loading", "stale"]
-    private static let admin = ["admin", "loading", "noscript", "stale"]
-    private static let ok = ("simple string `OK`", "simple string `OK`")
+    static let fast = ["fast", "loading", "stale"]
+    static let admin = ["admin", "loading", "noscript", "stale"]
+    static let ok = ("simple string `OK`", "simple string `OK`")
 
-    private static func sub(
+    static func sub(
         _ id: CommandID, _ name: String, arity: Int, summary: String, complexity: String = "O(1)",
         arguments: [CommandArgument] = [], admin: Bool = false, reply: (String, String) = ok
     ) -> CommandSpecification {
@@ -13,6 +13,11 @@ extension CommandTable {
             categories: admin ? ["@admin", "@slow", "@dangerous"] : ["@fast", "@connection"],
             group: name.hasPrefix("client") ? "connection" : "server", summary: summary, complexity: complexity,
             arguments: arguments, reply: reply)
+    }
+
+    /// The row of a container's `HELP`, which the table answers itself.
+    static func help(_ id: CommandID) -> CommandSpecification {
+        sub(id, id.rawValue + "|help", arity: 2, summary: "Lists the subcommands.", reply: ("array", "array"))
     }
 
     package static let connectionCommands: [CommandSpecification] = [
@@ -82,15 +87,39 @@ extension CommandTable {
             sub(.client, "client|info", arity: 2, summary: "This connection's line of CLIENT LIST.",
                 reply: ("bulk string", "verbatim string")),
             sub(.client, "client|list", arity: -2, summary: "A line per connection.", complexity: "O(connections)",
-                admin: true, reply: ("bulk string", "verbatim string")),
+                arguments: [
+                    .oneof(
+                        "filter",
+                        [.block("type", token: "TYPE", [.word("NORMAL")]), CommandArgument.integer("id", token: "ID").multiple]
+                    ).optional
+                ], admin: true, reply: ("bulk string", "verbatim string")),
             sub(.client, "client|kill", arity: -3, summary: "Closes connections.", complexity: "O(connections)",
-                arguments: [.string("filter").multiple], admin: true, reply: ("OK or integer", "OK or integer")),
+                arguments: [
+                    .oneof(
+                        "filter",
+                        [
+                            .string("ip:port"),
+                            .block(
+                                "new-format",
+                                [
+                                    .oneof(
+                                        "filter",
+                                        [
+                                            .integer("id", token: "ID"), .string("ip:port", token: "ADDR"),
+                                            .string("ip:port", token: "LADDR"),
+                                            .oneof("skipme", token: "SKIPME", [.word("YES"), .word("NO")]),
+                                        ])
+                                ]
+                            ).multiple,
+                        ])
+                ], admin: true, reply: ("OK with one address, else the number closed as integer", "as RESP2")),
             sub(.client, "client|no-evict", arity: 3, summary: "Accepted; changes nothing.",
                 arguments: [.oneof("enabled", [.word("ON"), .word("OFF")])]),
             sub(.client, "client|no-touch", arity: 3, summary: "Accepted; changes nothing.",
                 arguments: [.oneof("enabled", [.word("ON"), .word("OFF")])]),
             sub(.client, "client|reply", arity: 3, summary: "Turns replies off and on, or leaves out the next one.",
                 arguments: [.oneof("action", [.word("ON"), .word("OFF"), .word("SKIP")])]),
+            help(.client),
         ])
 
     private static let names = [CommandArgument.string("command-name").multiple.optional]
@@ -98,7 +127,7 @@ extension CommandTable {
     private static let command = CommandSpecification(
         .command, "command", arity: -1, flags: ["loading", "stale"], categories: ["@slow", "@connection"],
         tips: ["nondeterministic_output_order"], group: "server", summary: "Describes every command.",
-        complexity: "O(commands)", reply: ("array of arrays of 10", "array of arrays of 10"),
+        complexity: "O(commands)", reply: ("array of arrays of 10 elements", "array of arrays of 10 elements"),
         subcommands: [
             sub(.command, "command|count", arity: 2, summary: "How many commands there are.",
                 reply: ("integer", "integer")),
@@ -114,52 +143,6 @@ extension CommandTable {
             sub(.command, "command|getkeysandflags", arity: -3, summary: "The keys of a whole command, with flags.",
                 complexity: "O(arguments)", arguments: [.string("command"), .string("arg").multiple.optional],
                 reply: ("array of pairs", "array of pairs")),
+            help(.command),
         ])
-
-    package static let serverCommands: [CommandSpecification] = [
-        CommandSpecification(
-            .config, "config", arity: -2, flags: admin, categories: ["@admin", "@slow", "@dangerous"],
-            group: "server", summary: "Reads and sets limits.", complexity: "Depends on the subcommand", reply: ok,
-            subcommands: [
-                sub(.config, "config|get", arity: -3, summary: "Settings whose names match, with their values.",
-                    complexity: "O(settings × patterns)", arguments: [.string("pattern").multiple], admin: true,
-                    reply: ("flat array", "map")),
-                sub(.config, "config|set", arity: -4, summary: "Changes settings that may change while serving.",
-                    arguments: [.block("data", [.string("parameter"), .string("value")]).multiple], admin: true),
-                sub(.config, "config|resetstat", arity: 2, summary: "Sets the statistics of INFO to 0.", admin: true),
-            ]),
-        CommandSpecification(
-            .info, "info", arity: -1, flags: ["loading", "stale"], categories: ["@slow", "@dangerous"],
-            tips: ["nondeterministic_output", "request_policy:all_shards", "response_policy:special"], group: "server",
-            summary: "State and statistics of the server, by section.", complexity: "O(sections)",
-            arguments: [.string("section").multiple.optional], reply: ("bulk string", "verbatim string")),
-        CommandSpecification(
-            .slowlog, "slowlog", arity: -2, flags: admin, categories: ["@admin", "@slow", "@dangerous"],
-            group: "server", summary: "The commands that took longest.", complexity: "Depends on the subcommand",
-            reply: ok,
-            subcommands: [
-                sub(.slowlog, "slowlog|get", arity: -2, summary: "Entries, newest first.", complexity: "O(entries)",
-                    arguments: [.integer("count").optional], admin: true, reply: ("array", "array")),
-                sub(.slowlog, "slowlog|len", arity: 2, summary: "Number of entries.", admin: true,
-                    reply: ("integer", "integer")),
-                sub(.slowlog, "slowlog|reset", arity: 2, summary: "Forgets the entries.", admin: true),
-            ]),
-        CommandSpecification(
-            .latency, "latency", arity: -2, flags: admin, categories: ["@admin", "@slow", "@dangerous"],
-            group: "server", summary: "Histograms of how long commands took.",
-            complexity: "Depends on the subcommand", reply: ok,
-            subcommands: [
-                sub(.latency, "latency|latest", arity: 2, summary: "Latency spikes: none are recorded.", admin: true,
-                    reply: ("empty array", "empty array")),
-                sub(.latency, "latency|reset", arity: -2, summary: "Resets the spikes: there are none.",
-                    arguments: [.string("event").multiple.optional], admin: true, reply: ("integer", "integer")),
-                sub(.latency, "latency|histogram", arity: -2, summary: "Cumulative histogram per command.",
-                    complexity: "O(commands)", arguments: [.string("command").multiple.optional], admin: true,
-                    reply: ("flat array", "map")),
-            ]),
-        CommandSpecification(
-            .dbsize, "dbsize", arity: 1, owner: .handler, flags: ["readonly", "fast"], categories: ["@read", "@fast"],
-            tips: ["request_policy:all_shards", "response_policy:agg_sum"], group: "server",
-            summary: "Number of indexes served.", reply: ("integer", "integer")),
-    ]
 }

@@ -1,26 +1,41 @@
 /// `COMMAND` and its subcommands.
 extension CommandTable {
+    /// Names of one COMMAND INFO or DOCS: a description is much longer than a name, so replies stay bounded by this.
+    private static let maximumNames = 256
+
     /// Answers a whole `COMMAND …` request. O(commands).
     package func writeCommandReply(_ request: Request, _ reply: inout ReplyWriter) {
         guard request.count > 1 else { return self.writeInfo(self.specifications, &reply) }
+        if let own = self.specification(named: "command"), self.answerSubcommand(of: own, request, &reply) { return }
         if request.matches(1, "COUNT") {
             reply.integer(self.specifications.count)
         } else if request.matches(1, "LIST") {
             reply.array(self.specifications.count)
             for specification in self.specifications { reply.bulk(specification.name) }
-        } else if request.matches(1, "INFO") {
-            if request.count == 2 { return self.writeInfo(self.specifications, &reply) }
-            self.writeInfo((2..<request.count).map { self.specification(named: request.string($0)) }, &reply)
-        } else if request.matches(1, "DOCS") {
-            let named = (2..<max(request.count, 2)).compactMap { self.specification(named: request.string($0)) }
-            self.writeDocs(request.count == 2 ? self.specifications : named, &reply)
         } else if request.matches(1, "GETKEYS") {
             self.writeKeys(request, withFlags: false, &reply)
         } else if request.matches(1, "GETKEYSANDFLAGS") {
             self.writeKeys(request, withFlags: true, &reply)
+        } else if request.count - 2 > Self.maximumNames {
+            reply.error(code: "ERR", "too many names; give at most \(Self.maximumNames)")
+        } else if request.matches(1, "INFO") {
+            if request.count == 2 { return self.writeInfo(self.specifications, &reply) }
+            self.writeInfo((2..<request.count).map { self.specification(named: request.string($0)) }, &reply)
         } else {
-            reply.error(code: "ERR", "unknown subcommand '\(request.printable(1))'. Try COMMAND DOCS.")
+            self.writeDocs(request.count == 2 ? self.specifications : self.documented(request), &reply)
         }
+    }
+
+    /// The commands that a `COMMAND DOCS` names: each once, as they are keys of a map; unknown ones are left out.
+    private func documented(_ request: Request) -> [CommandSpecification] {
+        var found: [CommandSpecification] = []
+        for index in 2..<request.count {
+            guard let specification = self.specification(named: request.string(index)),
+                !found.contains(where: { $0 === specification })
+            else { continue }
+            found.append(specification)
+        }
+        return found
     }
 
     // MARK: INFO
@@ -39,10 +54,9 @@ extension CommandTable {
         reply.set(command.flags.count + (command.keys == .counted ? 1 : 0))
         for flag in command.flags { reply.simpleString(flag) }
         if command.keys == .counted { reply.simpleString("movablekeys") }
-        let first = command.keys == .first ? 1 : 0
-        reply.integer(first)
-        reply.integer(first)
-        reply.integer(first)
+        reply.integer(command.firstKey)
+        reply.integer(command.lastKey)
+        reply.integer(command.keyStep)
         reply.set(command.categories.count)
         for category in command.categories { reply.simpleString(category) }
         reply.set(command.tips.count)
@@ -67,16 +81,17 @@ extension CommandTable {
         reply.bulk("spec")
         reply.map(1)
         reply.bulk("index")
-        reply.integer(1)
+        reply.integer(command.keys == .second ? 2 : 1)
         reply.bulk("find_keys")
         reply.map(2)
         reply.bulk("type")
-        if command.keys == .first {
-            reply.bulk("range")
-            Self.writeNumbers("spec", [("lastkey", 0), ("keystep", 1), ("limit", 0)], &reply)
-        } else {
+        if command.keys == .counted {
             reply.bulk("keynum")
             Self.writeNumbers("spec", [("keynumidx", 0), ("firstkey", 1), ("keystep", 1)], &reply)
+        } else {
+            reply.bulk("range")
+            Self.writeNumbers(
+                "spec", [("lastkey", command.keys == .all ? -1 : 0), ("keystep", 1), ("limit", 0)], &reply)
         }
     }
 
@@ -165,18 +180,17 @@ extension CommandTable {
 
     private func writeKeys(_ request: Request, withFlags: Bool, _ reply: inout ReplyWriter) {
         let base = 2
-        guard request.count > base, let found = self.specification(named: request.string(base)),
-            found.accepts(count: request.count - base)
-        else { return reply.error(code: "ERR", "Invalid arguments specified for command") }
-        let keys: Range<Int>
-        switch found.keys {
-        case .none: return reply.error(code: "ERR", "The command has no key arguments")
-        case .first: keys = base + 1..<base + 2
-        case .counted:
-            guard let count = request.integer(base + 1), count >= 1, count <= request.count - base - 2 else {
-                return reply.error(code: "ERR", "Invalid arguments specified for command")
-            }
-            keys = base + 2..<base + 2 + count
+        guard let parent = self.specification(named: request.string(base)) else {
+            return reply.error(code: "ERR", "Invalid command specified")
+        }
+        var found = parent
+        if request.count > base + 1, let sub = self.subcommand(of: parent, request, base + 1) { found = sub }
+        guard found.keys != .none else { return reply.error(code: "ERR", "The command has no key arguments") }
+        guard found.accepts(count: request.count - base) else {
+            return reply.error(code: "ERR", "Invalid number of arguments specified for command")
+        }
+        guard let keys = found.keys(in: request, from: base) else {
+            return reply.error(code: "ERR", "Invalid arguments specified for command")
         }
         reply.array(keys.count)
         for key in keys {

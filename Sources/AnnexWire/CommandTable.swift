@@ -11,8 +11,8 @@ package struct CommandTable: Sendable {
     private let byName: [PackedName: CommandSpecification]
 
     package static let standard = CommandTable(
-        CommandTable.connectionCommands + CommandTable.serverCommands + CommandTable.userCommands
-            + CommandTable.indexCommands)
+        CommandTable.connectionCommands + CommandTable.serverCommands + CommandTable.keyspaceCommands
+            + CommandTable.userCommands + CommandTable.indexCommands)
 
     package init(_ specifications: [CommandSpecification]) {
         self.specifications = specifications.sorted { $0.name < $1.name }
@@ -23,9 +23,14 @@ package struct CommandTable: Sendable {
         self.byName = names
     }
 
-    /// The table without one command, which is then unknown everywhere.
+    /// The table without one command, or one subcommand (`client|kill`), which is then unknown everywhere.
     package func removing(_ name: String) -> CommandTable {
-        CommandTable(self.specifications.filter { $0.name != name.lowercased() })
+        let gone = name.lowercased()
+        return CommandTable(
+            self.specifications.filter { $0.name != gone }.map { specification in
+                guard specification.subcommands.contains(where: { $0.name == gone }) else { return specification }
+                return specification.replacing(subcommands: specification.subcommands.filter { $0.name != gone })
+            })
     }
 
     package func specification(named name: String) -> CommandSpecification? {
@@ -50,6 +55,42 @@ package struct CommandTable: Sendable {
         return .command(found)
     }
 
+    /// Answers what the table alone can answer of a command with subcommands: `HELP`, and a subcommand that it does not
+    /// have. True where the reply is written; false where the owner has to answer.
+    package func answerSubcommand(
+        of command: CommandSpecification, _ request: Request, _ reply: inout ReplyWriter
+    ) -> Bool {
+        guard !command.subcommands.isEmpty, request.count > 1 else { return false }
+        guard let sub = self.subcommand(of: command, request, 1) else {
+            reply.error(code: "ERR", self.unknownSubcommand(of: command, request))
+            return true
+        }
+        guard sub.name.hasSuffix("|help") else { return false }
+        reply.array(command.subcommands.count * 2)
+        for sub in command.subcommands {
+            reply.bulk(sub.syntax)
+            reply.bulk("    " + sub.summary)
+        }
+        return true
+    }
+
+    /// The text behind `ERR` for a command that is not in the table: the name and the first arguments, cut and escaped.
+    package func unknownCommand(_ request: Request) -> String {
+        var text = "unknown command '\(request.count > 0 ? request.printable(0) : "")', with args beginning with: "
+        var index = 1
+        while index < request.count, text.utf8.count < 256 {
+            text += "'\(request.printable(index))' "
+            index += 1
+        }
+        return text
+    }
+
+    package func wrongArity(_ name: String) -> String { "wrong number of arguments for '\(name)' command" }
+
+    package func unknownSubcommand(of command: CommandSpecification, _ request: Request) -> String {
+        "unknown subcommand '\(request.printable(1))'. Try \(command.name.uppercased()) HELP."
+    }
+
     func subcommand(of parent: CommandSpecification, _ request: Request, _ index: Int) -> CommandSpecification? {
         request.withArgument(index) { bytes in
             parent.subcommands.first { sub in
@@ -65,6 +106,8 @@ package struct CommandTable: Sendable {
 private struct PackedName: Hashable {
     private var low: UInt64 = 0
     private var high: UInt64 = 0
+    /// "a" and "a\0" must differ.
+    private var length: UInt8 = 0
 
     init?(_ bytes: some Collection<UInt8>) {
         guard !bytes.isEmpty, bytes.count <= 16 else { return nil }
@@ -74,8 +117,7 @@ private struct PackedName: Hashable {
             if position < 8 { self.low |= lower << (position * 8) } else { self.high |= lower << ((position - 8) * 8) }
             position += 1
         }
-        // "a" and "a\0" must differ.
-        self.high ^= UInt64(position) &* 0x9e37_79b9_7f4a_7c15
+        self.length = UInt8(position)
     }
 
     init?(_ name: String) { self.init(name.utf8) }

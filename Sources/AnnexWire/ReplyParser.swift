@@ -11,6 +11,8 @@ package struct ReplyParser {
     }
 
     package static let maximumDepth = 32
+    /// One simple string, error or number.
+    package static let maximumLineBytes = 1 << 20
 
     private struct Open {
         var marker: UInt8
@@ -19,6 +21,8 @@ package struct ReplyParser {
     }
 
     private var stack: [Open] = []
+    /// Bytes from the reader index on in which no line end was found, so that each byte is looked at once.
+    private var scanned = 0
     private let maximumBulkBytes: Int
     private let maximumElements: Int
 
@@ -41,9 +45,15 @@ package struct ReplyParser {
     /// Reads one scalar, or opens one aggregate.
     private mutating func scalarOrOpen(_ buffer: inout ByteBuffer) throws(Failure) -> Element? {
         let start = buffer.readerIndex
-        guard let marker = buffer.getInteger(at: start, as: UInt8.self),
-            let end = buffer.readableBytesView.firstIndex(of: UInt8(ascii: "\n"))
-        else { return nil }
+        guard let marker = buffer.getInteger(at: start, as: UInt8.self) else { return nil }
+        let view = buffer.readableBytesView
+        guard let end = view[(start + self.scanned)...].firstIndex(of: UInt8(ascii: "\n")) else {
+            self.scanned = view.count
+            guard self.scanned <= Self.maximumLineBytes else { throw .tooLarge("a line") }
+            return nil
+        }
+        // A bulk whose body is still to come is read again from its short header on.
+        self.scanned = 0
         guard end > start + 1, buffer.getInteger(at: end - 1, as: UInt8.self) == UInt8(ascii: "\r") else {
             throw .malformed("a line does not end in CR LF")
         }
@@ -69,20 +79,28 @@ package struct ReplyParser {
 
     /// The outer nil stands for "more bytes are needed", the inner one for a null bulk.
     private func bulk(_ buffer: inout ByteBuffer, _ line: String, _ next: Int) throws(Failure) -> [UInt8]?? {
-        guard let length = Int(line), length >= -1 else { throw .malformed("bulk length '\(line)'") }
+        guard let length = Self.number(line), length >= -1 else { throw .malformed("bulk length '\(line)'") }
         guard length >= 0 else {
             buffer.moveReaderIndex(to: next)
             return .some(.none)
         }
         guard length <= self.maximumBulkBytes else { throw .tooLarge("a bulk of \(length) bytes") }
         guard buffer.writerIndex - next >= length + 2 else { return .none }
+        guard buffer.getInteger(at: next + length, as: UInt16.self) == 0x0d0a else {
+            throw .malformed("a bulk of \(length) bytes does not end in CR LF")
+        }
         let body = buffer.getBytes(at: next, length: length) ?? []
         buffer.moveReaderIndex(to: next + length + 2)
         return .some(.some(body))
     }
 
+    private static func number(_ line: String) -> Int? {
+        var text = line
+        return text.withUTF8 { StrictNumber.integer(UnsafeRawBufferPointer($0)) }
+    }
+
     private mutating func open(_ marker: UInt8, _ line: String) throws(Failure) -> Element {
-        guard let count = Int(line), count >= -1 else { throw .malformed("aggregate length '\(line)'") }
+        guard let count = Self.number(line), count >= -1 else { throw .malformed("aggregate length '\(line)'") }
         if count < 0 { return .value(.null) }
         guard count <= self.maximumElements else { throw .tooLarge("an aggregate of \(count)") }
         guard self.stack.count < Self.maximumDepth else { throw .tooLarge("aggregates nested too deep") }
@@ -123,7 +141,7 @@ package struct ReplyParser {
         case UInt8(ascii: "-"): return .error(line)
         case UInt8(ascii: "_"): return .null
         case UInt8(ascii: ":"):
-            guard let value = Int64(line) else { throw .malformed("integer '\(line)'") }
+            guard let value = Self.number(line).map({ Int64($0) }) else { throw .malformed("integer '\(line)'") }
             return .integer(value)
         case UInt8(ascii: ","):
             guard let value = Double(line) else { throw .malformed("double '\(line)'") }

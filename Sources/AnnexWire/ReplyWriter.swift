@@ -15,10 +15,11 @@ package struct ReplyWriter: Sendable {
         self.buffer = buffer
     }
 
-    /// `text` is ours: no CR or LF in it.
+    /// Control characters in `text` are escaped, so that nothing can end the line.
     package mutating func simpleString(_ text: String) {
         self.buffer.writeStaticString("+")
-        self.buffer.writeString(text)
+        let isPlain = text.utf8.allSatisfy { $0 >= 0x20 && $0 < 0x7f }
+        self.buffer.writeString(isPlain ? text : Printable.escape(text, limit: 2_048))
         self.endLine()
     }
 

@@ -1,4 +1,4 @@
-import AnnexCore
+package import AnnexCore
 package import NIOCore
 
 /// One command as it lies in the receive buffer: the arguments are ranges of it, nothing is copied.
@@ -17,8 +17,9 @@ package struct Request: Sendable {
 
     package init() {}
 
-    /// Lets go of the last frame's bytes, so that the receive buffer can be used again. `midFrame`: a parser has put
-    /// arguments of an unfinished frame here, which stay.
+    /// Lets go of the last frame's bytes, so that the receive buffer can be used again without a copy.
+    ///
+    /// - Parameter midFrame: a parser has put arguments of an unfinished frame here; they stay.
     package mutating func release(midFrame: Bool) {
         self.bytes = ByteBuffer()
         if !midFrame { self.arguments.removeAll(keepingCapacity: self.arguments.capacity <= 64) }
@@ -54,6 +55,9 @@ package struct Request: Sendable {
     }
 
     package func bytesOf(_ index: Int) -> [UInt8] { self.withArgument(index) { Array($0) } }
+
+    /// Nil unless the argument is 1 to 255 bytes of UTF-8. Copies: for errors and writes, not for the query path.
+    package func identifier(_ index: Int) -> Identifier? { Identifier(self.bytesOf(index)) }
 
     /// Nil unless the argument is a decimal integer: an optional `-`, digits, no leading zero, no overflow.
     package func integer(_ index: Int) -> Int? { self.withArgument(index) { StrictNumber.integer($0) } }

@@ -5,6 +5,9 @@ package import NIOCore
 /// A value: bytes in, a request, "more" or a protocol error out. It remembers how far it came (offsets count from the
 /// buffer's reader index, so the buffer may grow or move), reads every byte once, does not recurse, and compares each
 /// length with its limit before it is added to anything. Nothing is allocated for what a client merely declares.
+///
+/// One parser belongs to one connection and is given the same `Request` each time: arguments of an unfinished frame lie
+/// there. After `.failed` the connection closes; the parser is not to be asked again.
 package struct RequestParser {
     package enum Result: Equatable {
         case request
@@ -13,7 +16,10 @@ package struct RequestParser {
         case failed(String)
     }
 
-    package var limits: WireLimits
+    /// Clamped to ranges in which no sum of them overflows.
+    package var limits: WireLimits {
+        didSet { self.limits = self.limits.clamped }
+    }
     /// Switches from the limits before `AUTH` to the full ones; from the next frame's first unread byte on.
     package var authenticated: Bool
     /// Bytes examined since the parser was made, each once: for the test that parsing is linear.
@@ -33,7 +39,7 @@ package struct RequestParser {
     private var missingArguments = 0
 
     package init(limits: WireLimits = WireLimits(), authenticated: Bool = true) {
-        self.limits = limits
+        self.limits = limits.clamped
         self.authenticated = authenticated
     }
 
@@ -121,6 +127,9 @@ package struct RequestParser {
             guard self.consumed + length + 2 <= self.limits.commandBytes else {
                 return .failed("too big command")
             }
+            if !self.authenticated, self.consumed + length + 2 > self.limits.unauthenticatedBufferBytes {
+                return .failed("unauthenticated command too big")
+            }
             self.step = .argumentBody(length: length)
             return nil
         }
@@ -207,9 +216,26 @@ package struct RequestParser {
         let line = buffer.getSlice(at: buffer.readerIndex, length: length) ?? ByteBuffer()
         self.consumed = newline + 1
         self.finish(&buffer)
+        if Self.isHTTP(line) { return .failed("this is no HTTP server") }
         guard InlineSplitter.split(line, into: &request) else { return .failed("unbalanced quotes in request") }
-        if request.arguments.isEmpty { return nil }
-        let cap = self.authenticated ? self.limits.arguments : self.limits.unauthenticatedArguments
-        return request.count <= cap ? .request : .failed("unauthenticated multibulk length")
+        return request.arguments.isEmpty ? nil : self.checkWords(request)
+    }
+
+    /// The words of a line keep the limits of a frame's arguments.
+    private func checkWords(_ request: Request) -> Result {
+        let longest = request.arguments.reduce(0) { max($0, Int($1.count)) }
+        if request.count > self.limits.arguments { return .failed("invalid multibulk length") }
+        if longest > self.limits.argumentBytes { return .failed("invalid bulk length") }
+        guard !self.authenticated else { return .request }
+        if request.count > self.limits.unauthenticatedArguments { return .failed("unauthenticated multibulk length") }
+        if longest > self.limits.unauthenticatedArgumentBytes { return .failed("unauthenticated bulk length") }
+        return .request
+    }
+
+    /// Whether a line is one that a browser sends and no person types: a page must not be able to make a browser on this
+    /// machine talk to the server.
+    private static func isHTTP(_ line: ByteBuffer) -> Bool {
+        let view = line.readableBytesView
+        return view.starts(with: "POST ".utf8) || view.starts(with: "Host:".utf8)
     }
 }

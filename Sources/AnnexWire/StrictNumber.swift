@@ -34,9 +34,9 @@ package enum StrictNumber {
         return value
     }
 
-    /// Rules out `nan`, `inf`, hexadecimal and blanks before the standard library's parser sees them.
+    /// Rules out a leading `+`, `nan`, `inf`, hexadecimal and blanks before the standard library's parser sees them.
     private static func looksDecimal(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        guard !bytes.isEmpty, bytes.count <= 64 else { return false }
+        guard !bytes.isEmpty, bytes.count <= 64, bytes[0] != UInt8(ascii: "+") else { return false }
         return bytes.allSatisfy { byte in
             switch byte {
             case 0x30...0x39, UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: "+"), UInt8(ascii: "e"),

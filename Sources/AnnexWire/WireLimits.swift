@@ -17,4 +17,20 @@ package struct WireLimits: Sendable, Equatable {
     package var unauthenticatedBufferBytes = 64 << 10
 
     package init() {}
+
+    /// The same with every value in a range in which sums of them cannot overflow and offsets fit 32 bits: 1 to
+    /// 512 MiB for bytes, 1 to 16,777,216 for arguments.
+    package var clamped: WireLimits {
+        func bytes(_ value: Int) -> Int { min(max(value, 1), 512 << 20) }
+        func count(_ value: Int) -> Int { min(max(value, 1), 1 << 24) }
+        var copy = self
+        copy.argumentBytes = bytes(self.argumentBytes)
+        copy.commandBytes = bytes(self.commandBytes)
+        copy.lineBytes = bytes(self.lineBytes)
+        copy.arguments = count(self.arguments)
+        copy.unauthenticatedArguments = count(self.unauthenticatedArguments)
+        copy.unauthenticatedArgumentBytes = bytes(self.unauthenticatedArgumentBytes)
+        copy.unauthenticatedBufferBytes = bytes(self.unauthenticatedBufferBytes)
+        return copy
+    }
 }

@@ -1,0 +1,53 @@
+/// Why the arguments of a command are refused: the code and the text of its error reply.
+package struct ArgumentFailure: Error, Equatable, Sendable {
+    package let code: String
+    /// What is wrong and what would be right. Words of the client in it are escaped and cut.
+    package let message: String
+
+    package init(code: String = "ERR", _ message: String) {
+        self.code = code
+        self.message = message
+    }
+
+    /// A word that the command does not know, knows only once, or whose value is missing.
+    package static func syntax(_ request: Request, near index: Int) -> Self {
+        Self("syntax error near '\(request.printable(index))'")
+    }
+
+    package static func wrongArity(_ name: String) -> Self { Self("wrong number of arguments for '\(name)' command") }
+}
+
+extension ReplyWriter {
+    package mutating func error(_ failure: ArgumentFailure) { self.error(code: failure.code, failure.message) }
+}
+
+extension Request {
+    /// The integer at `index`, if it is within `range`.
+    ///
+    /// - Throws: `ERR invalid NAME 'WORD': give an integer from A to B`.
+    func integer(_ index: Int, _ name: StaticString, in range: ClosedRange<Int>) throws(ArgumentFailure) -> Int {
+        guard let value = self.integer(index), range.contains(value) else {
+            throw ArgumentFailure(
+                "invalid \(name) '\(self.printable(index))': give an integer from \(range.lowerBound) to "
+                    + "\(range.upperBound)")
+        }
+        return value
+    }
+
+    /// The positions of the words that the count at `index` announces; `name` is what is counted.
+    ///
+    /// - Parameters:
+    ///   - minimum: the smallest count.
+    ///   - following: how many arguments must be left behind the words.
+    func counted(
+        _ index: Int, _ name: StaticString, minimum: Int, following: Int = 0
+    ) throws(ArgumentFailure) -> Range<Int> {
+        let available = max(0, self.count - index - 1 - following)
+        guard let count = self.integer(index), count >= minimum, count <= available else {
+            throw ArgumentFailure(
+                "invalid number of \(name) '\(self.printable(index))': give an integer from \(minimum), then as many "
+                    + "\(name); \(available) could follow")
+        }
+        return index + 1..<index + 1 + count
+    }
+}

@@ -1,0 +1,117 @@
+package import AnnexCore
+
+/// The options of `TOPK` and `MTOPK`, in any order after the fixed arguments, each at most once; `EF`, `NPROBE` and
+/// `TRUTH` exclude one another. A second one, an unknown one and one without its value are `ERR syntax error near 'WORD'`.
+///
+/// Everything is a position in the request or a number: nothing is copied or allocated.
+package struct QueryOptions: Equatable, Sendable {
+    /// Position of the index's name; nil where it was left out.
+    package private(set) var index: Int?
+    /// Positions of the items to leave out.
+    package private(set) var exclude = 0..<0
+    /// Nil: the version's own operating point.
+    package private(set) var effort: SearchEffort?
+    package private(set) var withScores = false
+    package private(set) var withAttributes = false
+    private var hasExclude = false
+
+    /// O(options); the items of `EXCLUDE` are not looked at.
+    init(_ request: Request, from start: Int) throws(ArgumentFailure) {
+        var position = start
+        while position < request.count { position = try self.take(request, position) }
+    }
+
+    /// Takes the option at `at`; the position of the next one.
+    private mutating func take(_ request: Request, _ at: Int) throws(ArgumentFailure) -> Int {
+        if !self.withScores, request.matches(at, "WITHSCORES") {
+            self.withScores = true
+            return at + 1
+        }
+        if !self.withAttributes, request.matches(at, "WITHATTRIBS") {
+            self.withAttributes = true
+            return at + 1
+        }
+        if self.effort == nil, request.matches(at, "TRUTH") {
+            self.effort = .exact
+            return at + 1
+        }
+        guard at + 1 < request.count else { throw .syntax(request, near: at) }
+        if self.index == nil, request.matches(at, "INDEX") {
+            self.index = at + 1
+            return at + 2
+        }
+        if self.effort == nil, request.matches(at, "EF") {
+            self.effort = .efSearch(try request.integer(at + 1, "EF", in: 1...Limits.maximumEfSearch))
+            return at + 2
+        }
+        if self.effort == nil, request.matches(at, "NPROBE") {
+            self.effort = .nprobe(try request.integer(at + 1, "NPROBE", in: 1...Limits.maximumNprobe))
+            return at + 2
+        }
+        if !self.hasExclude, request.matches(at, "EXCLUDE") {
+            self.hasExclude = true
+            self.exclude = try request.counted(at + 1, "items", minimum: 0)
+            return self.exclude.upperBound
+        }
+        throw .syntax(request, near: at)
+    }
+}
+
+/// `TOPK user k [options]`.
+package struct TopKArguments: Equatable, Sendable {
+    /// Position of the user's id.
+    package var user: Int { 1 }
+    /// 1 to 10,000.
+    package let k: Int
+    package let options: QueryOptions
+
+    /// The arity must have been checked.
+    package init(_ request: Request) throws(ArgumentFailure) {
+        self.k = try request.integer(2, "k", in: 1...Limits.maximumK)
+        self.options = try QueryOptions(request, from: 3)
+    }
+}
+
+/// `MTOPK n user … k [options]`: n × k at most 100,000.
+package struct MTopKArguments: Equatable, Sendable {
+    /// Positions of the users' ids, at least one.
+    package let users: Range<Int>
+    /// 1 to 10,000.
+    package let k: Int
+    package let options: QueryOptions
+
+    /// The arity must have been checked.
+    package init(_ request: Request) throws(ArgumentFailure) {
+        self.users = try request.counted(1, "users", minimum: 1, following: 1)
+        self.k = try request.integer(self.users.upperBound, "k", in: 1...Limits.maximumK)
+        let (results, overflow) = self.users.count.multipliedReportingOverflow(by: self.k)
+        guard !overflow, results <= Limits.maximumBatchResults else {
+            throw ArgumentFailure(
+                "\(self.users.count) users × \(self.k) results are more than \(Limits.maximumBatchResults): ask in parts")
+        }
+        self.options = try QueryOptions(request, from: self.users.upperBound + 1)
+    }
+}
+
+/// `SCORE user n item … [INDEX name]`.
+package struct ScoreArguments: Equatable, Sendable {
+    /// Position of the user's id.
+    package var user: Int { 1 }
+    /// Positions of the items' ids, at least one.
+    package let items: Range<Int>
+    /// Position of the index's name; nil where it was left out.
+    package let index: Int?
+
+    /// The arity must have been checked.
+    package init(_ request: Request) throws(ArgumentFailure) {
+        self.items = try request.counted(2, "items", minimum: 1)
+        let end = self.items.upperBound
+        guard end < request.count else {
+            self.index = nil
+            return
+        }
+        guard end + 2 <= request.count, request.matches(end, "INDEX") else { throw .syntax(request, near: end) }
+        guard end + 2 == request.count else { throw .syntax(request, near: end + 2) }
+        self.index = end + 1
+    }
+}
