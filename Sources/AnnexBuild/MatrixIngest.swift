@@ -1,0 +1,142 @@
+import AnnexCore
+import AnnexFormats
+import AnnexIndex
+
+/// A factor matrix on its way into a version: ids sorted into ordinals, rows written at them.
+///
+/// Two passes over the source: the first checks every row and gathers ids, the second writes. Held in memory: the ids
+/// and one block of rows.
+struct MatrixIngest {
+    /// In byte order; the position is the ordinal.
+    private(set) var identifiers: [Identifier] = []
+    private(set) var dimension = 0
+    private(set) var rejects: [(file: String, row: RejectedRow)] = []
+
+    private let source: FactorSource
+    private let idsFile: String?
+    private let skipBadRows: Bool
+    private let what: String
+
+    /// - Parameter what: `items` or `users`, for messages.
+    init(vectors: String, ids: String?, what: String, skipBadRows: Bool) {
+        self.source = FactorSource(vectors)
+        self.idsFile = ids
+        self.skipBadRows = skipBadRows
+        self.what = what
+    }
+
+    /// Reads, sorts and writes to a new file at `path`.
+    mutating func run(to path: String, progress: (Double) -> Void) throws(AnnexError) {
+        let given = try self.idsFile.map { file throws(AnnexError) in
+            try IdentifierFile.read(file, skipBadRows: self.skipBadRows)
+        }
+        let kept = try self.firstPass(given) { progress($0 * 0.4) }
+        let ordinals = try self.sort(kept)
+        try self.secondPass(ordinals, to: path) { progress(0.4 + $0 * 0.6) }
+    }
+
+    /// A row that may be kept: where it stands among the rows of the source, and its id.
+    private struct Row {
+        var identifier: Identifier
+        /// The row's or line's number in the file, from 0.
+        var number: Int
+    }
+
+    private mutating func firstPass(
+        _ given: [Identifier?]?, progress: (Double) -> Void
+    ) throws(AnnexError) -> [Row] {
+        let reader = try self.source.open(skipBadRows: self.skipBadRows)
+        self.dimension = reader.dimension
+        guard given != nil || reader.carriesIdentifiers else {
+            throw AnnexError(
+                .usage, "the file holds no ids for the \(self.what)", at: self.source.path,
+                hint: "Give a file of ids, one per row: --\(self.what == "users" ? "user-ids" : "ids") FILE")
+        }
+        guard given == nil || !reader.carriesIdentifiers else {
+            throw AnnexError(
+                .usage, "the file has ids of its own, and \(self.idsFile ?? "") gives others", at: self.source.path,
+                hint: "Leave the ids file out")
+        }
+        if let given, let rows = reader.rowCount, rows != given.count {
+            throw AnnexError(
+                .badInput, "has \(given.count) ids for \(rows) rows of \(self.source.path)", at: self.idsFile,
+                hint: "The two files must come from the same model")
+        }
+        var rows: [Row] = []
+        var firstNumber: Int?
+        var lastNumber = -1
+        var block = RowBlock()
+        while try reader.next(&block) {
+            for place in 0..<block.count {
+                let number = block.rowNumbers[place]
+                let start = firstNumber ?? (reader.rowCount == nil ? number : 0)
+                firstNumber = start
+                lastNumber = number
+                if let given {
+                    guard number - start < given.count else { continue }
+                    if let id = given[number - start] { rows.append(Row(identifier: id, number: number)) }
+                } else {
+                    rows.append(Row(identifier: block.identifiers[place], number: number))
+                }
+            }
+            if let total = reader.rowCount { progress(Double(lastNumber + 1) / Double(total)) }
+        }
+        let lastRejected = reader.rejects.last.map { $0.row - 1 } ?? -1
+        if let given, max(lastNumber, lastRejected) - (firstNumber ?? 0) + 1 != given.count {
+            throw AnnexError(
+                .badInput,
+                "has \(given.count) ids for \(max(lastNumber, lastRejected) - (firstNumber ?? 0) + 1) rows of \(self.source.path)",
+                at: self.idsFile, hint: "The two files must come from the same model")
+        }
+        for reject in reader.rejects { self.rejects.append((self.source.path, reject)) }
+        guard !rows.isEmpty else { throw AnnexError(.badInput, "no row is left", at: self.source.path) }
+        guard rows.count <= Limits.maximumItems else { throw AnnexError(.limit, "more than \(Limits.maximumItems) rows", at: self.source.path) }
+        return rows
+    }
+
+    /// Row number to ordinal. Of equal ids the first row stays where bad rows are skipped.
+    private mutating func sort(_ rows: [Row]) throws(AnnexError) -> [Int: Int] {
+        let sorted = rows.sorted { $0.identifier == $1.identifier ? $0.number < $1.number : $0.identifier < $1.identifier }
+        var ordinals: [Int: Int] = [:]
+        ordinals.reserveCapacity(sorted.count)
+        for row in sorted {
+            if row.identifier == self.identifiers.last {
+                let file = self.idsFile ?? self.source.path
+                let reason = "the id '\(row.identifier)' stands in an earlier row too"
+                guard self.skipBadRows else {
+                    throw AnnexError(.badInput, reason, at: "\(file):\(row.number + 1)", hint: "Ids must differ; or give --skip-bad-rows")
+                }
+                self.rejects.append((file, RejectedRow(row: row.number + 1, column: nil, reason: reason)))
+                continue
+            }
+            ordinals[row.number] = self.identifiers.count
+            self.identifiers.append(row.identifier)
+        }
+        return ordinals
+    }
+
+    private func secondPass(_ ordinals: [Int: Int], to path: String, progress: (Double) -> Void) throws(AnnexError) {
+        let reader = try self.source.open(skipBadRows: self.skipBadRows)
+        let writer = try VectorFileWriter(path: path, rows: self.identifiers.count, dimension: self.dimension)
+        var block = RowBlock()
+        var written = 0
+        let dimension = self.dimension
+        while try reader.next(&block) {
+            for place in 0..<block.count {
+                guard let ordinal = ordinals[block.rowNumbers[place]] else { continue }
+                let failure: AnnexError? = block.values.withUnsafeBufferPointer { values in
+                    let row = UnsafeBufferPointer(rebasing: values[place * dimension..<(place + 1) * dimension])
+                    do throws(AnnexError) { try writer.write(row: row, ordinal: ordinal) } catch { return error }
+                    return nil
+                }
+                if let failure { throw failure }
+                written += 1
+            }
+            progress(Double(written) / Double(self.identifiers.count))
+        }
+        guard written == self.identifiers.count else {
+            throw AnnexError(.badInput, "was changed while it was read", at: self.source.path)
+        }
+        try writer.finish()
+    }
+}

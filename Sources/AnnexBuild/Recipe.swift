@@ -1,0 +1,107 @@
+package import AnnexCore
+import Foundation
+import Yams
+
+/// How an index is built: what `recipe.yaml` says, or the flags of `annctl build`.
+package struct Recipe: Sendable, Equatable {
+    /// The index's name.
+    package var name: EntryName
+    package var metric = Metric.ip
+    /// A factory string, or `auto`.
+    package var index = "auto"
+    /// Target of recall@10, 0.5 to 1.
+    package var recall = 0.99
+    /// Files; relative ones belong to `folder`. `FILE:NAME` picks an array of a `.npz`.
+    package var vectors: String
+    package var ids: String?
+    package var attributes: String?
+    package var users: String?
+    package var userIDs: String?
+    package var seed: UInt64 = 1
+    package var skipBadRows = false
+    /// What relative files belong to.
+    package var folder: String
+
+    package init(name: EntryName, vectors: String, folder: String) {
+        self.name = name
+        self.vectors = vectors
+        self.folder = folder
+    }
+
+    /// A file of the recipe, to be opened.
+    package func resolve(_ file: String) -> String { file.hasPrefix("/") ? file : self.folder + "/" + file }
+
+    private static let keys: Set<String> = [
+        "name", "metric", "index", "recall", "vectors", "ids", "attributes", "users", "user-ids", "seed",
+        "skip-bad-rows",
+    ]
+
+    /// Reads `recipe.yaml`. Unknown keys and wrong values are errors that name them.
+    package static func read(_ path: String) throws(AnnexError) -> Recipe {
+        func bad(_ why: String) -> AnnexError {
+            AnnexError(.usage, why, at: path, hint: "Keys: " + Self.keys.sorted().joined(separator: ", "))
+        }
+        guard let data = FileManager.default.contents(atPath: path), data.count <= 1 << 20 else {
+            throw AnnexError(.usage, "cannot read the recipe", at: path)
+        }
+        let text = String(decoding: data, as: UTF8.self)
+        let node: Node?
+        do { node = try Yams.compose(yaml: text) } catch { throw bad("not YAML: \(error)") }
+        guard case .mapping(let mapping)? = node else { throw bad("a recipe is a list of 'key: value' lines") }
+        var values: [String: String] = [:]
+        for (key, value) in mapping {
+            guard let key = key.string, Self.keys.contains(key) else {
+                throw bad("unknown key '\(Printable.escape(key.string ?? "?"))'")
+            }
+            guard let scalar = value.scalar else { throw bad("'\(key)' is not a single value") }
+            values[key] = scalar.string
+        }
+        guard let nameText = values["name"], let name = EntryName(nameText) else {
+            throw bad("'name' is missing or not of [A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+        }
+        guard let vectors = values["vectors"] else { throw bad("'vectors' is missing") }
+        var recipe = Recipe(
+            name: name, vectors: vectors, folder: (path as NSString).deletingLastPathComponent.isEmpty
+                ? "." : (path as NSString).deletingLastPathComponent)
+        if let text = values["metric"] {
+            guard let metric = Metric(rawValue: text) else { throw bad("metric '\(Printable.escape(text))' is not ip, cosine or l2") }
+            recipe.metric = metric
+        }
+        recipe.index = values["index"] ?? "auto"
+        if let text = values["recall"] {
+            guard let recall = Double(text) else { throw bad("recall '\(Printable.escape(text))' is no number") }
+            recipe.recall = recall
+        }
+        if let text = values["seed"] {
+            guard let seed = UInt64(text) else { throw bad("seed '\(Printable.escape(text))' is no whole number") }
+            recipe.seed = seed
+        }
+        if let text = values["skip-bad-rows"] {
+            guard ["true", "false"].contains(text) else { throw bad("skip-bad-rows is true or false") }
+            recipe.skipBadRows = text == "true"
+        }
+        recipe.ids = values["ids"]
+        recipe.attributes = values["attributes"]
+        recipe.users = values["users"]
+        recipe.userIDs = values["user-ids"]
+        try recipe.validate()
+        return recipe
+    }
+
+    /// Refuses contradictions before anything is read.
+    package func validate() throws(AnnexError) {
+        guard (0.5...1).contains(self.recall) else {
+            throw AnnexError(.usage, "recall \(self.recall) is not between 0.5 and 1")
+        }
+        guard self.userIDs == nil || self.users != nil else {
+            throw AnnexError(.usage, "user ids without users", hint: "Give the users' factors too")
+        }
+        if self.index != "auto" { _ = try IndexKind(parsing: self.index) }
+    }
+
+    /// The kind to build. `auto` goes by size for now: up to 2,000 items an exact scan costs less than a graph saves.
+    package func kind(rows: Int) throws(AnnexError) -> IndexKind {
+        if self.index != "auto" { return try IndexKind(parsing: self.index) }
+        return try IndexKind(parsing: rows <= 2_000 ? "Flat" : "HNSW32")
+    }
+}
