@@ -1,6 +1,6 @@
 package import AnnexCore
 package import AnnexIndex
-package import AnnexStore
+import AnnexStore
 
 /// One thread's view of one version: readers, scratch memory, the query vector and the last answer.
 ///

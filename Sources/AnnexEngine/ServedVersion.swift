@@ -1,6 +1,6 @@
 package import AnnexCore
-package import AnnexIndex
-package import AnnexStore
+import AnnexIndex
+import AnnexStore
 import Synchronization
 
 /// One loaded version: immutable, shared by all threads, freed when its last query ends.
@@ -8,10 +8,10 @@ import Synchronization
 /// Every thread searches through a `QueryContext` of its own.
 package final class ServedVersion: Sendable {
     package let description: VersionDescription
-    package let items: ItemStore
-    package let users: UserStore?
-    package let vectors: VectorFile
-    package let index: VectorIndex
+    let items: ItemStore
+    let users: UserStore?
+    let vectors: VectorFile
+    let index: VectorIndex
     /// Contexts for work that leaves the event loops; taken and given back under the lock, a few times a second.
     private let idleContexts = Mutex<[QueryContext]>([])
 
@@ -36,6 +36,7 @@ package final class ServedVersion: Sendable {
                 .damaged, "has \(self.users?.count ?? 0) users where the manifest says \(description.userCount)",
                 at: files.users, hint: "Build the version again, or roll back")
         }
+        self.totalBytes = description.totalBytes
         self.index = try VectorIndex.load(
             path: files.index, kind: description.kind, metric: description.metric, dimension: description.dimension,
             rows: description.itemCount)
@@ -76,8 +77,20 @@ package final class ServedVersion: Sendable {
         }
     }
 
+    /// The neighbours of an item, top level first; nil without a graph.
+    package func links(of ordinal: Int32) -> [[Int32]]? { self.index.links(of: ordinal) }
+
+    /// The highest level of the graph; nil without one.
+    package var maximumLevel: Int? { self.index.maximumLevel }
+
+    /// Items that have attributes.
+    package var attributesCount: Int { self.items.attributesCount }
+
     /// Bytes of heap that this version holds, by part; mapped files (`vectors.f32`, LMDB) are not counted.
     package var heapBytes: Int { self.items.memoryBytes }
+
+    /// Bytes of all its files.
+    package let totalBytes: Int
 }
 
 /// Carries a context across the lock. Safe because a context is in the list or with one borrower, never both.

@@ -32,11 +32,14 @@ package struct VersionDescription: Sendable {
     package var measuredRecall: Double?
     /// Items that no walk over the graph's level-0 links reaches; nil without a graph.
     package var unreachableCount: Int?
+    /// Bytes of all files.
+    package var totalBytes: Int
     package var files: Files
 
     package init(
         index: EntryName, version: EntryName, kind: IndexKind, metric: Metric, dimension: Int, itemCount: Int,
-        userCount: Int, defaultEffort: SearchEffort, measuredRecall: Double?, unreachableCount: Int?, files: Files
+        userCount: Int, defaultEffort: SearchEffort, measuredRecall: Double?, unreachableCount: Int?, totalBytes: Int,
+        files: Files
     ) {
         self.index = index
         self.version = version
@@ -48,6 +51,7 @@ package struct VersionDescription: Sendable {
         self.defaultEffort = defaultEffort
         self.measuredRecall = measuredRecall
         self.unreachableCount = unreachableCount
+        self.totalBytes = totalBytes
         self.files = files
     }
 }

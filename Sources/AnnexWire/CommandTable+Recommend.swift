@@ -98,8 +98,8 @@ extension CommandTable {
             )),
         CommandSpecification(
             .indexes, "indexes", arity: 1, owner: .handler, flags: fastRead, categories: ["@read", "@fast"],
-            group: "server", summary: "The names of the indexes served.", complexity: "O(indexes)",
-            reply: ("array", "array")),
+            group: "server", summary: "The indexes served: name, version, kind, metric, items, users, dimension.",
+            complexity: "O(indexes)", reply: ("array of flat arrays", "array of maps")),
         CommandSpecification(
             .reload, "reload", arity: -2, owner: .handler, keys: .first, flags: ["admin", "noscript"],
             categories: ["@admin", "@slow", "@dangerous"],

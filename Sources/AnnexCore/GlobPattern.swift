@@ -1,13 +1,18 @@
-/// A pattern with `*`, `?`, `[a-z]`, `[^a]` and backslash, over bytes, without regard to ASCII case.
+/// A pattern with `*`, `?`, `[a-z]`, `[^a]` and backslash, over bytes; ASCII case counts only where asked for.
 ///
 /// Matching is iterative with one remembered star, O(pattern × text), so no pattern takes exponential time.
-struct GlobPattern {
+package struct GlobPattern: Sendable {
     private let pattern: [UInt8]
 
-    init(_ text: String) { self.pattern = Array(text.lowercased().utf8) }
+    private let caseSensitive: Bool
 
-    func matches(_ text: String) -> Bool {
-        let text = Array(text.lowercased().utf8)
+    package init(_ text: String, caseSensitive: Bool = false) {
+        self.caseSensitive = caseSensitive
+        self.pattern = Array((caseSensitive ? text : text.lowercased()).utf8)
+    }
+
+    package func matches(_ text: String) -> Bool {
+        let text = Array((self.caseSensitive ? text : text.lowercased()).utf8)
         var p = 0
         var t = 0
         var star: (pattern: Int, text: Int)?

@@ -1,0 +1,191 @@
+import AnnexCore
+package import AnnexEngine
+package import AnnexWire
+
+/// What commands about users, items and indexes mean: arguments in, one call of the engine, reply out.
+///
+/// One per event loop. A query runs right here unless its estimate is above the loop's budget; then it runs on a worker
+/// thread with a context borrowed from the version.
+package final class ShardHandler: CommandHandler {
+    /// An index as this loop serves it.
+    struct Lane {
+        let version: ServedVersion
+        let context: QueryContext
+    }
+
+    private let engine: Engine
+    private var generation: Int
+    private var lanes: [Lane] = []
+    private var random = SystemRandomNumberGenerator()
+
+    package init(engine: Engine) throws {
+        self.engine = engine
+        self.generation = engine.generation
+        self.lanes = try Self.makeLanes(engine)
+    }
+
+    private static func makeLanes(_ engine: Engine) throws -> [Lane] {
+        try engine.versions.map { Lane(version: $0, context: try QueryContext($0)) }
+    }
+
+    /// Takes over what the engine serves now. Called after each swap; also looked at before each command, by one atomic
+    /// load.
+    package func refresh() {
+        let now = self.engine.generation
+        guard now != self.generation, let lanes = try? Self.makeLanes(self.engine) else { return }
+        self.lanes = lanes
+        self.generation = now
+    }
+
+    package func handle(
+        _ id: CommandID, _ request: Request, connection: inout ConnectionState, reply: inout ReplyWriter
+    ) -> Disposition {
+        self.refresh()
+        do throws(ArgumentFailure) {
+            return try self.dispatch(id, request, &reply)
+        } catch {
+            reply.error(error)
+            return .done
+        }
+    }
+
+    private func dispatch(
+        _ id: CommandID, _ request: Request, _ reply: inout ReplyWriter
+    ) throws(ArgumentFailure) -> Disposition {
+        switch id {
+        case .topk:
+            let arguments = try TopKArguments(request)
+            let lane = try self.lane(request, name: arguments.options.index)
+            let effort = try Self.effort(arguments.options.effort, lane.version.description)
+            return self.run(lane, WorkEstimate.nanos(of: effort, k: arguments.k, in: lane.version.description), &reply) {
+                UserCommands.topK(arguments, effort, request, $0, &$1)
+            }
+        case .mtopk:
+            let arguments = try MTopKArguments(request)
+            let lane = try self.lane(request, name: arguments.options.index)
+            let effort = try Self.effort(arguments.options.effort, lane.version.description)
+            let each = WorkEstimate.nanos(of: effort, k: arguments.k, in: lane.version.description)
+            return self.run(lane, each * Double(arguments.users.count), &reply) {
+                UserCommands.manyTopK(arguments, effort, request, $0, &$1)
+            }
+        case .score:
+            let arguments = try ScoreArguments(request)
+            let lane = try self.lane(request, name: arguments.index)
+            let nanos = Double(arguments.items.count) * 1_000
+            return self.run(lane, nanos, &reply) { UserCommands.score(arguments, request, $0, &$1) }
+        case .vsim:
+            let arguments = try VSimArguments(request)
+            let lane = try self.lane(request, name: arguments.key)
+            let effort = VectorSetCommands.effort(arguments.effort, lane.version.description)
+            let nanos = WorkEstimate.nanos(of: effort, k: arguments.count, in: lane.version.description)
+            return self.run(lane, nanos, &reply) { VectorSetCommands.similar(arguments, effort, request, $0, &$1) }
+        case .vemb, .vdim, .vcard, .vinfo, .vismember, .vrandmember, .vgetattr, .vlinks:
+            let lane = try self.lane(request, name: 1)
+            try VectorSetCommands.read(id, request, lane, self.engine, &self.random, &reply)
+        case .indexes: KeyspaceCommands.indexes(self.lanes.map(\.version), &reply)
+        case .dbsize: reply.integer(self.lanes.count)
+        case .type: reply.simpleString(self.find(request, 1) == nil ? "none" : "vectorset")
+        case .exists: reply.integer((1..<request.count).count { self.find(request, $0) != nil })
+        case .scan:
+            KeyspaceCommands.scan(try ScanArguments(request), request, self.lanes.map(\.version), &reply)
+        case .memory: try self.memory(request, &reply)
+        case .reload: return try self.reload(request)
+        default: reply.error(code: "ERR", "this command is not served here")
+        }
+        return .done
+    }
+
+    // MARK: Where a query runs
+
+    /// Runs `body` here, or on a worker thread with another context.
+    private func run(
+        _ lane: Lane, _ nanos: Double, _ reply: inout ReplyWriter,
+        _ body: @escaping @Sendable (QueryContext, inout ReplyWriter) -> Void
+    ) -> Disposition {
+        guard nanos > WorkEstimate.loopBudgetNanos else {
+            body(lane.context, &reply)
+            return .done
+        }
+        let version = lane.version
+        return .deferred { reply in
+            do throws(AnnexError) {
+                let context = try version.borrowContext()
+                body(context, &reply)
+                version.giveBack(context)
+            } catch {
+                reply.error(code: "ERR", "\(error)")
+            }
+        }
+    }
+
+    /// A stated effort must be one that the index has; none is silently ignored.
+    private static func effort(
+        _ stated: SearchEffort?, _ version: VersionDescription
+    ) throws(ArgumentFailure) -> SearchEffort {
+        switch (stated, version.kind.knob) {
+        case (nil, _): return version.defaultEffort
+        case (.exact?, _), (.efSearch?, .efSearch), (.nprobe?, .nprobe): return stated ?? .exact
+        case (.efSearch?, _):
+            throw ArgumentFailure("EF is for graphs, index '\(version.index)' is \(version.kind): leave it out")
+        case (.nprobe?, _):
+            throw ArgumentFailure("NPROBE is for inverted files, index '\(version.index)' is \(version.kind): leave it out")
+        }
+    }
+
+    // MARK: Which index
+
+    private func find(_ request: Request, _ position: Int) -> Lane? {
+        request.withArgument(position) { bytes in
+            self.lanes.first { $0.version.description.index.value.utf8.elementsEqual(bytes) }
+        }
+    }
+
+    /// The index named at a position, or the only one.
+    private func lane(_ request: Request, name position: Int?) throws(ArgumentFailure) -> Lane {
+        let served = self.lanes.map(\.version.description.index.value).joined(separator: ", ")
+        guard let position else {
+            guard self.lanes.count == 1 else {
+                throw ArgumentFailure(code: "NOINDEX", "several indexes are served; add INDEX and one of: \(served)")
+            }
+            return self.lanes[0]
+        }
+        guard let lane = self.find(request, position) else {
+            throw ArgumentFailure(
+                code: "NOINDEX", "no index '\(request.printable(position))' is served; there is: \(served)")
+        }
+        return lane
+    }
+
+    // MARK: Administration
+
+    private func memory(_ request: Request, _ reply: inout ReplyWriter) throws(ArgumentFailure) {
+        guard request.matches(1, "USAGE") else {
+            throw ArgumentFailure("unknown subcommand '\(request.printable(1))'. Try MEMORY HELP.")
+        }
+        let arguments = try MemoryUsageArguments(request)
+        guard let lane = self.find(request, arguments.key) else { return reply.null() }
+        reply.integer(lane.version.totalBytes)
+    }
+
+    private func reload(_ request: Request) throws(ArgumentFailure) -> Disposition {
+        let arguments = try ReloadArguments(request)
+        let index = try self.lane(request, name: arguments.index).version.description.index
+        var version: EntryName?
+        if let position = arguments.version {
+            guard let name = EntryName(request.string(position)) else {
+                throw ArgumentFailure(
+                    "'\(request.printable(position))' is no version's name; INDEXES and `annctl list` show them")
+            }
+            version = name
+        }
+        let engine = self.engine
+        let wanted = version
+        return .deferred { reply in
+            do {
+                reply.simpleString(try engine.reload(index, version: wanted).value)
+            } catch {
+                reply.error(code: "ERR", "RELOAD failed, the version before is still served: \(error)")
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+import AnnexCore
+package import AnnexEngine
+import AnnexWire
+
+/// What is known of a served version, for VINFO, INDEXES and INFO.
+package enum VersionInfo {
+    private static func quantization(_ kind: IndexKind) -> String {
+        switch kind.storage {
+        case .flat: "f32"
+        case .sq8: "int8"
+        case .pq: "pq"
+        }
+    }
+
+    static func effortText(_ effort: SearchEffort) -> String {
+        switch effort {
+        case .efSearch(let ef): "efSearch \(ef)"
+        case .nprobe(let nprobe): "nprobe \(nprobe)"
+        case .exact: "exact"
+        }
+    }
+
+    /// Redis's fields first, in its order, then ours.
+    static func write(_ version: ServedVersion, _ engine: Engine, _ reply: inout ReplyWriter) {
+        let facts = version.description
+        var links = 0
+        if case .hnsw(let count) = facts.kind.family { links = count }
+        let numbers: [(String, Int)] = [
+            ("hnsw-m", links), ("vector-dim", facts.dimension), ("projection-input-dim", 0), ("size", facts.itemCount),
+            ("max-level", version.maximumLevel ?? 0), ("attributes-count", version.attributesCount),
+            ("vset-uid", 0), ("hnsw-max-node-uid", facts.itemCount), ("users", facts.userCount),
+            ("unreachable-items", facts.unreachableCount ?? 0), ("bytes", version.totalBytes),
+            ("heap-bytes", version.heapBytes), ("reloads", engine.status(of: facts.index).reloads),
+        ]
+        var texts: [(String, String)] = [
+            ("index", facts.index.value), ("version", facts.version.value), ("index-kind", facts.kind.description),
+            ("metric", facts.metric.rawValue), ("default-effort", Self.effortText(facts.defaultEffort)),
+        ]
+        if let error = engine.status(of: facts.index).lastError { texts.append(("last-reload-error", error)) }
+        reply.map(1 + numbers.count + texts.count + (facts.measuredRecall == nil ? 0 : 1))
+        reply.bulk("quant-type")
+        reply.bulk(Self.quantization(facts.kind))
+        for (name, value) in numbers {
+            reply.bulk(name)
+            reply.integer(value)
+        }
+        for (name, value) in texts {
+            reply.bulk(name)
+            reply.bulk(value)
+        }
+        if let recall = facts.measuredRecall {
+            reply.bulk("measured-recall")
+            reply.double(recall)
+        }
+    }
+
+    /// One line of INFO per index.
+    package static func line(_ version: ServedVersion, _ engine: Engine) -> String {
+        let facts = version.description
+        let status = engine.status(of: facts.index)
+        var line =
+            "version=\(facts.version),kind=\(facts.kind.description.replacing(",", with: "+")),metric=\(facts.metric.rawValue),"
+            + "items=\(facts.itemCount),users=\(facts.userCount),bytes=\(version.totalBytes),"
+            + "reloads=\(status.reloads),failed_reloads=\(status.failedReloads)"
+        if let recall = facts.measuredRecall { line += ",recall=\(recall)" }
+        if let error = status.lastError { line += ",last_reload_error=\(Printable.escape(error, limit: 300))" }
+        return line
+    }
+}
+
+enum KeyspaceCommands {
+    /// A map per index: name, version, items, users, kind, metric.
+    static func indexes(_ versions: [ServedVersion], _ reply: inout ReplyWriter) {
+        reply.array(versions.count)
+        for version in versions {
+            let facts = version.description
+            reply.map(7)
+            for (name, value) in [
+                ("name", facts.index.value), ("version", facts.version.value), ("kind", facts.kind.description),
+                ("metric", facts.metric.rawValue),
+            ] {
+                reply.bulk(name)
+                reply.bulk(value)
+            }
+            for (name, value) in [("items", facts.itemCount), ("users", facts.userCount), ("dimension", facts.dimension)] {
+                reply.bulk(name)
+                reply.integer(value)
+            }
+        }
+    }
+
+    /// All names in one step: a cursor other than 0 has nothing left to give.
+    static func scan(_ arguments: ScanArguments, _ request: Request, _ versions: [ServedVersion], _ reply: inout ReplyWriter) {
+        let pattern = arguments.pattern.map { GlobPattern(request.string($0), caseSensitive: true) }
+        let typeMatches = arguments.type.map { request.matches($0, "VECTORSET") } ?? true
+        let names = arguments.cursor == 0 && typeMatches
+            ? versions.map(\.description.index.value).filter { pattern?.matches($0) ?? true } : []
+        reply.array(2)
+        reply.bulk("0")
+        reply.array(names.count)
+        for name in names { reply.bulk(name) }
+    }
+}
