@@ -48,18 +48,30 @@ package struct ReplyWriter: Sendable {
     }
 
     package mutating func null() {
-        if self.version == .three { self.buffer.writeStaticString("_\r\n") } else { self.buffer.writeStaticString("$-1\r\n") }
+        if self.version == .three {
+            self.buffer.writeStaticString("_\r\n")
+        } else {
+            self.buffer.writeStaticString("$-1\r\n")
+        }
     }
 
     package mutating func nullArray() {
-        if self.version == .three { self.buffer.writeStaticString("_\r\n") } else { self.buffer.writeStaticString("*-1\r\n") }
+        if self.version == .three {
+            self.buffer.writeStaticString("_\r\n")
+        } else {
+            self.buffer.writeStaticString("*-1\r\n")
+        }
     }
 
     package mutating func array(_ count: Int) { self.line(UInt8(ascii: "*"), count) }
 
     /// Header of a map of `count` pairs; the caller writes key, value, key, value.
     package mutating func map(_ count: Int) {
-        if self.version == .three { self.line(UInt8(ascii: "%"), count) } else { self.line(UInt8(ascii: "*"), count * 2) }
+        if self.version == .three {
+            self.line(UInt8(ascii: "%"), count)
+        } else {
+            self.line(UInt8(ascii: "*"), count * 2)
+        }
     }
 
     package mutating func set(_ count: Int) {
