@@ -128,7 +128,7 @@ package struct RequestParser {
                 return .failed("too big command")
             }
             if !self.authenticated, self.consumed + length + 2 > self.limits.unauthenticatedBufferBytes {
-                return .failed("unauthenticated command too big")
+                return .failed("unauthenticated client sent too much")
             }
             self.step = .argumentBody(length: length)
             return nil

@@ -68,7 +68,7 @@ import Testing
         let word = [UInt8](repeating: 0x78, count: 16 << 10)
         #expect(parse(WireSamples.encode([word, word, word]), authenticated: false).requests.count == 1)
         let four = parse(WireSamples.encode([word, word, word, word]), authenticated: false)
-        #expect(four.failure == "unauthenticated command too big")
+        #expect(four.failure == "unauthenticated client sent too much")
     }
 
     @Test(arguments: [true, false])
