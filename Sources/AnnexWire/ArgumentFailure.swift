@@ -29,7 +29,8 @@ extension Request {
         guard let value = self.integer(index), range.contains(value) else {
             throw ArgumentFailure(
                 "invalid \(name) '\(self.printable(index))': give an integer from \(range.lowerBound) to "
-                    + "\(range.upperBound)")
+                    + "\(range.upperBound)"
+            )
         }
         return value
     }
@@ -40,13 +41,17 @@ extension Request {
     ///   - minimum: the smallest count.
     ///   - following: how many arguments must be left behind the words.
     func counted(
-        _ index: Int, _ name: StaticString, minimum: Int, following: Int = 0
+        _ index: Int,
+        _ name: StaticString,
+        minimum: Int,
+        following: Int = 0
     ) throws(ArgumentFailure) -> Range<Int> {
         let available = max(0, self.count - index - 1 - following)
         guard let count = self.integer(index), count >= minimum, count <= available else {
             throw ArgumentFailure(
                 "invalid number of \(name) '\(self.printable(index))': give an integer from \(minimum), then as many "
-                    + "\(name); \(available) could follow")
+                    + "\(name); \(available) could follow"
+            )
         }
         return index + 1..<index + 1 + count
     }

@@ -31,6 +31,9 @@ package struct ConnectionState: Sendable {
 package protocol CommandHandler: AnyObject {
     /// Writes exactly one reply, unless the answer is `.deferred`. The request's arity has been checked.
     func handle(
-        _ id: CommandID, _ request: Request, connection: inout ConnectionState, reply: inout ReplyWriter
+        _ id: CommandID,
+        _ request: Request,
+        connection: inout ConnectionState,
+        reply: inout ReplyWriter
     ) -> Disposition
 }

@@ -107,10 +107,21 @@ package final class CommandSpecification: Sendable {
     package static let since = "0.1.0"
 
     init(
-        _ id: CommandID, _ name: String, arity: Int, owner: Owner = .connection, keys: Keys = .none,
-        flags: [String], categories: [String], tips: [String] = [], group: String, summary: String,
-        complexity: String = "O(1)", arguments: [CommandArgument] = [], reply: (String, String),
-        subcommands: [CommandSpecification] = [], beforeAuthentication: Bool = false
+        _ id: CommandID,
+        _ name: String,
+        arity: Int,
+        owner: Owner = .connection,
+        keys: Keys = .none,
+        flags: [String],
+        categories: [String],
+        tips: [String] = [],
+        group: String,
+        summary: String,
+        complexity: String = "O(1)",
+        arguments: [CommandArgument] = [],
+        reply: (String, String),
+        subcommands: [CommandSpecification] = [],
+        beforeAuthentication: Bool = false
     ) {
         self.id = id
         self.name = name
@@ -174,7 +185,9 @@ package final class CommandSpecification: Sendable {
         case .second: return base + 2..<base + 3
         case .all: return base + 1..<request.count
         case .counted:
-            guard let count = request.integer(base + 1), count >= 1, count <= request.count - base - 2 else { return nil }
+            guard let count = request.integer(base + 1), count >= 1, count <= request.count - base - 2 else {
+                return nil
+            }
             return base + 2..<base + 2 + count
         }
     }

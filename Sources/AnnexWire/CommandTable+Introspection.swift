@@ -91,7 +91,10 @@ extension CommandTable {
         } else {
             reply.bulk("range")
             Self.writeNumbers(
-                "spec", [("lastkey", command.keys == .all ? -1 : 0), ("keystep", 1), ("limit", 0)], &reply)
+                "spec",
+                [("lastkey", command.keys == .all ? -1 : 0), ("keystep", 1), ("limit", 0)],
+                &reply
+            )
         }
     }
 

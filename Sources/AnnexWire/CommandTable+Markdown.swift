@@ -3,7 +3,8 @@ import AnnexCore
 /// The protocol's reference, written from the table; `docs/protocol.md` is this text.
 extension CommandTable {
     private static let groups = [
-        ("user", "Users"), ("vector_set", "Indexes and items"), ("keyspace", "Key space"), ("server", "Server"), ("connection", "Connection"),
+        ("user", "Users"), ("vector_set", "Indexes and items"), ("keyspace", "Key space"), ("server", "Server"),
+        ("connection", "Connection"),
         ("cluster", "Cluster clients"),
     ]
 
@@ -76,7 +77,9 @@ extension CommandTable {
     }
 
     private static func markdown(_ command: CommandSpecification) -> String {
-        var out = "### \(command.name.uppercased())\n\n    \(command.syntax)\n\n\(command.summary)\n\n"
+        let subcommand =
+            command.subcommands.isEmpty ? "" : command.accepts(count: 1) ? " [subcommand …]" : " subcommand …"
+        var out = "### \(command.name.uppercased())\n\n    \(command.syntax)\(subcommand)\n\n\(command.summary)\n\n"
         if command.subcommands.isEmpty {
             out += "- Complexity: \(command.complexity)\n"
             out += "- Reply, RESP2: \(command.replyRESP2)\n- Reply, RESP3: \(command.replyRESP3)\n"
@@ -91,7 +94,8 @@ extension CommandTable {
         }
         out += "| subcommand | what | reply, RESP2 | reply, RESP3 |\n|---|---|---|---|\n"
         for sub in command.subcommands {
-            out += "| `\(sub.syntax.replacing("|", with: "\\|"))` | \(sub.summary) | \(sub.replyRESP2) | \(sub.replyRESP3) |\n"
+            out +=
+                "| `\(sub.syntax.replacing("|", with: "\\|"))` | \(sub.summary) | \(sub.replyRESP2) | \(sub.replyRESP3) |\n"
         }
         return out + "\n"
     }

@@ -12,7 +12,8 @@ package struct CommandTable: Sendable {
 
     package static let standard = CommandTable(
         CommandTable.connectionCommands + CommandTable.serverCommands + CommandTable.keyspaceCommands
-            + CommandTable.userCommands + CommandTable.indexCommands)
+            + CommandTable.userCommands + CommandTable.indexCommands
+    )
 
     package init(_ specifications: [CommandSpecification]) {
         self.specifications = specifications.sorted { $0.name < $1.name }
@@ -30,7 +31,8 @@ package struct CommandTable: Sendable {
             self.specifications.filter { $0.name != gone }.map { specification in
                 guard specification.subcommands.contains(where: { $0.name == gone }) else { return specification }
                 return specification.replacing(subcommands: specification.subcommands.filter { $0.name != gone })
-            })
+            }
+        )
     }
 
     package func specification(named name: String) -> CommandSpecification? {
@@ -58,7 +60,9 @@ package struct CommandTable: Sendable {
     /// Answers what the table alone can answer of a command with subcommands: `HELP`, and a subcommand that it does not
     /// have. True where the reply is written; false where the owner has to answer.
     package func answerSubcommand(
-        of command: CommandSpecification, _ request: Request, _ reply: inout ReplyWriter
+        of command: CommandSpecification,
+        _ request: Request,
+        _ reply: inout ReplyWriter
     ) -> Bool {
         guard !command.subcommands.isEmpty, request.count > 1 else { return false }
         guard let sub = self.subcommand(of: command, request, 1) else {

@@ -23,6 +23,12 @@ package struct ReplyWriter: Sendable {
         self.endLine()
     }
 
+    /// Where the next reply begins; for `rewind`.
+    package var position: Int { self.buffer.writerIndex }
+
+    /// Takes back what was written since `position` had this value.
+    package mutating func rewind(to position: Int) { self.buffer.moveWriterIndex(to: position) }
+
     /// `code` is one upper-case word. Control characters in `message` are escaped, so nothing from outside can end the
     /// line.
     package mutating func error(code: String, _ message: String) {
@@ -48,18 +54,30 @@ package struct ReplyWriter: Sendable {
     }
 
     package mutating func null() {
-        if self.version == .three { self.buffer.writeStaticString("_\r\n") } else { self.buffer.writeStaticString("$-1\r\n") }
+        if self.version == .three {
+            self.buffer.writeStaticString("_\r\n")
+        } else {
+            self.buffer.writeStaticString("$-1\r\n")
+        }
     }
 
     package mutating func nullArray() {
-        if self.version == .three { self.buffer.writeStaticString("_\r\n") } else { self.buffer.writeStaticString("*-1\r\n") }
+        if self.version == .three {
+            self.buffer.writeStaticString("_\r\n")
+        } else {
+            self.buffer.writeStaticString("*-1\r\n")
+        }
     }
 
     package mutating func array(_ count: Int) { self.line(UInt8(ascii: "*"), count) }
 
     /// Header of a map of `count` pairs; the caller writes key, value, key, value.
     package mutating func map(_ count: Int) {
-        if self.version == .three { self.line(UInt8(ascii: "%"), count) } else { self.line(UInt8(ascii: "*"), count * 2) }
+        if self.version == .three {
+            self.line(UInt8(ascii: "%"), count)
+        } else {
+            self.line(UInt8(ascii: "*"), count * 2)
+        }
     }
 
     package mutating func set(_ count: Int) {

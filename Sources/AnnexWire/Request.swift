@@ -17,9 +17,8 @@ package struct Request: Sendable {
 
     package init() {}
 
-    /// Lets go of the last frame's bytes, so that the receive buffer can be used again without a copy.
-    ///
-    /// - Parameter midFrame: a parser has put arguments of an unfinished frame here; they stay.
+    /// Lets go of the last frame's bytes, so that the receive buffer can be used again. `midFrame`: a parser has put
+    /// arguments of an unfinished frame here, which stay.
     package mutating func release(midFrame: Bool) {
         self.bytes = ByteBuffer()
         if !midFrame { self.arguments.removeAll(keepingCapacity: self.arguments.capacity <= 64) }

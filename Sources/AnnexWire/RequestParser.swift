@@ -128,7 +128,7 @@ package struct RequestParser {
                 return .failed("too big command")
             }
             if !self.authenticated, self.consumed + length + 2 > self.limits.unauthenticatedBufferBytes {
-                return .failed("unauthenticated command too big")
+                return .failed("unauthenticated client sent too much")
             }
             self.step = .argumentBody(length: length)
             return nil
@@ -181,7 +181,8 @@ package struct RequestParser {
             }
             used = position + 1
             result = .value(
-                StrictNumber.integer(UnsafeRawBufferPointer(rebasing: bytes[base + 1..<base + position - 1])))
+                StrictNumber.integer(UnsafeRawBufferPointer(rebasing: bytes[base + 1..<base + position - 1]))
+            )
         }
         if used > 0 {
             self.consumed += used
@@ -195,7 +196,9 @@ package struct RequestParser {
     /// Nil for a blank line.
     private mutating func inline(_ buffer: inout ByteBuffer, _ request: inout Request) -> Result? {
         let limit = min(
-            self.limits.lineBytes, self.authenticated ? Int.max : self.limits.unauthenticatedBufferBytes)
+            self.limits.lineBytes,
+            self.authenticated ? Int.max : self.limits.unauthenticatedBufferBytes
+        )
         let from = self.scanned
         var lineLength: Int?
         buffer.withUnsafeReadableBytes { bytes in

@@ -87,7 +87,8 @@ package struct MTopKArguments: Equatable, Sendable {
         let (results, overflow) = self.users.count.multipliedReportingOverflow(by: self.k)
         guard !overflow, results <= Limits.maximumBatchResults else {
             throw ArgumentFailure(
-                "\(self.users.count) users × \(self.k) results are more than \(Limits.maximumBatchResults): ask in parts")
+                "\(self.users.count) users × \(self.k) results are more than \(Limits.maximumBatchResults): ask in parts"
+            )
         }
         self.options = try QueryOptions(request, from: self.users.upperBound + 1)
     }

@@ -67,7 +67,8 @@ package struct VSimArguments: Equatable, Sendable {
             guard bytes % 4 == 0, (1...Limits.maximumDimension).contains(bytes / 4) else {
                 throw ArgumentFailure(
                     code: "BADVECTOR",
-                    "invalid vector specification: \(bytes) bytes are not 1 to \(Limits.maximumDimension) float32s")
+                    "invalid vector specification: \(bytes) bytes are not 1 to \(Limits.maximumDimension) float32s"
+                )
             }
             return (.blob(3, count: bytes / 4), 4)
         }
@@ -150,7 +151,8 @@ package struct VRandMemberArguments: Equatable, Sendable {
         guard let count = request.integer(2) else { throw ArgumentFailure("COUNT value is not an integer") }
         guard count.magnitude <= UInt(Limits.maximumRandomCount) else {
             throw ArgumentFailure(
-                "COUNT value is out of range: give -\(Limits.maximumRandomCount) to \(Limits.maximumRandomCount)")
+                "COUNT value is out of range: give -\(Limits.maximumRandomCount) to \(Limits.maximumRandomCount)"
+            )
         }
         self.count = count
     }

@@ -37,11 +37,16 @@ import Testing
             // The fewest words of the syntax are the arity, one for each fixed argument.
             if command.subcommands.isEmpty {
                 let fewest = parts.count + command.arguments.map(Self.fewestWords).reduce(0, +)
-                #expect(abs(command.arity) == fewest, "\(command.name): arity \(command.arity), syntax \(command.syntax)")
+                #expect(
+                    abs(command.arity) == fewest,
+                    "\(command.name): arity \(command.arity), syntax \(command.syntax)"
+                )
             }
             #expect((command.keys == .none) == command.arguments.allSatisfy { $0.kind != .key }, "\(command.name)")
             for sub in command.subcommands {
-                #expect(sub.name.hasPrefix(command.name + "|") && sub.owner == command.owner || sub.name.hasSuffix("|help"))
+                #expect(
+                    sub.name.hasPrefix(command.name + "|") && sub.owner == command.owner || sub.name.hasSuffix("|help")
+                )
                 #expect(sub.id == command.id)
             }
             #expect(command.subcommands.isEmpty || command.subcommands.last?.name == command.name + "|help")
@@ -66,7 +71,10 @@ import Testing
         #expect(self.found("CLIENT", "nonesuch") == "client", "the owner or `answerSubcommand` says that it is unknown")
     }
 
-    @Test(arguments: ["", "TOP", "TOPKK", "TOPK\0", "TOPK ", "ＴＯＰＫ", "top\u{212a}", "topk|x", String(repeating: "topk", count: 5), "client|id"])
+    @Test(arguments: [
+        "", "TOP", "TOPKK", "TOPK\0", "TOPK ", "ＴＯＰＫ", "top\u{212a}", "topk|x", String(repeating: "topk", count: 5),
+        "client|id",
+    ])
     func unknown(name: String) {
         #expect(self.isUnknown(self.table, name, "a", "b"))
     }
@@ -93,20 +101,32 @@ import Testing
     @Test func texts() throws {
         #expect(
             self.table.unknownCommand(request("FANCY", "a", "b"))
-                == "unknown command 'FANCY', with args beginning with: 'a' 'b' ")
+                == "unknown command 'FANCY', with args beginning with: 'a' 'b' "
+        )
         #expect(self.table.unknownCommand(request("X")) == "unknown command 'X', with args beginning with: ")
-        #expect(self.table.unknownCommand(request("a\r\n")) == "unknown command 'a\\x0d\\x0a', with args beginning with: ")
-        let many = self.table.unknownCommand(request(["X"] + Array(repeating: String(repeating: "y", count: 1_000), count: 500)))
+        #expect(
+            self.table.unknownCommand(request("a\r\n")) == "unknown command 'a\\x0d\\x0a', with args beginning with: "
+        )
+        let many = self.table.unknownCommand(
+            request(["X"] + Array(repeating: String(repeating: "y", count: 1_000), count: 500))
+        )
         #expect(many.utf8.count < 600)
         let client = try #require(self.table.specification(named: "client"))
-        #expect(self.table.unknownSubcommand(of: client, request("client", "X")) == "unknown subcommand 'X'. Try CLIENT HELP.")
+        #expect(
+            self.table.unknownSubcommand(of: client, request("client", "X"))
+                == "unknown subcommand 'X'. Try CLIENT HELP."
+        )
     }
 
     @Test func helpAndUnknownSubcommandsComeFromTheTable() throws {
         for container in self.table.specifications where !container.subcommands.isEmpty {
-            let help = try reply { #expect(self.table.answerSubcommand(of: container, request(container.name, "hElP"), &$0)) }
+            let help = try reply {
+                #expect(self.table.answerSubcommand(of: container, request(container.name, "hElP"), &$0))
+            }
             #expect(help?.elements?.count == container.subcommands.count * 2)
-            let unknown = try reply { #expect(self.table.answerSubcommand(of: container, request(container.name, "x"), &$0)) }
+            let unknown = try reply {
+                #expect(self.table.answerSubcommand(of: container, request(container.name, "x"), &$0))
+            }
             #expect(unknown == .error("ERR unknown subcommand 'x'. Try \(container.name.uppercased()) HELP."))
             var writer = ReplyWriter(version: .two, buffer: ByteBuffer())
             let first = try #require(container.subcommands.first?.name.split(separator: "|").last)
@@ -136,7 +156,9 @@ import Testing
             #expect(try ask("COMMAND", "LIST")?.elements?.contains { $0.text == command.name } == false)
             #expect(try ask("COMMAND", "INFO", command.name) == .array([.null]))
             #expect(try ask("COMMAND", "DOCS", command.name) == .array([]))
-            #expect(try ask("COMMAND", "GETKEYS", command.name, "1", "1", "1") == .error("ERR Invalid command specified"))
+            #expect(
+                try ask("COMMAND", "GETKEYS", command.name, "1", "1", "1") == .error("ERR Invalid command specified")
+            )
             #expect(!less.markdown().contains("### \(command.name.uppercased())\n"))
         }
     }

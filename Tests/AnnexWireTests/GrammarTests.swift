@@ -34,7 +34,22 @@ private let int64Ends = ["9223372036854775807", "-9223372036854775808", "9223372
         #expect(plain.user == 1 && plain.k == 10 && plain.options.index == nil && plain.options.effort == nil)
         #expect(plain.options.exclude.isEmpty && !plain.options.withScores && !plain.options.withAttributes)
         let full = try TopKArguments(
-            request("topk", "u", "10", "withscores", "EXCLUDE", "2", "INDEX", "EF", "ef", "65536", "Index", "movies", "WITHATTRIBS"))
+            request(
+                "topk",
+                "u",
+                "10",
+                "withscores",
+                "EXCLUDE",
+                "2",
+                "INDEX",
+                "EF",
+                "ef",
+                "65536",
+                "Index",
+                "movies",
+                "WITHATTRIBS"
+            )
+        )
         #expect(full.options.exclude == 6..<8 && full.options.effort == .efSearch(65_536) && full.options.index == 11)
         #expect(full.options.withScores && full.options.withAttributes)
         #expect(try TopKArguments(request("TOPK", "u", "1", "NPROBE", "16")).options.effort == .nprobe(16))
@@ -56,8 +71,10 @@ private let int64Ends = ["9223372036854775807", "-9223372036854775808", "9223372
     @Test(arguments: [
         ("x", "x"), ("WITHSEEN", "WITHSEEN"), ("FILTER f", "FILTER"), ("HISTORY 1 i", "HISTORY"), ("TRUTH x", "x"),
         ("INDEX", "INDEX"), ("EF", "EF"), ("NPROBE", "NPROBE"), ("EXCLUDE", "EXCLUDE"), ("INDEX a INDEX b", "INDEX"),
-        ("EF 1 EF 2", "EF"), ("EF 1 TRUTH", "TRUTH"), ("TRUTH TRUTH", "TRUTH"), ("NPROBE 1 EF 1", "EF"), ("TRUTH NPROBE 1", "NPROBE"),
-        ("WITHSCORES WITHSCORES", "WITHSCORES"), ("WITHATTRIBS WITHATTRIBS", "WITHATTRIBS"), ("EXCLUDE 0 EXCLUDE 0", "EXCLUDE"),
+        ("EF 1 EF 2", "EF"), ("EF 1 TRUTH", "TRUTH"), ("TRUTH TRUTH", "TRUTH"), ("NPROBE 1 EF 1", "EF"),
+        ("TRUTH NPROBE 1", "NPROBE"),
+        ("WITHSCORES WITHSCORES", "WITHSCORES"), ("WITHATTRIBS WITHATTRIBS", "WITHATTRIBS"),
+        ("EXCLUDE 0 EXCLUDE 0", "EXCLUDE"),
         ("EXCLUDE 1 a b", "b"),
     ])
     func syntaxErrors(options: String, word: String) {
@@ -69,12 +86,17 @@ private let int64Ends = ["9223372036854775807", "-9223372036854775808", "9223372
         for word in ["EF", "NPROBE"] {
             #expect(self.topk("TOPK u 1 \(word) 1") == nil && self.topk("TOPK u 1 \(word) 65536") == nil)
             for value in ["0", "-1", "65537", "x"] + int64Ends {
-                #expect(self.topk("TOPK u 1 \(word) \(value)") == "ERR invalid \(word) '\(value)': give an integer from 1 to 65536")
+                #expect(
+                    self.topk("TOPK u 1 \(word) \(value)")
+                        == "ERR invalid \(word) '\(value)': give an integer from 1 to 65536"
+                )
             }
         }
         #expect(self.topk("TOPK u 1 EXCLUDE 2 a b") == nil)
         for value in ["-1", "3", "x", "2147483648"] + int64Ends {
-            #expect(self.topk("TOPK u 1 EXCLUDE \(value) a b")?.hasPrefix("ERR invalid number of items '\(value)'") == true)
+            #expect(
+                self.topk("TOPK u 1 EXCLUDE \(value) a b")?.hasPrefix("ERR invalid number of items '\(value)'") == true
+            )
         }
     }
 
@@ -86,7 +108,9 @@ private let int64Ends = ["9223372036854775807", "-9223372036854775808", "9223372
         }
         let hundred = (0..<100).map { "u\($0)" }.joined(separator: " ")
         #expect(self.mtopk("MTOPK 100 \(hundred) 1000") == nil)
-        #expect(self.mtopk("MTOPK 100 \(hundred) 1001") == "ERR 100 users × 1001 results are more than 100000: ask in parts")
+        #expect(
+            self.mtopk("MTOPK 100 \(hundred) 1001") == "ERR 100 users × 1001 results are more than 100000: ask in parts"
+        )
         #expect(self.mtopk("MTOPK 10 a b c d e f g h i j 10000") == nil)
         #expect(self.mtopk("MTOPK 11 a b c d e f g h i j k 10000")?.hasSuffix("ask in parts") == true)
     }
@@ -131,11 +155,15 @@ private let int64Ends = ["9223372036854775807", "-9223372036854775808", "9223372
         #expect(query == .blob(3, count: 4))
         #expect((0..<4).map { query.component($0, in: words) } == floats)
         for length in [0, 1, 3, 5, 95, 97, 4 * 4_096 + 4] {
-            let bad = Request([Array("VSIM".utf8), Array("k".utf8), Array("FP32".utf8), [UInt8](repeating: 0, count: length)])
+            let bad = Request([
+                Array("VSIM".utf8), Array("k".utf8), Array("FP32".utf8), [UInt8](repeating: 0, count: length),
+            ])
             let text = refusal { () throws(ArgumentFailure) in _ = try VSimArguments(bad) }
             #expect(text == "BADVECTOR invalid vector specification: \(length) bytes are not 1 to 4096 float32s")
         }
-        let largest = Request([Array("VSIM".utf8), Array("k".utf8), Array("FP32".utf8), [UInt8](repeating: 0, count: 4 * 4_096)])
+        let largest = Request([
+            Array("VSIM".utf8), Array("k".utf8), Array("FP32".utf8), [UInt8](repeating: 0, count: 4 * 4_096),
+        ])
         #expect(try VSimArguments(largest).query == .blob(3, count: 4_096))
     }
 
@@ -150,7 +178,24 @@ private let int64Ends = ["9223372036854775807", "-9223372036854775808", "9223372
 
     @Test func options() throws {
         let all = try VSimArguments(
-            request("VSIM", "k", "ELE", "e", "TRUTH", "WITHATTRIBS", "EF", "9", "EPSILON", "0.25", "COUNT", "1", "count", "2", "WITHSCORES"))
+            request(
+                "VSIM",
+                "k",
+                "ELE",
+                "e",
+                "TRUTH",
+                "WITHATTRIBS",
+                "EF",
+                "9",
+                "EPSILON",
+                "0.25",
+                "COUNT",
+                "1",
+                "count",
+                "2",
+                "WITHSCORES"
+            )
+        )
         #expect(all.effort == .exact && all.withScores && all.withAttributes && all.epsilon == 0.25)
         #expect(all.count == 2, "the last one counts")
         #expect(try VSimArguments(request("VSIM", "k", "ELE", "e", "EF", "9")).effort == .efSearch(9))
@@ -161,12 +206,15 @@ private let int64Ends = ["9223372036854775807", "-9223372036854775808", "9223372
             #expect(self.vsim("VSIM k ELE e COUNT \(value)") == "ERR invalid COUNT")
         }
         #expect(self.vsim("VSIM k ELE e COUNT 10000 EF 65536") == nil)
-        for value in ["0", "-1", "65537", "x"] + int64Ends { #expect(self.vsim("VSIM k ELE e EF \(value)") == "ERR invalid EF") }
+        for value in ["0", "-1", "65537", "x"] + int64Ends {
+            #expect(self.vsim("VSIM k ELE e EF \(value)") == "ERR invalid EF")
+        }
         for value in ["0", "-1", "nan", "inf", "x", "1e400", "+1"] {
             #expect(self.vsim("VSIM k ELE e EPSILON \(value)") == "ERR invalid EPSILON")
         }
         for (options, word) in [
-            ("FANCY", "FANCY"), ("COUNT", "COUNT"), ("EF", "EF"), ("EPSILON", "EPSILON"), ("FILTER .a", "FILTER"), ("NOTHREAD", "NOTHREAD"),
+            ("FANCY", "FANCY"), ("COUNT", "COUNT"), ("EF", "EF"), ("EPSILON", "EPSILON"), ("FILTER .a", "FILTER"),
+            ("NOTHREAD", "NOTHREAD"),
             ("FILTER-EF 5", "FILTER-EF"), ("TRUTH x", "x"),
         ] { #expect(self.vsim("VSIM k ELE e \(options)") == "ERR syntax error near '\(word)'") }
         #expect(self.vsim("VSIM k FANCY e") == "ERR syntax error near 'FANCY'")
@@ -177,7 +225,10 @@ private let int64Ends = ["9223372036854775807", "-9223372036854775808", "9223372
         #expect(try ElementArguments.vemb(request("VEMB", "k", "e", "raw")).flag)
         #expect(try ElementArguments.vlinks(request("VLINKS", "k", "e", "WITHSCORES")).flag)
         let extra = request("VEMB", "k", "e", "RAW", "RAW")
-        #expect(refusal { () throws(ArgumentFailure) in _ = try ElementArguments.vemb(extra) } == "ERR syntax error near 'RAW'")
+        #expect(
+            refusal { () throws(ArgumentFailure) in _ = try ElementArguments.vemb(extra) }
+                == "ERR syntax error near 'RAW'"
+        )
         func random(_ words: String...) -> String? {
             let made = request(["VRANDMEMBER", "k"] + words)
             return refusal { () throws(ArgumentFailure) in _ = try VRandMemberArguments(made) }
@@ -185,7 +236,9 @@ private let int64Ends = ["9223372036854775807", "-9223372036854775808", "9223372
         #expect(try VRandMemberArguments(request("VRANDMEMBER", "k")).count == nil)
         #expect(try VRandMemberArguments(request("VRANDMEMBER", "k", "-10000")).count == -10_000)
         #expect(random("10000") == nil && random("0") == nil)
-        for value in ["x", "", "1.5", "9223372036854775808"] { #expect(random(value) == "ERR COUNT value is not an integer") }
+        for value in ["x", "", "1.5", "9223372036854775808"] {
+            #expect(random(value) == "ERR COUNT value is not an integer")
+        }
         for value in ["10001", "-10001", "9223372036854775807", "-9223372036854775808"] {
             #expect(random(value) == "ERR COUNT value is out of range: give -10000 to 10000")
         }
@@ -202,17 +255,25 @@ private let int64Ends = ["9223372036854775807", "-9223372036854775808", "9223372
             return refusal { () throws(ArgumentFailure) in _ = try ScanArguments(made) }
         }
         for value in ["-1", "x"] { #expect(scan(value) == "ERR invalid cursor") }
-        #expect(scan("0", "COUNT", "0") == "ERR syntax error near '0'" && scan("0", "MATCH") == "ERR syntax error near 'MATCH'")
-        #expect(scan("0", "COUNT", "x") == "ERR value is not an integer or out of range" && scan("0", "x", "y") == "ERR syntax error near 'x'")
+        #expect(
+            scan("0", "COUNT", "0") == "ERR syntax error near '0'"
+                && scan("0", "MATCH") == "ERR syntax error near 'MATCH'"
+        )
+        #expect(
+            scan("0", "COUNT", "x") == "ERR value is not an integer or out of range"
+                && scan("0", "x", "y") == "ERR syntax error near 'x'"
+        )
         #expect(throws: Never.self) { try MemoryUsageArguments(request("MEMORY", "USAGE", "k", "SAMPLES", "5")) }
         #expect(throws: ArgumentFailure.self) { try MemoryUsageArguments(request("MEMORY", "USAGE", "k", "SAMPLES")) }
     }
 }
 
 @Suite struct StrictNumberTests {
-    @Test(arguments: [
-        ("0", 0), ("-1", -1), ("10", 10), ("9223372036854775807", Int.max), ("-9223372036854775808", Int.min),
-    ] as [(String, Int)])
+    @Test(
+        arguments: [
+            ("0", 0), ("-1", -1), ("10", 10), ("9223372036854775807", Int.max), ("-9223372036854775808", Int.min),
+        ] as [(String, Int)]
+    )
     func integers(text: String, value: Int) { #expect(request(text).integer(0) == value) }
 
     @Test(arguments: [
@@ -221,11 +282,16 @@ private let int64Ends = ["9223372036854775807", "-9223372036854775808", "9223372
     ])
     func notIntegers(text: String) { #expect(request(text).integer(0) == nil) }
 
-    @Test(arguments: [("0", 0), ("-0.5", -0.5), ("1e-3", 0.001), ("1E+2", 100), (".5", 0.5), ("3.4028235e38", Float.greatestFiniteMagnitude)])
+    @Test(arguments: [
+        ("0", 0), ("-0.5", -0.5), ("1e-3", 0.001), ("1E+2", 100), (".5", 0.5),
+        ("3.4028235e38", Float.greatestFiniteMagnitude),
+    ])
     func floats(text: String, value: Float) { #expect(request(text).float(0) == value) }
 
-    @Test(arguments: ["", "nan", "inf", "-inf", "infinity", "1e39", "0x1p3", "+1", " 1", "1 ", "1,5", "--1", "e", ".", "1e", "1\0",
-        String(repeating: "1", count: 65)])
+    @Test(arguments: [
+        "", "nan", "inf", "-inf", "infinity", "1e39", "0x1p3", "+1", " 1", "1 ", "1,5", "--1", "e", ".", "1e", "1\0",
+        String(repeating: "1", count: 65),
+    ])
     func notFloats(text: String) {
         #expect(request(text).float(0) == nil)
         if text != "1e39" { #expect(request(text).double(0) == nil) }
@@ -234,6 +300,9 @@ private let int64Ends = ["9223372036854775807", "-9223372036854775808", "9223372
     @Test func identifiersAreBytes() {
         #expect(request("é").identifier(0)?.bytes == [0xc3, 0xa9])
         #expect(request("").identifier(0) == nil && Request([[0xff]]).identifier(0) == nil)
-        #expect(request(String(repeating: "x", count: 255)).identifier(0) != nil && request(String(repeating: "x", count: 256)).identifier(0) == nil)
+        #expect(
+            request(String(repeating: "x", count: 255)).identifier(0) != nil
+                && request(String(repeating: "x", count: 256)).identifier(0) == nil
+        )
     }
 }

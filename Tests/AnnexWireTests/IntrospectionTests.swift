@@ -57,7 +57,9 @@ import Testing
             let begin = self.field(first, "begin_search")
             let find = self.field(first, "find_keys")
             #expect(self.field(begin, "type")?.text == "index")
-            guard case .integer(let start)? = self.field(self.field(begin, "spec"), "index") else { return (nil, nil, nil) }
+            guard case .integer(let start)? = self.field(self.field(begin, "spec"), "index") else {
+                return (nil, nil, nil)
+            }
             return (start, self.field(find, "type")?.text, self.field(find, "spec"))
         }
         let topk = try specification("topk")
@@ -85,7 +87,9 @@ import Testing
         #expect(self.field(topk, "summary")?.text?.isEmpty == false && self.field(topk, "group")?.text == "user")
         let arguments = try #require(self.field(topk, "arguments")?.elements)
         #expect(arguments.map { self.field($0, "name")?.text }.prefix(3) == ["user", "k", "name"])
-        #expect(self.field(arguments[0], "type")?.text == "key" && self.field(arguments[0], "key_spec_index") == .integer(0))
+        #expect(
+            self.field(arguments[0], "type")?.text == "key" && self.field(arguments[0], "key_spec_index") == .integer(0)
+        )
         #expect(self.field(arguments[2], "token")?.text == "INDEX")
         #expect(self.texts(self.field(arguments[2], "flags")) == ["optional"])
         let effort = try #require(arguments.first { self.field($0, "name")?.text == "effort" })
@@ -110,19 +114,23 @@ import Testing
         (["topk", "ann", "10"], ["ann"]), (["TOPK", "ann", "10", "INDEX", "x"], ["ann"]),
         (["MTOPK", "3", "a", "b", "c", "10", "TRUTH"], ["a", "b", "c"]), (["SCORE", "ann", "2", "i", "j"], ["ann"]),
         (["VSIM", "movies", "ELE", "x"], ["movies"]), (["EXISTS", "a", "b", "a"], ["a", "b", "a"]),
-        (["MEMORY", "usage", "movies"], ["movies"]), (["RELOAD", "movies"], ["movies"]), (["TYPE", "movies"], ["movies"]),
+        (["MEMORY", "usage", "movies"], ["movies"]), (["RELOAD", "movies"], ["movies"]),
+        (["TYPE", "movies"], ["movies"]),
     ])
     func keys(words: [String], keys: [String]) throws {
         let plain = try reply { self.table.writeCommandReply(request(["COMMAND", "GETKEYS"] + words), &$0) }
         #expect(self.texts(plain) == keys)
-        let flagged = try reply(.three) { self.table.writeCommandReply(request(["COMMAND", "GETKEYSANDFLAGS"] + words), &$0) }
+        let flagged = try reply(.three) {
+            self.table.writeCommandReply(request(["COMMAND", "GETKEYSANDFLAGS"] + words), &$0)
+        }
         #expect(flagged?.elements?.compactMap { $0.elements?.first?.text } == keys)
         #expect(flagged?.elements?.allSatisfy { $0.elements?.count == 2 } == true)
     }
 
     @Test(arguments: [
         (["PING"], "The command has no key arguments"), (["CONFIG", "GET", "x"], "The command has no key arguments"),
-        (["FANCY", "x"], "Invalid command specified"), (["TOPK", "ann"], "Invalid number of arguments specified for command"),
+        (["FANCY", "x"], "Invalid command specified"),
+        (["TOPK", "ann"], "Invalid number of arguments specified for command"),
         (["MTOPK", "9", "a", "1"], "Invalid arguments specified for command"),
         (["MTOPK", "0", "a", "1"], "Invalid arguments specified for command"),
         (["MTOPK", "-1", "a", "1"], "Invalid arguments specified for command"),
@@ -130,7 +138,10 @@ import Testing
         (["MTOPK", "x", "a", "1"], "Invalid arguments specified for command"),
     ])
     func noKeys(words: [String], text: String) throws {
-        #expect(try reply { self.table.writeCommandReply(request(["COMMAND", "GETKEYS"] + words), &$0) } == .error("ERR " + text))
+        #expect(
+            try reply { self.table.writeCommandReply(request(["COMMAND", "GETKEYS"] + words), &$0) }
+                == .error("ERR " + text)
+        )
     }
 
     @Test func theReferenceNamesEverything() {

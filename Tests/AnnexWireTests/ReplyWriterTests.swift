@@ -37,8 +37,10 @@ import Testing
     }
 
     @Test(arguments: [
-        (Float.infinity, "inf"), (-.infinity, "-inf"), (.nan, "nan"), (-Float.nan, "nan"), (.signalingNaN, "nan"), (1, "1"),
-        (-0.0, "-0"), (16_777_216, "16777216"), (0.1, "0.1"), (3.4028235e38, "3.4028235e+38"), (.leastNonzeroMagnitude, "1e-45"), (100, "100"),
+        (Float.infinity, "inf"), (-.infinity, "-inf"), (.nan, "nan"), (-Float.nan, "nan"), (.signalingNaN, "nan"),
+        (1, "1"),
+        (-0.0, "-0"), (16_777_216, "16777216"), (0.1, "0.1"), (3.4028235e38, "3.4028235e+38"),
+        (.leastNonzeroMagnitude, "1e-45"), (100, "100"),
     ])
     func specialFloats(value: Float, text: String) {
         self.check("$\(text.utf8.count)\r\n\(text)\r\n", ",\(text)\r\n") { $0.double(value) }
@@ -82,8 +84,10 @@ import Testing
     private static let stream =
         "+OK\r\n-ERR no\r\n:-5\r\n$-1\r\n$2\r\nhi\r\n*2\r\n:1\r\n*1\r\n_\r\n%1\r\n+a\r\n,1.5\r\n~1\r\n#t\r\n*0\r\n=6\r\ntxt:hi\r\n,inf\r\n*-1\r\n"
     private static let values: [ReplyValue] = [
-        .simple("OK"), .error("ERR no"), .integer(-5), .null, .bulk([0x68, 0x69]), .array([.integer(1), .array([.null])]),
-        .map([.simple("a"), .double(1.5)]), .set([.boolean(true)]), .array([]), .bulk([0x68, 0x69]), .double(.infinity), .null,
+        .simple("OK"), .error("ERR no"), .integer(-5), .null, .bulk([0x68, 0x69]),
+        .array([.integer(1), .array([.null])]),
+        .map([.simple("a"), .double(1.5)]), .set([.boolean(true)]), .array([]), .bulk([0x68, 0x69]), .double(.infinity),
+        .null,
     ]
 
     @Test(arguments: [1, 2, 3, 5, 1_000])
@@ -100,8 +104,10 @@ import Testing
     }
 
     @Test(arguments: [
-        "$9223372036854775807\r\n", "$+1\r\nx\r\n", "$-2\r\n", "*9223372036854775807\r\n", "*-2\r\n", "?\r\n", "$1\r\nxyz", ":x\r\n",
-        "#x\r\n", "+\n", ",x\r\n", String(repeating: "*1\r\n", count: 100), "+" + String(repeating: "x", count: 1_100_000),
+        "$9223372036854775807\r\n", "$+1\r\nx\r\n", "$-2\r\n", "*9223372036854775807\r\n", "*-2\r\n", "?\r\n",
+        "$1\r\nxyz", ":x\r\n",
+        "#x\r\n", "+\n", ",x\r\n", String(repeating: "*1\r\n", count: 100),
+        "+" + String(repeating: "x", count: 1_100_000),
     ])
     func refused(text: String) {
         var parser = ReplyParser()

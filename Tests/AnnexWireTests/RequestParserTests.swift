@@ -18,7 +18,8 @@ import Testing
             #expect(alone == ParsedStream(requests: frame.words.isEmpty ? [] : [frame.words]), "seed \(seed)")
         }
         for (pieces, compact) in [
-            ([bytes[...]], false), (bytes.indices.map { bytes[$0...$0] }, false), (bytes.indices.map { bytes[$0...$0] }, true),
+            ([bytes[...]], false), (bytes.indices.map { bytes[$0...$0] }, false),
+            (bytes.indices.map { bytes[$0...$0] }, true),
             (samples.pieces(of: bytes, longest: 7), true), (samples.pieces(of: bytes, longest: 900), false),
         ] {
             var parser = RequestParser()
@@ -43,16 +44,22 @@ import Testing
     }
 
     @Test(arguments: [
-        ("*x\r\n", "invalid multibulk length"), ("*+1\r\n", "invalid multibulk length"), ("*1 \r\n", "invalid multibulk length"),
-        ("*01\r\n", "invalid multibulk length"), ("*\r\n", "invalid multibulk length"), ("*1\n", "invalid multibulk length"),
+        ("*x\r\n", "invalid multibulk length"), ("*+1\r\n", "invalid multibulk length"),
+        ("*1 \r\n", "invalid multibulk length"),
+        ("*01\r\n", "invalid multibulk length"), ("*\r\n", "invalid multibulk length"),
+        ("*1\n", "invalid multibulk length"),
+        ("*12\n", "invalid multibulk length"), ("*1\r\n$45\nPING\r\n", "invalid bulk length"),
         ("*\u{663}\r\n", "invalid multibulk length"), ("*-\r\n", "invalid multibulk length"),
-        ("*18446744073709551616\r\n", "invalid multibulk length"), ("*111111111111111111111111111", "too big mbulk count string"),
+        ("*18446744073709551616\r\n", "invalid multibulk length"),
+        ("*111111111111111111111111111", "too big mbulk count string"),
         ("*1\r\n$-1\r\n", "invalid bulk length"), ("*1\r\n$+4\r\nPING\r\n", "invalid bulk length"),
         ("*1\r\n$4x\r\nPING\r\n", "invalid bulk length"), ("*1\r\n$\r\n\r\n", "invalid bulk length"),
-        ("*1\r\n$ 4\r\nPING\r\n", "invalid bulk length"), ("*1\r\n$00000000000000000000000000", "too big bulk count string"),
+        ("*1\r\n$ 4\r\nPING\r\n", "invalid bulk length"),
+        ("*1\r\n$00000000000000000000000000", "too big bulk count string"),
         ("*1\r\n:4\r\n", "expected '$', got ':'"), ("*1\r\n*1\r\n$4\r\nPING\r\n", "expected '$', got '*'"),
         ("*1\r\n\u{1}", "expected '$', got '?'"), ("*1\r\n\r\n", "expected '$', got '?'"),
-        ("*1\r\n$4\r\nPINGxx", "expected CRLF after a bulk string"), ("*1\r\n$4\r\nPING\n\r", "expected CRLF after a bulk string"),
+        ("*1\r\n$4\r\nPINGxx", "expected CRLF after a bulk string"),
+        ("*1\r\n$4\r\nPING\n\r", "expected CRLF after a bulk string"),
         ("\"open\r\n", "unbalanced quotes in request"), ("'open\n", "unbalanced quotes in request"),
         ("ECHO \"a\"b\r\n", "unbalanced quotes in request"), ("ECHO \"a\\\"\r\n", "unbalanced quotes in request"),
         ("POST / HTTP/1.1\r\n", "this is no HTTP server"), ("Host: localhost\r\n", "this is no HTTP server"),
@@ -66,7 +73,9 @@ import Testing
         #expect(parse(bytes.indices.map { bytes[$0...$0] }, with: &parser).failure == why)
     }
 
-    @Test(arguments: ["*0\r\n", "*-1\r\n", "*-9223372036854775808\r\n", "\r\n", "\n", "   \t\r\n", "*0\r\n\r\n*-1\r\n\n"])
+    @Test(arguments: [
+        "*0\r\n", "*-1\r\n", "*-9223372036854775808\r\n", "\r\n", "\n", "   \t\r\n", "*0\r\n\r\n*-1\r\n\n",
+    ])
     func emptyRequestsAskNothingAndResetEverything(text: String) {
         let ping = "*1\r\n$4\r\nPING\r\n"
         let stream = parse(text + ping + text + "ECHO a\r\n" + text)

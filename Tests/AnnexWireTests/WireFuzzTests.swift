@@ -7,14 +7,19 @@ import Testing
 /// `ANNEX_FUZZ_SEED` repeats a run.
 @Suite struct WireFuzzTests {
     private static let tokens = [
-        "\r\n", "*", "$", "-1", "0", "*0\r\n", "*-1\r\n", "9223372036854775807", "-9223372036854775808", "$0\r\n\r\n", "\0",
+        "\r\n", "*", "$", "-1", "0", "*0\r\n", "*-1\r\n", "9223372036854775807", "-9223372036854775808", "$0\r\n\r\n",
+        "\0",
         "\"", "'", "\\x", " ", "\n", "nan", "inf", "1e39", "$1048577\r\n", "*65537\r\n", "\u{1b}[31m", "é",
     ]
     private static let vocabulary = [
-        "TOPK", "MTOPK", "SCORE", "VSIM", "VEMB", "VLINKS", "VRANDMEMBER", "RELOAD", "SCAN", "MEMORY", "USAGE", "COMMAND",
-        "CLIENT", "CONFIG", "HELP", "INFO", "GETKEYS", "GETKEYSANDFLAGS", "COUNT", "PING", "u1", "i1", "1", "2", "3", "10",
-        "10000", "10001", "0", "-1", "65536", "65537", "100001", "9223372036854775807", "INDEX", "EF", "NPROBE", "TRUTH",
-        "EXCLUDE", "WITHSCORES", "WITHATTRIBS", "ELE", "FP32", "VALUES", "EPSILON", "0.5", "nan", "1e39", "RAW", "MATCH",
+        "TOPK", "MTOPK", "SCORE", "VSIM", "VEMB", "VLINKS", "VRANDMEMBER", "RELOAD", "SCAN", "MEMORY", "USAGE",
+        "COMMAND",
+        "CLIENT", "CONFIG", "HELP", "INFO", "GETKEYS", "GETKEYSANDFLAGS", "COUNT", "PING", "u1", "i1", "1", "2", "3",
+        "10",
+        "10000", "10001", "0", "-1", "65536", "65537", "100001", "9223372036854775807", "INDEX", "EF", "NPROBE",
+        "TRUTH",
+        "EXCLUDE", "WITHSCORES", "WITHATTRIBS", "ELE", "FP32", "VALUES", "EPSILON", "0.5", "nan", "1e39", "RAW",
+        "MATCH",
         "SAMPLES", "topk", "\r\n", "\0\u{7f}\u{85}", "", "client|kill", "\u{7}",
     ]
 
@@ -60,7 +65,10 @@ import Testing
             let words = (0..<Int.random(in: 1..<9, using: &samples.generator)).map { _ in
                 Array((Self.vocabulary.randomElement(using: &samples.generator) ?? "").utf8)
             }
-            bytes = kind < 4 ? Array(words.map(WireSamples.quoted).joined(separator: [0x20])) + [0x0d, 0x0a] : WireSamples.encode(words)
+            bytes =
+                kind < 4
+                ? Array(words.map(WireSamples.quoted).joined(separator: [0x20])) + [0x0d, 0x0a]
+                : WireSamples.encode(words)
         }
         guard Int.random(in: 0..<4, using: &samples.generator) == 0 else { return bytes }
         for _ in 0..<Int.random(in: 1..<4, using: &samples.generator) { Self.damage(&bytes, &samples) }
@@ -81,7 +89,9 @@ import Testing
 
     /// Whole and in pieces gives the same; every byte is looked at once; arguments come out of the bytes sent.
     private static func check(
-        _ bytes: [UInt8], _ samples: inout WireSamples, authenticated: Bool
+        _ bytes: [UInt8],
+        _ samples: inout WireSamples,
+        authenticated: Bool
     ) -> (stream: ParsedStream?, problem: String) {
         var whole = RequestParser(authenticated: authenticated)
         let first = parse([bytes[...]], with: &whole)
@@ -105,7 +115,9 @@ import Testing
         let request = Request(words)
         let version = turn % 16 < 8 ? RESPVersion.two : .three
         do {
-            guard let value = try reply(version, { Self.dispatch(request, &$0) }) else { return "not exactly one reply" }
+            guard let value = try reply(version, { Self.dispatch(request, &$0) }) else {
+                return "not exactly one reply"
+            }
             if version == .two, !value.isRESP2 { return "a RESP3 type in RESP2: \(value)" }
             if case .error(let text) = value {
                 guard text.unicodeScalars.allSatisfy({ $0.value >= 0x20 && !(0x7f...0x9f).contains($0.value) }) else {

@@ -51,7 +51,9 @@ import Testing
     @Test func commandBytes() {
         var limits = WireLimits()
         limits.commandBytes = 1_000
-        let frame = { (length: Int) in WireSamples.encode([Array("ECHO".utf8), [UInt8](repeating: 0x78, count: length)]) }
+        let frame = { (length: Int) in
+            WireSamples.encode([Array("ECHO".utf8), [UInt8](repeating: 0x78, count: length)])
+        }
         let fitting = 1_000 - (frame(900).count - 900)
         #expect(frame(fitting).count == 1_000)
         #expect(parse(frame(fitting), limits: limits).requests.count == 1)
@@ -66,7 +68,7 @@ import Testing
         let word = [UInt8](repeating: 0x78, count: 16 << 10)
         #expect(parse(WireSamples.encode([word, word, word]), authenticated: false).requests.count == 1)
         let four = parse(WireSamples.encode([word, word, word, word]), authenticated: false)
-        #expect(four.failure == "unauthenticated command too big")
+        #expect(four.failure == "unauthenticated client sent too much")
     }
 
     @Test(arguments: [true, false])
@@ -122,7 +124,9 @@ import Testing
             limits.unauthenticatedArgumentBytes = value
             limits.unauthenticatedBufferBytes = value
             for authenticated in [true, false] {
-                for text in ["*1\r\n$9223372036854775807\r\n", "*9223372036854775807\r\n", "PING\r\n", "*1\r\n$4\r\nPING\r\n"] {
+                for text in [
+                    "*1\r\n$9223372036854775807\r\n", "*9223372036854775807\r\n", "PING\r\n", "*1\r\n$4\r\nPING\r\n",
+                ] {
                     let stream = parse(text, limits: limits, authenticated: authenticated)
                     #expect(stream.failure != nil || stream.requests.count == 1)
                 }

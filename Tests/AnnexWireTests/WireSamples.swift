@@ -88,7 +88,9 @@ struct ParsedStream: Equatable {
 
 /// Feeds pieces to a parser; after each, takes all requests. `compact` moves the bytes in the buffer between pieces.
 func parse(
-    _ pieces: some Sequence<ArraySlice<UInt8>>, with parser: inout RequestParser, compact: Bool = false
+    _ pieces: some Sequence<ArraySlice<UInt8>>,
+    with parser: inout RequestParser,
+    compact: Bool = false
 ) -> ParsedStream {
     var buffer = ByteBuffer()
     var request = Request()

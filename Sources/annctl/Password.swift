@@ -1,0 +1,15 @@
+import AnnexCore
+import Foundation
+
+enum Password {
+    /// The first line of a file that holds nothing else of weight.
+    static func read(_ path: String) throws -> String {
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw AnnexError(.usage, "cannot read the password file", at: path)
+        }
+        let text = String(decoding: data, as: UTF8.self)
+        let line = text.prefix { $0 != "\n" && $0 != "\r\n" && $0 != "\r" }
+        guard !line.isEmpty else { throw AnnexError(.usage, "the first line is empty", at: path) }
+        return String(line)
+    }
+}
