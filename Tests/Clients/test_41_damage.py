@@ -51,8 +51,7 @@ def damages(rng, path, size):
             file.write(b"\x00")
 
     def replace_by_link(f):
-        f.rename(f.with_name("elsewhere"))
-        moved = f.with_name("elsewhere").rename(f.parents[len(path.split("/")) + 1] / "elsewhere")
+        moved = f.rename(f.parents[len(path.split("/")) + 1] / "elsewhere")  # into the index's own folder
         f.symlink_to(moved)
 
     def zero_page(f):
@@ -139,8 +138,9 @@ def test_reload_of_damage_keeps_the_old_version(small, original, tmp_path, fact)
 
 
 def test_current_that_leads_nowhere_or_outside(original, tmp_path):
-    for target in ("versions/20200101T000000Z-00000000", "../../elsewhere", "/etc", "versions", ".", "current"):
-        place = copy_of(original, tmp_path / str(abs(hash(target))) / "damaged")
+    targets = ("versions/20200101T000000Z-00000000", "../../elsewhere", "/etc", "versions", ".", "current")
+    for number, target in enumerate(targets):
+        place = copy_of(original, tmp_path / str(number) / "damaged")
         (place / "current").unlink()
         (place / "current").symlink_to(target)
         done = run_annctl("serve", place, "--port", annex.free_port(), timeout=30)
