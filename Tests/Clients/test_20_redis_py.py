@@ -103,7 +103,7 @@ def test_command_introspection(client):
 
 def test_getkeys(client):
     def keys(*words):
-        return [k.decode() if isinstance(k, bytes) else k for k in client.execute_command("COMMAND", "GETKEYS", *words)]
+        return [k.decode() if isinstance(k, bytes) else k for k in client.command_getkeys(*words)]
 
     assert keys("TOPK", "ann", "10", "INDEX", "x") == ["ann"]
     assert keys("MTOPK", "3", "a", "b", "c", "10", "TRUTH") == ["a", "b", "c"]

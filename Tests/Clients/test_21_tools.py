@@ -75,15 +75,20 @@ def test_hiredis(server, catalogues, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def nc(port, lines):
+    """As bytes: text mode would turn CR LF into LF."""
+    command = ["nc", "-w", "5", "127.0.0.1", str(port)]
+    return subprocess.run(command, input=lines.encode(), capture_output=True, timeout=30).stdout.decode()
+
+
 def test_nc_plain_lines(server, single, catalogues):
     need("nc")
     lines = "PING\r\n\r\n   \r\nTOPK u4 3 INDEX ip-flat TRUTH\nECHO \"a b\\x41\"\r\nECHO 'its'\r\nQUIT\r\n"
-    done = run("nc", "-w", "5", "127.0.0.1", server.port, text=lines)
-    got = done.stdout.split("\r\n")
+    got = nc(server.port, lines).split("\r\n")
     ids = wanted(catalogues, "ip-flat", "u4", 3)
     lengths = [f"${len(i.encode())}" for i in ids]
     assert got == ["+PONG", "*3", *[x for pair in zip(lengths, ids) for x in pair], "$4", "a bA", "$3", "its", "+OK", ""]
-    assert run("nc", "-w", "5", "127.0.0.1", single.port, text="TOPK u1 5\r\nQUIT\r\n").stdout.startswith("*5\r\n")
+    assert nc(single.port, "TOPK u1 5\r\nQUIT\r\n").startswith("*5\r\n")
 
 
 def test_annctl_query(server, catalogues):

@@ -197,9 +197,9 @@ def test_fuzz(server, fact):
     watch = server.connect()
     while sent < frames:
         batch = bytearray()
-        for _ in range(50):
+        for _ in range(8):  # few, as a protocol error ends the connection; one of three is not mutated at all
             frame = bytearray(seeds[rng.integers(len(seeds))])
-            for _ in range(rng.integers(0, 4)):
+            for _ in range(rng.integers(0, 3)):
                 at = int(rng.integers(0, len(frame) + 1))
                 kind = rng.integers(5)
                 if kind == 0 and at < len(frame):
