@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# Rules of the tree that a compiler does not keep. Prints what is wrong and a last line with the counts; exit 1 if any.
+#
+#   1. Arrows point down: each target of Sources imports only what the table below allows it.
+#   2. One importer for each C module.
+#   3. What is generated or local is not tracked: Package.resolved, .build, versions, current.
+#   4. Tests use `package` access, no @testable (tools/test builds without testable imports).
+#   5. No placeholder, no `try!` or `as!` in Sources.
+#   6. docs/protocol.md is what `annctl protocol-docs` prints (when ANNCTL names an annctl).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+wrong=0
+checks=0
+complain() {
+    printf 'soundness: %s\n' "$*"
+    wrong=$((wrong + 1))
+}
+
+# --- 1. Arrows -------------------------------------------------------------------------------------------------------
+# target: what it may import. `system` stands for the modules of the toolchain; an asterisk for a family by prefix.
+
+system="Swift Glibc Musl Foundation FoundationEssentials Synchronization Dispatch"
+declare -A allowed=(
+    [AnnexCore]=""
+    [AnnexIndex]="AnnexCore CFaissShim CAnnexKernels $system"
+    [AnnexStore]="AnnexCore CLMDB $system"
+    [AnnexFormats]="AnnexCore CZlib $system"
+    [AnnexLinearAlgebra]="AnnexCore COpenBLAS $system"
+    [AnnexWire]="AnnexCore NIOCore $system"
+    [AnnexBuild]="AnnexCore AnnexIndex AnnexStore AnnexFormats AnnexLinearAlgebra Yams Crypto Logging $system"
+    [AnnexEngine]="AnnexCore AnnexIndex AnnexStore AnnexLinearAlgebra Logging $system"
+    [AnnexTraining]="AnnexCore AnnexFormats AnnexLinearAlgebra $system"
+    [AnnexNetwork]="AnnexCore AnnexWire NIO* ServiceLifecycle Logging Crypto $system"
+    [AnnexShard]="AnnexCore AnnexWire AnnexEngine Logging $system"
+    [AnnexRouter]="AnnexCore AnnexWire AnnexNetwork Logging $system"
+    [annctl]="Annex* ArgumentParser ServiceLifecycle Logging NIO* UnixSignals $system"
+)
+
+# imports_of FOLDER: "module file:line" for each import of its Swift files, whatever attributes, access and kind it has.
+# shellcheck disable=SC2016 # the program is awk's
+imports_of() {
+    find "$1" -name '*.swift' -print0 | xargs -0 -r awk '
+        /^[[:space:]]*(@[A-Za-z_]+(\([^)]*\))?[[:space:]]+)*((public|package|internal|fileprivate|private)[[:space:]]+)?import[[:space:]]/ {
+            line = $0
+            sub(/^.*import[[:space:]]+/, "", line)
+            sub(/^(struct|class|enum|protocol|typealias|func|let|var)[[:space:]]+/, "", line)
+            sub(/[^A-Za-z0-9_].*$/, "", line)
+            print line, FILENAME ":" FNR
+        }'
+}
+
+permits() { # TARGET MODULE
+    local pattern
+    for pattern in ${allowed[$1]}; do
+        # shellcheck disable=SC2053 # the right side is a pattern on purpose
+        [[ $2 == $pattern ]] && return 0
+    done
+    return 1
+}
+
+declare -A importers=()
+for folder in Sources/*/; do
+    target=$(basename "$folder")
+    imports=$(imports_of "$folder")
+    [[ -n $(find "$folder" -name '*.swift' -print -quit) ]] || continue # native code
+    if [[ -z ${allowed[$target]+known} ]]; then
+        complain "Sources/$target is not in the table of tools/soundness.sh: say there what it may import"
+        continue
+    fi
+    while read -r module place; do
+        [[ -n $module ]] || continue
+        checks=$((checks + 1))
+        permits "$target" "$module" || complain "$place: $target may not import $module"
+        if [[ -d Sources/$module && $module == C[A-Z]* ]]; then
+            [[ " ${importers[$module]:-} " == *" $target "* ]] || importers[$module]="${importers[$module]:-} $target"
+        fi
+    done <<<"$imports"
+done
+
+# --- 2. One importer for each C module -------------------------------------------------------------------------------
+
+for folder in Sources/C[A-Z]*/; do
+    [[ -d $folder ]] || continue
+    module=$(basename "$folder")
+    read -r -a found <<<"${importers[$module]:-}"
+    checks=$((checks + 1))
+    ((${#found[@]} <= 1)) || complain "$module has ${#found[@]} importers: ${found[*]}"
+done
+
+# --- 3. Not tracked --------------------------------------------------------------------------------------------------
+
+if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
+    checks=$((checks + 1))
+    tracked=$(git ls-files | grep -E '(^|/)Package\.resolved$|(^|/)\.build|^indexes/[^/]*/(versions/|current$)|__pycache__|\.lmdb-lock$' || true)
+    [[ -z $tracked ]] || complain "tracked, but generated or local: $(tr '\n' ' ' <<<"$tracked")"
+fi
+
+# --- 4 and 5. Words --------------------------------------------------------------------------------------------------
+
+# forbid PATTERN WHAT FOLDER…
+forbid() {
+    local pattern=$1 what=$2 hits
+    shift 2
+    checks=$((checks + 1))
+    hits=$(grep -rnE --include='*.swift' --include='*.c' --include='*.cpp' --include='*.h' "$pattern" "$@" || true)
+    [[ -z $hits ]] || while read -r hit; do complain "$what: ${hit:0:160}"; done <<<"$hits"
+}
+forbid '^[[:space:]]*@testable' '@testable' Tests
+forbid '\b(TODO|FIXME|XXX)\b' 'a placeholder' Sources Tests
+forbid '\b(try|as)![[:space:]]' 'a forced try or cast' Sources
+
+# --- 6. Generated docs -----------------------------------------------------------------------------------------------
+
+if [[ -n ${ANNCTL:-} ]]; then
+    checks=$((checks + 1))
+    if ! difference=$("$ANNCTL" protocol-docs | diff - docs/protocol.md 2>&1); then
+        complain "docs/protocol.md is not what the command table says; run: $ANNCTL protocol-docs > docs/protocol.md"
+        head -n 20 <<<"$difference"
+    fi
+fi
+
+printf 'soundness: %d checks, %d wrong\n' "$checks" "$wrong"
+((wrong == 0))
