@@ -36,6 +36,11 @@ extension ConnectionHandler {
             self.reply.error(code: "NOAUTH", "Authentication required.")
             return self.refused(from: from, name: found.name)
         }
+        if !found.subcommands.isEmpty, self.loop.shared.table.answerSubcommand(of: found, self.request, &self.reply) {
+            let now = NIODeadline.now().uptimeNanoseconds
+            self.finishReply(from: from, name: found.name, start: start, now: now)
+            return now
+        }
         let outcome: CommandOutcome
         if found.owner == .connection {
             outcome = self.connectionCommand(found.id)

@@ -1,4 +1,4 @@
-package import AnnexCore
+import AnnexCore
 package import AnnexWire
 import NIOCore
 import NIOPosix

@@ -1,0 +1,155 @@
+import AnnexBuild
+import AnnexCore
+import ArgumentParser
+import Foundation
+
+struct BuildCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "build",
+        abstract: "Build a version of an index from factors, measure its recall, publish it.",
+        discussion: """
+            Either from a recipe, whose folder becomes the index's:
+
+              annctl build indexes/debian/recipe.yaml
+
+            or from flags:
+
+              annctl build --vectors items.npy --ids items.txt --users users.npy --user-ids users.txt --output indexes/shop
+
+            Index kinds: \(IndexKind.documentation); or auto, which goes by size for now (exact up to 2,000 items, else HNSW32).
+            Factor files: .npy .npz (FILE:NAME picks an array) .fvecs .csv .tsv .jsonl .w2v (word2vec binary) .vec (word2vec \
+            text), each also gzipped.
+            """)
+
+    @Argument(help: "The recipe.") var recipe: String?
+    @Option(help: ArgumentHelp("Item factors.", valueName: "file")) var vectors: String?
+    @Option(help: ArgumentHelp("Item ids, one per row, where the factor file has none.", valueName: "file")) var ids: String?
+    @Option(help: ArgumentHelp("Item attributes: a JSON object per line with an id.", valueName: "file")) var attributes: String?
+    @Option(help: ArgumentHelp("User factors.", valueName: "file")) var users: String?
+    @Option(help: ArgumentHelp("User ids.", valueName: "file")) var userIds: String?
+    @Option(help: "ip, cosine or l2. (default: ip)") var metric: String?
+    @Option(help: ArgumentHelp("FAISS factory string, or auto. (default: auto)", valueName: "kind")) var index: String?
+    @Option(help: "Target of recall@10; the build fails below it. (default: 0.99)") var recall: Double?
+    @Option(help: ArgumentHelp("The index's folder, named as the index.", valueName: "folder")) var output: String?
+    @Option(help: "Cores to use; with 1 the same input gives the same bytes. (default: all)") var threads: Int?
+    @Option(help: "Seed of everything drawn at random. (default: 1)") var seed: UInt64?
+    @Flag(help: "Leave bad rows out and list them in rejects.jsonl, instead of stopping.") var skipBadRows = false
+
+    func validate() throws {
+        guard (self.recipe == nil) != (self.vectors == nil) else {
+            throw ValidationError("Give a recipe, or --vectors and --output")
+        }
+        guard self.recipe != nil || self.output != nil else { throw ValidationError("Give --output indexes/NAME") }
+        if let threads { guard (1...1_024).contains(threads) else { throw ValidationError("--threads is 1 to 1024, got \(threads)") } }
+    }
+
+    func run() throws {
+        let (recipe, folder) = try self.makeRecipe()
+        let bar = ProgressBar(stages: BuildProgress.Stage.allCases.map(\.rawValue))
+        var pipeline = BuildPipeline(
+            recipe: recipe, indexFolder: folder, threads: self.threads ?? ProcessInfo.processInfo.activeProcessorCount
+        ) { bar.show($0.stage.rawValue, $0.fraction) }
+        let result: BuildResult
+        do { result = try pipeline.run() } catch {
+            bar.end()
+            throw error
+        }
+        bar.end()
+        self.report(result)
+    }
+
+    private func makeRecipe() throws -> (Recipe, String) {
+        var recipe: Recipe
+        let folder: String
+        if let file = self.recipe {
+            recipe = try Recipe.read(file)
+            folder = self.output ?? recipe.folder
+        } else {
+            folder = self.output ?? "."
+            recipe = Recipe(name: try IndexFolder.name(of: folder), vectors: self.vectors ?? "", folder: ".")
+        }
+        let name = try IndexFolder.name(of: folder)
+        guard name == recipe.name else {
+            throw AnnexError(
+                .usage, "the folder is named '\(name)', the recipe '\(recipe.name)'", at: folder,
+                hint: "An index lies in a folder of its own name")
+        }
+        if let metric {
+            guard let known = Metric(rawValue: metric) else {
+                throw AnnexError(.usage, "metric '\(Printable.escape(metric))' is not ip, cosine or l2")
+            }
+            recipe.metric = known
+        }
+        func absolute(_ file: String) -> String { file.hasPrefix("/") ? file : FileManager.default.currentDirectoryPath + "/" + file }
+        if let index { recipe.index = index }
+        if let recall { recipe.recall = recall }
+        if let seed { recipe.seed = seed }
+        if let ids { recipe.ids = absolute(ids) }
+        if let attributes { recipe.attributes = absolute(attributes) }
+        if let users { recipe.users = absolute(users) }
+        if let userIds { recipe.userIDs = absolute(userIds) }
+        if self.skipBadRows { recipe.skipBadRows = true }
+        try recipe.validate()
+        return (recipe, folder)
+    }
+
+    private func report(_ result: BuildResult) {
+        let manifest = result.manifest
+        let measured = manifest.measured
+        print("Published \(result.folder)")
+        print(
+            "\(manifest.items) items, \(manifest.users) users, \(manifest.dimension) dimensions, \(manifest.metric), \(manifest.kind)")
+        if let file = result.rejectsFile { print("\(manifest.rejectedRows) bad rows left out: \(file)") }
+        if let missing = measured.unreachableItems {
+            print("\(missing) items are reached by no walk over level-0 links (\(Figures.percent(Double(missing) / Double(manifest.items))))")
+        }
+        print("recall@10 on \(measured.queryCount) held-out queries (\(measured.queries)), target \(measured.target):")
+        print(MeasuredTable.render(measured))
+        print(
+            "On the other half: recall \(Figures.fixed(measured.reportedRecall, 4)), worst query "
+                + "\(Figures.fixed(measured.reportedWorst, 2)); \(Figures.fixed(result.microsPerQuery, 1)) µs a query")
+    }
+}
+
+/// What the recall table looks like, here and in `inspect`.
+enum MeasuredTable {
+    static func render(_ measured: Manifest.Measured) -> String {
+        var table = TextTable(
+            headings: [measured.chosen.knob, "recall", "lower 95 %", "worst query", ""], rightAligned: [0, 1, 2, 3])
+        for point in measured.table {
+            table.rows.append([
+                point.knob == "exact" ? "-" : "\(point.value)", Figures.fixed(point.recall, 4),
+                Figures.fixed(point.recallLowerBound, 4), Figures.fixed(point.worst, 2),
+                point == measured.chosen ? "← chosen" : "",
+            ])
+        }
+        return table.render(indent: "  ")
+    }
+}
+
+enum Figures {
+    static func fixed(_ value: Double, _ places: Int) -> String { String(format: "%.\(places)f", value) }
+    static func percent(_ share: Double) -> String { Self.fixed(share * 100, 1) + " %" }
+
+    static func bytes(_ count: Int) -> String {
+        var value = Double(count)
+        for unit in ["B", "KiB", "MiB", "GiB"] {
+            if value < 1024 || unit == "GiB" { return unit == "B" ? "\(count) B" : Self.fixed(value, 1) + " " + unit }
+            value /= 1024
+        }
+        return "\(count) B"
+    }
+}
+
+enum IndexFolder {
+    /// The name of an index is that of its folder.
+    static func name(of folder: String) throws -> EntryName {
+        let last = URL(fileURLWithPath: folder).standardizedFileURL.lastPathComponent
+        guard let name = EntryName(last) else {
+            throw AnnexError(
+                .usage, "'\(Printable.escape(last))' is no index name", at: Printable.escape(folder),
+                hint: "Names are of [A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+        }
+        return name
+    }
+}

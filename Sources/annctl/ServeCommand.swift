@@ -1,0 +1,140 @@
+import AnnexBuild
+import AnnexCore
+import AnnexEngine
+import AnnexNetwork
+import AnnexShard
+import AnnexWire
+import ArgumentParser
+import Dispatch
+import Foundation
+import Logging
+import NIOCore
+
+struct ServeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "serve", abstract: "Serve indexes over TCP: RESP2, RESP3 and plain lines.",
+        discussion: """
+            Every file is verified before it is mapped; a damaged version is not served. SIGTERM and SIGINT answer what was \
+            received, then stop. Binds 127.0.0.1; any other address needs --password-file.
+            """)
+
+    @Argument(help: ArgumentHelp("Folders of indexes.", valueName: "indexes/NAME")) var folders: [String]
+    @Option(help: "Address to bind.") var host = "127.0.0.1"
+    @Option(help: "Port; 0 takes a free one.") var port = 7700
+    @Option(help: "Event loops. (default: one per core)") var threads: Int?
+    @Option(help: ArgumentHelp("File whose first line is the password.", valueName: "file")) var passwordFile: String?
+    @Option(help: "Connections served at once.") var maxConnections = 10_000
+    @Option(help: "Seconds of silence after which a connection is closed; 0: never.") var idleTimeout = 0
+
+    func validate() throws {
+        guard !self.folders.isEmpty else { throw ValidationError("Which index? Give indexes/NAME") }
+        guard (0...65_535).contains(self.port) else { throw ValidationError("--port is 0 to 65535, got \(self.port)") }
+        guard self.idleTimeout >= 0 else { throw ValidationError("--idle-timeout is not negative") }
+    }
+
+    func run() async throws {
+        LoggingSystem.bootstrap(StreamLogHandler.standardError)
+        let logger = Logger(label: "annex")
+        let configuration = try self.configuration()
+        try configuration.validate()
+        let stop = StopSignals()
+        var folders: [EntryName: String] = [:]
+        var names: [EntryName] = []
+        for folder in self.folders {
+            let name = try IndexFolder.name(of: folder)
+            guard folders.updateValue(folder, forKey: name) == nil else {
+                throw AnnexError(.usage, "two indexes are named '\(name)'", at: folder)
+            }
+            names.append(name)
+        }
+        let indexFolders = folders
+        let engine = try Engine(indexes: names) { index, version in
+            guard let folder = indexFolders[index] else { throw AnnexError(.notFound, "no index '\(index)' is served") }
+            let begin = DispatchTime.now().uptimeNanoseconds
+            let verified = try Verifier.verify(indexFolder: folder, version: version)
+            guard verified.manifest.index == index.value else {
+                throw AnnexError(.damaged, "holds a version of '\(verified.manifest.index)'", at: folder)
+            }
+            let served = try VersionLoading.load(verified)
+            logger.info(
+                "Loaded",
+                metadata: [
+                    "index": "\(index)", "version": "\(verified.version)", "items": "\(verified.manifest.items)",
+                    "users": "\(verified.manifest.users)", "recall": "\(verified.manifest.measured.reportedRecall)",
+                    "milliseconds": "\((DispatchTime.now().uptimeNanoseconds - begin) / 1_000_000)",
+                ])
+            return served
+        }
+        try await self.serve(engine, configuration, stop, logger)
+    }
+
+    private func serve(
+        _ engine: Engine, _ configuration: ServerConfiguration, _ stop: StopSignals, _ logger: Logger
+    ) async throws {
+        // Made before anything listens, so that what can fail has failed.
+        let handlers = HandlerShelf(try (0..<configuration.threads).map { _ in try ShardHandler(engine: engine) })
+        let server = try LineServer(
+            configuration: configuration, makeHandler: { loop, eventLoop in
+                let handler = handlers[loop]
+                let bound = NIOLoopBound(handler, eventLoop: eventLoop)
+                // So that an idle loop lets go of a version too.
+                engine.onSwap { eventLoop.execute { bound.value.refresh() } }
+                return handler
+            },
+            info: {
+                [InfoSection("Indexes", engine.versions.map { ("index_\($0.description.index)", VersionInfo.line($0, engine)) })]
+            }, logger: logger)
+        let address: SocketAddress
+        do { address = try await server.start() } catch let error as IOError where error.errnoCode == EADDRINUSE {
+            throw AnnexError(.system, "the port is in use", at: "\(self.host):\(self.port)", hint: "Give another --port")
+        }
+        logger.info("Serving", metadata: ["address": "\(address.ipAddress ?? self.host):\(address.port ?? self.port)"])
+        let signal = await stop.wait()
+        logger.info("Draining", metadata: ["signal": "\(signal)"])
+        await server.shutdown(grace: .seconds(4))
+        logger.info("Stopped")
+    }
+
+    private func configuration() throws -> ServerConfiguration {
+        var configuration = ServerConfiguration()
+        configuration.host = self.host
+        configuration.port = self.port
+        configuration.threads = self.threads ?? ProcessInfo.processInfo.activeProcessorCount
+        configuration.maximumConnections = self.maxConnections
+        configuration.idleTimeout = .seconds(self.idleTimeout)
+        configuration.version = ProductVersion.text
+        if let passwordFile { configuration.passwordHash = PasswordHash(password: try Password.read(passwordFile)) }
+        return configuration
+    }
+}
+
+/// Handlers on their way to the event loops. Safe because each loop takes its own, once.
+private struct HandlerShelf: @unchecked Sendable {
+    private let handlers: [ShardHandler]
+    init(_ handlers: [ShardHandler]) { self.handlers = handlers }
+    subscript(loop: Int) -> ShardHandler { self.handlers[loop] }
+}
+
+/// SIGTERM and SIGINT as something to wait for.
+private final class StopSignals: Sendable {
+    private let stream: AsyncStream<Int32>
+    /// Never touched again; kept so that they stay armed.
+    nonisolated(unsafe) private let sources: [any DispatchSourceSignal]
+
+    init() {
+        let (stream, continuation) = AsyncStream<Int32>.makeStream()
+        self.stream = stream
+        self.sources = [SIGTERM, SIGINT].map { number in
+            Foundation.signal(number, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+            source.setEventHandler { continuation.yield(number) }
+            source.resume()
+            return source
+        }
+    }
+
+    func wait() async -> String {
+        for await number in self.stream { return number == SIGTERM ? "SIGTERM" : "SIGINT" }
+        return "none"
+    }
+}
