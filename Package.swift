@@ -88,7 +88,6 @@ let package = Package(
         .testTarget(name: "AnnexCoreTests", dependencies: ["AnnexCore", "AnnexTestSupport"], swiftSettings: settings),
         tests("AnnexIndex"),
         tests("AnnexStore"),
-        tests("AnnexFormats"),
         tests("AnnexWire", [nioCore]),
         tests("AnnexBuild"),
         tests("AnnexNetwork", ["AnnexWire", nioCore, logging]),

@@ -71,6 +71,10 @@ package struct Searcher: Sendable {
         }
         if let walk = self.index.walk {
             let ef = self.index.walkWidth(effort, k: wanted)
+            if self.index.walkIsDearerThanScan(ef: ef, eligible: eligible) {
+                unsafe self.scan(query, queryNorm, wanted, exclusion, &scratch, &hits)
+                return SearchReport(candidates: eligible, usedExactFallback: false)
+            }
             unsafe walk.search(
                 query, queryNorm: queryNorm, ef: ef, vectors: self.vectors, metric: self.metric, exclusion: exclusion,
                 scratch: &scratch)

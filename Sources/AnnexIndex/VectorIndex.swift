@@ -157,6 +157,12 @@ package final class VectorIndex: Sendable {
         }
     }
 
+    /// Whether a walk would look at about as many items as there are to choose from: a scan is then cheaper, and exact.
+    func walkIsDearerThanScan(ef: Int, eligible: Int) -> Bool {
+        guard case .hnsw(let links) = self.kind.family else { return false }
+        return ef * links >= eligible
+    }
+
     /// `efSearch` of a walk: at least k; 64 where the effort is meant for another kind.
     func walkWidth(_ effort: SearchEffort, k: Int) -> Int {
         if case .efSearch(let ef) = effort { max(1, k, min(ef, Limits.maximumEfSearch)) } else { max(k, 64) }

@@ -1,15 +1,17 @@
 /// Counts of durations in buckets that are 1/16 wide relative to their value, from 1 ns to about 18 minutes.
 ///
 /// Adding is O(1) and does not allocate; a quantile is O(buckets) and at most 6.25 % too high.
-struct LatencyHistogram: Sendable {
+package struct LatencyHistogram: Sendable {
     private static let topExponent = 40
     private static let bucketCount = (topExponent - 2) * 16
 
     private var counts = [Int](repeating: 0, count: Self.bucketCount)
-    private(set) var count = 0
+    package private(set) var count = 0
+
+    package init() {}
 
     /// Bucket of a duration in nanoseconds.
-    static func bucket(_ nanoseconds: Int) -> Int {
+    package static func bucket(_ nanoseconds: Int) -> Int {
         guard nanoseconds >= 16 else { return max(nanoseconds, 0) }
         let exponent = Int.bitWidth - 1 - nanoseconds.leadingZeroBitCount
         guard exponent <= Self.topExponent else { return Self.bucketCount - 1 }
@@ -17,24 +19,24 @@ struct LatencyHistogram: Sendable {
     }
 
     /// Largest duration of a bucket, in nanoseconds.
-    static func upperBound(_ bucket: Int) -> Int {
+    package static func upperBound(_ bucket: Int) -> Int {
         guard bucket >= 16 else { return bucket }
         let exponent = bucket / 16 + 3
         return (1 << exponent) + ((bucket % 16 + 1) << (exponent - 4)) - 1
     }
 
-    mutating func add(_ nanoseconds: Int) {
+    package mutating func add(_ nanoseconds: Int) {
         self.counts[Self.bucket(nanoseconds)] &+= 1
         self.count &+= 1
     }
 
-    mutating func merge(_ other: LatencyHistogram) {
+    package mutating func merge(_ other: LatencyHistogram) {
         for index in self.counts.indices { self.counts[index] &+= other.counts[index] }
         self.count &+= other.count
     }
 
     /// Nanoseconds that a share `fraction` (0...1) of the durations does not exceed; 0 when empty.
-    func quantile(_ fraction: Double) -> Int {
+    package func quantile(_ fraction: Double) -> Int {
         let wanted = fraction * Double(self.count)
         var seen = 0
         for (index, count) in self.counts.enumerated() where count > 0 {
@@ -45,7 +47,7 @@ struct LatencyHistogram: Sendable {
     }
 
     /// Cumulative counts at powers of two of a microsecond, ends where all durations are counted.
-    func cumulativeMicroseconds() -> [(bound: Int, count: Int)] {
+    package func cumulativeMicroseconds() -> [(bound: Int, count: Int)] {
         var result: [(bound: Int, count: Int)] = []
         var bound = 1
         var seen = 0

@@ -1,13 +1,13 @@
 import Glibc
 
 /// Memory of this process, in bytes, from `/proc/self/status`. Zeros where that cannot be read.
-struct ProcessMemory {
-    var resident = 0
-    var peak = 0
-    var anonymous = 0
+package struct ProcessMemory {
+    package var resident = 0
+    package var peak = 0
+    package var anonymous = 0
 
     /// Reads one small file. Blocks for microseconds; not for the query path.
-    static func read() -> ProcessMemory {
+    package static func read() -> ProcessMemory {
         var result = ProcessMemory()
         let descriptor = open("/proc/self/status", O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return result }

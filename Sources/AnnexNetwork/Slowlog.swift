@@ -1,33 +1,42 @@
 /// The last commands that took longer than a threshold. Belongs to one event loop; bounded in entries and in the size
 /// of each.
-struct Slowlog: Sendable {
-    struct Entry: Sendable {
-        let id: Int
+package struct Slowlog: Sendable {
+    package struct Entry: Sendable {
+        package let id: Int
         /// Unix time in seconds when the command ended.
-        let time: Int
-        let microseconds: Int
+        package let time: Int
+        package let microseconds: Int
         /// Shortened; passwords left out.
-        let arguments: [String]
-        let address: String
-        let name: String
+        package let arguments: [String]
+        package let address: String
+        package let name: String
+
+        package init(id: Int, time: Int, microseconds: Int, arguments: [String], address: String, name: String) {
+            self.id = id
+            self.time = time
+            self.microseconds = microseconds
+            self.arguments = arguments
+            self.address = address
+            self.name = name
+        }
     }
 
-    static let maximumArguments = 32
-    static let maximumArgumentBytes = 128
+    package static let maximumArguments = 32
+    package static let maximumArgumentBytes = 128
 
     /// Oldest first.
-    private(set) var entries: [Entry] = []
+    package private(set) var entries: [Entry] = []
     /// Entries kept; the oldest go first. O(entries) when full, which is rare.
-    var length: Int { didSet { self.trim() } }
+    package var length: Int { didSet { self.trim() } }
 
-    init(length: Int) { self.length = max(length, 0) }
+    package init(length: Int) { self.length = max(length, 0) }
 
-    mutating func append(_ entry: Entry) {
+    package mutating func append(_ entry: Entry) {
         self.entries.append(entry)
         self.trim()
     }
 
-    mutating func reset() { self.entries.removeAll() }
+    package mutating func reset() { self.entries.removeAll() }
 
     private mutating func trim() {
         let excess = self.entries.count - self.length

@@ -145,9 +145,10 @@ enum IndexFolder {
     /// The name of an index is that of its folder.
     static func name(of folder: String) throws -> EntryName {
         let last = URL(fileURLWithPath: folder).standardizedFileURL.lastPathComponent
-        guard let name = EntryName(last) else {
+        let isPlain = !folder.split(separator: "/").contains("..")
+        guard isPlain, let name = EntryName(last) else {
             throw AnnexError(
-                .usage, "'\(Printable.escape(last))' is no index name", at: Printable.escape(folder),
+                .usage, "'\(Printable.escape(isPlain ? last : folder))' is no index name", at: Printable.escape(folder),
                 hint: "Names are of [A-Za-z0-9][A-Za-z0-9._-]{0,63}")
         }
         return name

@@ -19,7 +19,7 @@ struct QueryCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("File whose first line is the password.", valueName: "file")) var passwordFile: String?
     @Flag(help: "Print JSON.") var json = false
     @Flag(help: "Print tab-separated values without headings.") var tsv = false
-    @Argument(parsing: .captureForPassthrough, help: "The command and its arguments.") var command: [String]
+    @Argument(parsing: .allUnrecognized, help: "The command and its arguments.") var command: [String]
 
     func validate() throws {
         guard (1...65_535).contains(self.port) else { throw ValidationError("--port is 1 to 65535, got \(self.port)") }
@@ -42,7 +42,7 @@ struct QueryCommand: AsyncParsableCommand {
                 throw AnnexError(.system, text, at: "\(self.host):\(self.port)")
             }
             let reply = try await client.send(self.command.map { Array($0.utf8) })
-            if case .error(let text) = reply { throw AnnexError(.usage, Printable.escape(text, limit: 1024)) }
+            if case .error(let text) = reply { throw AnnexError(.system, Printable.escape(text, limit: 1024)) }
             if self.json {
                 print(try ReplyRendering.json(reply))
             } else {

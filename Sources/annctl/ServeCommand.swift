@@ -52,10 +52,7 @@ struct ServeCommand: AsyncParsableCommand {
             guard let folder = indexFolders[index] else { throw AnnexError(.notFound, "no index '\(index)' is served") }
             let begin = DispatchTime.now().uptimeNanoseconds
             let verified = try Verifier.verify(indexFolder: folder, version: version)
-            guard verified.manifest.index == index.value else {
-                throw AnnexError(.damaged, "holds a version of '\(verified.manifest.index)'", at: folder)
-            }
-            let served = try VersionLoading.load(verified)
+            let served = try VersionLoading.load(verified, as: index)
             logger.info(
                 "Loaded",
                 metadata: [

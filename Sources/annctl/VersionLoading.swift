@@ -5,10 +5,12 @@ import AnnexEngine
 /// From files on disk to a served version: the one place where the manifest's facts become the engine's.
 enum VersionLoading {
     /// Loads and warms a verified version, then looks whether its files are still the ones that were verified.
-    static func load(_ verified: VerifiedVersion) throws(AnnexError) -> ServedVersion {
+    ///
+    /// - Parameter name: what clients call the index: the folder's name, which a copy may have changed.
+    static func load(_ verified: VerifiedVersion, as name: EntryName? = nil) throws(AnnexError) -> ServedVersion {
         let manifest = verified.manifest
         let folder = verified.folder
-        guard let index = EntryName(manifest.index), let metric = Metric(rawValue: manifest.metric), let kind = manifest.parsedKind
+        guard let index = name ?? EntryName(manifest.index), let metric = Metric(rawValue: manifest.metric), let kind = manifest.parsedKind
         else { throw AnnexError(.damaged, "has impossible values", at: folder + "/" + VersionLayout.manifest) }
         let served = try ServedVersion(
             loading: VersionDescription(

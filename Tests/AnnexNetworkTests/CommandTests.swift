@@ -1,6 +1,6 @@
 import Testing
 
-@testable import AnnexNetwork
+import AnnexNetwork
 
 @Suite(.serialized) struct CommandTests {
     @Test func authentication() async throws {

@@ -1,8 +1,8 @@
 import AnnexTestSupport
 import Testing
 
-@testable import AnnexNetwork
-@testable import AnnexWire
+import AnnexNetwork
+import AnnexWire
 
 @Suite(.serialized) struct HostileInputTests {
     private static let pieces = [

@@ -3,7 +3,7 @@ import AnnexWire
 import Glibc
 import Testing
 
-@testable import AnnexNetwork
+import AnnexNetwork
 
 @Suite(.serialized) struct LimitTests {
     private static func bulk(_ count: Int) -> String { "$\(count)\r\n" + String(repeating: "a", count: count) + "\r\n" }

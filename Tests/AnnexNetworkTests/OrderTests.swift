@@ -2,7 +2,7 @@ import Dispatch
 import Glibc
 import Testing
 
-@testable import AnnexNetwork
+import AnnexNetwork
 
 @Suite(.serialized) struct OrderTests {
     @Test func answersArraysAndLines() async throws {

@@ -1,6 +1,7 @@
 import Testing
 
-@testable import AnnexNetwork
+import AnnexCore
+import AnnexNetwork
 
 @Suite struct PartTests {
     @Test func stateMachineWaitsAndResumes() {

@@ -3,8 +3,8 @@ import Dispatch
 import Logging
 import NIOCore
 
-@testable import AnnexNetwork
-@testable import AnnexWire
+import AnnexNetwork
+import AnnexWire
 
 /// Opens once: deferred commands of the test handler wait for it.
 final class Gate: Sendable {
