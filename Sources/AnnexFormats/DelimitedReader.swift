@@ -32,7 +32,7 @@ final class DelimitedReader: LineRowReader {
         }
         let withIdentifier = self.hasIdentifiers ?? (TextNumbers.float(fields[0][...]) == nil)
         self.hasIdentifiers = withIdentifier
-        var row = TextRow(identifier: withIdentifier ? fields[0] : nil)
+        var row = TextRow(identifier: withIdentifier ? fields[0] : nil, columnsBefore: withIdentifier ? 1 : 0)
         for (column, field) in fields.enumerated().dropFirst(withIdentifier ? 1 : 0) {
             guard let value = TextNumbers.float(field[...]) else {
                 row.problem = ("'\(Printable.escape(field, limit: 40))' is no number", column)

@@ -73,14 +73,16 @@ struct RowGate {
     }
 
     /// Takes over the row that was just appended to `block.values`, or takes it off again.
+    ///
+    /// - Parameter columnsBefore: columns of the file in front of the vector's, for messages.
     mutating func settle(
-        _ block: inout RowBlock, row: Int, dimension: Int, identifier: Identifier?
+        _ block: inout RowBlock, row: Int, dimension: Int, identifier: Identifier?, columnsBefore: Int = 0
     ) throws(AnnexError) {
         let start = block.values.count - dimension
         for column in 0..<dimension where !block.values[start + column].isFinite {
             let value = block.values[start + column]
             block.values.removeLast(dimension)
-            return try self.reject(row: row, column: column, "the value is \(value.isNaN ? "not a number" : "infinite or beyond float32")")
+            return try self.reject(row: row, column: columnsBefore + column, "the value is \(value.isNaN ? "not a number" : "infinite or beyond float32")")
         }
         if let identifier { block.identifiers.append(identifier) }
         block.rowNumbers.append(row)

@@ -4,6 +4,8 @@ import AnnexCore
 struct TextRow {
     var identifier: [UInt8]?
     var values: [Float] = []
+    /// Columns of the line in front of the vector's.
+    var columnsBefore = 0
     /// What is wrong, and in which column (counted from 0).
     var problem: (reason: String, column: Int?)?
 }
@@ -88,6 +90,7 @@ class LineRowReader: FactorReader {
             identifier = Identifier(bytes)
         }
         block.values.append(contentsOf: row.values)
-        try self.gate.settle(&block, row: line, dimension: self.dimension, identifier: identifier)
+        try self.gate.settle(&block, row: line, dimension: self.dimension, identifier: identifier,
+            columnsBefore: row.columnsBefore)
     }
 }

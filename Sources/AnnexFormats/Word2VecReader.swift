@@ -17,7 +17,7 @@ final class Word2VecTextReader: LineRowReader {
             self.sawFirst = true
             if fields.count == 2, fields.allSatisfy({ Int(String(decoding: $0, as: UTF8.self)) != nil }) { return nil }
         }
-        var row = TextRow(identifier: Array(fields[0]))
+        var row = TextRow(identifier: Array(fields[0]), columnsBefore: 1)
         for (column, field) in fields.enumerated().dropFirst() {
             guard let value = TextNumbers.float(field) else {
                 row.problem = ("'\(Printable.escape(field, limit: 40))' is no number", column)
