@@ -145,7 +145,7 @@ enum IndexFolder {
     /// The name of an index is that of its folder.
     static func name(of folder: String) throws -> EntryName {
         let last = URL(fileURLWithPath: folder).standardizedFileURL.lastPathComponent
-        let isPlain = !folder.split(separator: "/").contains("..")
+        let isPlain = folder.split(separator: "/").last != ".."
         guard isPlain, let name = EntryName(last) else {
             throw AnnexError(
                 .usage, "'\(Printable.escape(isPlain ? last : folder))' is no index name", at: Printable.escape(folder),

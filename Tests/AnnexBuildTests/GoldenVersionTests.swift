@@ -1,0 +1,68 @@
+import AnnexBuild
+import AnnexCore
+import AnnexIndex
+import AnnexStore
+import AnnexTestSupport
+import Foundation
+import Testing
+
+/// A version that an earlier program wrote, `Tests/Golden/v1`, must still be read and answer as NumPy does. A change of
+/// the format needs a new number and a new folder beside it.
+@Suite struct GoldenVersionTests {
+    private var folder: String {
+        URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().path + "/Golden/v1"
+    }
+
+    @Test func formatOneIsStillRead() throws {
+        let verified = try Verifier.verify(indexFolder: self.folder + "/shop")
+        let manifest = verified.manifest
+        #expect(manifest.format == 1 && manifest.items == 60 && manifest.users == 5 && manifest.itemsWithAttributes == 60)
+        let path = verified.folder
+        let vectors = try VectorFile(path: path + "/" + VersionLayout.vectors, rows: 60, dimension: 8)
+        let items = try ItemStore(path: path + "/" + VersionLayout.items)
+        let users = try UserStore(folder: path + "/" + VersionLayout.users, dimension: 8).makeReader()
+        let index = try VectorIndex.load(
+            path: path + "/" + VersionLayout.index, kind: try #require(manifest.parsedKind), metric: .ip, dimension: 8,
+            rows: 60)
+        let data = try Data(contentsOf: URL(fileURLWithPath: self.folder + "/source/expected.json"))
+        let expected = try #require(try JSONSerialization.jsonObject(with: data) as? [String: [[Any]]])
+        #expect(expected.count == 5)
+        for (user, top) in expected {
+            var query = [Float](repeating: 0, count: 8)
+            #expect(Array(user.utf8).withUnsafeBytes { id in query.withUnsafeMutableBufferPointer { users.copyVector(of: id, into: $0) } })
+            for effort in [SearchEffort.exact, .efSearch(60)] {
+                var scratch = SearchScratch()
+                var hits: [Hit] = []
+                _ = try query.withUnsafeBufferPointer {
+                    try Searcher(index: index, vectors: vectors, metric: .ip).search(
+                        query: $0, queryNorm: 1, k: 5, effort: effort, exclusion: ExclusionMarks(rows: 60),
+                        scratch: &scratch, hits: &hits)
+                }
+                for (hit, want) in zip(hits, top) {
+                    #expect(items.withIdentifier(hit.ordinal) { Array($0) } == Array(try #require(want[0] as? String).utf8))
+                    #expect(abs(Double(hit.score) - (try #require(want[1] as? Double))) < 2e-5)
+                }
+                #expect(hits.count == 5)
+            }
+        }
+    }
+
+    /// The same source gives the same bytes as then, or the format has changed without a new number.
+    @Test func theSameSourceGivesTheSameVectorsAndItems() throws {
+        let built = try TemporaryFolder()
+        let source = self.folder + "/source/"
+        var recipe = Recipe(name: try #require(EntryName("shop")), vectors: source + "items.npy", folder: "/")
+        recipe.ids = source + "items.txt"
+        recipe.attributes = source + "items.jsonl"
+        recipe.users = source + "users.npy"
+        recipe.userIDs = source + "users.txt"
+        recipe.index = "HNSW8"
+        var pipeline = BuildPipeline(recipe: recipe, indexFolder: built.file("shop"), threads: 1) { _ in }
+        let fresh = try pipeline.run().folder
+        let golden = try Verifier.verify(indexFolder: self.folder + "/shop").folder
+        for file in VersionLayout.files(withUsers: true) {
+            let bytes = try [fresh, golden].map { try Data(contentsOf: URL(fileURLWithPath: $0 + "/" + file)) }
+            #expect(bytes[0] == bytes[1], "\(file)")
+        }
+    }
+}

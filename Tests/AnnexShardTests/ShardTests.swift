@@ -1,0 +1,113 @@
+import AnnexCore
+import AnnexEngine
+import AnnexShard
+import AnnexTestSupport
+import AnnexWire
+import CAllocationCounter
+import NIOCore
+import Synchronization
+import Testing
+
+/// Commands in, replies out, without a socket.
+final class Bench {
+    let handler: ShardHandler
+    private var connection = ConnectionState(id: 1, address: "test", authenticated: true)
+    private var reply = ReplyWriter(version: .three, buffer: ByteBufferAllocator().buffer(capacity: 1 << 20))
+
+    init(_ engine: Engine) throws { self.handler = try ShardHandler(engine: engine) }
+
+    func run(_ request: Request) {
+        self.reply.buffer.clear()
+        guard case .command(let found) = CommandTable.standard.lookup(request) else {
+            Issue.record("not in the table")
+            return
+        }
+        if case .deferred(let work) = self.handler.handle(found.id, request, connection: &self.connection, reply: &self.reply) {
+            work(&self.reply)
+        }
+    }
+
+    func ask(_ words: String...) throws -> ReplyValue { try self.ask(words) }
+
+    func ask(_ words: [String]) throws -> ReplyValue {
+        self.run(Request(words.map { Array($0.utf8) }))
+        var parser = ReplyParser()
+        var buffer = self.reply.buffer
+        let value = try #require(try parser.next(&buffer))
+        #expect(buffer.readableBytes == 0, "one reply, no more")
+        return value
+    }
+}
+
+@Suite struct ShardTests {
+    /// The query path allocates nothing per hit: the same number of allocations for 5 results and for 100.
+    @Test func allocationsDoNotDependOnHits() throws {
+        let small = try SmallVersion()
+        let bench = try Bench(Engine(indexes: [small.description.index]) { _, _ in try ServedVersion(loading: small.description) })
+        func allocations(_ k: String, _ words: [String]) -> Int {
+            let request = Request((["TOPK", "u7", k] + words).map { Array($0.utf8) })
+            for _ in 0..<20 { bench.run(request) }
+            let before = CAllocationCounter_count()
+            for _ in 0..<100 { bench.run(request) }
+            return CAllocationCounter_count() - before
+        }
+        for words in [[], ["WITHATTRIBS"], ["TRUTH"], ["EF", "100"], ["EXCLUDE", "2", "i1", "i2"]] {
+            let few = allocations("5", words)
+            let many = allocations("100", words)
+            print("allocations in 100 TOPK \(words.joined(separator: " ")): \(few) for k = 5, \(many) for k = 100")
+            #expect(many <= few + 100, "at most one more per query, none per hit: \(words)")
+        }
+    }
+
+    @Test func shapesOfBothKinds() throws {
+        let small = try SmallVersion(items: 200, users: 3)
+        let bench = try Bench(Engine(indexes: [small.description.index]) { _, _ in try ServedVersion(loading: small.description) })
+        #expect(try bench.ask("TOPK", "u1", "3").elements?.count == 3)
+        #expect(try bench.ask("TOPK", "u1", "1000").elements?.count == 200, "k beyond the index gives all")
+        #expect(try bench.ask("MTOPK", "3", "u0", "nobody", "u2", "2").elements?[1] == .null)
+        #expect(try bench.ask("SCORE", "u1", "2", "i1", "absent").elements?.last == .null)
+        #expect(try bench.ask("VISMEMBER", "shop", "i5") == .boolean(true))
+        #expect(try bench.ask("VRANDMEMBER", "shop", "-7").elements?.count == 7)
+        #expect(try bench.ask("VEMB", "shop", "i5").elements?.count == 24)
+        for (words, code) in [
+            (["TOPK", "nobody", "3"], "NOUSER"), (["TOPK", "u1", "3", "INDEX", "x"], "NOINDEX"),
+            (["VSIM", "shop", "ELE", "x"], "NOITEM"), (["VSIM", "shop", "VALUES", "2", "1", "2"], "BADVECTOR"),
+            (["TOPK", "u1", "3", "NPROBE", "4"], "ERR"), (["TOPK", "u1", "0"], "ERR"), (["TOPK", "u1", "10001"], "ERR"),
+            (["TOPK", "u1", "9223372036854775807"], "ERR"), (["VSIM", "shop", "ELE", "i1", "EPSILON", "0.1"], "ERR"),
+        ] {
+            guard case .error(let text) = try bench.ask(words) else {
+                Issue.record("\(words) gave no error")
+                continue
+            }
+            #expect(text.hasPrefix(code + " "), "\(words): \(text)")
+        }
+    }
+
+    /// After a swap every answer comes from the new version; a failed one leaves the old.
+    @Test func swapAndFailedSwap() throws {
+        let first = try SmallVersion(version: "v1", items: 300, dimension: 8)
+        let second = try SmallVersion(version: "v2", items: 500, dimension: 16, seed: 9)
+        let current = Mutex("v1")
+        let engine = try Engine(indexes: [first.description.index]) { _, version in
+            switch version?.value ?? current.withLock({ $0 }) {
+            case "v1": return try ServedVersion(loading: first.description)
+            case "v2": return try ServedVersion(loading: second.description)
+            case let other: throw AnnexError(.notFound, "no version \(other)")
+            }
+        }
+        let bench = try Bench(engine)
+        #expect(try bench.ask("VDIM", "shop") == .integer(8))
+        current.withLock { $0 = "v2" }
+        #expect(try bench.ask("RELOAD", "shop") == .simple("v2"))
+        #expect(try bench.ask("VDIM", "shop") == .integer(16))
+        #expect(try bench.ask("VCARD", "shop") == .integer(500))
+        guard case .error = try bench.ask("RELOAD", "shop", "v9") else {
+            Issue.record("an absent version was loaded")
+            return
+        }
+        #expect(try bench.ask("VDIM", "shop") == .integer(16))
+        #expect(engine.status(of: first.description.index).failedReloads == 1)
+        #expect(try bench.ask("RELOAD", "shop", "v1") == .simple("v1"))
+        #expect(try bench.ask("VDIM", "shop") == .integer(8))
+    }
+}

@@ -1,0 +1,21 @@
+"""Input of the golden version, and its answers by NumPy. Run here; then
+annctl build --vectors items.npy --ids items.txt --attributes items.jsonl --users users.npy --user-ids users.txt \
+  --index HNSW8 --threads 1 --output ../shop"""
+import json
+import numpy as np
+
+rng = np.random.default_rng(20240301)
+items, users = rng.standard_normal((60, 8)).astype(np.float32), rng.standard_normal((5, 8)).astype(np.float32)
+ids = [f"item-{n}" for n in range(58)] + ["caf\u00e9", "cafe\u0301"]
+names = [f"user-{n}" for n in range(5)]
+np.save("items.npy", items)
+np.save("users.npy", users)
+open("items.txt", "w").write("\n".join(ids) + "\n")
+open("users.txt", "w").write("\n".join(names) + "\n")
+open("items.jsonl", "w").write("".join(json.dumps({"id": i, "n": n}) + "\n" for n, i in enumerate(ids)))
+top = {}
+for name, user in zip(names, users.astype(np.float64)):
+    scores = items.astype(np.float64) @ user
+    order = sorted(range(60), key=lambda n: (-scores[n], ids[n].encode()))[:5]
+    top[name] = [[ids[n], round(float(scores[n]), 5)] for n in order]
+json.dump(top, open("expected.json", "w"), indent=1, sort_keys=True)
