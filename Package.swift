@@ -78,7 +78,7 @@ let package = Package(
             name: "annctl",
             dependencies: [
                 "AnnexCore", "AnnexBuild", "AnnexEngine", "AnnexNetwork", "AnnexShard", "AnnexWire", argumentParser,
-                logging, nioCore,
+                logging, nioCore, "Yams",
             ], swiftSettings: settings),
 
         // MARK: - Tests

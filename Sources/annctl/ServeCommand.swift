@@ -19,17 +19,18 @@ struct ServeCommand: AsyncParsableCommand {
             """)
 
     @Argument(help: ArgumentHelp("Folders of indexes.", valueName: "indexes/NAME")) var folders: [String]
-    @Option(help: "Address to bind.") var host = "127.0.0.1"
-    @Option(help: "Port; 0 takes a free one.") var port = 7700
+    @Option(help: ArgumentHelp("Settings; flags beat it. See deploy/annex.yaml.", valueName: "file.yaml")) var config: String?
+    @Option(help: "Address to bind. (default: 127.0.0.1)") var host: String?
+    @Option(help: "Port; 0 takes a free one. (default: 7700)") var port: Int?
     @Option(help: "Event loops. (default: one per core)") var threads: Int?
     @Option(help: ArgumentHelp("File whose first line is the password.", valueName: "file")) var passwordFile: String?
-    @Option(help: "Connections served at once.") var maxConnections = 10_000
-    @Option(help: "Seconds of silence after which a connection is closed; 0: never.") var idleTimeout = 0
+    @Option(help: "Connections served at once. (default: 10000)") var maxConnections: Int?
+    @Option(help: "Seconds of silence after which a connection is closed; 0: never. (default: 0)") var idleTimeout: Int?
 
     func validate() throws {
         guard !self.folders.isEmpty else { throw ValidationError("Which index? Give indexes/NAME") }
-        guard (0...65_535).contains(self.port) else { throw ValidationError("--port is 0 to 65535, got \(self.port)") }
-        guard self.idleTimeout >= 0 else { throw ValidationError("--idle-timeout is not negative") }
+        if let port { guard (0...65_535).contains(port) else { throw ValidationError("--port is 0 to 65535, got \(port)") } }
+        if let idleTimeout { guard idleTimeout >= 0 else { throw ValidationError("--idle-timeout is not negative") } }
     }
 
     func run() async throws {
@@ -83,9 +84,9 @@ struct ServeCommand: AsyncParsableCommand {
             }, logger: logger)
         let address: SocketAddress
         do { address = try await server.start() } catch let error as IOError where error.errnoCode == EADDRINUSE {
-            throw AnnexError(.system, "the port is in use", at: "\(self.host):\(self.port)", hint: "Give another --port")
+            throw AnnexError(.system, "the port is in use", at: "\(configuration.host):\(configuration.port)", hint: "Give another --port")
         }
-        logger.info("Serving", metadata: ["address": "\(address.ipAddress ?? self.host):\(address.port ?? self.port)"])
+        logger.info("Serving", metadata: ["address": "\(address.ipAddress ?? configuration.host):\(address.port ?? configuration.port)"])
         let signal = await stop.wait()
         logger.info("Draining", metadata: ["signal": "\(signal)"])
         await server.shutdown(grace: .seconds(4))
@@ -94,11 +95,13 @@ struct ServeCommand: AsyncParsableCommand {
 
     private func configuration() throws -> ServerConfiguration {
         var configuration = ServerConfiguration()
-        configuration.host = self.host
-        configuration.port = self.port
-        configuration.threads = self.threads ?? ProcessInfo.processInfo.activeProcessorCount
-        configuration.maximumConnections = self.maxConnections
-        configuration.idleTimeout = .seconds(self.idleTimeout)
+        configuration.threads = ProcessInfo.processInfo.activeProcessorCount
+        if let config { try ServeSettings.apply(config, to: &configuration) }
+        if let host { configuration.host = host }
+        if let port { configuration.port = port }
+        if let threads { configuration.threads = threads }
+        if let maxConnections { configuration.maximumConnections = maxConnections }
+        if let idleTimeout { configuration.idleTimeout = .seconds(idleTimeout) }
         configuration.version = ProductVersion.text
         if let passwordFile { configuration.passwordHash = PasswordHash(password: try Password.read(passwordFile)) }
         return configuration

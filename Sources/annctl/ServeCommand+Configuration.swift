@@ -1,0 +1,57 @@
+import AnnexCore
+import AnnexNetwork
+import AnnexWire
+import Foundation
+import Yams
+
+/// The server's settings: defaults, then `--config FILE`, then flags.
+enum ServeSettings {
+    /// Whole numbers of the file: key, place, unit and bounds are those of `deploy/annex.yaml`.
+    private static let numbers: [(key: String, set: @Sendable (inout ServerConfiguration, Int) -> Void)] = [
+        ("port", { $0.port = $1 }), ("threads", { $0.threads = $1 }),
+        ("deferred-threads", { $0.deferredThreads = $1 }), ("maximum-deferred", { $0.maximumDeferred = $1 }),
+        ("max-connections", { $0.maximumConnections = $1 }), ("pipeline-depth", { $0.pipelineDepth = $1 }),
+        ("output-buffer-bytes", { $0.outputBufferBytes = $1 }), ("all-clients-bytes", { $0.allClientsBytes = $1 }),
+        ("argument-bytes", { $0.limits.argumentBytes = $1 }), ("command-bytes", { $0.limits.commandBytes = $1 }),
+        ("line-bytes", { $0.limits.lineBytes = $1 }), ("arguments", { $0.limits.arguments = $1 }),
+        ("idle-timeout", { $0.idleTimeout = .seconds($1) }), ("auth-timeout", { $0.authTimeout = .seconds($1) }),
+        ("unfinished-command-timeout", { $0.unfinishedCommandTimeout = .seconds($1) }),
+        ("slowlog-microseconds", { $0.slowlogMicroseconds = $1 }), ("slowlog-length", { $0.slowlogLength = $1 }),
+    ]
+
+    /// Every key that a file may have.
+    static var keys: [String] { (Self.numbers.map(\.key) + ["host", "password-file"]).sorted() }
+
+    /// Applies a file. Unknown keys and wrong values are errors that name them; bounds are checked by `validate()`.
+    static func apply(_ path: String, to configuration: inout ServerConfiguration) throws {
+        func bad(_ why: String) -> AnnexError {
+            AnnexError(.usage, why, at: path, hint: "Keys: " + Self.keys.joined(separator: ", "))
+        }
+        guard let data = FileManager.default.contents(atPath: path), data.count <= 1 << 20 else {
+            throw AnnexError(.usage, "cannot read the configuration", at: path)
+        }
+        let node: Node?
+        do { node = try Yams.compose(yaml: String(decoding: data, as: UTF8.self)) } catch { throw bad("not YAML: \(error)") }
+        guard let node, node.null == nil else { return }
+        guard case .mapping(let mapping) = node else { throw bad("a configuration is a list of 'key: value' lines") }
+        for (keyNode, value) in mapping {
+            let key = keyNode.string ?? ""
+            guard let text = value.scalar?.string else { throw bad("'\(Printable.escape(key))' is not a single value") }
+            switch key {
+            case "host": configuration.host = text
+            case "password-file":
+                let base = (path as NSString).deletingLastPathComponent
+                let file = text.hasPrefix("/") || base.isEmpty ? text : base + "/" + text
+                configuration.passwordHash = PasswordHash(password: try Password.read(file))
+            default:
+                guard let entry = Self.numbers.first(where: { $0.key == key }) else {
+                    throw bad("unknown key '\(Printable.escape(key))'")
+                }
+                guard let number = Int(text), number >= -1, number <= 1 << 45 else {
+                    throw bad("'\(key)' is no whole number in range: '\(Printable.escape(text))'")
+                }
+                entry.set(&configuration, number)
+            }
+        }
+    }
+}
