@@ -109,10 +109,10 @@ package final class ItemStore: Sendable {
     ///
     /// - Throws: `.damaged` where ids are invalid, out of order or do not count from 0.
     package init(path: String) throws(AnnexError) {
-        self.environment = try StoreEnvironment(readOnly: path)
+        self.environment = try StoreEnvironment(readOnly: path, tables: [ItemSchema.ids, ItemSchema.attributes])
         let snapshot = try self.environment.makeSnapshot()
-        let ids = try snapshot.table(ItemSchema.ids)
-        let attributes = try snapshot.table(ItemSchema.attributes)
+        let ids = self.environment.table(ItemSchema.ids)
+        let attributes = self.environment.table(ItemSchema.attributes)
         let count = try snapshot.count(ids)
         guard (1...Limits.maximumItems).contains(count) else {
             throw AnnexError(.damaged, "has \(count) items", at: path, hint: "Run `annctl verify`")
@@ -147,8 +147,8 @@ package final class ItemStore: Sendable {
     package func makeReader() throws(AnnexError) -> ItemReader {
         let snapshot = try self.environment.makeSnapshot()
         return ItemReader(
-            snapshot: snapshot, ids: try snapshot.table(ItemSchema.ids),
-            attributes: try snapshot.table(ItemSchema.attributes))
+            snapshot: snapshot, ids: self.environment.table(ItemSchema.ids),
+            attributes: self.environment.table(ItemSchema.attributes))
     }
 
     /// Heap bytes held.

@@ -12,13 +12,45 @@ import Glibc
 @safe final class StoreEnvironment: @unchecked Sendable {
     let path: String
     private let raw: OpaquePointer
+    /// Handles of the named tables of a read-only file. LMDB lets only one transaction at a time open handles, and
+    /// frees them with it unless it is committed: so they are opened once, here, and shared.
+    private let tables: [String: MDB_dbi]
 
-    /// Opens a file that exists and does not change.
-    init(readOnly path: String) throws(AnnexError) {
+    /// Opens a file that exists and does not change, with all the tables that will be read.
+    init(readOnly path: String, tables names: [String]) throws(AnnexError) {
         self.path = path
         let environment = unsafe try Self.create(path)
         unsafe self.raw = environment
-        try self.open(UInt32(MDB_NOSUBDIR) | UInt32(MDB_NOTLS) | UInt32(MDB_RDONLY) | UInt32(MDB_NOLOCK))
+        do throws(AnnexError) {
+            unsafe try Self.open(
+                unsafe environment, path,
+                UInt32(MDB_NOSUBDIR) | UInt32(MDB_NOTLS) | UInt32(MDB_RDONLY) | UInt32(MDB_NOLOCK))
+            self.tables = unsafe try Self.openTables(unsafe environment, path, names)
+        } catch {
+            // Not all members are set, so deinit does not run.
+            unsafe mdb_env_close(environment)
+            throw error
+        }
+    }
+
+    private static func openTables(
+        _ environment: OpaquePointer, _ path: String, _ names: [String]
+    ) throws(AnnexError) -> [String: MDB_dbi] {
+        var begun: OpaquePointer?
+        try StoreFailure.check(
+            unsafe mdb_txn_begin(environment, nil, UInt32(MDB_RDONLY), &begun), "cannot begin reading", path)
+        var tables: [String: MDB_dbi] = [:]
+        for name in names {
+            var table: MDB_dbi = 0
+            let status = unsafe mdb_dbi_open(begun, name, 0, &table)
+            guard status == 0 else {
+                unsafe mdb_txn_abort(begun)
+                throw StoreFailure(status: status).described("has no table '\(name)'", path)
+            }
+            tables[name] = table
+        }
+        try StoreFailure.check(unsafe mdb_txn_commit(begun), "cannot open the tables", path)
+        return tables
     }
 
     /// Makes a new file for one writer and no reader. The caller flushes with `sync`.
@@ -28,7 +60,9 @@ import Glibc
         let environment = unsafe try Self.create(path)
         unsafe self.raw = environment
         _ = unsafe mdb_env_set_mapsize(environment, 1 << 20)
-        try self.open(UInt32(MDB_NOSUBDIR) | UInt32(MDB_NOTLS) | UInt32(MDB_NOLOCK))
+        self.tables = [:]
+        // All members are set: where this throws, deinit closes.
+        unsafe try Self.open(unsafe environment, path, UInt32(MDB_NOSUBDIR) | UInt32(MDB_NOTLS) | UInt32(MDB_NOLOCK))
     }
 
     deinit { unsafe mdb_env_close(self.raw) }
@@ -41,8 +75,14 @@ import Glibc
         return unsafe environment
     }
 
-    private func open(_ flags: UInt32) throws(AnnexError) {
-        try StoreFailure.check(unsafe mdb_env_open(self.raw, self.path, flags, 0o644), "cannot open", self.path)
+    private static func open(_ environment: OpaquePointer, _ path: String, _ flags: UInt32) throws(AnnexError) {
+        try StoreFailure.check(unsafe mdb_env_open(environment, path, flags, 0o644), "cannot open", path)
+    }
+
+    /// The handle of a table that `init` was told of.
+    func table(_ name: String) -> MDB_dbi {
+        guard let table = self.tables[name] else { preconditionFailure("table '\(name)' was not opened with the file") }
+        return table
     }
 
     // MARK: Reading
@@ -126,14 +166,6 @@ struct StoreFailure: Error {
     }
 
     deinit { unsafe mdb_txn_abort(self.raw) }
-
-    /// A named table of the file.
-    func table(_ name: String) throws(AnnexError) -> MDB_dbi {
-        var table: MDB_dbi = 0
-        try StoreFailure.check(
-            unsafe mdb_dbi_open(self.raw, name, 0, &table), "has no table '\(name)'", self.environment.path)
-        return table
-    }
 
     func count(_ table: MDB_dbi) throws(AnnexError) -> Int {
         var status = MDB_stat()

@@ -80,9 +80,9 @@ package final class UserStore: Sendable {
         var count = 0
         for block in 0..<Slot.blockCount {
             let path = folder + "/" + UserSchema.file(block)
-            let environment = try StoreEnvironment(readOnly: path)
+            let environment = try StoreEnvironment(readOnly: path, tables: [UserSchema.factors])
             let snapshot = try environment.makeSnapshot()
-            try unsafe snapshot.forEach(try snapshot.table(UserSchema.factors)) { key, value throws(AnnexError) in
+            try unsafe snapshot.forEach(environment.table(UserSchema.factors)) { key, value throws(AnnexError) in
                 guard unsafe Identifier.isValid(key), value.count == dimension * 4,
                     unsafe Slot.block(of: Slot.of(key)) == block, unsafe Self.isFinite(value)
                 else { throw AnnexError(.damaged, "user '\(unsafe Printable.escape(key))' is wrong", at: path) }
@@ -108,7 +108,7 @@ package final class UserStore: Sendable {
         var snapshots: [(StoreSnapshot, MDB_dbi)] = []
         for environment in self.environments {
             let snapshot = try environment.makeSnapshot()
-            snapshots.append((snapshot, try snapshot.table(UserSchema.factors)))
+            snapshots.append((snapshot, environment.table(UserSchema.factors)))
         }
         return UserReader(snapshots, dimension: self.dimension)
     }

@@ -84,6 +84,33 @@ import Testing
         #expect(throws: AnnexError.self) { try UserStore(folder: folder.file("users"), dimension: 8) }
     }
 
+    /// Readers come and go on many threads while a version is swapped; LMDB's handles must survive that.
+    @Test func readersComeAndGoOnManyThreads() throws {
+        let folder = try TemporaryFolder()
+        let ids = try (0..<500).map { try id("i\($0)") }.sorted()
+        try self.writeItems(folder.file("items"), ids)
+        let writer = try UserStoreWriter(folder: folder.file("users"), dimension: 2)
+        for id in ids { try [Float(1), 2].withUnsafeBufferPointer { try writer.append(id, vector: $0) } }
+        try writer.finish()
+        for _ in 0..<20 {
+            let items = try ItemStore(path: folder.file("items"))
+            let users = try UserStore(folder: folder.file("users"), dimension: 2)
+            DispatchQueue.concurrentPerform(iterations: 8) { _ in
+                for round in 0..<20 {
+                    guard let item = try? items.makeReader(), let user = try? users.makeReader() else {
+                        Issue.record("no reader")
+                        return
+                    }
+                    let id = ids[round * 7]
+                    var target: [Float] = [0, 0]
+                    #expect(id.bytes.withUnsafeBytes { item.ordinal(of: $0) } == Int32(round * 7))
+                    #expect(id.bytes.withUnsafeBytes { id in target.withUnsafeMutableBufferPointer { user.copyVector(of: id, into: $0) } })
+                    #expect(target == [1, 2])
+                }
+            }
+        }
+    }
+
     @Test func noUsersIsAStoreToo() throws {
         let folder = try TemporaryFolder()
         try UserStoreWriter(folder: folder.file("users"), dimension: 3).finish()
