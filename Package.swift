@@ -88,6 +88,7 @@ let package = Package(
         .testTarget(name: "AnnexCoreTests", dependencies: ["AnnexCore", "AnnexTestSupport"], swiftSettings: settings),
         tests("AnnexIndex"),
         tests("AnnexStore"),
+        tests("AnnexFormats"),
         tests("AnnexWire", [nioCore]),
         tests("AnnexBuild", ["AnnexIndex", "AnnexStore"]),
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
