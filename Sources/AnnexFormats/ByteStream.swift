@@ -17,6 +17,9 @@ final class ByteStream {
     private var buffer = [UInt8]()
     private var position = 0
     private var ended = false
+    /// Of a member of an archive: what all its bytes must come to, and what those so far do.
+    private var expectedCRC: UInt?
+    private var crc: UInt = 0
     /// Bytes handed out so far.
     private(set) var offset = 0
 
@@ -34,10 +37,11 @@ final class ByteStream {
     }
 
     /// Part of a file: a member of an archive.
-    init(path: String, at start: Int, packedBytes: Int, deflated: Bool) throws(AnnexError) {
+    init(path: String, at start: Int, packedBytes: Int, deflated: Bool, crc: UInt) throws(AnnexError) {
         self.path = path
         self.packing = deflated ? .deflate : .none
         self.packedLeft = packedBytes
+        self.expectedCRC = crc
         self.descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
         guard self.descriptor >= 0, lseek(self.descriptor, start, SEEK_SET) == start else {
             throw AnnexError(.badInput, "cannot read: \(String(cString: strerror(errno)))", at: path)
@@ -70,29 +74,47 @@ final class ByteStream {
         }
         while !self.ended {
             if let inflater = self.inflater {
-                if inflater.needsInput {
-                    let count = try self.readPacked()
-                    if count == 0 {
-                        self.ended = true
-                        guard inflater.isAtEnd else {
-                            throw AnnexError(.badInput, "the compressed data ends too early", at: self.path)
-                        }
-                        return false
-                    }
-                    inflater.give(self.packed[..<count])
+                // First what is still due of the input before: zlib may have taken all of it and not yet given all.
+                let before = self.buffer.count
+                if try inflater.inflate(into: &self.buffer, path: self.path) {
+                    self.checksum(from: before)
+                    return true
                 }
-                if try inflater.inflate(into: &self.buffer, path: self.path) { return true }
-            } else {
+                guard inflater.needsInput else { continue }
                 let count = try self.readPacked()
                 if count == 0 {
-                    self.ended = true
-                    return false
+                    guard inflater.isAtEnd else {
+                        throw AnnexError(.badInput, "the compressed data ends too early", at: self.path)
+                    }
+                    return try self.end()
                 }
+                inflater.give(self.packed[..<count])
+            } else {
+                let count = try self.readPacked()
+                if count == 0 { return try self.end() }
+                let before = self.buffer.count
                 self.buffer.append(contentsOf: self.packed[..<count])
+                self.checksum(from: before)
                 return true
             }
         }
         return false
+    }
+
+    private func end() throws(AnnexError) -> Bool {
+        self.ended = true
+        if let expectedCRC, expectedCRC != self.crc {
+            throw AnnexError(.badInput, "the data is not what its CRC-32 says", at: self.path, hint: "The file is damaged; copy it again")
+        }
+        return false
+    }
+
+    private func checksum(from start: Int) {
+        guard self.expectedCRC != nil else { return }
+        self.buffer.withUnsafeBufferPointer { bytes in
+            guard let base = bytes.baseAddress else { return }
+            self.crc = crc32_z(self.crc, base + start, bytes.count - start)
+        }
     }
 
     private var available: Int { self.buffer.count - self.position }
@@ -176,7 +198,7 @@ private final class Inflater {
     /// Appends what one step gives; false where that was nothing.
     func inflate(into output: inout [UInt8], path: String) throws(AnnexError) -> Bool {
         if self.isAtEnd {
-            guard self.isGzip else {
+            guard self.isGzip, self.used < self.input.count else {
                 self.used = self.input.count
                 return false
             }

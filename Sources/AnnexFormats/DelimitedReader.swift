@@ -2,16 +2,15 @@ import AnnexCore
 
 /// CSV and TSV: a row per line; fields may stand in double quotes (`""` for a quote), but not over several lines.
 ///
-/// A first line whose last field is no number is a heading. The first column holds ids where its heading is one of id,
-/// item, user, item_id, user_id, key, word, or, without a heading, where the first row's first field is no number.
+/// A first line whose last field is neither empty nor a number is a heading. The first column holds ids where its
+/// heading is item, user, key or word, or ends in "id" (id, item_id, movieId), or, without a heading, where the first
+/// row's first field is no number.
 final class DelimitedReader: LineRowReader {
     private let separator: UInt8
     private var hasIdentifiers: Bool?
     private var sawFirst = false
 
-    private static let identifierHeadings: Set<String> = [
-        "id", "item", "user", "item_id", "user_id", "itemid", "userid", "key", "word",
-    ]
+    private static let identifierHeadings: Set<String> = ["item", "user", "key", "word"]
 
     init(_ stream: ByteStream, gate: RowGate, separator: UInt8) throws(AnnexError) {
         self.separator = separator
@@ -21,12 +20,14 @@ final class DelimitedReader: LineRowReader {
 
     override func parse(_ line: [UInt8]) -> TextRow? {
         if line.isEmpty { return nil }
-        guard let fields = self.fields(line) else { return TextRow(problem: ("a quote is not closed", nil)) }
+        let isFirst = !self.sawFirst
+        let mark: [UInt8] = [0xef, 0xbb, 0xbf]
+        guard let fields = self.fields(isFirst && line.starts(with: mark) ? Array(line.dropFirst(3)) : line) else { return TextRow(problem: ("a quote is not closed", nil)) }
         if !self.sawFirst {
             self.sawFirst = true
-            if let last = fields.last, TextNumbers.float(last[...]) == nil {
+            if let last = fields.last, !TextNumbers.trimmed(last[...]).isEmpty, TextNumbers.float(last[...]) == nil {
                 let heading = String(decoding: fields[0], as: UTF8.self).lowercased()
-                self.hasIdentifiers = Self.identifierHeadings.contains(heading)
+                self.hasIdentifiers = Self.identifierHeadings.contains(heading) || heading.hasSuffix("id")
                 return nil
             }
         }

@@ -30,6 +30,7 @@ final class FvecsReader: FactorReader {
     func next(_ block: inout RowBlock) throws(AnnexError) -> Bool {
         block.removeAll()
         let limit = max(1, (1 << 20) / self.dimension)
+        let before = self.row
         for _ in 0..<limit {
             if self.waitingHeader == nil {
                 if try self.stream.isAtEnd() { break }
@@ -54,6 +55,6 @@ final class FvecsReader: FactorReader {
             try self.gate.settle(&block, row: self.row, dimension: self.dimension, identifier: nil)
             self.row += 1
         }
-        return !block.rowNumbers.isEmpty || self.waitingHeader != nil
+        return self.row > before
     }
 }

@@ -9,6 +9,7 @@ enum NpzMember {
         var method: Int
         var packedBytes: Int
         var headerOffset: Int
+        var crc: Int
     }
 
     static func open(_ path: String, array: String?) throws(AnnexError) -> ByteStream {
@@ -38,7 +39,8 @@ enum NpzMember {
         let local = try Self.bytes(path, entry.headerOffset, 30)
         guard local.starts(with: [0x50, 0x4b, 3, 4]) else { throw Self.damaged(path) }
         let start = entry.headerOffset + 30 + Self.number(local, 26, 2) + Self.number(local, 28, 2)
-        return try ByteStream(path: path, at: start, packedBytes: entry.packedBytes, deflated: entry.method == 8)
+        return try ByteStream(path: path, at: start, packedBytes: entry.packedBytes, deflated: entry.method == 8,
+            crc: UInt(entry.crc))
     }
 
     private static func damaged(_ path: String) -> AnnexError {
@@ -94,7 +96,7 @@ enum NpzMember {
             var entry = Entry(
                 name: String(decoding: bytes[position + 46..<position + 46 + nameLength], as: UTF8.self),
                 method: Self.number(bytes, position + 10, 2), packedBytes: Self.number(bytes, position + 20, 4),
-                headerOffset: Self.number(bytes, position + 42, 4))
+                headerOffset: Self.number(bytes, position + 42, 4), crc: Self.number(bytes, position + 16, 4))
             let unpacked = Self.number(bytes, position + 24, 4)
             let extra = Array(bytes[position + 46 + nameLength..<position + 46 + nameLength + extraLength])
             Self.applyZip64(extra, unpackedIsWide: unpacked == 0xffff_ffff, &entry)

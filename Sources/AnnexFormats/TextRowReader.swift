@@ -44,6 +44,9 @@ class LineRowReader: FactorReader {
     /// Nil where a line is to be passed over (a blank one).
     func parse(_ line: [UInt8]) -> TextRow? { nil }
 
+    /// What is wrong with the whole file, asked at its end.
+    func problemAtEnd() -> String? { nil }
+
     final func readLine() throws(AnnexError) -> [UInt8]? {
         guard let line = try self.stream.line() else { return nil }
         self.lineNumber += 1
@@ -54,6 +57,7 @@ class LineRowReader: FactorReader {
         while let line = try self.readLine() {
             if let row = self.parse(line) { return (self.lineNumber - 1, row) }
         }
+        if let problem = self.problemAtEnd() { throw AnnexError(.badInput, problem, at: self.stream.path, hint: "The file was cut; copy it again") }
         return nil
     }
 

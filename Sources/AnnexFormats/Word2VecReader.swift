@@ -4,6 +4,9 @@ import AnnexCore
 /// the first line, are read too.
 final class Word2VecTextReader: LineRowReader {
     private var sawFirst = false
+    /// What the first line says, where there is one.
+    private var declared: (rows: Int, dimension: Int)?
+    private var rows = 0
 
     override init(_ stream: ByteStream, gate: RowGate) throws(AnnexError) {
         try super.init(stream, gate: gate)
@@ -11,13 +14,22 @@ final class Word2VecTextReader: LineRowReader {
     }
 
     override func parse(_ line: [UInt8]) -> TextRow? {
-        let fields = TextNumbers.trimmed(line[...]).split(separator: 0x20)
+        let fields = TextNumbers.trimmed(line[...]).split { $0 == 0x20 || $0 == 0x09 }
         if fields.isEmpty { return nil }
         if !self.sawFirst {
             self.sawFirst = true
-            if fields.count == 2, fields.allSatisfy({ Int(String(decoding: $0, as: UTF8.self)) != nil }) { return nil }
+            let numbers = fields.map { Int(String(decoding: $0, as: UTF8.self)) }
+            if numbers.count == 2, let rows = numbers[0], let dimension = numbers[1] {
+                self.declared = (rows, dimension)
+                return nil
+            }
         }
+        self.rows += 1
         var row = TextRow(identifier: Array(fields[0]), columnsBefore: 1)
+        if let declared, fields.count - 1 != declared.dimension {
+            row.problem = ("the row has \(fields.count - 1) components, the first line says \(declared.dimension)", nil)
+            return row
+        }
         for (column, field) in fields.enumerated().dropFirst() {
             guard let value = TextNumbers.float(field) else {
                 row.problem = ("'\(Printable.escape(field, limit: 40))' is no number", column)
@@ -26,6 +38,11 @@ final class Word2VecTextReader: LineRowReader {
             row.values.append(value)
         }
         return row
+    }
+
+    override func problemAtEnd() -> String? {
+        guard let declared, declared.rows != self.rows else { return nil }
+        return "has \(self.rows) rows, the first line says \(declared.rows)"
     }
 }
 

@@ -104,6 +104,33 @@ import Testing
         #expect(error?.description.contains(word) == true, "\(error.map { "\($0)" } ?? "")")
     }
 
+    @Test func wordToVecTextMustHaveTheRowsThatItSays() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.file("x.vec")
+        for (text, good) in [
+            ("2 3\na 1 2 3\nb 4 5 6\n", true), ("a 1 2 3\nb 4 5 6\n", true), ("2 3\na\t1\t2\t3\nb 4 5 6", true),
+            ("3 3\na 1 2 3\nb 4 5 6\n", false), ("2 4\na 1 2 3\nb 4 5 6\n", false),
+        ] {
+            try text.write(toFile: path, atomically: true, encoding: .utf8)
+            if good {
+                #expect(try Self.read(path) == [[1, 2, 3], [4, 5, 6]])
+            } else {
+                #expect(throws: AnnexError.self) { try Self.read(path) }
+            }
+        }
+    }
+
+    @Test(arguments: [
+        "movieId,f0,f1\n7,1,2\n8,3,4\n", "\u{feff}id,f0,f1\n7,1,2\n8,3,4\n", "item,f0,f1\n7,1,2\n8,3,4\n",
+        "a,1,2\nb,3,4\n",
+    ])
+    func csvColumnsOfIds(_ text: String) throws {
+        let folder = try TemporaryFolder()
+        try text.write(toFile: folder.file("x.csv"), atomically: true, encoding: .utf8)
+        #expect(try FactorSource(folder.file("x.csv")).open(skipBadRows: false).carriesIdentifiers)
+        #expect(try Self.read(folder.file("x.csv")) == [[1, 2], [3, 4]])
+    }
+
     @Test func trailingBytesAreAnError() throws {
         let folder = try TemporaryFolder()
         for (name, data) in Self.files {

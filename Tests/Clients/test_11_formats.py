@@ -212,3 +212,20 @@ def test_a_recall_that_is_not_reached_fails_with_the_table(small, tmp_path):
         pytest.skip("one byte a row reached 0.9999 on this data, with rescoring")
     assert done.returncode == 1 and "recall" in said(done).lower() and "nprobe" in said(done).lower()
     assert annex.versions_of(tmp_path / "x") == []
+
+
+@pytest.mark.parametrize("rows", [511, 2048, 8191])
+def test_compressed_npz_of_many_sizes(tmp_path, rows):
+    """Data that packs well: zlib takes all its input long before it has given all its output."""
+    items = np.zeros((rows, 64), np.float32)
+    items[:, 0] = np.arange(rows) % 7 + 1
+    np.savez_compressed(tmp_path / "items.npz", items=items)
+    (tmp_path / "ids.txt").write_text("".join(f"i{n}\n" for n in range(rows)))
+    build = ["build", "--vectors", tmp_path / "items.npz", "--ids", tmp_path / "ids.txt", "--index", "Flat"]
+    annex.run_annctl(*build, "--output", tmp_path / "good", check=True)
+    np.savez(tmp_path / "items.npz", items=items)
+    data = bytearray((tmp_path / "items.npz").read_bytes())
+    data[len(data) // 2 + 1] ^= 1
+    (tmp_path / "items.npz").write_bytes(data)
+    refused = annex.run_annctl(*build, "--output", tmp_path / "bad")
+    assert refused.returncode == 1 and "items.npz" in refused.stderr
