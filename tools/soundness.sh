@@ -34,7 +34,7 @@ declare -A allowed=(
     [AnnexNetwork]="AnnexCore AnnexWire NIO* ServiceLifecycle Logging Crypto $system"
     [AnnexShard]="AnnexCore AnnexWire AnnexEngine Logging $system"
     [AnnexRouter]="AnnexCore AnnexWire AnnexNetwork Logging $system"
-    [annctl]="Annex* ArgumentParser ServiceLifecycle Logging NIO* UnixSignals $system"
+    [annctl]="Annex* ArgumentParser ServiceLifecycle Logging Yams NIO* UnixSignals $system"
 )
 
 # imports_of FOLDER: "module file:line" for each import of its Swift files, whatever attributes, access and kind it has.
