@@ -37,6 +37,8 @@ package struct BuildPipeline {
     private let progress: (BuildProgress) -> Void
     private var seconds: [(BuildProgress.Stage, Double)] = []
     private var rejects: [(file: String, row: RejectedRow)] = []
+    /// The sources as they were when they were hashed.
+    private var sourceMarks: [FileMark] = []
 
     /// - Parameters:
     ///   - indexFolder: `indexes/NAME`; its last part must be the recipe's name.
@@ -51,8 +53,14 @@ package struct BuildPipeline {
     }
 
     /// Blocks until the version is published. Nothing is left behind where it throws.
+    ///
+    /// - Throws: `.busy` while another build of the index runs; `.badInput` with file, row and column; `.recall` with the
+    ///   table where the target is not reached.
     package mutating func run() throws -> BuildResult {
         try self.recipe.validate()
+        guard (1...1_024).contains(self.threads) else {
+            throw AnnexError(.usage, "threads \(self.threads) is not between 1 and 1024")
+        }
         let started = Date()
         let publisher = try Publisher(indexFolder: self.indexFolder)
         let sources = try self.timed(.sources) { pipeline in try pipeline.hashSources() }
@@ -62,13 +70,14 @@ package struct BuildPipeline {
             what: "items", skipBadRows: self.recipe.skipBadRows)
         let withAttributes = try self.timed(.items) { pipeline in
             try items.run(to: publisher.path(VersionLayout.vectors)) { pipeline.tell(.items, $0 * 0.9) }
-            return try pipeline.writeItems(items.identifiers, to: publisher.path(VersionLayout.items))
+            pipeline.rejects += items.rejects
+            return try pipeline.writeItems(items.identifiers, publisher)
         }
-        self.rejects += items.rejects
         let vectors = try VectorFile(
             path: publisher.path(VersionLayout.vectors), rows: items.identifiers.count, dimension: items.dimension)
 
         let users = try self.timed(.users) { pipeline in try pipeline.readUsers(publisher, dimension: items.dimension) }
+        try self.confirmSources()
         let kind = try self.recipe.kind(rows: vectors.rows)
         let index = try self.timed(.index) { pipeline in
             let index = try VectorIndex.build(
@@ -88,19 +97,20 @@ package struct BuildPipeline {
                 index: pipeline.recipe.name.value, metric: pipeline.recipe.metric.rawValue, kind: kind.description,
                 dimension: items.dimension, storedDimension: items.dimension, items: items.identifiers.count,
                 users: users.count, itemsWithAttributes: withAttributes, rejectedRows: pipeline.rejects.count,
-                seed: pipeline.recipe.seed, sources: sources, measured: outcome.measured,
+                seed: pipeline.recipe.seed, recipe: pipeline.recipe.rendered, sources: sources, measured: outcome.measured,
                 files: try VersionLayout.files(withUsers: users.count > 0).map { file in
                     let (hex, bytes) = try FileHash.sha256(publisher.path(file))
                     return Manifest.FileEntry(path: file, bytes: bytes, sha256: hex)
                 })
-            let rejectsFile = try pipeline.writeRejects()
             let report = try BuildReport.data(
                 started: started, seconds: pipeline.seconds, threads: pipeline.threads, micros: outcome.micros,
                 table: outcome.measured.table)
-            let version = try publisher.publish(manifest: manifest, report: report)
+            let version = try publisher.publish(
+                manifest: manifest, report: report, rejects: try pipeline.rejectLines())
             return BuildResult(
                 version: version, folder: Catalogue.folder(of: pipeline.indexFolder, version), manifest: manifest,
-                microsPerQuery: outcome.micros.last ?? 0, rejectsFile: rejectsFile)
+                microsPerQuery: outcome.micros.last ?? 0,
+                rejectsFile: pipeline.rejects.isEmpty ? nil : pipeline.indexFolder + "/" + VersionLayout.rejects(version))
         }
     }
 
@@ -119,17 +129,15 @@ package struct BuildPipeline {
         return result
     }
 
-    private func hashSources() throws -> [Manifest.Source] {
+    private mutating func hashSources() throws -> [Manifest.Source] {
         var sources: [Manifest.Source] = []
-        for (role, file) in [
-            ("vectors", self.recipe.vectors as String?), ("ids", self.recipe.ids), ("attributes", self.recipe.attributes),
-            ("users", self.recipe.users), ("user-ids", self.recipe.userIDs),
-        ] {
-            guard let file else { continue }
+        for (role, file) in self.recipe.files {
             let path = FactorSource(self.recipe.resolve(file)).path
             do {
-                let (hex, bytes) = try FileHash.sha256(path, followLinks: true)
-                sources.append(Manifest.Source(role: role, file: (file as NSString).lastPathComponent, bytes: bytes, sha256: hex))
+                let (hex, mark) = try FileHash.marked(path, followLinks: true)
+                self.sourceMarks.append(mark)
+                sources.append(
+                    Manifest.Source(role: role, file: (file as NSString).lastPathComponent, bytes: mark.bytes, sha256: hex))
             } catch {
                 throw AnnexError(.badInput, error.message, at: path, hint: "This is the file given as '\(role)'")
             }
@@ -137,35 +145,51 @@ package struct BuildPipeline {
         return sources
     }
 
-    /// Returns how many items have attributes.
-    private mutating func writeItems(_ identifiers: [Identifier], to path: String) throws -> Int {
-        var attributes = [[UInt8]?](repeating: nil, count: self.recipe.attributes == nil ? 0 : identifiers.count)
-        var found = 0
-        if let file = self.recipe.attributes.map(self.recipe.resolve) {
-            let reader = try AttributeReader(path: file)
-            while let entry = try reader.next() {
-                let ordinal = Self.search(identifiers, entry.identifier)
-                let problem =
-                    ordinal == nil
-                    ? "there is no item '\(entry.identifier)'"
-                    : ordinal.flatMap { attributes[$0] } != nil ? "the item '\(entry.identifier)' had attributes in an earlier row" : nil
-                if let problem {
-                    guard self.recipe.skipBadRows else {
-                        throw AnnexError(.badInput, problem, at: "\(file):\(entry.row)", hint: "Mend it, or give --skip-bad-rows")
-                    }
-                    self.rejects.append((file, RejectedRow(row: entry.row, column: nil, reason: problem)))
-                } else if let ordinal {
-                    attributes[ordinal] = entry.json
-                    found += 1
-                }
+    /// The manifest's checksums must be those of what was read.
+    private func confirmSources() throws(AnnexError) {
+        for mark in self.sourceMarks {
+            let now: FileMark? = try? FileMark(mark.path, followLinks: true)
+            guard now == mark else {
+                throw AnnexError(.badInput, "was changed while it was read", at: mark.path, hint: "Build again once it is whole")
             }
         }
-        let writer = try ItemStoreWriter(path: path)
+    }
+
+    /// Returns how many items have attributes.
+    private mutating func writeItems(_ identifiers: [Identifier], _ publisher: Publisher) throws -> Int {
+        let attributes = try self.recipe.attributes.map { try self.readAttributes(self.recipe.resolve($0), identifiers, publisher) }
+        let writer = try ItemStoreWriter(path: publisher.path(VersionLayout.items))
         for (ordinal, id) in identifiers.enumerated() {
-            try writer.append(id, attributes: attributes.isEmpty ? nil : attributes[ordinal])
+            try writer.append(id, attributes: try attributes?.text(of: ordinal))
         }
         try writer.finish()
-        return found
+        return attributes?.count ?? 0
+    }
+
+    /// Joins attributes with items by id, in whatever order they come. O(attributes × log items).
+    private mutating func readAttributes(
+        _ file: String, _ identifiers: [Identifier], _ publisher: Publisher
+    ) throws -> AttributeSpool {
+        let spool = try AttributeSpool(path: publisher.path(".attributes"), items: identifiers.count)
+        let reader = try AttributeReader(path: file, skipBadRows: self.recipe.skipBadRows)
+        while let entry = try reader.next() {
+            let problem: String
+            if let ordinal = Self.search(identifiers, entry.identifier) {
+                guard spool.contains(ordinal) else {
+                    try spool.put(entry.json, at: ordinal)
+                    continue
+                }
+                problem = "the item '\(entry.identifier)' had attributes in an earlier row"
+            } else {
+                problem = "there is no item '\(entry.identifier)'"
+            }
+            guard self.recipe.skipBadRows else {
+                throw AnnexError(.badInput, problem, at: "\(file):\(entry.row)", hint: "Mend it, or give --skip-bad-rows")
+            }
+            self.rejects.append((file, RejectedRow(row: entry.row, column: nil, reason: problem)))
+        }
+        self.rejects += reader.rejects.map { (file: file, row: $0) }
+        return spool
     }
 
     private static func search(_ identifiers: [Identifier], _ id: Identifier) -> Int? {
@@ -202,25 +226,22 @@ package struct BuildPipeline {
         return (users.identifiers.count, queries)
     }
 
-    /// Rows that were left out, beside the versions: `rejects.jsonl`. Nil where there are none.
-    private func writeRejects() throws -> String? {
+    /// Rows that were left out, a JSON object each; nil where there are none.
+    private func rejectLines() throws -> Data? {
         guard !self.rejects.isEmpty else { return nil }
-        let path = self.indexFolder + "/rejects.jsonl"
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         struct Line: Encodable {
             var file: String
             var row: Int
             var column: Int?
             var reason: String
         }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         var data = Data()
-        for reject in self.rejects {
-            data += try encoder.encode(
-                Line(file: reject.file, row: reject.row.row, column: reject.row.column, reason: reject.row.reason))
+        for (file, row) in self.rejects {
+            data += try encoder.encode(Line(file: file, row: row.row, column: row.column, reason: row.reason))
             data += Data("\n".utf8)
         }
-        try data.write(to: URL(fileURLWithPath: path), options: .atomic)
-        return path
+        return data
     }
 }

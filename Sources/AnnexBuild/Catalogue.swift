@@ -3,13 +3,13 @@ import Foundation
 
 /// The versions of an index on disk.
 package enum Catalogue {
-    /// All published versions, oldest first.
+    /// All published versions, oldest first. What has no version's name is none of them.
     package static func versions(of indexFolder: String) throws(AnnexError) -> [EntryName] {
         let folder = indexFolder + "/" + VersionLayout.versions
         guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder) else {
             throw AnnexError(.notFound, "there is no index here", at: indexFolder, hint: "Build one with `annctl build`")
         }
-        return names.compactMap(EntryName.init).sorted()
+        return names.filter { VersionLayout.time(ofVersion: $0) != nil }.compactMap(EntryName.init).sorted()
     }
 
     /// What `current` names; nil where there is no such link.
@@ -34,9 +34,14 @@ package enum Catalogue {
         indexFolder + "/" + VersionLayout.versions + "/" + version.value
     }
 
-    /// Replaces the link in one step: a reader sees the old version or the new one.
-    package static func setCurrent(_ version: EntryName, of indexFolder: String) throws(AnnexError) {
-        let temporary = indexFolder + "/.current-" + String(UInt64.random(in: 0...UInt64.max), radix: 16)
+    /// Waits until no other process changes the catalogue; the change lasts as long as the lock is held.
+    static func lock(_ indexFolder: String) throws(AnnexError) -> FileLock {
+        try FileLock(indexFolder + "/" + VersionLayout.versions + "/" + VersionLayout.catalogueLock, wait: true)
+    }
+
+    /// Replaces the link in one step: a reader sees the old version or the new one. The caller holds the lock.
+    static func setCurrent(_ version: EntryName, of indexFolder: String) throws(AnnexError) {
+        let temporary = indexFolder + "/" + VersionLayout.temporaryPrefix + "current-" + String(UInt64.random(in: 0...UInt64.max), radix: 16)
         let target = VersionLayout.versions + "/" + version.value
         guard symlink(target, temporary) == 0 else { throw FileSystem.failure("cannot make the link", temporary) }
         guard rename(temporary, indexFolder + "/" + VersionLayout.current) == 0 else {
@@ -47,8 +52,13 @@ package enum Catalogue {
         try FileSystem.flush(indexFolder)
     }
 
-    /// Points `current` to the version before it, by name. Returns (from, to).
+    /// Points `current` to the version before it, by name, once that has been verified. Returns (from, to).
+    ///
+    /// - Throws: `.notFound` where there is none before; `.damaged` where that one is, and `current` stays.
     package static func rollBack(_ indexFolder: String) throws(AnnexError) -> (from: EntryName, to: EntryName) {
+        _ = try Self.versions(of: indexFolder)
+        let lock = try Self.lock(indexFolder)
+        defer { withExtendedLifetime(lock) {} }
         guard let current = try Self.current(of: indexFolder) else {
             throw AnnexError(.notFound, "no version is current", at: indexFolder)
         }
@@ -63,6 +73,9 @@ package enum Catalogue {
     /// Removes all but the newest `keep` versions and the current one. Returns what was removed.
     package static func prune(_ indexFolder: String, keep: Int) throws(AnnexError) -> [EntryName] {
         guard keep >= 1 else { throw AnnexError(.usage, "--keep \(keep): at least 1 is kept") }
+        _ = try Self.versions(of: indexFolder)
+        let lock = try Self.lock(indexFolder)
+        defer { withExtendedLifetime(lock) {} }
         let all = try Self.versions(of: indexFolder)
         let current = try Self.current(of: indexFolder)
         let gone = all.dropLast(keep).filter { $0 != current }
@@ -76,6 +89,7 @@ package enum Catalogue {
             } catch {
                 throw AnnexError(.system, "cannot remove: \(error.localizedDescription)", at: doomed)
             }
+            unlink(indexFolder + "/" + VersionLayout.rejects(version))
         }
         return Array(gone)
     }

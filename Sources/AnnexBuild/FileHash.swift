@@ -4,29 +4,40 @@ package import Foundation
 
 /// SHA-256 of files, streamed.
 package enum FileHash {
-    /// Hex digest and size. The file must be a regular one: a link is refused.
+    /// Hex digest and size. The file must be a regular one: a link is refused unless it may be followed. O(bytes), 1 MiB
+    /// of memory; blocks.
+    ///
+    /// - Throws: `.damaged` for what is no regular file or grows while it is read; `.system` where reading fails.
     package static func sha256(_ path: String, followLinks: Bool = false) throws(AnnexError) -> (hex: String, bytes: Int) {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | (followLinks ? 0 : O_NOFOLLOW))
+        let (hex, mark) = try Self.marked(path, followLinks: followLinks)
+        return (hex, mark.bytes)
+    }
+
+    /// Hex digest, and the mark of the very file that was read.
+    static func marked(_ path: String, followLinks: Bool = false) throws(AnnexError) -> (hex: String, mark: FileMark) {
+        // Not blocking, as a pipe in a file's place would never open.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | (followLinks ? 0 : O_NOFOLLOW))
         guard descriptor >= 0 else {
             throw AnnexError(.damaged, "cannot open: \(String(cString: strerror(errno)))", at: path)
         }
         defer { close(descriptor) }
-        var status = stat()
-        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-            throw AnnexError(.damaged, "is not a regular file", at: path)
-        }
+        let mark = try FileMark(descriptor: descriptor, path: path)
         var hasher = SHA256()
-        var buffer = [UInt8](repeating: 0, count: 1 << 20)
         var total = 0
+        var buffer = [UInt8](repeating: 0, count: 1 << 20)
         while true {
             let count = buffer.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { throw AnnexError(.system, "cannot read: \(String(cString: strerror(errno)))", at: path) }
+            guard count >= 0 else { throw FileSystem.failure("cannot read", path) }
             if count == 0 { break }
-            buffer.withUnsafeBytes { hasher.update(bufferPointer: UnsafeRawBufferPointer(rebasing: $0[..<count])) }
             total += count
+            guard total <= mark.bytes else { break }
+            buffer.withUnsafeBytes { hasher.update(bufferPointer: UnsafeRawBufferPointer(rebasing: $0[..<count])) }
         }
-        return (Self.hex(hasher.finalize()), total)
+        guard total == mark.bytes, try FileMark(descriptor: descriptor, path: path) == mark else {
+            throw AnnexError(.damaged, "was changed while it was read", at: path)
+        }
+        return (Self.hex(hasher.finalize()), mark)
     }
 
     package static func sha256(_ data: Data) -> String { Self.hex(SHA256.hash(data: data)) }

@@ -4,6 +4,8 @@ package import Foundation
 /// `manifest.json`: the facts of a version that the same input gives again. Times and machines are in `report.json`.
 package struct Manifest: Codable, Sendable, Equatable {
     package static let currentFormat = 1
+    /// A longer file is refused unread.
+    static let limitBytes = 1 << 20
 
     package struct FileEntry: Codable, Sendable, Equatable {
         package var path: String
@@ -55,6 +57,8 @@ package struct Manifest: Codable, Sendable, Equatable {
     package var itemsWithAttributes: Int
     package var rejectedRows: Int
     package var seed: UInt64
+    /// Keys and values of the recipe, defaults written out.
+    package var recipe: [String: String]
     package var sources: [Source]
     package var measured: Measured
     /// Every other file, by path, but `manifest.sha256` and `report.json`.
@@ -64,26 +68,6 @@ package struct Manifest: Codable, Sendable, Equatable {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
         return try encoder.encode(self) + Data("\n".utf8)
-    }
-
-    /// - Throws: `.damaged` for what is no manifest, or of a format or with values this program does not know.
-    package static func decode(_ data: Data, at path: String) throws(AnnexError) -> Manifest {
-        func damaged(_ why: String) -> AnnexError {
-            AnnexError(.damaged, why, at: path, hint: "Build the version again, or roll back")
-        }
-        guard data.count <= 16 << 20 else { throw damaged("has \(data.count) bytes") }
-        let manifest: Manifest
-        do { manifest = try JSONDecoder().decode(Manifest.self, from: data) } catch { throw damaged("is no manifest: \(error)") }
-        guard manifest.format == Self.currentFormat else {
-            throw damaged("has format \(manifest.format), this program reads \(Self.currentFormat)")
-        }
-        guard EntryName(manifest.index) != nil, Metric(rawValue: manifest.metric) != nil,
-            (1...Limits.maximumDimension).contains(manifest.dimension), manifest.storedDimension == manifest.dimension,
-            (1...Limits.maximumItems).contains(manifest.items), manifest.users >= 0,
-            manifest.files.allSatisfy({ $0.bytes >= 0 && $0.sha256.utf8.count == 64 })
-        else { throw damaged("has impossible values") }
-        do { _ = try IndexKind(parsing: manifest.kind) } catch { throw damaged("names the kind '\(Printable.escape(manifest.kind))'") }
-        return manifest
     }
 
     package var parsedKind: IndexKind? { try? IndexKind(parsing: self.kind) }

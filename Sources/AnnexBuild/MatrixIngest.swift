@@ -4,8 +4,8 @@ import AnnexIndex
 
 /// A factor matrix on its way into a version: ids sorted into ordinals, rows written at them.
 ///
-/// Two passes over the source: the first checks every row and gathers ids, the second writes. Held in memory: the ids
-/// and one block of rows.
+/// Two passes over the source: the first checks every row and gathers ids, the second writes. Held in memory: the ids,
+/// one block of rows, and 16 bytes a row.
 struct MatrixIngest {
     /// In byte order; the position is the ordinal.
     private(set) var identifiers: [Identifier] = []
@@ -32,7 +32,7 @@ struct MatrixIngest {
         }
         let kept = try self.firstPass(given) { progress($0 * 0.4) }
         let ordinals = try self.sort(kept)
-        try self.secondPass(ordinals, to: path) { progress(0.4 + $0 * 0.6) }
+        try self.secondPass(kept.map(\.number), ordinals, to: path) { progress(0.4 + $0 * 0.6) }
     }
 
     /// A row that may be kept: where it stands among the rows of the source, and its id.
@@ -94,12 +94,16 @@ struct MatrixIngest {
         return rows
     }
 
-    /// Row number to ordinal. Of equal ids the first row stays where bad rows are skipped.
-    private mutating func sort(_ rows: [Row]) throws(AnnexError) -> [Int: Int] {
-        let sorted = rows.sorted { $0.identifier == $1.identifier ? $0.number < $1.number : $0.identifier < $1.identifier }
-        var ordinals: [Int: Int] = [:]
-        ordinals.reserveCapacity(sorted.count)
-        for row in sorted {
+    /// The ordinal of each row that was kept, in the order of the file; -1 for one whose id an earlier row has, where bad
+    /// rows are skipped. O(rows × log rows).
+    private mutating func sort(_ rows: [Row]) throws(AnnexError) -> [Int32] {
+        let order = rows.indices.sorted { a, b in
+            rows[a].identifier < rows[b].identifier || (a < b && rows[a].identifier == rows[b].identifier)
+        }
+        var ordinals = [Int32](repeating: -1, count: rows.count)
+        self.identifiers.reserveCapacity(rows.count)
+        for place in order {
+            let row = rows[place]
             if row.identifier == self.identifiers.last {
                 let file = self.idsFile ?? self.source.path
                 let reason = "the id '\(row.identifier)' stands in an earlier row too"
@@ -109,32 +113,39 @@ struct MatrixIngest {
                 self.rejects.append((file, RejectedRow(row: row.number + 1, column: nil, reason: reason)))
                 continue
             }
-            ordinals[row.number] = self.identifiers.count
+            ordinals[place] = Int32(self.identifiers.count)
             self.identifiers.append(row.identifier)
         }
         return ordinals
     }
 
-    private func secondPass(_ ordinals: [Int: Int], to path: String, progress: (Double) -> Void) throws(AnnexError) {
+    /// - Parameter numbers: of the rows that were kept, ascending; `ordinals` says where each goes.
+    private func secondPass(
+        _ numbers: [Int], _ ordinals: [Int32], to path: String, progress: (Double) -> Void
+    ) throws(AnnexError) {
         let reader = try self.source.open(skipBadRows: self.skipBadRows)
         let writer = try VectorFileWriter(path: path, rows: self.identifiers.count, dimension: self.dimension)
         var block = RowBlock()
-        var written = 0
+        var next = 0
         let dimension = self.dimension
+        guard reader.dimension == dimension else { throw AnnexError(.badInput, "was changed while it was read", at: self.source.path) }
         while try reader.next(&block) {
             for place in 0..<block.count {
-                guard let ordinal = ordinals[block.rowNumbers[place]] else { continue }
+                // A row whose id was bad was not kept.
+                guard next < numbers.count, numbers[next] == block.rowNumbers[place] else { continue }
+                let ordinal = Int(ordinals[next])
+                next += 1
+                guard ordinal >= 0 else { continue }
                 let failure: AnnexError? = block.values.withUnsafeBufferPointer { values in
                     let row = UnsafeBufferPointer(rebasing: values[place * dimension..<(place + 1) * dimension])
                     do throws(AnnexError) { try writer.write(row: row, ordinal: ordinal) } catch { return error }
                     return nil
                 }
                 if let failure { throw failure }
-                written += 1
             }
-            progress(Double(written) / Double(self.identifiers.count))
+            progress(Double(next) / Double(numbers.count))
         }
-        guard written == self.identifiers.count else {
+        guard next == numbers.count else {
             throw AnnexError(.badInput, "was changed while it was read", at: self.source.path)
         }
         try writer.finish()

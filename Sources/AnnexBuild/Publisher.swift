@@ -9,46 +9,44 @@ package final class Publisher {
     package let indexFolder: String
     /// Where to write the files.
     package let temporary: String
-    private let lock: Int32
+    private let lock: FileLock
 
-    /// Takes the lock and makes the folders.
+    /// Takes the lock, removes what dead builds left and makes the folders.
     ///
     /// - Throws: `.busy` where another build holds the lock.
     package init(indexFolder: String) throws(AnnexError) {
         let versions = indexFolder + "/" + VersionLayout.versions
-        do {
-            try FileManager.default.createDirectory(atPath: versions, withIntermediateDirectories: true)
-        } catch {
-            throw AnnexError(.system, "cannot make the folder: \(error.localizedDescription)", at: versions)
-        }
-        let lockPath = versions + "/" + VersionLayout.lock
-        let lock = open(lockPath, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
-        guard lock >= 0 else { throw FileSystem.failure("cannot open the lock", lockPath) }
-        guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
-            close(lock)
+        try Self.makeFolder(versions, withParents: true)
+        do throws(AnnexError) {
+            self.lock = try FileLock(versions + "/" + VersionLayout.lock, wait: false)
+        } catch where error.code == .busy {
             throw AnnexError(.busy, "another build of this index is running", at: indexFolder, hint: "Wait until it has ended")
         }
-        self.lock = lock
         self.indexFolder = indexFolder
         self.temporary = versions + "/" + VersionLayout.temporaryPrefix + String(UInt64.random(in: 0...UInt64.max), radix: 16)
-        Self.removeLeftovers(versions)
+        try Self.removeLeftovers(indexFolder)
+        try Self.makeFolder(self.temporary, withParents: false)
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: self.temporary) }
+
+    private static func makeFolder(_ path: String, withParents: Bool) throws(AnnexError) {
         do {
-            try FileManager.default.createDirectory(atPath: self.temporary, withIntermediateDirectories: false)
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: withParents)
         } catch {
-            throw AnnexError(.system, "cannot make the folder: \(error.localizedDescription)", at: self.temporary)
+            throw AnnexError(.system, "cannot make the folder: \(error.localizedDescription)", at: path)
         }
     }
 
-    deinit {
-        try? FileManager.default.removeItem(atPath: self.temporary)
-        close(self.lock)
-    }
-
-    /// The lock is ours, so no build that left them is alive.
-    private static func removeLeftovers(_ versions: String) {
-        for name in (try? FileManager.default.contentsOfDirectory(atPath: versions)) ?? []
-        where name.hasPrefix(VersionLayout.temporaryPrefix) {
-            try? FileManager.default.removeItem(atPath: versions + "/" + name)
+    /// The build's lock is ours, so no build that left them is alive; with the catalogue's lock no `prune` is at work.
+    private static func removeLeftovers(_ indexFolder: String) throws(AnnexError) {
+        let lock = try Catalogue.lock(indexFolder)
+        defer { withExtendedLifetime(lock) {} }
+        for folder in [indexFolder, indexFolder + "/" + VersionLayout.versions] {
+            for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+            where name.hasPrefix(VersionLayout.temporaryPrefix) {
+                try? FileManager.default.removeItem(atPath: folder + "/" + name)
+            }
         }
     }
 
@@ -56,47 +54,40 @@ package final class Publisher {
 
     /// Flushes everything, names the folder after time and content, and points `current` to it.
     ///
-    /// Names stand in the order of publishing: a build that ends in the same second as the one before waits for the
-    /// next.
-    package func publish(manifest: Manifest, report: Data) throws -> EntryName {
+    /// Names stand in the order of publishing: where the clock is not past the newest version's time, that time and a
+    /// second more is taken.
+    ///
+    /// - Parameter rejects: lines of the rows that were left out, written beside the versions; nil for none.
+    package func publish(manifest: Manifest, report: Data, rejects: Data?) throws -> EntryName {
         let data = try manifest.encoded()
         let hash = FileHash.sha256(data)
-        try data.write(to: URL(fileURLWithPath: self.path(VersionLayout.manifest)))
-        try Data("\(hash)  \(VersionLayout.manifest)\n".utf8).write(to: URL(fileURLWithPath: self.path(VersionLayout.manifestSum)))
-        try report.write(to: URL(fileURLWithPath: self.path(VersionLayout.report)))
-        for file in VersionLayout.files(withUsers: manifest.users > 0) + [VersionLayout.manifest, VersionLayout.manifestSum, VersionLayout.report] {
-            try FileSystem.flush(self.path(file))
-        }
+        try FileSystem.write(report, to: self.path(VersionLayout.report))
+        try FileSystem.write(Data("\(hash)  \(VersionLayout.manifest)\n".utf8), to: self.path(VersionLayout.manifestSum))
+        try FileSystem.write(data, to: self.path(VersionLayout.manifest))
+        for file in VersionLayout.files(withUsers: manifest.users > 0) { try FileSystem.flush(self.path(file)) }
         if manifest.users > 0 { try FileSystem.flush(self.path(VersionLayout.users)) }
         try FileSystem.flush(self.temporary)
 
+        let lock = try Catalogue.lock(self.indexFolder)
+        defer { withExtendedLifetime(lock) {} }
         let versions = self.indexFolder + "/" + VersionLayout.versions
-        let newest = try Catalogue.versions(of: self.indexFolder).last?.value.prefix(16) ?? ""
-        var name = VersionLayout.versionName(Date(), contentHash: hash)
-        while name.prefix(16) <= newest {
-            Thread.sleep(forTimeInterval: 0.05)
-            let next = VersionLayout.versionName(Date(), contentHash: hash)
-            guard next.prefix(16) < newest else { name = next; continue }
-            throw AnnexError(.system, "the clock stands before the newest version", at: versions, hint: "Set the clock right")
+        let newest = try Catalogue.versions(of: self.indexFolder).last.flatMap { VersionLayout.time(ofVersion: $0.value) }
+        let name = VersionLayout.versionName(max(Date(), newest?.addingTimeInterval(1) ?? .distantPast), contentHash: hash)
+        guard let version = EntryName(name), VersionLayout.time(ofVersion: name) != nil else {
+            throw AnnexError(.system, "impossible version name '\(Printable.escape(name))'", at: versions, hint: "Set the clock right")
         }
-        guard let version = EntryName(name) else { throw AnnexError(.system, "impossible version name '\(name)'") }
+        if let rejects { try self.write(rejects, for: version) }
         guard rename(self.temporary, versions + "/" + name) == 0 else { throw FileSystem.failure("cannot rename", self.temporary) }
         try FileSystem.flush(versions)
         try Catalogue.setCurrent(version, of: self.indexFolder)
         return version
     }
-}
 
-enum FileSystem {
-    static func failure(_ what: String, _ path: String) -> AnnexError {
-        AnnexError(.system, "\(what): \(String(cString: strerror(errno)))", at: path)
-    }
-
-    /// fsync of a file or folder.
-    static func flush(_ path: String) throws(AnnexError) {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw Self.failure("cannot open", path) }
-        defer { close(descriptor) }
-        guard fsync(descriptor) == 0 else { throw Self.failure("cannot flush", path) }
+    /// Under a temporary name first, as all that is published.
+    private func write(_ rejects: Data, for version: EntryName) throws(AnnexError) {
+        let target = self.indexFolder + "/" + VersionLayout.rejects(version)
+        let temporary = self.indexFolder + "/" + VersionLayout.temporaryPrefix + VersionLayout.rejects(version)
+        try FileSystem.write(rejects, to: temporary)
+        guard rename(temporary, target) == 0 else { throw FileSystem.failure("cannot rename", temporary) }
     }
 }

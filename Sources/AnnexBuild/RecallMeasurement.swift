@@ -8,6 +8,11 @@ import Foundation
 struct RecallMeasurement {
     static let maximumQueries = 10_000
     static let k = 10
+    /// What queries there are: a sample of users, or items that were moved a little.
+    static let kinds = ["users", "items with noise"]
+
+    /// What the table calls the search parameter of a kind.
+    static func knob(_ kind: IndexKind) -> String { kind.knob?.rawValue ?? "exact" }
 
     /// `count` × dimension floats.
     let queries: [Float]
@@ -17,13 +22,13 @@ struct RecallMeasurement {
 
     /// A sample of the rows of a file, as it is.
     static func users(_ file: VectorFile, seed: UInt64) -> RecallMeasurement {
-        Self.sample(file, seed: seed, noise: 0, kind: "users")
+        Self.sample(file, seed: seed, noise: 0, kind: Self.kinds[0])
     }
 
     /// A sample of the items, each moved by a tenth of its length in a random direction, so that it does not find just
     /// itself.
     static func items(_ file: VectorFile, seed: UInt64) -> RecallMeasurement {
-        Self.sample(file, seed: seed, noise: 0.1, kind: "items with noise")
+        Self.sample(file, seed: seed, noise: 0.1, kind: Self.kinds[1])
     }
 
     private static func sample(_ file: VectorFile, seed: UInt64, noise: Float, kind: String) -> RecallMeasurement {
@@ -49,6 +54,8 @@ struct RecallMeasurement {
 
     /// Climbs the ladder until the lower bound on the first half reaches `target`, then reports the second half.
     ///
+    /// The bound is the normal one over the queries' recalls, one-sided: mean − 1.645 × standard error. On a half where
+    /// every query found everything it is 1, however few queries there are.
     /// - Throws: `.recall` with the table where no step reaches it.
     func run(
         index: VectorIndex, vectors: VectorFile, target: Double, threads: Int, progress: (Double) -> Void
@@ -63,7 +70,7 @@ struct RecallMeasurement {
             let choosing = recalls.enumerated().filter { $0.offset % 2 == 0 }.map(\.element)
             let reporting = self.count > 1 ? recalls.enumerated().filter { $0.offset % 2 == 1 }.map(\.element) : choosing
             let point = Manifest.OperatingPoint(
-                knob: index.kind.knob?.rawValue ?? "exact", value: value, recall: Self.rounded(Self.mean(choosing)),
+                knob: Self.knob(index.kind), value: value, recall: Self.rounded(Self.mean(choosing)),
                 recallLowerBound: Self.rounded(Self.lowerBound(choosing)), worst: Self.rounded(choosing.min() ?? 0))
             table.append(point)
             micros.append(nanos / 1_000 / Double(self.count))
@@ -85,11 +92,12 @@ struct RecallMeasurement {
             .joined(separator: "\n")
     }
 
-    private static func ladder(_ kind: IndexKind, rows: Int) -> [Int] {
+    /// Ascending; the last step of an inverted file reads every list, or as many as a query may.
+    static func ladder(_ kind: IndexKind, rows: Int) -> [Int] {
         switch kind.family {
         case .flat: [0]
         case .hnsw: [16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1_024, 2_048, 4_096].filter { $0 <= max(16, rows) }
-        case .ivf(let lists): (0...20).map { 1 << $0 }.filter { $0 < lists } + [lists]
+        case .ivf(let lists): (0...20).map { 1 << $0 }.filter { $0 < min(lists, Limits.maximumNprobe) } + [min(lists, Limits.maximumNprobe)]
         }
     }
 

@@ -18,6 +18,8 @@ package struct Recipe: Sendable, Equatable {
     package var users: String?
     package var userIDs: String?
     package var seed: UInt64 = 1
+    /// Cores to use, 1 to 1,024; nil for all. How a version is built, not what it is: the manifest does not have it.
+    package var threads: Int?
     package var skipBadRows = false
     /// What relative files belong to.
     package var folder: String
@@ -33,18 +35,38 @@ package struct Recipe: Sendable, Equatable {
 
     private static let keys: Set<String> = [
         "name", "metric", "index", "recall", "vectors", "ids", "attributes", "users", "user-ids", "seed",
-        "skip-bad-rows",
+        "threads", "skip-bad-rows",
     ]
 
-    /// Reads `recipe.yaml`. Unknown keys and wrong values are errors that name them.
+    /// What the manifest says of the recipe: the keys of `recipe.yaml` and their values, defaults written out. A file
+    /// that was given by its whole path is named by its last part, so that the same build elsewhere gives the same bytes.
+    package var rendered: [String: String] {
+        var out = [
+            "name": self.name.value, "metric": self.metric.rawValue, "index": self.index, "recall": "\(self.recall)",
+            "seed": "\(self.seed)", "skip-bad-rows": "\(self.skipBadRows)",
+        ]
+        for (key, file) in self.files { out[key] = file.hasPrefix("/") ? (file as NSString).lastPathComponent : file }
+        return out
+    }
+
+    /// The files that are given, by key.
+    var files: [(key: String, file: String)] {
+        let all: [(String, String?)] = [
+            ("vectors", self.vectors), ("ids", self.ids), ("attributes", self.attributes), ("users", self.users),
+            ("user-ids", self.userIDs),
+        ]
+        return all.compactMap { key, file in file.map { (key: key, file: $0) } }
+    }
+
+    /// Reads `recipe.yaml`, at most 1 MiB. Unknown keys and wrong values are errors that name them.
     package static func read(_ path: String) throws(AnnexError) -> Recipe {
         func bad(_ why: String) -> AnnexError {
             AnnexError(.usage, why, at: path, hint: "Keys: " + Self.keys.sorted().joined(separator: ", "))
         }
         guard let data = FileManager.default.contents(atPath: path), data.count <= 1 << 20 else {
-            throw AnnexError(.usage, "cannot read the recipe", at: path)
+            throw AnnexError(.usage, "cannot read the recipe", at: path, hint: "It is a YAML file of at most 1 MiB")
         }
-        let text = String(decoding: data, as: UTF8.self)
+        guard let text = String(validating: data, as: UTF8.self) else { throw bad("is not UTF-8") }
         let node: Node?
         do { node = try Yams.compose(yaml: text) } catch { throw bad("not YAML: \(error)") }
         guard case .mapping(let mapping)? = node else { throw bad("a recipe is a list of 'key: value' lines") }
@@ -54,6 +76,7 @@ package struct Recipe: Sendable, Equatable {
                 throw bad("unknown key '\(Printable.escape(key.string ?? "?"))'")
             }
             guard let scalar = value.scalar else { throw bad("'\(key)' is not a single value") }
+            guard !scalar.string.isEmpty else { throw bad("'\(key)' has no value") }
             values[key] = scalar.string
         }
         guard let nameText = values["name"], let name = EntryName(nameText) else {
@@ -76,6 +99,10 @@ package struct Recipe: Sendable, Equatable {
             guard let seed = UInt64(text) else { throw bad("seed '\(Printable.escape(text))' is no whole number") }
             recipe.seed = seed
         }
+        if let text = values["threads"] {
+            guard let threads = Int(text) else { throw bad("threads '\(Printable.escape(text))' is no whole number") }
+            recipe.threads = threads
+        }
         if let text = values["skip-bad-rows"] {
             guard ["true", "false"].contains(text) else { throw bad("skip-bad-rows is true or false") }
             recipe.skipBadRows = text == "true"
@@ -84,7 +111,9 @@ package struct Recipe: Sendable, Equatable {
         recipe.attributes = values["attributes"]
         recipe.users = values["users"]
         recipe.userIDs = values["user-ids"]
-        try recipe.validate()
+        do throws(AnnexError) { try recipe.validate() } catch {
+            throw AnnexError(error.code, error.message, at: path, hint: error.hint)
+        }
         return recipe
     }
 
@@ -92,6 +121,14 @@ package struct Recipe: Sendable, Equatable {
     package func validate() throws(AnnexError) {
         guard (0.5...1).contains(self.recall) else {
             throw AnnexError(.usage, "recall \(self.recall) is not between 0.5 and 1")
+        }
+        if let threads = self.threads {
+            guard (1...1_024).contains(threads) else { throw AnnexError(.usage, "threads \(threads) is not between 1 and 1024") }
+        }
+        for (key, file) in self.files {
+            guard !file.isEmpty, file.utf8.count <= 4_096, Printable.escape(file, limit: 4_096) == file else {
+                throw AnnexError(.usage, "'\(key)' is no file name: '\(Printable.escape(file))'")
+            }
         }
         guard self.userIDs == nil || self.users != nil else {
             throw AnnexError(.usage, "user ids without users", hint: "Give the users' factors too")

@@ -1,5 +1,7 @@
 package import AnnexCore
+import Dispatch
 import Foundation
+import Synchronization
 
 /// A version whose every byte was compared with its manifest.
 package struct VerifiedVersion: Sendable {
@@ -9,8 +11,11 @@ package struct VerifiedVersion: Sendable {
     package var folder: String { Catalogue.folder(of: self.indexFolder, self.version) }
     fileprivate let marks: [FileMark]
 
-    /// Compares identity, size and time of every file with what was verified: call it once all is loaded, so that what
-    /// was changed in between is noticed.
+    /// Looks whether every file is the one that was verified: call it once all is loaded, so that what was changed in
+    /// between is noticed. O(files); what may stay unnoticed is told at `FileMark`.
+    ///
+    /// What is loaded by copy (index, ids) is safe from later changes. `vectors.f32` and the LMDB files stay mapped: a
+    /// program that cuts or rewrites them in place afterwards, which nothing of Annex does, can stop the server.
     package func confirmUnchanged() throws(AnnexError) {
         for mark in self.marks where try FileMark(mark.path) != mark {
             throw AnnexError(.damaged, "was changed while it was being loaded", at: mark.path, hint: "Versions are immutable: build a new one")
@@ -18,96 +23,130 @@ package struct VerifiedVersion: Sendable {
     }
 }
 
-/// What `stat` says of a file, so that a change can be noticed.
-private struct FileMark: Equatable, Sendable {
-    let path: String
-    let device: UInt64
-    let inode: UInt64
-    let bytes: Int
-    let seconds: Int
-    let nanoseconds: Int
-
-    init(_ path: String) throws(AnnexError) {
-        var status = stat()
-        guard lstat(path, &status) == 0 else { throw AnnexError(.damaged, "is missing", at: path, hint: "Build again, or roll back") }
-        guard status.st_mode & S_IFMT == S_IFREG else { throw AnnexError(.damaged, "is not a regular file", at: path) }
-        self.path = path
-        self.device = UInt64(status.st_dev)
-        self.inode = UInt64(status.st_ino)
-        self.bytes = Int(status.st_size)
-        self.seconds = status.st_mtim.tv_sec
-        self.nanoseconds = status.st_mtim.tv_nsec
-    }
-}
-
 package enum Verifier {
     private static let hint = "Build the version again, or `annctl rollback`"
+    /// Files hashed at the same time.
+    private static let workers = 2
 
-    /// Checks every byte that the manifest covers, and that nothing else lies there. O(bytes).
+    /// Checks every byte that the manifest covers, and that nothing else lies there. O(bytes), on two threads; blocks.
     ///
-    /// `report.json` is not covered: it may be missing or changed.
+    /// `report.json` is not covered: it may be missing or say anything, but it must be a file.
     /// - Throws: `.damaged` or `.notFound`, naming the file.
     package static func verify(indexFolder: String, version: EntryName? = nil) throws(AnnexError) -> VerifiedVersion {
         let name: EntryName
-        if let version {
-            name = version
-        } else {
-            guard let current = try Catalogue.current(of: indexFolder) else {
-                throw AnnexError(.notFound, "no version is current", at: indexFolder, hint: "Build one with `annctl build`")
-            }
-            name = current
-        }
+        if let version { name = version } else { name = try Self.currentVersion(indexFolder) }
         let folder = Catalogue.folder(of: indexFolder, name)
         var status = stat()
-        guard lstat(folder, &status) == 0 else { throw AnnexError(.notFound, "there is no version \(name)", at: indexFolder, hint: "See `annctl list`") }
-        guard status.st_mode & S_IFMT == S_IFDIR else { throw AnnexError(.damaged, "is not a folder", at: folder, hint: Self.hint) }
+        guard lstat(folder, &status) == 0 else {
+            throw AnnexError(.notFound, "there is no version \(name)", at: indexFolder, hint: "See `annctl list`")
+        }
+        guard status.st_mode & S_IFMT == S_IFDIR else { throw Self.damaged("is not a folder", folder) }
 
-        let manifest = try Self.manifest(folder)
-        guard name.value.hasSuffix("-" + (try FileHash.sha256(folder + "/" + VersionLayout.manifest)).hex.prefix(8)) else {
-            throw AnnexError(.damaged, "the folder's name is not that of its content", at: folder, hint: Self.hint)
+        let read = try Self.read(folder)
+        guard VersionLayout.time(ofVersion: name.value) != nil, name.value.hasSuffix("-" + read.hash.prefix(8)) else {
+            throw Self.damaged("the folder's name is not that of its content", folder)
         }
-        let expected = VersionLayout.files(withUsers: manifest.users > 0)
-        guard manifest.files.map(\.path) == expected else {
-            throw AnnexError(.damaged, "does not list the files that a version has", at: folder + "/" + VersionLayout.manifest, hint: Self.hint)
-        }
-        try Self.checkNothingElse(folder, expected, withUsers: manifest.users > 0)
-        let marks = try (expected + [VersionLayout.manifest]).map { file throws(AnnexError) in try FileMark(folder + "/" + file) }
-        for (entry, mark) in zip(manifest.files, marks) where entry.bytes != mark.bytes {
-            throw AnnexError(.damaged, "has \(mark.bytes) bytes, the manifest says \(entry.bytes)", at: mark.path, hint: Self.hint)
-        }
-        for entry in manifest.files {
+        let listed = read.manifest.files
+        try Self.checkTree(folder, Set(listed.map(\.path)), withUsers: read.manifest.users > 0)
+        for entry in listed {
             let path = folder + "/" + entry.path
-            guard try FileHash.sha256(path).hex == entry.sha256 else {
-                throw AnnexError(.damaged, "its SHA-256 is not that of the manifest", at: path, hint: Self.hint)
-            }
+            let bytes = try Self.hinted { () throws(AnnexError) in try FileMark(path).bytes }
+            guard bytes == entry.bytes else { throw Self.damaged("has \(bytes) bytes, the manifest says \(entry.bytes)", path) }
         }
-        return VerifiedVersion(indexFolder: indexFolder, version: name, manifest: manifest, marks: marks)
+        let marks = try Self.compare(listed, in: folder)
+        return VerifiedVersion(indexFolder: indexFolder, version: name, manifest: read.manifest, marks: read.marks + marks)
     }
 
     /// Reads the manifest after comparing it with `manifest.sha256`.
-    package static func manifest(_ folder: String) throws(AnnexError) -> Manifest {
-        let path = folder + "/" + VersionLayout.manifest
-        let sumPath = folder + "/" + VersionLayout.manifestSum
-        for file in [path, sumPath] { _ = try FileMark(file) }
-        guard let data = FileManager.default.contents(atPath: path) else {
-            throw AnnexError(.damaged, "cannot be read", at: path, hint: Self.hint)
-        }
-        let sum = FileManager.default.contents(atPath: sumPath).map { String(decoding: $0, as: UTF8.self) }
-        guard sum == "\(FileHash.sha256(data))  \(VersionLayout.manifest)\n" else {
-            throw AnnexError(.damaged, "is not the SHA-256 of \(VersionLayout.manifest)", at: sumPath, hint: Self.hint)
-        }
-        return try Manifest.decode(data, at: path)
+    ///
+    /// - Throws: `.damaged`.
+    package static func manifest(_ folder: String) throws(AnnexError) -> Manifest { try Self.read(folder).manifest }
+
+    // MARK: Steps
+
+    private static func damaged(_ what: String, _ path: String) -> AnnexError {
+        AnnexError(.damaged, what, at: path, hint: Self.hint)
     }
 
-    private static func checkNothingElse(_ folder: String, _ expected: [String], withUsers: Bool) throws(AnnexError) {
-        let known = Set(expected + [VersionLayout.manifest, VersionLayout.manifestSum, VersionLayout.report] + (withUsers ? [VersionLayout.users] : []))
-        for (place, prefix) in [(folder, "")] + (withUsers ? [(folder + "/" + VersionLayout.users, VersionLayout.users + "/")] : []) {
+    /// The same error, with what to do next.
+    private static func hinted<R>(_ body: () throws(AnnexError) -> R) throws(AnnexError) -> R {
+        do throws(AnnexError) { return try body() } catch {
+            throw AnnexError(error.code, error.message, at: error.location, hint: error.hint ?? Self.hint)
+        }
+    }
+
+    private static func currentVersion(_ indexFolder: String) throws(AnnexError) -> EntryName {
+        guard let current = try Catalogue.current(of: indexFolder) else {
+            throw AnnexError(.notFound, "no version is current", at: indexFolder, hint: "Build one with `annctl build`")
+        }
+        return current
+    }
+
+    private static func read(_ folder: String) throws(AnnexError) -> (manifest: Manifest, hash: String, marks: [FileMark]) {
+        let path = folder + "/" + VersionLayout.manifest
+        let sumPath = folder + "/" + VersionLayout.manifestSum
+        return try Self.hinted { () throws(AnnexError) in
+            let marks = [try FileMark(path), try FileMark(sumPath)]
+            let data = try FileSystem.contents(path, limitBytes: Manifest.limitBytes)
+            let sum = try FileSystem.contents(sumPath, limitBytes: 256)
+            let hash = FileHash.sha256(data)
+            guard sum.elementsEqual("\(hash)  \(VersionLayout.manifest)\n".utf8) else {
+                throw AnnexError(.damaged, "is not the SHA-256 of \(VersionLayout.manifest)", at: sumPath)
+            }
+            return (try Manifest.decode(data, at: path), hash, marks)
+        }
+    }
+
+    /// Every name in the folder must be a known one and of its kind: a file, or the folder of users. No links.
+    private static func checkTree(_ folder: String, _ listed: Set<String>, withUsers: Bool) throws(AnnexError) {
+        let known = listed.union([VersionLayout.manifest, VersionLayout.manifestSum, VersionLayout.report])
+        let users = folder + "/" + VersionLayout.users
+        for (place, prefix) in [(folder, "")] + (withUsers ? [(users, VersionLayout.users + "/")] : []) {
+            var status = stat()
+            guard lstat(place, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+                throw Self.damaged("is missing, or is no folder", place)
+            }
             guard let names = try? FileManager.default.contentsOfDirectory(atPath: place) else {
-                throw AnnexError(.damaged, "cannot be listed", at: place, hint: Self.hint)
+                throw Self.damaged("cannot be listed", place)
             }
-            for name in names.sorted() where !known.contains(prefix + name) {
-                throw AnnexError(.damaged, "is not listed in the manifest", at: place + "/" + Printable.escape(name), hint: "Remove it, or build again")
+            for name in names.sorted() where !(place == folder && withUsers && name == VersionLayout.users) {
+                guard known.contains(prefix + name) else {
+                    throw AnnexError(
+                        .damaged, "is not listed in the manifest", at: place + "/" + Printable.escape(name),
+                        hint: "Remove it, or build again")
+                }
+                _ = try Self.hinted { () throws(AnnexError) in try FileMark(place + "/" + name) }
             }
+        }
+    }
+
+    /// Hashes the files, big ones first so that the threads end together. Of several damaged ones the first listed is
+    /// named. Returns the marks of the files that were read.
+    private static func compare(_ listed: [Manifest.FileEntry], in folder: String) throws(AnnexError) -> [FileMark] {
+        let order = listed.indices.sorted { listed[$0].bytes > listed[$1].bytes }
+        let next = Atomic<Int>(0)
+        let results = Mutex([Result<FileMark, AnnexError>?](repeating: nil, count: listed.count))
+        DispatchQueue.concurrentPerform(iterations: Self.workers) { _ in
+            while true {
+                let turn = next.add(1, ordering: .relaxed).oldValue
+                guard turn < order.count else { return }
+                let result = Self.compare(listed[order[turn]], folder)
+                results.withLock { $0[order[turn]] = result }
+            }
+        }
+        var marks: [FileMark] = []
+        for result in results.withLock({ $0 }) { if let mark = try result?.get() { marks.append(mark) } }
+        return marks
+    }
+
+    private static func compare(_ entry: Manifest.FileEntry, _ folder: String) -> Result<FileMark, AnnexError> {
+        let path = folder + "/" + entry.path
+        return Result { () throws(AnnexError) in
+            let (hex, mark) = try Self.hinted { () throws(AnnexError) in try FileHash.marked(path) }
+            guard hex == entry.sha256, mark.bytes == entry.bytes else {
+                throw Self.damaged("its SHA-256 is not that of the manifest", path)
+            }
+            return mark
         }
     }
 }

@@ -1,4 +1,4 @@
-import AnnexCore
+package import AnnexCore
 package import Foundation
 
 /// Names of files and folders of an index.
@@ -12,8 +12,12 @@ package enum VersionLayout {
     package static let vectors = "vectors.f32"
     package static let items = "items.lmdb"
     package static let users = "users"
+    /// What begins with this is picked up by nobody, and removed by the next build.
     package static let temporaryPrefix = ".tmp-"
+    /// Held by a build from its beginning to its end.
     package static let lock = ".lock"
+    /// Held while versions appear or go and while `current` moves.
+    package static let catalogueLock = ".catalogue-lock"
 
     /// Every file that a version has, and no other: `users/00.lmdb` … only where it has users.
     package static func files(withUsers: Bool) -> [String] {
@@ -23,10 +27,29 @@ package enum VersionLayout {
 
     /// `YYYYMMDDThhmmssZ-<8 hex of the content hash>`.
     package static func versionName(_ time: Date, contentHash: String) -> String {
+        Self.formatter().string(from: time) + "-" + contentHash.prefix(8)
+    }
+
+    /// The time in a version's name; nil for what is no version's name.
+    package static func time(ofVersion name: String) -> Date? {
+        guard name.utf8.count == 25, name.utf8.dropFirst(16).first == UInt8(ascii: "-"),
+            name.utf8.suffix(8).allSatisfy({ Self.isDigit($0) || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0) }),
+            name.utf8.prefix(8).allSatisfy(Self.isDigit), name.utf8.dropFirst(9).prefix(6).allSatisfy(Self.isDigit)
+        else { return nil }
+        return Self.formatter().date(from: String(name.prefix(16)))
+    }
+
+    /// Where the rows that a build left out are listed: beside `versions`, in the index's folder.
+    package static func rejects(_ version: EntryName) -> String { "rejects-\(version.value).jsonl" }
+
+    private static func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }
+
+    private static func formatter() -> DateFormatter {
         let formatter = DateFormatter()
         formatter.locale = Locale(identifier: "en_US_POSIX")
         formatter.timeZone = TimeZone(identifier: "UTC")
         formatter.dateFormat = "yyyyMMdd'T'HHmmss'Z'"
-        return formatter.string(from: time) + "-" + contentHash.prefix(8)
+        formatter.isLenient = false
+        return formatter
     }
 }

@@ -53,25 +53,39 @@ enum JSONText {
 /// Attributes: a JSON object per line with the item's `id`; the line is the item's attributes, `id` included.
 package final class AttributeReader {
     private let stream: ByteStream
+    private let skipBadRows: Bool
     private var row = 0
+    /// Lines that were left out so far.
+    package private(set) var rejects: [RejectedRow] = []
 
-    package init(path: String) throws(AnnexError) { self.stream = try ByteStream(path: path) }
+    package init(path: String, skipBadRows: Bool = false) throws(AnnexError) {
+        self.stream = try ByteStream(path: path)
+        self.skipBadRows = skipBadRows
+    }
 
-    /// The next item; nil at the end. `row` counts from 1; `json` is the line without blanks at its ends.
+    /// The next item; nil at the end. A line that is none is an error, or left out where bad rows are skipped. `row` counts from 1; `json` is the line without blanks at its ends.
     package func next() throws(AnnexError) -> (row: Int, identifier: Identifier, json: [UInt8])? {
         while let line = try self.stream.line() {
             self.row += 1
             let text = TextNumbers.trimmed(line[...])
             if text.isEmpty { continue }
-            func bad(_ why: String) -> AnnexError {
-                AnnexError(.badInput, why, at: "\(self.stream.path):\(self.row)", hint: "Each line is one JSON object with an \"id\"")
+            let (identifier, problem) = Self.identifier(of: Array(text))
+            if let identifier { return (self.row, identifier, Array(text)) }
+            guard self.skipBadRows else {
+                throw AnnexError(
+                    .badInput, problem, at: "\(self.stream.path):\(self.row)",
+                    hint: "Each line is one JSON object with an \"id\". Mend it, or give --skip-bad-rows")
             }
-            guard let object = JSONText.object(Array(text)) else { throw bad("the line is no JSON object") }
-            guard let id = object["id"].flatMap(JSONText.identifier) else { throw bad("there is no 'id' that is text or a whole number") }
-            if let problem = IdentifierFile.check(id) { throw bad(problem) }
-            guard let identifier = Identifier(id) else { throw bad("the id is not valid") }
-            return (self.row, identifier, Array(text))
+            self.rejects.append(RejectedRow(row: self.row, column: nil, reason: problem))
         }
         return nil
+    }
+
+    private static func identifier(of line: [UInt8]) -> (Identifier?, problem: String) {
+        guard let object = JSONText.object(line) else { return (nil, "the line is no JSON object") }
+        guard let id = object["id"].flatMap(JSONText.identifier) else {
+            return (nil, "there is no 'id' that is text or a whole number")
+        }
+        return (Identifier(id), IdentifierFile.check(id) ?? "the id is not valid")
     }
 }

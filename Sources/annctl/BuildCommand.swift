@@ -33,7 +33,7 @@ struct BuildCommand: ParsableCommand {
     @Option(help: ArgumentHelp("The index's folder, named as the index.", valueName: "folder")) var output: String?
     @Option(help: "Cores to use; with 1 the same input gives the same bytes. (default: all)") var threads: Int?
     @Option(help: "Seed of everything drawn at random. (default: 1)") var seed: UInt64?
-    @Flag(help: "Leave bad rows out and list them in rejects.jsonl, instead of stopping.") var skipBadRows = false
+    @Flag(help: "Leave bad rows out and list them in rejects-VERSION.jsonl, instead of stopping.") var skipBadRows = false
 
     func validate() throws {
         guard (self.recipe == nil) != (self.vectors == nil) else {
@@ -47,7 +47,7 @@ struct BuildCommand: ParsableCommand {
         let (recipe, folder) = try self.makeRecipe()
         let bar = ProgressBar(stages: BuildProgress.Stage.allCases.map(\.rawValue))
         var pipeline = BuildPipeline(
-            recipe: recipe, indexFolder: folder, threads: self.threads ?? ProcessInfo.processInfo.activeProcessorCount
+            recipe: recipe, indexFolder: folder, threads: self.threads ?? recipe.threads ?? ProcessInfo.processInfo.activeProcessorCount
         ) { bar.show($0.stage.rawValue, $0.fraction) }
         let result: BuildResult
         do { result = try pipeline.run() } catch {

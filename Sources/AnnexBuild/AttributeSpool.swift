@@ -1,0 +1,77 @@
+import AnnexCore
+import Foundation
+
+/// Attributes between their file, in any order, and `items.lmdb`, in order of ordinals: the texts wait in a file, only
+/// where each lies stays in memory (12 bytes an item). Used by one thread; the file goes with the object.
+final class AttributeSpool {
+    private let path: String
+    private let descriptor: Int32
+    private var offsets: [Int]
+    private var lengths: [Int32]
+    private var pending: [UInt8] = []
+    private var flushed = 0
+    /// Items that have attributes.
+    private(set) var count = 0
+
+    /// Makes a new file at `path`.
+    init(path: String, items: Int) throws(AnnexError) {
+        self.path = path
+        self.offsets = [Int](repeating: 0, count: items)
+        self.lengths = [Int32](repeating: -1, count: items)
+        self.descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard self.descriptor >= 0 else { throw FileSystem.failure("cannot make the file", path) }
+    }
+
+    deinit {
+        if self.descriptor >= 0 {
+            close(self.descriptor)
+            unlink(self.path)
+        }
+    }
+
+    func contains(_ ordinal: Int) -> Bool { self.lengths[ordinal] >= 0 }
+
+    /// - Parameter json: below 2 GiB; `ordinal` has none yet.
+    func put(_ json: [UInt8], at ordinal: Int) throws(AnnexError) {
+        guard let length = Int32(exactly: json.count) else { throw AnnexError(.limit, "attributes of \(json.count) bytes") }
+        self.offsets[ordinal] = self.flushed + self.pending.count
+        self.lengths[ordinal] = length
+        self.count += 1
+        self.pending += json
+        if self.pending.count > 1 << 20 { try self.flush() }
+    }
+
+    /// The text of an item; nil where it has none.
+    func text(of ordinal: Int) throws(AnnexError) -> [UInt8]? {
+        guard self.contains(ordinal) else { return nil }
+        try self.flush()
+        var text = [UInt8](repeating: 0, count: Int(self.lengths[ordinal]))
+        try self.transfer(text.count) { [offset = self.offsets[ordinal]] done in
+            text.withUnsafeMutableBytes { buffer in
+                pread(self.descriptor, buffer.baseAddress.map { $0 + done }, buffer.count - done, offset + done)
+            }
+        }
+        return text
+    }
+
+    private func flush() throws(AnnexError) {
+        guard !self.pending.isEmpty else { return }
+        try self.transfer(self.pending.count) { done in
+            self.pending.withUnsafeBytes { buffer in
+                pwrite(self.descriptor, buffer.baseAddress.map { $0 + done }, buffer.count - done, self.flushed + done)
+            }
+        }
+        self.flushed += self.pending.count
+        self.pending.removeAll(keepingCapacity: true)
+    }
+
+    private func transfer(_ count: Int, _ step: (Int) -> Int) throws(AnnexError) {
+        var done = 0
+        while done < count {
+            let moved = step(done)
+            if moved < 0, errno == EINTR { continue }
+            guard moved > 0 else { throw FileSystem.failure("cannot keep the attributes", self.path) }
+            done += moved
+        }
+    }
+}

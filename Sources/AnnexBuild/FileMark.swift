@@ -1,0 +1,45 @@
+import AnnexCore
+import Foundation
+
+/// What the file system says of a file, so that a change can be noticed without reading it again.
+///
+/// The time is that of the last change of content, name or links (`ctime`), which no program can set back. What stays
+/// unnoticed: a second change within the clock tick (some milliseconds) of the one before, and a write through a
+/// mapping that was never flushed.
+struct FileMark: Equatable, Sendable {
+    let path: String
+    let bytes: Int
+    private let device: UInt64
+    private let inode: UInt64
+    private let seconds: Int
+    private let nanoseconds: Int
+
+    /// Of a regular file; a link is refused unless it may be followed.
+    ///
+    /// - Throws: `.damaged`.
+    init(_ path: String, followLinks: Bool = false) throws(AnnexError) {
+        var status = stat()
+        guard (followLinks ? stat(path, &status) : lstat(path, &status)) == 0 else {
+            throw AnnexError(
+                .damaged, errno == ENOENT ? "is missing" : "cannot be looked at: \(String(cString: strerror(errno)))", at: path)
+        }
+        try self.init(status, path)
+    }
+
+    /// Of an open file.
+    init(descriptor: Int32, path: String) throws(AnnexError) {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw FileSystem.failure("cannot be looked at", path) }
+        try self.init(status, path)
+    }
+
+    private init(_ status: stat, _ path: String) throws(AnnexError) {
+        guard status.st_mode & S_IFMT == S_IFREG else { throw AnnexError(.damaged, "is not a regular file", at: path) }
+        self.path = path
+        self.device = UInt64(status.st_dev)
+        self.inode = UInt64(status.st_ino)
+        self.bytes = Int(status.st_size)
+        self.seconds = status.st_ctim.tv_sec
+        self.nanoseconds = status.st_ctim.tv_nsec
+    }
+}

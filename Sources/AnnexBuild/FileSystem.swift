@@ -1,0 +1,72 @@
+import AnnexCore
+import Foundation
+
+/// The few system calls that Foundation has no word for.
+enum FileSystem {
+    static func failure(_ what: String, _ path: String) -> AnnexError {
+        AnnexError(.system, "\(what): \(String(cString: strerror(errno)))", at: path)
+    }
+
+    /// fsync of a file or folder.
+    static func flush(_ path: String) throws(AnnexError) {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw Self.failure("cannot open", path) }
+        defer { close(descriptor) }
+        guard fsync(descriptor) == 0 else { throw Self.failure("cannot flush", path) }
+    }
+
+    /// The whole content of a small regular file.
+    ///
+    /// - Throws: `.damaged` for a link, for what is no file, and above `limitBytes`: nothing is read then.
+    static func contents(_ path: String, limitBytes: Int) throws(AnnexError) -> Data {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+        guard descriptor >= 0 else {
+            throw AnnexError(.damaged, errno == ENOENT ? "is missing" : "cannot open: \(String(cString: strerror(errno)))", at: path)
+        }
+        defer { close(descriptor) }
+        let mark = try FileMark(descriptor: descriptor, path: path)
+        guard mark.bytes <= limitBytes else {
+            throw AnnexError(.damaged, "has \(mark.bytes) bytes, more than \(limitBytes)", at: path)
+        }
+        var data = Data(count: mark.bytes)
+        var done = 0
+        while done < data.count {
+            let count = data.withUnsafeMutableBytes { buffer in
+                read(descriptor, buffer.baseAddress.map { $0 + done }, buffer.count - done)
+            }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { throw AnnexError(.damaged, "was cut while it was read", at: path) }
+            done += count
+        }
+        return data
+    }
+
+    /// Writes a new file and flushes it.
+    static func write(_ data: Data, to path: String) throws(AnnexError) {
+        do { try data.write(to: URL(fileURLWithPath: path)) } catch {
+            throw AnnexError(.system, "cannot write: \(error.localizedDescription)", at: path)
+        }
+        try Self.flush(path)
+    }
+}
+
+/// A lock between processes (flock), held until the object goes or the process dies.
+final class FileLock {
+    private let descriptor: Int32
+
+    /// - Throws: `.busy` where another holds it and `wait` is false.
+    init(_ path: String, wait: Bool) throws(AnnexError) {
+        let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
+        guard descriptor >= 0 else { throw FileSystem.failure("cannot open the lock", path) }
+        var status = flock(descriptor, LOCK_EX | (wait ? 0 : LOCK_NB))
+        while status != 0, errno == EINTR { status = flock(descriptor, LOCK_EX | (wait ? 0 : LOCK_NB)) }
+        guard status == 0 else {
+            let error = errno == EWOULDBLOCK ? AnnexError(.busy, "another process holds the lock", at: path) : FileSystem.failure("cannot lock", path)
+            close(descriptor)
+            throw error
+        }
+        self.descriptor = descriptor
+    }
+
+    deinit { close(self.descriptor) }
+}

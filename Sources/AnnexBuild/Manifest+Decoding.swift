@@ -1,0 +1,124 @@
+package import AnnexCore
+import AnnexIndex
+package import Foundation
+
+/// Reading a manifest that anybody may have written: checksums can be recomputed, so every value is bounded here, and
+/// what this lets through neither overflows a sum nor reaches a terminal as a control character.
+extension Manifest {
+    /// - Throws: `.damaged` for what is no manifest, or of a format or with values this program does not know.
+    package static func decode(_ data: Data, at path: String) throws(AnnexError) -> Manifest {
+        func damaged(_ why: String) -> AnnexError {
+            AnnexError(.damaged, why, at: path, hint: "Build the version again, or `annctl rollback`")
+        }
+        guard data.count <= Self.limitBytes else { throw damaged("has \(data.count) bytes") }
+        struct Format: Decodable { var format: Int }
+        let manifest: Manifest
+        do {
+            let format = try JSONDecoder().decode(Format.self, from: data).format
+            guard format == Self.currentFormat else {
+                throw damaged("has format \(format), this program reads \(Self.currentFormat)")
+            }
+            manifest = try JSONDecoder().decode(Manifest.self, from: data)
+        } catch let error as AnnexError {
+            throw error
+        } catch {
+            throw damaged("is no manifest: \(Self.reason(error))")
+        }
+        if let problem = manifest.problem { throw damaged("has an impossible value: " + problem) }
+        return manifest
+    }
+
+    /// Where in the document, in few words.
+    private static func reason(_ error: any Error) -> String {
+        let context: DecodingError.Context
+        switch error {
+        case DecodingError.keyNotFound(let key, _): return "no '\(Printable.escape(key.stringValue, limit: 64))'"
+        case DecodingError.typeMismatch(_, let found), DecodingError.valueNotFound(_, let found),
+            DecodingError.dataCorrupted(let found):
+            context = found
+        default: return "it cannot be read"
+        }
+        let place = context.codingPath.map(\.stringValue).joined(separator: ".")
+        return place.isEmpty ? "it is no JSON object" : "'\(Printable.escape(place, limit: 64))' is of the wrong kind"
+    }
+
+    /// What is wrong with the values; nil where all is well. O(1): every list is bounded first.
+    private var problem: String? {
+        guard EntryName(self.index) != nil else { return "index" }
+        guard Metric(rawValue: self.metric) != nil else { return "metric" }
+        guard let kind = self.parsedKind else { return "kind '\(Printable.escape(self.kind, limit: 64))'" }
+        guard (1...Limits.maximumDimension).contains(self.dimension), self.storedDimension == self.dimension else {
+            return "dimension"
+        }
+        guard (1...Limits.maximumItems).contains(self.items) else { return "items" }
+        guard (0...Limits.maximumItems).contains(self.users) else { return "users" }
+        guard (0...self.items).contains(self.itemsWithAttributes) else { return "itemsWithAttributes" }
+        guard self.rejectedRows >= 0 else { return "rejectedRows" }
+        return self.problemOfNames ?? self.problemOfFiles ?? self.problemOfMeasurement(kind)
+    }
+
+    private static let roles: Set<String> = ["vectors", "ids", "attributes", "users", "user-ids"]
+
+    private var problemOfNames: String? {
+        guard self.recipe.count <= 32,
+            self.recipe.allSatisfy({ Self.isPlain($0.key, limit: 64) && Self.isPlain($0.value, limit: 4_096) })
+        else { return "recipe" }
+        guard self.sources.count <= 16,
+            self.sources.allSatisfy({
+                Self.roles.contains($0.role) && Self.isPlain($0.file, limit: 4_096) && Self.isSize($0.bytes)
+                    && Self.isHash($0.sha256)
+            })
+        else { return "sources" }
+        return nil
+    }
+
+    private var problemOfFiles: String? {
+        guard self.files.map(\.path) == VersionLayout.files(withUsers: self.users > 0) else {
+            return "files (it does not list those that a version has)"
+        }
+        for file in self.files where !Self.isSize(file.bytes) || !Self.isHash(file.sha256) { return "files, \(file.path)" }
+        let vectors = self.files.first { $0.path == VersionLayout.vectors }
+        guard vectors?.bytes == VectorFile.byteCount(rows: self.items, dimension: self.dimension) else {
+            return "files, \(VersionLayout.vectors) (its size is not that of \(self.items) rows of \(self.dimension))"
+        }
+        return nil
+    }
+
+    private func problemOfMeasurement(_ kind: IndexKind) -> String? {
+        let measured = self.measured
+        guard RecallMeasurement.kinds.contains(measured.queries), (1...RecallMeasurement.maximumQueries).contains(measured.queryCount),
+            Self.isShare(measured.target), Self.isShare(measured.reportedRecall), Self.isShare(measured.reportedWorst),
+            measured.unreachableItems.map({ (0...self.items).contains($0) }) ?? true
+        else { return "measured" }
+        guard (1...64).contains(measured.table.count), measured.table.allSatisfy({ Self.isPoint($0, kind) }) else {
+            return "measured.table"
+        }
+        guard measured.table.contains(measured.chosen) else { return "measured.chosen" }
+        return nil
+    }
+
+    private static func isPoint(_ point: OperatingPoint, _ kind: IndexKind) -> Bool {
+        let values: ClosedRange<Int> =
+            switch kind.knob {
+            case .efSearch: 1...Limits.maximumEfSearch
+            case .nprobe: 1...Limits.maximumNprobe
+            case nil: 0...0
+            }
+        return point.knob == RecallMeasurement.knob(kind) && values.contains(point.value) && Self.isShare(point.recall)
+            && Self.isShare(point.recallLowerBound) && Self.isShare(point.worst)
+    }
+
+    /// Sums of some dozen sizes cannot overflow.
+    private static func isSize(_ bytes: Int) -> Bool { (0...1 << 50).contains(bytes) }
+
+    private static func isShare(_ value: Double) -> Bool { (-1...1).contains(value) }
+
+    private static func isHash(_ text: String) -> Bool {
+        text.utf8.count == 64
+            && text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0) }
+    }
+
+    private static func isPlain(_ text: String, limit: Int) -> Bool {
+        text.utf8.count <= limit && Printable.escape(text, limit: limit) == text
+    }
+}
