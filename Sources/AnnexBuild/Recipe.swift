@@ -92,7 +92,7 @@ package struct Recipe: Sendable, Equatable {
         }
         recipe.index = values["index"] ?? "auto"
         if let text = values["recall"] {
-            guard let recall = Double(text) else { throw bad("recall '\(Printable.escape(text))' is no number") }
+            guard text.utf8.allSatisfy({ "0123456789.".utf8.contains($0) }), let recall = Double(text) else { throw bad("recall '\(Printable.escape(text))' is no number") }
             recipe.recall = recall
         }
         if let text = values["seed"] {
