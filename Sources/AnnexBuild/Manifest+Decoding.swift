@@ -60,8 +60,9 @@ extension Manifest {
     private static let roles: Set<String> = ["vectors", "ids", "attributes", "users", "user-ids"]
 
     private var problemOfNames: String? {
-        guard self.recipe.count <= 32,
-            self.recipe.allSatisfy({ Self.isPlain($0.key, limit: 64) && Self.isPlain($0.value, limit: 4_096) })
+        let recipe = self.recipe ?? [:]
+        guard recipe.count <= 32,
+            recipe.allSatisfy({ Self.isPlain($0.key, limit: 64) && Self.isPlain($0.value, limit: 4_096) })
         else { return "recipe" }
         guard self.sources.count <= 16,
             self.sources.allSatisfy({

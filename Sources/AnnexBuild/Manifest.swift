@@ -57,8 +57,8 @@ package struct Manifest: Codable, Sendable, Equatable {
     package var itemsWithAttributes: Int
     package var rejectedRows: Int
     package var seed: UInt64
-    /// Keys and values of the recipe, defaults written out.
-    package var recipe: [String: String]
+    /// Keys and values of the recipe, defaults written out; the first versions of this format lack it.
+    package var recipe: [String: String]?
     package var sources: [Source]
     package var measured: Measured
     /// Every other file, by path, but `manifest.sha256` and `report.json`.

@@ -16,8 +16,10 @@ import Glibc
     /// frees them with it unless it is committed: so they are opened once, here, and shared.
     private let tables: [String: MDB_dbi]
 
-    /// Opens a file that exists and does not change, with all the tables that will be read.
+    /// Opens a file that exists and does not change, with all the tables that will be read, once `PageCheck` has walked
+    /// it. O(pages).
     init(readOnly path: String, tables names: [String]) throws(AnnexError) {
+        try PageCheck.check(path)
         self.path = path
         let environment = unsafe try Self.create(path)
         unsafe self.raw = environment
