@@ -2,7 +2,10 @@
 
 #include <omp.h>
 
+#include <sys/stat.h>
+
 #include <cstdio>
+#include <cstring>
 #include <memory>
 #include <new>
 
@@ -15,6 +18,7 @@
 #include <faiss/VectorTransform.h>
 #include <faiss/impl/FaissException.h>
 #include <faiss/impl/IDSelector.h>
+#include <faiss/impl/io.h>
 #include <faiss/index_factory.h>
 #include <faiss/index_io.h>
 
@@ -99,6 +103,30 @@ struct MarkSelector final : faiss::IDSelector {
 void require(bool condition, const char *what) {
     if (!condition) throw std::runtime_error(what);
 }
+
+/* Refuses lengths that the file cannot hold, before FAISS makes room for them: read_index takes any vector size below
+ * 2^40 and fills it with zeros, so one bent length in a file is hundreds of gigabytes. A length is read alone, as 8
+ * bytes, and counts elements of at least a byte; 2^20 is what FAISS writes into two unused fields of each header. */
+struct BoundedReader : faiss::IOReader {
+    faiss::FileIOReader file;
+    uint64_t bytes = 0;
+
+    explicit BoundedReader(const char *path) : file(path) {
+        struct stat status;
+        require(fstat(::fileno(file.f), &status) == 0 && status.st_size >= 0, "the file's size cannot be told");
+        bytes = static_cast<uint64_t>(status.st_size);
+    }
+
+    size_t operator()(void *target, size_t size, size_t count) override {
+        size_t got = file(target, size, count);
+        if (size == sizeof(uint64_t) && count == 1 && got == 1) {
+            uint64_t value;
+            std::memcpy(&value, target, sizeof value);
+            require(value <= bytes || value == uint64_t{1} << 20, "a length that the file cannot hold");
+        }
+        return got;
+    }
+};
 
 void validateGraph(const faiss::IndexHNSW &index) {
     const faiss::HNSW &graph = index.hnsw;
@@ -190,7 +218,8 @@ int CFaissShim_add(
 
 int CFaissShim_read(const char *path, CFaissShim_Index **out, char *error, size_t capacity) {
     return fenced(error, capacity, [&] {
-        std::unique_ptr<faiss::Index> index(faiss::read_index(path));
+        BoundedReader reader(path);
+        std::unique_ptr<faiss::Index> index(faiss::read_index(&reader));
         *out = new CFaissShim_Index(std::move(index));
     });
 }
