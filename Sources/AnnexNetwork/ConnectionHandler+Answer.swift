@@ -21,24 +21,26 @@ extension ConnectionHandler {
         let from = self.reply.buffer.writerIndex
         self.loop.metrics.commandsProcessed &+= 1
         let found: CommandSpecification
+        let position: Int
         switch self.loop.shared.table.lookup(self.request) {
         case .unknown:
             self.reply.error(code: "ERR", self.unknownCommand())
-            return self.refused(from: from, name: nil)
-        case .wrongArity(let name):
+            return self.refused(from: from, position: nil)
+        case .wrongArity(let name, let place):
             self.reply.error(code: "ERR", "wrong number of arguments for '\(name)' command")
-            return self.refused(from: from, name: name)
-        case .command(let specification):
+            return self.refused(from: from, position: place)
+        case .command(let specification, let place):
             found = specification
+            position = place
         }
-        self.lastCommand = found.name
+        self.lastCommand = position
         guard self.state.authenticated || found.isAllowedBeforeAuthentication else {
             self.reply.error(code: "NOAUTH", "Authentication required.")
-            return self.refused(from: from, name: found.name)
+            return self.refused(from: from, position: position)
         }
         if !found.subcommands.isEmpty, self.loop.shared.table.answerSubcommand(of: found, self.request, &self.reply) {
             let now = NIODeadline.now().uptimeNanoseconds
-            self.finishReply(from: from, name: found.name, start: start, now: now)
+            self.finishReply(from: from, position: position, start: start, now: now)
             return now
         }
         let outcome: CommandOutcome
@@ -55,14 +57,14 @@ extension ConnectionHandler {
         switch outcome {
         case .done: break
         case .close: self.finishAfterThis()
-        case .deferred(let work): return self.runDeferred(work, from: from, name: found.name, start: start)
+        case .deferred(let work): return self.runDeferred(work, from: from, position: position, start: start)
         case .later(let future):
-            self.wait(for: found.name, since: start)
+            self.wait(for: position, since: start)
             future.assumeIsolated().whenComplete { result in self.completed(self.bytes(of: result)) }
             return NIODeadline.now().uptimeNanoseconds
         }
         let now = NIODeadline.now().uptimeNanoseconds
-        self.finishReply(from: from, name: found.name, start: start, now: now)
+        self.finishReply(from: from, position: position, start: start, now: now)
         return now
     }
 
@@ -76,8 +78,8 @@ extension ConnectionHandler {
         }
     }
 
-    private func refused(from: Int, name: String?) -> UInt64 {
-        if let name { self.loop.metrics.commands[name, default: .init()].rejected &+= 1 }
+    private func refused(from: Int, position: Int?) -> UInt64 {
+        if let position { self.loop.metrics.commands[position].rejected &+= 1 }
         self.countError(from: from)
         self.applyReplyMode(from: from)
         return NIODeadline.now().uptimeNanoseconds
@@ -98,7 +100,7 @@ extension ConnectionHandler {
     private func runDeferred(
         _ work: @escaping @Sendable (inout ReplyWriter) -> Void,
         from: Int,
-        name: String,
+        position: Int,
         start: UInt64
     ) -> UInt64 {
         let shared = self.loop.shared
@@ -108,11 +110,11 @@ extension ConnectionHandler {
             self.reply.buffer.moveWriterIndex(to: from)
             self.reply.error(code: "OVERLOADED", "too many long commands are waiting; try again later")
             let now = NIODeadline.now().uptimeNanoseconds
-            self.finishReply(from: from, name: name, start: start, now: now)
+            self.finishReply(from: from, position: position, start: start, now: now)
             return now
         }
-        self.wait(for: name, since: start)
-        self.waitingArguments = self.slowlogArguments(name)
+        self.wait(for: position, since: start)
+        self.waitingArguments = self.slowlogArguments(position)
         let version = self.state.respVersion
         shared.threadPool.submit { state in
             var writer = ReplyWriter(version: version, buffer: ByteBufferAllocator().buffer(capacity: 1_024))
@@ -130,7 +132,7 @@ extension ConnectionHandler {
     // MARK: After a reply
 
     /// Checks the size of the reply that begins at `from`, counts it, and drops it if the client asked for none.
-    func finishReply(from: Int, name: String, start: UInt64, now: UInt64) {
+    func finishReply(from: Int, position: Int, start: UInt64, now: UInt64) {
         let limit = self.loop.shared.configuration.outputBufferBytes
         if self.reply.buffer.writerIndex - from > limit {
             self.reply.buffer.moveWriterIndex(to: from)
@@ -138,8 +140,8 @@ extension ConnectionHandler {
         }
         let failed = self.countError(from: from)
         let nanoseconds = Int(clamping: now &- start)
-        self.loop.count(name, nanoseconds: nanoseconds, failed: failed)
-        if nanoseconds >= self.loop.slowNanoseconds { self.logSlow(name, nanoseconds) }
+        self.loop.metrics.commands[position].add(nanoseconds, failed: failed)
+        if nanoseconds >= self.loop.slowNanoseconds { self.logSlow(position, nanoseconds) }
         self.waitingArguments = nil
         self.applyReplyMode(from: from)
     }
@@ -171,21 +173,22 @@ extension ConnectionHandler {
 
     // MARK: Slow log
 
-    private func logSlow(_ name: String, _ nanoseconds: Int) {
+    private func logSlow(_ position: Int, _ nanoseconds: Int) {
         let shared = self.loop.shared
         self.loop.slowlog.append(
             Slowlog.Entry(
                 id: shared.nextSlowlogEntry.add(1, ordering: .relaxed).oldValue,
                 time: WallClock.seconds(),
                 microseconds: nanoseconds / 1_000,
-                arguments: self.waitingArguments ?? self.slowlogArguments(name),
+                arguments: self.waitingArguments ?? self.slowlogArguments(position),
                 address: self.state.address,
                 name: self.state.name
             )
         )
     }
 
-    private func slowlogArguments(_ name: String) -> [String] {
+    private func slowlogArguments(_ position: Int) -> [String] {
+        let name = self.loop.shared.table.specifications[position].name
         if name == "auth" || name == "hello" { return [name, "(arguments left out)"] }
         let count = self.request.count
         let shown = count > Slowlog.maximumArguments ? Slowlog.maximumArguments - 1 : count
@@ -196,13 +199,6 @@ extension ConnectionHandler {
         }
         if shown < count { arguments.append("... (\(count - shown) more arguments)") }
         return arguments
-    }
-}
-
-extension LoopContext {
-    /// Counts one executed command. No allocation after the first of its name.
-    func count(_ name: String, nanoseconds: Int, failed: Bool) {
-        self.metrics.commands[name, default: .init()].add(nanoseconds, failed: failed)
     }
 }
 

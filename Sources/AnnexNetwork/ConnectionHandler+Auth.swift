@@ -15,7 +15,7 @@ extension ConnectionHandler {
         let named = self.request.count == 3
         switch self.login(user: named ? 1 : nil, password: named ? 2 : 1) {
         case .accepted:
-            self.reply.simpleString("OK")
+            self.reply.status("OK")
             return .done
         case .notConfigured:
             self.reply.error(

@@ -22,6 +22,9 @@ extension ConnectionHandler {
             return self.clientKill()
         } else if request.matches(1, "REPLY") {
             self.setReplyMode()
+        } else if request.matches(1, "CAPA") {
+            // As in Valkey: a capability that the server does not know is no error.
+            self.reply.status("OK")
         } else if request.matches(1, "NO-TOUCH") {
             self.onOff()
         } else if request.matches(1, "NO-EVICT") {
@@ -37,7 +40,7 @@ extension ConnectionHandler {
             return self.reply.error(code: "ERR", Self.badLabel)
         }
         self.state[keyPath: path] = label
-        self.reply.simpleString("OK")
+        self.reply.status("OK")
     }
 
     private func setInfo() {
@@ -55,7 +58,7 @@ extension ConnectionHandler {
         guard self.request.count == 3 else { return self.wrongArity("client|reply") }
         if self.request.matches(2, "ON") {
             self.replyMode = .on
-            self.reply.simpleString("OK")
+            self.reply.status("OK")
         } else if self.request.matches(2, "OFF") {
             self.replyMode = .off
         } else if self.request.matches(2, "SKIP") {
@@ -69,7 +72,7 @@ extension ConnectionHandler {
     private func onOff() {
         guard self.request.count == 3 else { return self.wrongArity("client") }
         if self.request.matches(2, "OFF") || self.request.matches(2, "ON") {
-            self.reply.simpleString("OK")
+            self.reply.status("OK")
         } else {
             self.syntaxError(near: 2)
         }
@@ -81,10 +84,11 @@ extension ConnectionHandler {
     func listLine() -> String {
         let now = NIODeadline.now()
         let age = (now - self.connectedAt).nanoseconds / 1_000_000_000
+        let command = self.lastCommand.map { self.loop.shared.table.specifications[$0].name } ?? "NULL"
         let idle = (now - self.lastActiveAt).nanoseconds / 1_000_000_000
         return "id=\(self.state.id) addr=\(self.state.address) laddr=\(self.localAddress) fd=0 name=\(self.state.name) "
             + "age=\(age) idle=\(idle) flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=\(self.inputHeld) qbuf-free=0 "
-            + "obl=0 oll=0 omem=\(self.outputHeld) tot-mem=\(self.held) events=r cmd=\(self.lastCommand) user=default "
+            + "obl=0 oll=0 omem=\(self.outputHeld) tot-mem=\(self.held) events=r cmd=\(command) user=default "
             + "redir=-1 resp=\(self.state.respVersion.rawValue) lib-name=\(self.state.libName) "
             + "lib-ver=\(self.state.libVer) loop=\(self.loop.index)"
     }
@@ -172,7 +176,7 @@ extension ConnectionHandler {
                 if !oneAddress {
                     writer.integer(killed)
                 } else if killed > 0 {
-                    writer.simpleString("OK")
+                    writer.status("OK")
                 } else {
                     writer.error(code: "ERR", "No such client")
                 }

@@ -11,11 +11,11 @@ extension ConnectionHandler {
         case .hello: return self.hello()
         case .auth: return self.auth()
         case .quit:
-            self.reply.simpleString("OK")
+            self.reply.status("OK")
             return .close
         case .reset: self.reset()
         case .select: self.select()
-        case .readonly, .readwrite, .asking: self.reply.simpleString("OK")
+        case .readonly, .readwrite, .asking: self.reply.status("OK")
         case .client: return self.client()
         case .command: self.command()
         case .config: return self.config()
@@ -69,7 +69,7 @@ extension ConnectionHandler {
 
     private func ping() {
         switch self.request.count {
-        case 1: self.reply.simpleString("PONG")
+        case 1: self.reply.status("PONG")
         case 2: self.echoArgument(1)
         default: self.wrongArity("ping")
         }
@@ -80,7 +80,7 @@ extension ConnectionHandler {
             return self.reply.error(code: "ERR", "value is not an integer or out of range")
         }
         guard index == 0 else { return self.reply.error(code: "ERR", "DB index is out of range") }
-        self.reply.simpleString("OK")
+        self.reply.status("OK")
     }
 
     private func reset() {
@@ -92,7 +92,7 @@ extension ConnectionHandler {
             self.authenticationChanged()
         }
         self.reply.version = .two
-        self.reply.simpleString("RESET")
+        self.reply.status("RESET")
     }
 
     private func command() {

@@ -19,7 +19,7 @@ extension ConnectionHandler {
         let future = shared.gather(on: eventLoop) { loop in loop.snapshot() }
             .flatMap { copies in
                 shared.threadPool.runIfActive(eventLoop: eventLoop) {
-                    let sum = copies.reduce(into: LoopMetrics()) { $0.merge($1) }
+                    let sum = LoopMetrics.sum(copies, of: shared.table)
                     let text = InfoReport(shared: shared, metrics: sum).text(wanted)
                     return Self.rendered(version) { writer in writer.verbatim(text) }
                 }
@@ -111,7 +111,7 @@ struct InfoReport {
     }
 
     private func commandStats() -> InfoSection {
-        let lines = self.metrics.commands.sorted { $0.key < $1.key }.map { name, command in
+        let lines = self.metrics.named(in: self.shared.table) { $0.calls + $0.rejected > 0 }.map { name, command in
             let microseconds = command.nanoseconds / 1_000
             let each = command.calls == 0 ? 0 : Double(command.nanoseconds / 10 / command.calls) / 100
             return (
@@ -131,13 +131,12 @@ struct InfoReport {
     }
 
     private func latencyStats() -> InfoSection {
-        let lines = self.metrics.commands.filter { $0.value.calls > 0 }.sorted { $0.key < $1.key }
-            .map { name, command in
-                let parts = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)].map { label, fraction in
-                    "\(label)=\(Double(command.histogram.quantile(fraction)) / 1_000)"
-                }
-                return (name: "latency_percentiles_usec_\(name)", value: parts.joined(separator: ","))
+        let lines = self.metrics.named(in: self.shared.table) { $0.calls > 0 }.map { name, command in
+            let parts = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)].map { label, fraction in
+                "\(label)=\(Double(command.histogram.quantile(fraction)) / 1_000)"
             }
+            return (name: "latency_percentiles_usec_\(name)", value: parts.joined(separator: ","))
+        }
         return InfoSection("Latencystats", lines)
     }
 }

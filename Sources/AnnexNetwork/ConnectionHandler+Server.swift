@@ -14,9 +14,10 @@ extension ConnectionHandler {
             self.configSet()
         } else if request.matches(1, "RESETSTAT") {
             let version = self.state.respVersion
+            let table = self.loop.shared.table
             return .later(
                 self.loop.shared.gather(on: self.loop.eventLoop) { loop in loop.resetMetrics() }.map { _ in
-                    Self.rendered(version) { $0.simpleString("OK") }
+                    Self.rendered(version) { $0.status("OK") }
                 }
             )
         } else {
@@ -46,7 +47,7 @@ extension ConnectionHandler {
         let pairs = stride(from: 2, to: self.request.count, by: 2).map { index in
             (name: self.request.string(index).lowercased(), value: self.request.string(index + 1))
         }
-        guard let failed = self.loop.shared.change(pairs) else { return self.reply.simpleString("OK") }
+        guard let failed = self.loop.shared.change(pairs) else { return self.reply.status("OK") }
         let name = Printable.escape(failed.name)
         switch failed.change {
         case .invalid(let why):
@@ -92,7 +93,7 @@ extension ConnectionHandler {
         } else if request.matches(1, "RESET") {
             return .later(
                 shared.gather(on: self.loop.eventLoop) { loop in loop.slowlog.reset() }.map { _ in
-                    Self.rendered(version) { $0.simpleString("OK") }
+                    Self.rendered(version) { $0.status("OK") }
                 }
             )
         }
@@ -129,11 +130,11 @@ extension ConnectionHandler {
             }
             let names = Set((2..<max(request.count, 2)).map { request.string($0).lowercased() })
             let version = self.state.respVersion
+            let table = self.loop.shared.table
             return .later(
                 self.loop.shared.gather(on: self.loop.eventLoop) { loop in loop.snapshot() }.map { copies in
-                    let commands = copies.reduce(into: LoopMetrics()) { $0.merge($1) }.commands
-                        .filter { $0.value.calls > 0 && (names.isEmpty || names.contains($0.key)) }
-                        .sorted { $0.key < $1.key }
+                    let commands = LoopMetrics.sum(copies, of: table).named(in: table) { $0.calls > 0 }
+                        .filter { names.isEmpty || names.contains($0.name) }
                     return Self.rendered(version) { writer in Self.write(commands, &writer) }
                 }
             )
@@ -143,7 +144,7 @@ extension ConnectionHandler {
         return .done
     }
 
-    private static func write(_ commands: [(key: String, value: LoopMetrics.Command)], _ writer: inout ReplyWriter) {
+    private static func write(_ commands: [(name: String, command: LoopMetrics.Command)], _ writer: inout ReplyWriter) {
         writer.map(commands.count)
         for (name, command) in commands {
             writer.bulk(name)

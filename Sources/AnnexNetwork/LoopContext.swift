@@ -20,7 +20,7 @@ final class LoopContext: @unchecked Sendable {
     let shared: ServerShared
 
     let handler: any CommandHandler
-    var metrics = LoopMetrics()
+    @exclusivity(unchecked) var metrics: LoopMetrics
     var slowlog: Slowlog
     private(set) var settings: RuntimeSettings
     private(set) var slowNanoseconds: Int
@@ -41,6 +41,7 @@ final class LoopContext: @unchecked Sendable {
         self.eventLoop = eventLoop
         self.shared = shared
         self.handler = handler
+        self.metrics = LoopMetrics(commands: shared.table.specifications.count)
         self.settings = shared.settings
         self.slowlog = Slowlog(length: self.settings.slowlogLength)
         self.slowNanoseconds = Self.threshold(self.settings)
@@ -83,7 +84,7 @@ final class LoopContext: @unchecked Sendable {
         return copy
     }
 
-    func resetMetrics() { self.metrics = LoopMetrics() }
+    func resetMetrics() { self.metrics = LoopMetrics(commands: self.shared.table.specifications.count) }
 
     // MARK: Reply buffers
 

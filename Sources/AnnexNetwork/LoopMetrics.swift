@@ -1,3 +1,5 @@
+import AnnexWire
+
 /// What one event loop has counted. Plain integers: only that loop writes them; `INFO` asks each loop for a copy.
 struct LoopMetrics: Sendable {
     /// One command of the table.
@@ -11,6 +13,14 @@ struct LoopMetrics: Sendable {
         /// Times it answered with an error.
         var failed = 0
         var histogram = LatencyHistogram()
+
+        mutating func merge(_ other: Command) {
+            self.calls += other.calls
+            self.nanoseconds += other.nanoseconds
+            self.rejected += other.rejected
+            self.failed += other.failed
+            self.histogram.merge(other.histogram)
+        }
     }
 
     static let maximumErrorCodes = 128
@@ -26,8 +36,8 @@ struct LoopMetrics: Sendable {
     var timedOut = 0
     var protocolErrors = 0
     var authFailures = 0
-    /// By command name, as in the table. Bounded by the table.
-    var commands: [String: Command] = [:]
+    /// By position in the table of commands.
+    var commands: [Command]
     /// By the first word of the error reply. Bounded by `maximumErrorCodes`.
     var errors: [String: Int] = [:]
     /// Filled when a copy is taken.
@@ -37,7 +47,18 @@ struct LoopMetrics: Sendable {
     var largestInput = 0
     var largestOutput = 0
 
-    init() {}
+    /// - Parameter commands: in the table.
+    init(commands: Int) { self.commands = [Command](repeating: Command(), count: commands) }
+
+    /// The numbers of all loops together.
+    static func sum(_ parts: [LoopMetrics], of table: CommandTable) -> LoopMetrics {
+        parts.reduce(into: LoopMetrics(commands: table.specifications.count)) { $0.merge($1) }
+    }
+
+    /// Commands with their names, in order of name.
+    func named(in table: CommandTable, where wanted: (Command) -> Bool) -> [(name: String, command: Command)] {
+        zip(table.specifications, self.commands).filter { wanted($1) }.map { (name: $0.name, command: $1) }
+    }
 
     mutating func countError(_ code: String) {
         self.errorReplies &+= 1
@@ -64,15 +85,7 @@ struct LoopMetrics: Sendable {
         self.heldBytes += other.heldBytes
         self.largestInput = max(self.largestInput, other.largestInput)
         self.largestOutput = max(self.largestOutput, other.largestOutput)
-        for (name, command) in other.commands {
-            var sum = self.commands[name] ?? Command()
-            sum.calls += command.calls
-            sum.nanoseconds += command.nanoseconds
-            sum.rejected += command.rejected
-            sum.failed += command.failed
-            sum.histogram.merge(command.histogram)
-            self.commands[name] = sum
-        }
+        for (position, command) in other.commands.enumerated() { self.commands[position].merge(command) }
         for (code, count) in other.errors { self.errors[code, default: 0] += count }
     }
 }

@@ -117,7 +117,7 @@ enum VectorSetCommands {
                 return
             }
             reply.array(3)
-            reply.simpleString("f32")
+            reply.status("f32")
             reply.bulk(UnsafeRawBufferPointer(row))
             reply.double(row.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot())
         }

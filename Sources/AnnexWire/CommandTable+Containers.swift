@@ -37,6 +37,13 @@ extension CommandTable {
             ),
             sub(
                 .client,
+                "client|capa",
+                arity: -3,
+                summary: "Names what the client can do. No capability changes an answer of this version.",
+                arguments: [.string("capability").multiple]
+            ),
+            sub(
+                .client,
                 "client|info",
                 arity: 2,
                 summary: "This connection's line of CLIENT LIST.",

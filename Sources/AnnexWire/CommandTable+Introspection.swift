@@ -53,7 +53,7 @@ extension CommandTable {
         reply.integer(command.arity)
         reply.set(command.flags.count + (command.keys == .counted ? 1 : 0))
         for flag in command.flags { reply.simpleString(flag) }
-        if command.keys == .counted { reply.simpleString("movablekeys") }
+        if command.keys == .counted { reply.status("movablekeys") }
         reply.integer(command.firstKey)
         reply.integer(command.lastKey)
         reply.integer(command.keyStep)
@@ -72,8 +72,8 @@ extension CommandTable {
         reply.map(3)
         reply.bulk("flags")
         reply.set(2)
-        reply.simpleString("RO")
-        reply.simpleString("ACCESS")
+        reply.status("RO")
+        reply.status("ACCESS")
         reply.bulk("begin_search")
         reply.map(2)
         reply.bulk("type")
@@ -201,8 +201,8 @@ extension CommandTable {
             request.withArgument(key) { reply.bulk($0) }
             if withFlags {
                 reply.set(2)
-                reply.simpleString("RO")
-                reply.simpleString("access")
+                reply.status("RO")
+                reply.status("access")
             }
         }
     }

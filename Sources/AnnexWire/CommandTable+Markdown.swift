@@ -42,7 +42,7 @@ extension CommandTable {
             | `NOITEM` | no such item |
             | `NOINDEX` | no such index |
             | `BADVECTOR` | a vector of the wrong length, or with NaN or infinity |
-            | `LOADING` `TIMEOUT` `OVERLOADED` | not now: try again |
+            | `OVERLOADED` | not now: try again |
             | `NOAUTH` `WRONGPASS` `NOPROTO` | authentication is needed or failed; no such protocol version |
 
             After `ERR Protocol error: …` the connection closes. Option words that do not exist answer

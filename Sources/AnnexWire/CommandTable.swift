@@ -1,14 +1,16 @@
 /// The one table of commands: dispatch, arity, `COMMAND`, help and the reference come from it.
 package struct CommandTable: Sendable {
     package enum Lookup {
-        case command(CommandSpecification)
+        /// `position` is that in `specifications`.
+        case command(CommandSpecification, position: Int)
         case unknown
         /// Lower-case name; `parent|child` for a subcommand.
-        case wrongArity(String)
+        case wrongArity(String, position: Int)
     }
 
+    /// By name.
     package let specifications: [CommandSpecification]
-    private let byName: [PackedName: CommandSpecification]
+    private let positions: NamePositions
 
     package static let standard = CommandTable(
         CommandTable.connectionCommands + CommandTable.serverCommands + CommandTable.keyspaceCommands
@@ -17,11 +19,7 @@ package struct CommandTable: Sendable {
 
     package init(_ specifications: [CommandSpecification]) {
         self.specifications = specifications.sorted { $0.name < $1.name }
-        var names: [PackedName: CommandSpecification] = [:]
-        for specification in specifications {
-            if let packed = PackedName(specification.name) { names[packed] = specification }
-        }
-        self.byName = names
+        self.positions = NamePositions(self.specifications.map(\.name))
     }
 
     /// The table without one command, or one subcommand (`client|kill`), which is then unknown everywhere.
@@ -37,24 +35,25 @@ package struct CommandTable: Sendable {
 
     package func specification(named name: String) -> CommandSpecification? {
         let parts = name.lowercased().split(separator: "|", maxSplits: 1)
-        guard let first = parts.first, let packed = PackedName(String(first)), let found = self.byName[packed] else {
-            return nil
-        }
+        guard let first = parts.first, let packed = PackedName(String(first)),
+            let found = self.positions[packed].map({ self.specifications[$0] })
+        else { return nil }
         return parts.count == 1 ? found : found.subcommands.first { $0.name == name.lowercased() }
     }
 
     /// Finds the command of a request and checks its arity. Allocates nothing.
     package func lookup(_ request: Request) -> Lookup {
         guard request.count > 0, let packed = request.withArgument(0, { PackedName($0) }),
-            let found = self.byName[packed]
+            let position = self.positions[packed]
         else { return .unknown }
-        guard found.accepts(count: request.count) else { return .wrongArity(found.name) }
+        let found = self.specifications[position]
+        guard found.accepts(count: request.count) else { return .wrongArity(found.name, position: position) }
         if !found.subcommands.isEmpty, request.count > 1, let sub = self.subcommand(of: found, request, 1),
             !sub.accepts(count: request.count)
         {
-            return .wrongArity(sub.name)
+            return .wrongArity(sub.name, position: position)
         }
-        return .command(found)
+        return .command(found, position: position)
     }
 
     /// Answers what the table alone can answer of a command with subcommands: `HELP`, and a subcommand that it does not
@@ -104,25 +103,4 @@ package struct CommandTable: Sendable {
             }
         }
     }
-}
-
-/// A command name of at most 16 bytes, in lower case, as two words: equal and hashed without a string.
-private struct PackedName: Hashable {
-    private var low: UInt64 = 0
-    private var high: UInt64 = 0
-    /// "a" and "a\0" must differ.
-    private var length: UInt8 = 0
-
-    init?(_ bytes: some Collection<UInt8>) {
-        guard !bytes.isEmpty, bytes.count <= 16 else { return nil }
-        var position = 0
-        for byte in bytes {
-            let lower = UInt64(byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte)
-            if position < 8 { self.low |= lower << (position * 8) } else { self.high |= lower << ((position - 8) * 8) }
-            position += 1
-        }
-        self.length = UInt8(position)
-    }
-
-    init?(_ name: String) { self.init(name.utf8) }
 }

@@ -23,6 +23,13 @@ package struct ReplyWriter: Sendable {
         self.endLine()
     }
 
+    /// A simple string that is known to be printable ASCII: `OK`, `PONG`.
+    package mutating func status(_ text: StaticString) {
+        self.buffer.writeStaticString("+")
+        self.buffer.writeStaticString(text)
+        self.endLine()
+    }
+
     /// Where the next reply begins; for `rewind`.
     package var position: Int { self.buffer.writerIndex }
 

@@ -18,7 +18,7 @@ final class Bench {
 
     func run(_ request: Request) {
         self.reply.buffer.clear()
-        guard case .command(let found) = CommandTable.standard.lookup(request) else {
+        guard case .command(let found, _) = CommandTable.standard.lookup(request) else {
             Issue.record("not in the table")
             return
         }

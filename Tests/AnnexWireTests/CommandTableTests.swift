@@ -6,11 +6,11 @@ import Testing
     private let table = CommandTable.standard
 
     private func found(_ words: String...) -> String? {
-        if case .command(let specification) = self.table.lookup(request(words)) { specification.name } else { nil }
+        if case .command(let specification, _) = self.table.lookup(request(words)) { specification.name } else { nil }
     }
 
     private func wrongArity(_ words: String...) -> String? {
-        if case .wrongArity(let name) = self.table.lookup(request(words)) { name } else { nil }
+        if case .wrongArity(let name, _) = self.table.lookup(request(words)) { name } else { nil }
     }
 
     private func isUnknown(_ table: CommandTable, _ words: String...) -> Bool {

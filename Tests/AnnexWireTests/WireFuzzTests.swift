@@ -134,8 +134,8 @@ import Testing
         let table = CommandTable.standard
         switch table.lookup(request) {
         case .unknown: reply.error(code: "ERR", table.unknownCommand(request))
-        case .wrongArity(let name): reply.error(code: "ERR", table.wrongArity(name))
-        case .command(let found):
+        case .wrongArity(let name, _): reply.error(code: "ERR", table.wrongArity(name))
+        case .command(let found, _):
             if found.id == .command {
                 // The whole table is long; once in a while is enough.
                 return request.count == 1 ? reply.integer(0) : table.writeCommandReply(request, &reply)
