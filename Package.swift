@@ -21,7 +21,9 @@ let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: 
 func tests(_ target: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .testTarget(
         name: target + "Tests",
-        dependencies: [.target(name: target), "AnnexCore", "AnnexTestSupport"] + dependencies, swiftSettings: settings)
+        dependencies: [.target(name: target), "AnnexCore", "AnnexTestSupport"] + dependencies,
+        swiftSettings: settings
+    )
 }
 
 let package = Package(
@@ -37,11 +39,13 @@ let package = Package(
     targets: [
         // MARK: - L0 native code
         .target(
-            name: "CFaissShim", cxxSettings: [.headerSearchPath("private")],
+            name: "CFaissShim",
+            cxxSettings: [.headerSearchPath("private")],
             linkerSettings: [
                 .linkedLibrary("faiss"), .linkedLibrary("openblas"), .linkedLibrary("gomp"), .linkedLibrary("stdc++"),
                 .linkedLibrary("m"),
-            ]),
+            ]
+        ),
         .target(name: "CAnnexKernels"),
         .systemLibrary(name: "CLMDB"),
         .systemLibrary(name: "COpenBLAS"),
@@ -52,7 +56,10 @@ let package = Package(
 
         // MARK: - L2 one hard thing each
         .target(
-            name: "AnnexIndex", dependencies: ["AnnexCore", "CFaissShim", "CAnnexKernels"], swiftSettings: strict),
+            name: "AnnexIndex",
+            dependencies: ["AnnexCore", "CFaissShim", "CAnnexKernels"],
+            swiftSettings: strict
+        ),
         .target(name: "AnnexStore", dependencies: ["AnnexCore", "CLMDB"], swiftSettings: strict),
         .target(name: "AnnexFormats", dependencies: ["AnnexCore", "CZlib"], swiftSettings: settings),
         .target(name: "AnnexLinearAlgebra", dependencies: ["AnnexCore", "COpenBLAS"], swiftSettings: strict),
@@ -63,12 +70,19 @@ let package = Package(
             name: "AnnexBuild",
             dependencies: [
                 "AnnexCore", "AnnexIndex", "AnnexStore", "AnnexFormats", "AnnexLinearAlgebra", "Yams", crypto, logging,
-            ], swiftSettings: settings),
+            ],
+            swiftSettings: settings
+        ),
         .target(
-            name: "AnnexEngine", dependencies: ["AnnexCore", "AnnexIndex", "AnnexStore"], swiftSettings: settings),
+            name: "AnnexEngine",
+            dependencies: ["AnnexCore", "AnnexIndex", "AnnexStore"],
+            swiftSettings: settings
+        ),
         .target(
-            name: "AnnexNetwork", dependencies: ["AnnexCore", "AnnexWire", nioCore, nioPosix, logging, crypto],
-            swiftSettings: settings),
+            name: "AnnexNetwork",
+            dependencies: ["AnnexCore", "AnnexWire", nioCore, nioPosix, logging, crypto],
+            swiftSettings: settings
+        ),
 
         // MARK: - L4 meaning of a command
         .target(name: "AnnexShard", dependencies: ["AnnexCore", "AnnexWire", "AnnexEngine"], swiftSettings: settings),
@@ -79,12 +93,17 @@ let package = Package(
             dependencies: [
                 "AnnexCore", "AnnexBuild", "AnnexEngine", "AnnexNetwork", "AnnexShard", "AnnexWire", argumentParser,
                 logging, nioCore, "Yams",
-            ], swiftSettings: settings),
+            ],
+            swiftSettings: settings
+        ),
 
         // MARK: - Tests
         .target(
-            name: "AnnexTestSupport", dependencies: ["AnnexCore"], path: "Tests/AnnexTestSupport",
-            swiftSettings: settings),
+            name: "AnnexTestSupport",
+            dependencies: ["AnnexCore"],
+            path: "Tests/AnnexTestSupport",
+            swiftSettings: settings
+        ),
         .testTarget(name: "AnnexCoreTests", dependencies: ["AnnexCore", "AnnexTestSupport"], swiftSettings: settings),
         tests("AnnexIndex"),
         tests("AnnexStore"),

@@ -33,7 +33,9 @@ final class AttributeSpool {
 
     /// - Parameter json: below 2 GiB; `ordinal` has none yet.
     func put(_ json: [UInt8], at ordinal: Int) throws(AnnexError) {
-        guard let length = Int32(exactly: json.count) else { throw AnnexError(.limit, "attributes of \(json.count) bytes") }
+        guard let length = Int32(exactly: json.count) else {
+            throw AnnexError(.limit, "attributes of \(json.count) bytes")
+        }
         self.offsets[ordinal] = self.flushed + self.pending.count
         self.lengths[ordinal] = length
         self.count += 1

@@ -44,7 +44,10 @@ package struct BuildPipeline {
     ///   - indexFolder: `indexes/NAME`; its last part must be the recipe's name.
     ///   - threads: 1 to 1,024; with one, the same input gives the same bytes.
     package init(
-        recipe: Recipe, indexFolder: String, threads: Int, progress: @escaping (BuildProgress) -> Void
+        recipe: Recipe,
+        indexFolder: String,
+        threads: Int,
+        progress: @escaping (BuildProgress) -> Void
     ) {
         self.recipe = recipe
         self.indexFolder = indexFolder
@@ -66,51 +69,85 @@ package struct BuildPipeline {
         let sources = try self.timed(.sources) { pipeline in try pipeline.hashSources() }
 
         var items = MatrixIngest(
-            vectors: self.recipe.resolve(self.recipe.vectors), ids: self.recipe.ids.map(self.recipe.resolve),
-            what: "items", skipBadRows: self.recipe.skipBadRows)
+            vectors: self.recipe.resolve(self.recipe.vectors),
+            ids: self.recipe.ids.map(self.recipe.resolve),
+            what: "items",
+            skipBadRows: self.recipe.skipBadRows
+        )
         let withAttributes = try self.timed(.items) { pipeline in
             try items.run(to: publisher.path(VersionLayout.vectors)) { pipeline.tell(.items, $0 * 0.9) }
             pipeline.rejects += items.rejects
             return try pipeline.writeItems(items.identifiers, publisher)
         }
         let vectors = try VectorFile(
-            path: publisher.path(VersionLayout.vectors), rows: items.identifiers.count, dimension: items.dimension)
+            path: publisher.path(VersionLayout.vectors),
+            rows: items.identifiers.count,
+            dimension: items.dimension
+        )
 
         let users = try self.timed(.users) { pipeline in try pipeline.readUsers(publisher, dimension: items.dimension) }
         try self.confirmSources()
         let kind = try self.recipe.kind(rows: vectors.rows)
         let index = try self.timed(.index) { pipeline in
             let index = try VectorIndex.build(
-                kind: kind, metric: pipeline.recipe.metric, vectors: vectors, seed: pipeline.recipe.seed,
-                threads: pipeline.threads) { pipeline.tell(.index, $0) }
+                kind: kind,
+                metric: pipeline.recipe.metric,
+                vectors: vectors,
+                seed: pipeline.recipe.seed,
+                threads: pipeline.threads
+            ) { pipeline.tell(.index, $0) }
             try index.write(path: publisher.path(VersionLayout.index))
             return index
         }
         let outcome = try self.timed(.recall) { pipeline in
             let queries = users.queries ?? RecallMeasurement.items(vectors, seed: pipeline.recipe.seed)
             return try queries.run(
-                index: index, vectors: vectors, target: pipeline.recipe.recall, threads: pipeline.threads
+                index: index,
+                vectors: vectors,
+                target: pipeline.recipe.recall,
+                threads: pipeline.threads
             ) { pipeline.tell(.recall, $0) }
         }
         return try self.timed(.publish) { pipeline in
             let manifest = Manifest(
-                index: pipeline.recipe.name.value, metric: pipeline.recipe.metric.rawValue, kind: kind.description,
-                dimension: items.dimension, storedDimension: items.dimension, items: items.identifiers.count,
-                users: users.count, itemsWithAttributes: withAttributes, rejectedRows: pipeline.rejects.count,
-                seed: pipeline.recipe.seed, recipe: pipeline.recipe.rendered, sources: sources, measured: outcome.measured,
+                index: pipeline.recipe.name.value,
+                metric: pipeline.recipe.metric.rawValue,
+                kind: kind.description,
+                dimension: items.dimension,
+                storedDimension: items.dimension,
+                items: items.identifiers.count,
+                users: users.count,
+                itemsWithAttributes: withAttributes,
+                rejectedRows: pipeline.rejects.count,
+                seed: pipeline.recipe.seed,
+                recipe: pipeline.recipe.rendered,
+                sources: sources,
+                measured: outcome.measured,
                 files: try VersionLayout.files(withUsers: users.count > 0).map { file in
                     let (hex, bytes) = try FileHash.sha256(publisher.path(file))
                     return Manifest.FileEntry(path: file, bytes: bytes, sha256: hex)
-                })
+                }
+            )
             let report = try BuildReport.data(
-                started: started, seconds: pipeline.seconds, threads: pipeline.threads, micros: outcome.micros,
-                table: outcome.measured.table)
+                started: started,
+                seconds: pipeline.seconds,
+                threads: pipeline.threads,
+                micros: outcome.micros,
+                table: outcome.measured.table
+            )
             let version = try publisher.publish(
-                manifest: manifest, report: report, rejects: try pipeline.rejectLines())
+                manifest: manifest,
+                report: report,
+                rejects: try pipeline.rejectLines()
+            )
             return BuildResult(
-                version: version, folder: Catalogue.folder(of: pipeline.indexFolder, version), manifest: manifest,
+                version: version,
+                folder: Catalogue.folder(of: pipeline.indexFolder, version),
+                manifest: manifest,
                 microsPerQuery: outcome.micros.last ?? 0,
-                rejectsFile: pipeline.rejects.isEmpty ? nil : pipeline.indexFolder + "/" + VersionLayout.rejects(version))
+                rejectsFile: pipeline.rejects.isEmpty
+                    ? nil : pipeline.indexFolder + "/" + VersionLayout.rejects(version)
+            )
         }
     }
 
@@ -120,7 +157,8 @@ package struct BuildPipeline {
         self.progress(BuildProgress(stage: stage, fraction: min(1, max(0, fraction))))
     }
 
-    private mutating func timed<R>(_ stage: BuildProgress.Stage, _ body: (inout BuildPipeline) throws -> R) throws -> R {
+    private mutating func timed<R>(_ stage: BuildProgress.Stage, _ body: (inout BuildPipeline) throws -> R) throws -> R
+    {
         let begin = DispatchTime.now().uptimeNanoseconds
         self.tell(stage, 0)
         let result = try body(&self)
@@ -137,7 +175,13 @@ package struct BuildPipeline {
                 let (hex, mark) = try FileHash.marked(path, followLinks: true)
                 self.sourceMarks.append(mark)
                 sources.append(
-                    Manifest.Source(role: role, file: (file as NSString).lastPathComponent, bytes: mark.bytes, sha256: hex))
+                    Manifest.Source(
+                        role: role,
+                        file: (file as NSString).lastPathComponent,
+                        bytes: mark.bytes,
+                        sha256: hex
+                    )
+                )
             } catch {
                 throw AnnexError(.badInput, error.message, at: path, hint: "This is the file given as '\(role)'")
             }
@@ -150,14 +194,21 @@ package struct BuildPipeline {
         for mark in self.sourceMarks {
             let now: FileMark? = try? FileMark(mark.path, followLinks: true)
             guard now == mark else {
-                throw AnnexError(.badInput, "was changed while it was read", at: mark.path, hint: "Build again once it is whole")
+                throw AnnexError(
+                    .badInput,
+                    "was changed while it was read",
+                    at: mark.path,
+                    hint: "Build again once it is whole"
+                )
             }
         }
     }
 
     /// Returns how many items have attributes.
     private mutating func writeItems(_ identifiers: [Identifier], _ publisher: Publisher) throws -> Int {
-        let attributes = try self.recipe.attributes.map { try self.readAttributes(self.recipe.resolve($0), identifiers, publisher) }
+        let attributes = try self.recipe.attributes.map {
+            try self.readAttributes(self.recipe.resolve($0), identifiers, publisher)
+        }
         let writer = try ItemStoreWriter(path: publisher.path(VersionLayout.items))
         for (ordinal, id) in identifiers.enumerated() {
             try writer.append(id, attributes: try attributes?.text(of: ordinal))
@@ -168,7 +219,9 @@ package struct BuildPipeline {
 
     /// Joins attributes with items by id, in whatever order they come. O(attributes × log items).
     private mutating func readAttributes(
-        _ file: String, _ identifiers: [Identifier], _ publisher: Publisher
+        _ file: String,
+        _ identifiers: [Identifier],
+        _ publisher: Publisher
     ) throws -> AttributeSpool {
         let spool = try AttributeSpool(path: publisher.path(".attributes"), items: identifiers.count)
         let reader = try AttributeReader(path: file, skipBadRows: self.recipe.skipBadRows)
@@ -184,7 +237,12 @@ package struct BuildPipeline {
                 problem = "there is no item '\(entry.identifier)'"
             }
             guard self.recipe.skipBadRows else {
-                throw AnnexError(.badInput, problem, at: "\(file):\(entry.row)", hint: "Mend it, or give --skip-bad-rows")
+                throw AnnexError(
+                    .badInput,
+                    problem,
+                    at: "\(file):\(entry.row)",
+                    hint: "Mend it, or give --skip-bad-rows"
+                )
             }
             self.rejects.append((file, RejectedRow(row: entry.row, column: nil, reason: problem)))
         }
@@ -203,23 +261,32 @@ package struct BuildPipeline {
     }
 
     private mutating func readUsers(
-        _ publisher: Publisher, dimension: Int
+        _ publisher: Publisher,
+        dimension: Int
     ) throws -> (count: Int, queries: RecallMeasurement?) {
         guard let file = self.recipe.users else { return (0, nil) }
         var users = MatrixIngest(
-            vectors: self.recipe.resolve(file), ids: self.recipe.userIDs.map(self.recipe.resolve), what: "users",
-            skipBadRows: self.recipe.skipBadRows)
+            vectors: self.recipe.resolve(file),
+            ids: self.recipe.userIDs.map(self.recipe.resolve),
+            what: "users",
+            skipBadRows: self.recipe.skipBadRows
+        )
         let sortedPath = publisher.path(".users.f32")
         try users.run(to: sortedPath) { self.tell(.users, $0 * 0.7) }
         guard users.dimension == dimension else {
             throw AnnexError(
-                .badInput, "the users have \(users.dimension) dimensions, the items \(dimension)",
-                at: self.recipe.resolve(file), hint: "The two files must come from the same model")
+                .badInput,
+                "the users have \(users.dimension) dimensions, the items \(dimension)",
+                at: self.recipe.resolve(file),
+                hint: "The two files must come from the same model"
+            )
         }
         self.rejects += users.rejects
         let sorted = try VectorFile(path: sortedPath, rows: users.identifiers.count, dimension: dimension)
         let writer = try UserStoreWriter(folder: publisher.path(VersionLayout.users), dimension: dimension)
-        for (row, id) in users.identifiers.enumerated() { try sorted.withRow(row) { try writer.append(id, vector: $0) } }
+        for (row, id) in users.identifiers.enumerated() {
+            try sorted.withRow(row) { try writer.append(id, vector: $0) }
+        }
         try writer.finish()
         let queries = RecallMeasurement.users(sorted, seed: self.recipe.seed)
         try FileManager.default.removeItem(atPath: sortedPath)

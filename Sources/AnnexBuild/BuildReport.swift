@@ -23,25 +23,33 @@ enum BuildReport {
     }
 
     static func data(
-        started: Date, seconds: [(BuildProgress.Stage, Double)], threads: Int, micros: [Double],
+        started: Date,
+        seconds: [(BuildProgress.Stage, Double)],
+        threads: Int,
+        micros: [Double],
         table: [Manifest.OperatingPoint]
     ) throws -> Data {
         var usage = rusage()
         getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
         let report = Report(
             built: ISO8601DateFormatter().string(from: started),
-            stages: seconds.map { Report.Step(stage: $0.0.rawValue, seconds: $0.1) }, threads: threads,
-            peakResidentBytes: usage.ru_maxrss * 1024, processor: Self.processor(),
+            stages: seconds.map { Report.Step(stage: $0.0.rawValue, seconds: $0.1) },
+            threads: threads,
+            peakResidentBytes: usage.ru_maxrss * 1024,
+            processor: Self.processor(),
             system: ProcessInfo.processInfo.operatingSystemVersionString,
-            queryTimes: zip(table, micros).map { Report.Point(knob: $0.knob, value: $0.value, meanMicros: $1) })
+            queryTimes: zip(table, micros).map { Report.Point(knob: $0.knob, value: $0.value, meanMicros: $1) }
+        )
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
         return try encoder.encode(report) + Data("\n".utf8)
     }
 
     private static func processor() -> String {
-        let text = FileManager.default.contents(atPath: "/proc/cpuinfo").map { String(decoding: $0, as: UTF8.self) } ?? ""
+        let text =
+            FileManager.default.contents(atPath: "/proc/cpuinfo").map { String(decoding: $0, as: UTF8.self) } ?? ""
         let line = text.split(separator: "\n").first { $0.hasPrefix("model name") }
-        return line.flatMap { $0.split(separator: ":").last }.map { $0.trimmingCharacters(in: .whitespaces) } ?? "unknown"
+        return line.flatMap { $0.split(separator: ":").last }.map { $0.trimmingCharacters(in: .whitespaces) }
+            ?? "unknown"
     }
 }

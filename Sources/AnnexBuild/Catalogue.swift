@@ -7,7 +7,12 @@ package enum Catalogue {
     package static func versions(of indexFolder: String) throws(AnnexError) -> [EntryName] {
         let folder = indexFolder + "/" + VersionLayout.versions
         guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder) else {
-            throw AnnexError(.notFound, "there is no index here", at: indexFolder, hint: "Build one with `annctl build`")
+            throw AnnexError(
+                .notFound,
+                "there is no index here",
+                at: indexFolder,
+                hint: "Build one with `annctl build`"
+            )
         }
         return names.filter { VersionLayout.time(ofVersion: $0) != nil }.compactMap(EntryName.init).sorted()
     }
@@ -19,7 +24,12 @@ package enum Catalogue {
         let path = indexFolder + "/" + VersionLayout.current
         guard let target = try? FileManager.default.destinationOfSymbolicLink(atPath: path) else {
             guard !FileManager.default.fileExists(atPath: path) else {
-                throw AnnexError(.damaged, "is not a link to a version", at: path, hint: "Remove it, then `annctl rollback` or build")
+                throw AnnexError(
+                    .damaged,
+                    "is not a link to a version",
+                    at: path,
+                    hint: "Remove it, then `annctl rollback` or build"
+                )
             }
             return nil
         }
@@ -41,7 +51,9 @@ package enum Catalogue {
 
     /// Replaces the link in one step: a reader sees the old version or the new one. The caller holds the lock.
     static func setCurrent(_ version: EntryName, of indexFolder: String) throws(AnnexError) {
-        let temporary = indexFolder + "/" + VersionLayout.temporaryPrefix + "current-" + String(UInt64.random(in: 0...UInt64.max), radix: 16)
+        let temporary =
+            indexFolder + "/" + VersionLayout.temporaryPrefix + "current-"
+            + String(UInt64.random(in: 0...UInt64.max), radix: 16)
         let target = VersionLayout.versions + "/" + version.value
         guard symlink(target, temporary) == 0 else { throw FileSystem.failure("cannot make the link", temporary) }
         guard rename(temporary, indexFolder + "/" + VersionLayout.current) == 0 else {
@@ -63,7 +75,12 @@ package enum Catalogue {
             throw AnnexError(.notFound, "no version is current", at: indexFolder)
         }
         guard let before = try Self.versions(of: indexFolder).last(where: { $0 < current }) else {
-            throw AnnexError(.notFound, "there is no version before \(current)", at: indexFolder, hint: "See `annctl list`")
+            throw AnnexError(
+                .notFound,
+                "there is no version before \(current)",
+                at: indexFolder,
+                hint: "See `annctl list`"
+            )
         }
         _ = try Verifier.verify(indexFolder: indexFolder, version: before)
         try Self.setCurrent(before, of: indexFolder)
@@ -82,7 +99,8 @@ package enum Catalogue {
         for version in gone {
             let folder = Self.folder(of: indexFolder, version)
             // Out of sight first: a folder that is being removed is no version any more.
-            let doomed = indexFolder + "/" + VersionLayout.versions + "/" + VersionLayout.temporaryPrefix + version.value
+            let doomed =
+                indexFolder + "/" + VersionLayout.versions + "/" + VersionLayout.temporaryPrefix + version.value
             guard rename(folder, doomed) == 0 else { throw FileSystem.failure("cannot remove", folder) }
             do {
                 try FileManager.default.removeItem(atPath: doomed)

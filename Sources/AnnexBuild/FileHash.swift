@@ -8,7 +8,9 @@ package enum FileHash {
     /// of memory; blocks.
     ///
     /// - Throws: `.damaged` for what is no regular file or grows while it is read; `.system` where reading fails.
-    package static func sha256(_ path: String, followLinks: Bool = false) throws(AnnexError) -> (hex: String, bytes: Int) {
+    package static func sha256(_ path: String, followLinks: Bool = false) throws(AnnexError) -> (
+        hex: String, bytes: Int
+    ) {
         let (hex, mark) = try Self.marked(path, followLinks: followLinks)
         return (hex, mark.bytes)
     }

@@ -21,7 +21,10 @@ struct FileMark: Equatable, Sendable {
         var status = stat()
         guard (followLinks ? stat(path, &status) : lstat(path, &status)) == 0 else {
             throw AnnexError(
-                .damaged, errno == ENOENT ? "is missing" : "cannot be looked at: \(String(cString: strerror(errno)))", at: path)
+                .damaged,
+                errno == ENOENT ? "is missing" : "cannot be looked at: \(String(cString: strerror(errno)))",
+                at: path
+            )
         }
         try self.init(status, path)
     }

@@ -21,7 +21,11 @@ enum FileSystem {
     static func contents(_ path: String, limitBytes: Int) throws(AnnexError) -> Data {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
         guard descriptor >= 0 else {
-            throw AnnexError(.damaged, errno == ENOENT ? "is missing" : "cannot open: \(String(cString: strerror(errno)))", at: path)
+            throw AnnexError(
+                .damaged,
+                errno == ENOENT ? "is missing" : "cannot open: \(String(cString: strerror(errno)))",
+                at: path
+            )
         }
         defer { close(descriptor) }
         let mark = try FileMark(descriptor: descriptor, path: path)
@@ -61,7 +65,10 @@ final class FileLock {
         var status = flock(descriptor, LOCK_EX | (wait ? 0 : LOCK_NB))
         while status != 0, errno == EINTR { status = flock(descriptor, LOCK_EX | (wait ? 0 : LOCK_NB)) }
         guard status == 0 else {
-            let error = errno == EWOULDBLOCK ? AnnexError(.busy, "another process holds the lock", at: path) : FileSystem.failure("cannot lock", path)
+            let error =
+                errno == EWOULDBLOCK
+                ? AnnexError(.busy, "another process holds the lock", at: path)
+                : FileSystem.failure("cannot lock", path)
             close(descriptor)
             throw error
         }

@@ -77,7 +77,9 @@ extension Manifest {
         guard self.files.map(\.path) == VersionLayout.files(withUsers: self.users > 0) else {
             return "files (it does not list those that a version has)"
         }
-        for file in self.files where !Self.isSize(file.bytes) || !Self.isHash(file.sha256) { return "files, \(file.path)" }
+        for file in self.files where !Self.isSize(file.bytes) || !Self.isHash(file.sha256) {
+            return "files, \(file.path)"
+        }
         let vectors = self.files.first { $0.path == VersionLayout.vectors }
         guard vectors?.bytes == VectorFile.byteCount(rows: self.items, dimension: self.dimension) else {
             return "files, \(VersionLayout.vectors) (its size is not that of \(self.items) rows of \(self.dimension))"
@@ -87,7 +89,8 @@ extension Manifest {
 
     private func problemOfMeasurement(_ kind: IndexKind) -> String? {
         let measured = self.measured
-        guard RecallMeasurement.kinds.contains(measured.queries), (1...RecallMeasurement.maximumQueries).contains(measured.queryCount),
+        guard RecallMeasurement.kinds.contains(measured.queries),
+            (1...RecallMeasurement.maximumQueries).contains(measured.queryCount),
             Self.isShare(measured.target), Self.isShare(measured.reportedRecall), Self.isShare(measured.reportedWorst),
             measured.unreachableItems.map({ (0...self.items).contains($0) }) ?? true
         else { return "measured" }
@@ -116,7 +119,10 @@ extension Manifest {
 
     private static func isHash(_ text: String) -> Bool {
         text.utf8.count == 64
-            && text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0) }
+            && text.utf8.allSatisfy {
+                (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
+                    || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0)
+            }
     }
 
     private static func isPlain(_ text: String, limit: Int) -> Bool {

@@ -43,24 +43,34 @@ struct MatrixIngest {
     }
 
     private mutating func firstPass(
-        _ given: [Identifier?]?, progress: (Double) -> Void
+        _ given: [Identifier?]?,
+        progress: (Double) -> Void
     ) throws(AnnexError) -> [Row] {
         let reader = try self.source.open(skipBadRows: self.skipBadRows)
         self.dimension = reader.dimension
         guard given != nil || reader.carriesIdentifiers else {
             throw AnnexError(
-                .usage, "the file holds no ids for the \(self.what)", at: self.source.path,
-                hint: "Give a file of ids, one per row: --\(self.what == "users" ? "user-ids" : "ids") FILE")
+                .usage,
+                "the file holds no ids for the \(self.what)",
+                at: self.source.path,
+                hint: "Give a file of ids, one per row: --\(self.what == "users" ? "user-ids" : "ids") FILE"
+            )
         }
         guard given == nil || !reader.carriesIdentifiers else {
             throw AnnexError(
-                .usage, "the file has ids of its own, and \(self.idsFile ?? "") gives others", at: self.source.path,
-                hint: "Leave the ids file out")
+                .usage,
+                "the file has ids of its own, and \(self.idsFile ?? "") gives others",
+                at: self.source.path,
+                hint: "Leave the ids file out"
+            )
         }
         if let given, let rows = reader.rowCount, rows != given.count {
             throw AnnexError(
-                .badInput, "has \(given.count) ids for \(rows) rows of \(self.source.path)", at: self.idsFile,
-                hint: "The two files must come from the same model")
+                .badInput,
+                "has \(given.count) ids for \(rows) rows of \(self.source.path)",
+                at: self.idsFile,
+                hint: "The two files must come from the same model"
+            )
         }
         var rows: [Row] = []
         var firstNumber: Int?
@@ -86,11 +96,15 @@ struct MatrixIngest {
             throw AnnexError(
                 .badInput,
                 "has \(given.count) ids for \(max(lastNumber, lastRejected) - (firstNumber ?? 0) + 1) rows of \(self.source.path)",
-                at: self.idsFile, hint: "The two files must come from the same model")
+                at: self.idsFile,
+                hint: "The two files must come from the same model"
+            )
         }
         for reject in reader.rejects { self.rejects.append((self.source.path, reject)) }
         guard !rows.isEmpty else { throw AnnexError(.badInput, "no row is left", at: self.source.path) }
-        guard rows.count <= Limits.maximumItems else { throw AnnexError(.limit, "more than \(Limits.maximumItems) rows", at: self.source.path) }
+        guard rows.count <= Limits.maximumItems else {
+            throw AnnexError(.limit, "more than \(Limits.maximumItems) rows", at: self.source.path)
+        }
         return rows
     }
 
@@ -108,7 +122,12 @@ struct MatrixIngest {
                 let file = self.idsFile ?? self.source.path
                 let reason = "the id '\(row.identifier)' stands in an earlier row too"
                 guard self.skipBadRows else {
-                    throw AnnexError(.badInput, reason, at: "\(file):\(row.number + 1)", hint: "Ids must differ; or give --skip-bad-rows")
+                    throw AnnexError(
+                        .badInput,
+                        reason,
+                        at: "\(file):\(row.number + 1)",
+                        hint: "Ids must differ; or give --skip-bad-rows"
+                    )
                 }
                 self.rejects.append((file, RejectedRow(row: row.number + 1, column: nil, reason: reason)))
                 continue
@@ -121,14 +140,19 @@ struct MatrixIngest {
 
     /// - Parameter numbers: of the rows that were kept, ascending; `ordinals` says where each goes.
     private func secondPass(
-        _ numbers: [Int], _ ordinals: [Int32], to path: String, progress: (Double) -> Void
+        _ numbers: [Int],
+        _ ordinals: [Int32],
+        to path: String,
+        progress: (Double) -> Void
     ) throws(AnnexError) {
         let reader = try self.source.open(skipBadRows: self.skipBadRows)
         let writer = try VectorFileWriter(path: path, rows: self.identifiers.count, dimension: self.dimension)
         var block = RowBlock()
         var next = 0
         let dimension = self.dimension
-        guard reader.dimension == dimension else { throw AnnexError(.badInput, "was changed while it was read", at: self.source.path) }
+        guard reader.dimension == dimension else {
+            throw AnnexError(.badInput, "was changed while it was read", at: self.source.path)
+        }
         while try reader.next(&block) {
             for place in 0..<block.count {
                 // A row whose id was bad was not kept.

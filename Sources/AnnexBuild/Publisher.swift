@@ -19,11 +19,17 @@ package final class Publisher {
         try Self.makeFolder(versions, withParents: true)
         do throws(AnnexError) {
             self.lock = try FileLock(versions + "/" + VersionLayout.lock, wait: false)
-        } catch where error.code == .busy {
-            throw AnnexError(.busy, "another build of this index is running", at: indexFolder, hint: "Wait until it has ended")
+        } catch  where error.code == .busy {
+            throw AnnexError(
+                .busy,
+                "another build of this index is running",
+                at: indexFolder,
+                hint: "Wait until it has ended"
+            )
         }
         self.indexFolder = indexFolder
-        self.temporary = versions + "/" + VersionLayout.temporaryPrefix + String(UInt64.random(in: 0...UInt64.max), radix: 16)
+        self.temporary =
+            versions + "/" + VersionLayout.temporaryPrefix + String(UInt64.random(in: 0...UInt64.max), radix: 16)
         try Self.removeLeftovers(indexFolder)
         try Self.makeFolder(self.temporary, withParents: false)
     }
@@ -62,7 +68,10 @@ package final class Publisher {
         let data = try manifest.encoded()
         let hash = FileHash.sha256(data)
         try FileSystem.write(report, to: self.path(VersionLayout.report))
-        try FileSystem.write(Data("\(hash)  \(VersionLayout.manifest)\n".utf8), to: self.path(VersionLayout.manifestSum))
+        try FileSystem.write(
+            Data("\(hash)  \(VersionLayout.manifest)\n".utf8),
+            to: self.path(VersionLayout.manifestSum)
+        )
         try FileSystem.write(data, to: self.path(VersionLayout.manifest))
         for file in VersionLayout.files(withUsers: manifest.users > 0) { try FileSystem.flush(self.path(file)) }
         if manifest.users > 0 { try FileSystem.flush(self.path(VersionLayout.users)) }
@@ -71,13 +80,25 @@ package final class Publisher {
         let lock = try Catalogue.lock(self.indexFolder)
         defer { withExtendedLifetime(lock) {} }
         let versions = self.indexFolder + "/" + VersionLayout.versions
-        let newest = try Catalogue.versions(of: self.indexFolder).last.flatMap { VersionLayout.time(ofVersion: $0.value) }
-        let name = VersionLayout.versionName(max(Date(), newest?.addingTimeInterval(1) ?? .distantPast), contentHash: hash)
+        let newest = try Catalogue.versions(of: self.indexFolder).last.flatMap {
+            VersionLayout.time(ofVersion: $0.value)
+        }
+        let name = VersionLayout.versionName(
+            max(Date(), newest?.addingTimeInterval(1) ?? .distantPast),
+            contentHash: hash
+        )
         guard let version = EntryName(name), VersionLayout.time(ofVersion: name) != nil else {
-            throw AnnexError(.system, "impossible version name '\(Printable.escape(name))'", at: versions, hint: "Set the clock right")
+            throw AnnexError(
+                .system,
+                "impossible version name '\(Printable.escape(name))'",
+                at: versions,
+                hint: "Set the clock right"
+            )
         }
         if let rejects { try self.write(rejects, for: version) }
-        guard rename(self.temporary, versions + "/" + name) == 0 else { throw FileSystem.failure("cannot rename", self.temporary) }
+        guard rename(self.temporary, versions + "/" + name) == 0 else {
+            throw FileSystem.failure("cannot rename", self.temporary)
+        }
         try FileSystem.flush(versions)
         try Catalogue.setCurrent(version, of: self.indexFolder)
         return version

@@ -58,7 +58,11 @@ struct RecallMeasurement {
     /// every query found everything it is 1, however few queries there are.
     /// - Throws: `.recall` with the table where no step reaches it.
     func run(
-        index: VectorIndex, vectors: VectorFile, target: Double, threads: Int, progress: (Double) -> Void
+        index: VectorIndex,
+        vectors: VectorFile,
+        target: Double,
+        threads: Int,
+        progress: (Double) -> Void
     ) throws(AnnexError) -> Outcome {
         let truth = self.exactScores(vectors: vectors, metric: index.metric, threads: threads) { progress($0 * 0.5) }
         var table: [Manifest.OperatingPoint] = []
@@ -66,38 +70,65 @@ struct RecallMeasurement {
         let ladder = Self.ladder(index.kind, rows: vectors.rows)
         for (step, value) in ladder.enumerated() {
             let effort = Self.effort(index.kind, value)
-            let (recalls, nanos) = try self.recalls(index: index, vectors: vectors, effort: effort, truth: truth, threads: threads)
+            let (recalls, nanos) = try self.recalls(
+                index: index,
+                vectors: vectors,
+                effort: effort,
+                truth: truth,
+                threads: threads
+            )
             let choosing = recalls.enumerated().filter { $0.offset % 2 == 0 }.map(\.element)
-            let reporting = self.count > 1 ? recalls.enumerated().filter { $0.offset % 2 == 1 }.map(\.element) : choosing
+            let reporting =
+                self.count > 1 ? recalls.enumerated().filter { $0.offset % 2 == 1 }.map(\.element) : choosing
             let point = Manifest.OperatingPoint(
-                knob: Self.knob(index.kind), value: value, recall: Self.rounded(Self.mean(choosing)),
-                recallLowerBound: Self.rounded(Self.lowerBound(choosing)), worst: Self.rounded(choosing.min() ?? 0))
+                knob: Self.knob(index.kind),
+                value: value,
+                recall: Self.rounded(Self.mean(choosing)),
+                recallLowerBound: Self.rounded(Self.lowerBound(choosing)),
+                worst: Self.rounded(choosing.min() ?? 0)
+            )
             table.append(point)
             micros.append(nanos / 1_000 / Double(self.count))
             progress(0.5 + 0.5 * Double(step + 1) / Double(ladder.count))
             guard point.recallLowerBound >= target else { continue }
             return Outcome(
                 measured: Manifest.Measured(
-                    queries: self.kind, queryCount: self.count, target: target, chosen: point,
-                    reportedRecall: Self.rounded(Self.mean(reporting)), reportedWorst: Self.rounded(reporting.min() ?? 0),
-                    table: table, unreachableItems: index.unreachableCount()), micros: micros)
+                    queries: self.kind,
+                    queryCount: self.count,
+                    target: target,
+                    chosen: point,
+                    reportedRecall: Self.rounded(Self.mean(reporting)),
+                    reportedWorst: Self.rounded(reporting.min() ?? 0),
+                    table: table,
+                    unreachableItems: index.unreachableCount()
+                ),
+                micros: micros
+            )
         }
         throw AnnexError(
-            .recall, "recall@10 does not reach \(target):\n" + Self.text(table),
-            hint: "Take another index kind, more lists or links, or a lower --recall")
+            .recall,
+            "recall@10 does not reach \(target):\n" + Self.text(table),
+            hint: "Take another index kind, more lists or links, or a lower --recall"
+        )
     }
 
     static func text(_ table: [Manifest.OperatingPoint]) -> String {
-        table.map { "  \($0.knob) \($0.value): recall \($0.recall), lower bound \($0.recallLowerBound), worst query \($0.worst)" }
-            .joined(separator: "\n")
+        table.map {
+            "  \($0.knob) \($0.value): recall \($0.recall), lower bound \($0.recallLowerBound), worst query \($0.worst)"
+        }
+        .joined(separator: "\n")
     }
 
     /// Ascending; the last step of an inverted file reads every list, or as many as a query may.
     static func ladder(_ kind: IndexKind, rows: Int) -> [Int] {
         switch kind.family {
         case .flat: [0]
-        case .hnsw: [16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1_024, 2_048, 4_096].filter { $0 <= max(16, rows) }
-        case .ivf(let lists): (0...20).map { 1 << $0 }.filter { $0 < min(lists, Limits.maximumNprobe) } + [min(lists, Limits.maximumNprobe)]
+        case .hnsw:
+            [16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1_024, 2_048, 4_096].filter { $0 <= max(16, rows) }
+        case .ivf(let lists):
+            (0...20).map { 1 << $0 }.filter { $0 < min(lists, Limits.maximumNprobe) } + [
+                min(lists, Limits.maximumNprobe)
+            ]
         }
     }
 
@@ -120,9 +151,18 @@ struct RecallMeasurement {
             vectors.withRows { rows in
                 vectors.withNorms { norms in
                     ExactSearch.top(
-                        k: k, queries: queries, queryCount: self.count, rows: rows, rowCount: vectors.rows,
-                        stride: vectors.stride, dimension: dimension, norms: norms, metric: metric, threads: threads,
-                        progress: progress)
+                        k: k,
+                        queries: queries,
+                        queryCount: self.count,
+                        rows: rows,
+                        rowCount: vectors.rows,
+                        stride: vectors.stride,
+                        dimension: dimension,
+                        norms: norms,
+                        metric: metric,
+                        threads: threads,
+                        progress: progress
+                    )
                 }
             }
         }
@@ -130,7 +170,9 @@ struct RecallMeasurement {
             (0..<self.count).map { query in
                 let vector = UnsafeBufferPointer(rebasing: queries[query * dimension..<(query + 1) * dimension])
                 let norm = Self.norm(vector)
-                let scores = hits[query * k..<(query + 1) * k].map { vectors.score(vector, queryNorm: norm, $0.ordinal, metric) }
+                let scores = hits[query * k..<(query + 1) * k].map {
+                    vectors.score(vector, queryNorm: norm, $0.ordinal, metric)
+                }
                 return scores.reduce(scores[0]) { metric.isBetter($0, than: $1) ? $1 : $0 }
             }
         }
@@ -144,7 +186,11 @@ struct RecallMeasurement {
 
     /// Recall of each query, and the sum of their times in nanoseconds.
     private func recalls(
-        index: VectorIndex, vectors: VectorFile, effort: SearchEffort, truth: [Float], threads: Int
+        index: VectorIndex,
+        vectors: VectorFile,
+        effort: SearchEffort,
+        truth: [Float],
+        threads: Int
     ) throws(AnnexError) -> ([Double], Double) {
         let workers = max(1, min(threads, self.count))
         let share = (self.count + workers - 1) / workers
@@ -173,7 +219,11 @@ struct RecallMeasurement {
     }
 
     private func work(
-        _ range: Range<Int>, _ index: VectorIndex, _ vectors: VectorFile, _ effort: SearchEffort, _ truth: [Float]
+        _ range: Range<Int>,
+        _ index: VectorIndex,
+        _ vectors: VectorFile,
+        _ effort: SearchEffort,
+        _ truth: [Float]
     ) throws(AnnexError) -> Part {
         let searcher = Searcher(index: index, vectors: vectors, metric: index.metric)
         let exclusion = ExclusionMarks(rows: vectors.rows)
@@ -188,7 +238,14 @@ struct RecallMeasurement {
             do {
                 _ = try vector.withUnsafeBufferPointer {
                     try searcher.search(
-                        query: $0, queryNorm: norm, k: k, effort: effort, exclusion: exclusion, scratch: &scratch, hits: &hits)
+                        query: $0,
+                        queryNorm: norm,
+                        k: k,
+                        effort: effort,
+                        exclusion: exclusion,
+                        scratch: &scratch,
+                        hits: &hits
+                    )
                 }
             } catch let error as AnnexError {
                 throw error

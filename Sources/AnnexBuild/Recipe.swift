@@ -84,15 +84,22 @@ package struct Recipe: Sendable, Equatable {
         }
         guard let vectors = values["vectors"] else { throw bad("'vectors' is missing") }
         var recipe = Recipe(
-            name: name, vectors: vectors, folder: (path as NSString).deletingLastPathComponent.isEmpty
-                ? "." : (path as NSString).deletingLastPathComponent)
+            name: name,
+            vectors: vectors,
+            folder: (path as NSString).deletingLastPathComponent.isEmpty
+                ? "." : (path as NSString).deletingLastPathComponent
+        )
         if let text = values["metric"] {
-            guard let metric = Metric(rawValue: text) else { throw bad("metric '\(Printable.escape(text))' is not ip, cosine or l2") }
+            guard let metric = Metric(rawValue: text) else {
+                throw bad("metric '\(Printable.escape(text))' is not ip, cosine or l2")
+            }
             recipe.metric = metric
         }
         recipe.index = values["index"] ?? "auto"
         if let text = values["recall"] {
-            guard text.utf8.allSatisfy({ "0123456789.".utf8.contains($0) }), let recall = Double(text) else { throw bad("recall '\(Printable.escape(text))' is no number") }
+            guard text.utf8.allSatisfy({ "0123456789.".utf8.contains($0) }), let recall = Double(text) else {
+                throw bad("recall '\(Printable.escape(text))' is no number")
+            }
             recipe.recall = recall
         }
         if let text = values["seed"] {
@@ -123,7 +130,9 @@ package struct Recipe: Sendable, Equatable {
             throw AnnexError(.usage, "recall \(self.recall) is not between 0.5 and 1")
         }
         if let threads = self.threads {
-            guard (1...1_024).contains(threads) else { throw AnnexError(.usage, "threads \(threads) is not between 1 and 1024") }
+            guard (1...1_024).contains(threads) else {
+                throw AnnexError(.usage, "threads \(threads) is not between 1 and 1024")
+            }
         }
         for (key, file) in self.files {
             guard !file.isEmpty, file.utf8.count <= 4_096, Printable.escape(file, limit: 4_096) == file else {

@@ -18,7 +18,12 @@ package struct VerifiedVersion: Sendable {
     /// program that cuts or rewrites them in place afterwards, which nothing of Annex does, can stop the server.
     package func confirmUnchanged() throws(AnnexError) {
         for mark in self.marks where try FileMark(mark.path) != mark {
-            throw AnnexError(.damaged, "was changed while it was being loaded", at: mark.path, hint: "Versions are immutable: build a new one")
+            throw AnnexError(
+                .damaged,
+                "was changed while it was being loaded",
+                at: mark.path,
+                hint: "Versions are immutable: build a new one"
+            )
         }
     }
 }
@@ -51,10 +56,17 @@ package enum Verifier {
         for entry in listed {
             let path = folder + "/" + entry.path
             let bytes = try Self.hinted { () throws(AnnexError) in try FileMark(path).bytes }
-            guard bytes == entry.bytes else { throw Self.damaged("has \(bytes) bytes, the manifest says \(entry.bytes)", path) }
+            guard bytes == entry.bytes else {
+                throw Self.damaged("has \(bytes) bytes, the manifest says \(entry.bytes)", path)
+            }
         }
         let marks = try Self.compare(listed, in: folder)
-        return VerifiedVersion(indexFolder: indexFolder, version: name, manifest: read.manifest, marks: read.marks + marks)
+        return VerifiedVersion(
+            indexFolder: indexFolder,
+            version: name,
+            manifest: read.manifest,
+            marks: read.marks + marks
+        )
     }
 
     /// Reads the manifest after comparing it with `manifest.sha256`.
@@ -82,7 +94,9 @@ package enum Verifier {
         return current
     }
 
-    private static func read(_ folder: String) throws(AnnexError) -> (manifest: Manifest, hash: String, marks: [FileMark]) {
+    private static func read(_ folder: String) throws(AnnexError) -> (
+        manifest: Manifest, hash: String, marks: [FileMark]
+    ) {
         let path = folder + "/" + VersionLayout.manifest
         let sumPath = folder + "/" + VersionLayout.manifestSum
         return try Self.hinted { () throws(AnnexError) in
@@ -112,8 +126,11 @@ package enum Verifier {
             for name in names.sorted() where !(place == folder && withUsers && name == VersionLayout.users) {
                 guard known.contains(prefix + name) else {
                     throw AnnexError(
-                        .damaged, "is not listed in the manifest", at: place + "/" + Printable.escape(name),
-                        hint: "Remove it, or build again")
+                        .damaged,
+                        "is not listed in the manifest",
+                        at: place + "/" + Printable.escape(name),
+                        hint: "Remove it, or build again"
+                    )
                 }
                 _ = try Self.hinted { () throws(AnnexError) in try FileMark(place + "/" + name) }
             }

@@ -21,7 +21,8 @@ package enum VersionLayout {
 
     /// Every file that a version has, and no other: `users/00.lmdb` … only where it has users.
     package static func files(withUsers: Bool) -> [String] {
-        let users = withUsers ? (0..<Slot.blockCount).map { Self.users + "/" + ($0 < 10 ? "0" : "") + "\($0).lmdb" } : []
+        let users =
+            withUsers ? (0..<Slot.blockCount).map { Self.users + "/" + ($0 < 10 ? "0" : "") + "\($0).lmdb" } : []
         return [Self.index, Self.items] + users + [Self.vectors]
     }
 
@@ -33,7 +34,8 @@ package enum VersionLayout {
     /// The time in a version's name; nil for what is no version's name.
     package static func time(ofVersion name: String) -> Date? {
         guard name.utf8.count == 25, name.utf8.dropFirst(16).first == UInt8(ascii: "-"),
-            name.utf8.suffix(8).allSatisfy({ Self.isDigit($0) || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0) }),
+            name.utf8.suffix(8).allSatisfy({ Self.isDigit($0) || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0) }
+            ),
             name.utf8.prefix(8).allSatisfy(Self.isDigit), name.utf8.dropFirst(9).prefix(6).allSatisfy(Self.isDigit)
         else { return nil }
         return Self.formatter().date(from: String(name.prefix(16)))

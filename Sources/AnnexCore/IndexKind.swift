@@ -33,8 +33,10 @@ package struct IndexKind: Hashable, Sendable, CustomStringConvertible {
     package init(parsing text: String) throws(AnnexError) {
         func refuse(_ part: String) -> AnnexError {
             AnnexError(
-                .usage, "index kind '\(Printable.escape(text))' is not supported: '\(Printable.escape(part))'",
-                hint: "Use one of: " + Self.documentation)
+                .usage,
+                "index kind '\(Printable.escape(text))' is not supported: '\(Printable.escape(part))'",
+                hint: "Use one of: " + Self.documentation
+            )
         }
         var parts = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
         guard let first = parts.first, !first.isEmpty, text.utf8.count <= 64 else { throw refuse(text) }
@@ -43,7 +45,9 @@ package struct IndexKind: Hashable, Sendable, CustomStringConvertible {
             parts.removeFirst()
         } else if first.hasPrefix("OPQ") {
             let fields = first.dropFirst(3).split(separator: "_", omittingEmptySubsequences: false)
-            guard let m = fields.first.flatMap({ Self.number($0, 1...256) }), fields.count <= 2 else { throw refuse(first) }
+            guard let m = fields.first.flatMap({ Self.number($0, 1...256) }), fields.count <= 2 else {
+                throw refuse(first)
+            }
             var d: Int?
             if fields.count == 2 {
                 d = Self.number(fields[1], 1...Limits.maximumDimension)
@@ -73,7 +77,9 @@ package struct IndexKind: Hashable, Sendable, CustomStringConvertible {
             case "Flat": self.storage = .flat
             case "SQ8": self.storage = .sq8
             case .some(let other):
-                guard other.hasPrefix("PQ"), let m = Self.number(other.dropFirst(2), 1...256) else { throw refuse(other) }
+                guard other.hasPrefix("PQ"), let m = Self.number(other.dropFirst(2), 1...256) else {
+                    throw refuse(other)
+                }
                 self.storage = .pq(segments: m)
             case nil: throw refuse(base)
             }

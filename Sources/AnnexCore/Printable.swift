@@ -10,7 +10,8 @@ package enum Printable {
             var iterator = rest.makeIterator()
             let before = rest
             switch decoder.decode(&iterator) {
-            case .scalarValue(let scalar) where scalar.value >= 0x20 && !(0x7f...0x9f).contains(scalar.value)
+            case .scalarValue(let scalar)
+            where scalar.value >= 0x20 && !(0x7f...0x9f).contains(scalar.value)
                 && scalar.value != 0x2028 && scalar.value != 0x2029:
                 out.unicodeScalars.append(scalar)
                 rest = before.dropFirst(UTF8.width(scalar))

@@ -88,8 +88,14 @@ package final class QueryContext {
         do {
             return try self.query.withUnsafeBufferPointer { query in
                 try self.searcher.search(
-                    query: query, queryNorm: self.queryNorm, k: k, effort: effort, exclusion: self.exclusion,
-                    scratch: &self.scratch, hits: &self.hits)
+                    query: query,
+                    queryNorm: self.queryNorm,
+                    k: k,
+                    effort: effort,
+                    exclusion: self.exclusion,
+                    scratch: &self.scratch,
+                    hits: &self.hits
+                )
             }
         } catch let error as AnnexError {
             throw error

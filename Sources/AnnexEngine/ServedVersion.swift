@@ -21,25 +21,39 @@ package final class ServedVersion: Sendable {
     package init(loading description: VersionDescription) throws(AnnexError) {
         let files = description.files
         self.description = description
-        self.vectors = try VectorFile(path: files.vectors, rows: description.itemCount, dimension: description.dimension)
+        self.vectors = try VectorFile(
+            path: files.vectors,
+            rows: description.itemCount,
+            dimension: description.dimension
+        )
         self.items = try ItemStore(path: files.items)
         guard self.items.count == description.itemCount else {
             throw AnnexError(
-                .damaged, "has \(self.items.count) items where the manifest says \(description.itemCount)",
-                at: files.items, hint: "Build the version again, or roll back")
+                .damaged,
+                "has \(self.items.count) items where the manifest says \(description.itemCount)",
+                at: files.items,
+                hint: "Build the version again, or roll back"
+            )
         }
         self.users = try files.users.map { folder throws(AnnexError) in
             try UserStore(folder: folder, dimension: description.dimension)
         }
         guard (self.users?.count ?? 0) == description.userCount else {
             throw AnnexError(
-                .damaged, "has \(self.users?.count ?? 0) users where the manifest says \(description.userCount)",
-                at: files.users, hint: "Build the version again, or roll back")
+                .damaged,
+                "has \(self.users?.count ?? 0) users where the manifest says \(description.userCount)",
+                at: files.users,
+                hint: "Build the version again, or roll back"
+            )
         }
         self.totalBytes = description.totalBytes
         self.index = try VectorIndex.load(
-            path: files.index, kind: description.kind, metric: description.metric, dimension: description.dimension,
-            rows: description.itemCount)
+            path: files.index,
+            kind: description.kind,
+            metric: description.metric,
+            dimension: description.dimension,
+            rows: description.itemCount
+        )
     }
 
     /// Asks for the neighbours of some of its own items, so that a version that cannot answer is never served and the
@@ -57,8 +71,11 @@ package final class ServedVersion: Sendable {
                 context.hits.allSatisfy({ $0.score.isFinite && $0.ordinal >= 0 && Int($0.ordinal) < count })
             else {
                 throw AnnexError(
-                    .damaged, "a search for item \(ordinal)'s neighbours gave \(context.hits.count) answers",
-                    at: self.description.files.index, hint: "Build the version again, or roll back")
+                    .damaged,
+                    "a search for item \(ordinal)'s neighbours gave \(context.hits.count) answers",
+                    at: self.description.files.index,
+                    hint: "Build the version again, or roll back"
+                )
             }
         }
         self.giveBack(context)

@@ -37,8 +37,17 @@ package struct VersionDescription: Sendable {
     package var files: Files
 
     package init(
-        index: EntryName, version: EntryName, kind: IndexKind, metric: Metric, dimension: Int, itemCount: Int,
-        userCount: Int, defaultEffort: SearchEffort, measuredRecall: Double?, unreachableCount: Int?, totalBytes: Int,
+        index: EntryName,
+        version: EntryName,
+        kind: IndexKind,
+        metric: Metric,
+        dimension: Int,
+        itemCount: Int,
+        userCount: Int,
+        defaultEffort: SearchEffort,
+        measuredRecall: Double?,
+        unreachableCount: Int?,
+        totalBytes: Int,
         files: Files
     ) {
         self.index = index

@@ -16,7 +16,9 @@ import CFaissShim
 
     /// The one funnel from the shim's status to an error.
     private static func call(
-        _ what: String, at path: String? = nil, code: AnnexError.Code = .system,
+        _ what: String,
+        at path: String? = nil,
+        code: AnnexError.Code = .system,
         _ body: (UnsafeMutablePointer<CChar>, Int) -> Int32
     ) -> AnnexError? {
         unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: Self.errorCapacity) { text in
@@ -30,7 +32,9 @@ import CFaissShim
     static func make(kind: IndexKind, dimension: Int, isL2: Bool, seed: UInt64) throws(AnnexError) -> FaissHandle {
         var raw: OpaquePointer?
         let metric = Int32(isL2 ? CFaissShim_metric_l2 : CFaissShim_metric_ip)
-        let problem = unsafe Self.call("FAISS cannot make \(kind) of dimension \(dimension)", code: .usage) { text, capacity in
+        let problem = unsafe Self.call("FAISS cannot make \(kind) of dimension \(dimension)", code: .usage) {
+            text,
+            capacity in
             unsafe CFaissShim_make(kind.description, Int32(dimension), metric, seed, &raw, text, capacity)
         }
         if let problem { throw problem }
@@ -73,13 +77,30 @@ import CFaissShim
 
     /// One query; the arrays hold at least `k` places. Allocates nothing of its own.
     func search(
-        _ query: [Float], _ k: Int, _ effort: Int, _ marks: UnsafePointer<UInt32>?, _ epoch: UInt32,
-        _ distances: inout [Float], _ ordinals: inout [Int64]
+        _ query: [Float],
+        _ k: Int,
+        _ effort: Int,
+        _ marks: UnsafePointer<UInt32>?,
+        _ epoch: UInt32,
+        _ distances: inout [Float],
+        _ ordinals: inout [Int64]
     ) -> AnnexError? {
-        precondition(query.count == self.dimension && distances.count >= k && ordinals.count >= k && k >= 1 && effort >= 1)
+        precondition(
+            query.count == self.dimension && distances.count >= k && ordinals.count >= k && k >= 1 && effort >= 1
+        )
         return unsafe Self.call("FAISS cannot search") { text, capacity in
             unsafe CFaissShim_search(
-                self.raw, query, Int64(k), Int64(effort), marks, epoch, &distances, &ordinals, text, capacity)
+                self.raw,
+                query,
+                Int64(k),
+                Int64(effort),
+                marks,
+                epoch,
+                &distances,
+                &ordinals,
+                text,
+                capacity
+            )
         }
     }
 
@@ -107,8 +128,9 @@ import CFaissShim
 
     /// What would lead a walk out of bounds; nil where all is well.
     func structuralProblem() -> String? {
-        unsafe Self.call("damaged structure") { text, capacity in unsafe CFaissShim_validate(self.raw, text, capacity) }?
-            .message
+        unsafe Self.call("damaged structure") { text, capacity in unsafe CFaissShim_validate(self.raw, text, capacity)
+        }?
+        .message
     }
 
     /// The graph's arrays; they live as long as this object. Nil without a graph.

@@ -31,15 +31,22 @@ import CFaissShim
     /// The neighbours of an item, its top level first.
     func allLinks(of ordinal: Int32) -> [[Int32]] {
         let levels = unsafe Int(self.graph.itemLevels[Int(ordinal)])
-        return (0..<levels).reversed().map { level in unsafe Array(unsafe self.links(ordinal, level).prefix { $0 >= 0 }) }
+        return (0..<levels).reversed().map { level in
+            unsafe Array(self.links(ordinal, level).prefix { $0 >= 0 })
+        }
     }
 
     /// Fills `scratch.pool` with the best min(ef, found) items.
     ///
     /// O(ef × links) scores. Nothing is allocated once the scratch memory has grown.
     func search(
-        _ query: UnsafeBufferPointer<Float>, queryNorm: Float, ef: Int, vectors: VectorFile, metric: Metric,
-        exclusion: borrowing ExclusionMarks, scratch: inout SearchScratch
+        _ query: UnsafeBufferPointer<Float>,
+        queryNorm: Float,
+        ef: Int,
+        vectors: VectorFile,
+        metric: Metric,
+        exclusion: borrowing ExclusionMarks,
+        scratch: inout SearchScratch
     ) {
         let sign: Float = metric.higherIsBetter ? 1 : -1
         let anyExcluded = exclusion.count > 0
@@ -58,7 +65,9 @@ import CFaissShim
         }
         while let best = scratch.frontier.pop() {
             if scratch.pool.isFull, best.score < scratch.pool.worstScore * sign { break }
-            for unsafe neighbour in unsafe self.links(best.ordinal, 0) {
+            let links = unsafe self.links(best.ordinal, 0)
+            for place in links.indices {
+                let neighbour = unsafe links[place]
                 guard neighbour >= 0 else { break }
                 guard scratch.visited.insert(neighbour) else { continue }
                 let score = gain(neighbour)
@@ -75,7 +84,9 @@ import CFaissShim
         var moved = true
         while moved {
             moved = false
-            for unsafe neighbour in unsafe self.links(start.ordinal, level) {
+            let links = unsafe self.links(start.ordinal, level)
+            for place in links.indices {
+                let neighbour = unsafe links[place]
                 guard neighbour >= 0 else { break }
                 let score = gain(neighbour)
                 if score > start.score {

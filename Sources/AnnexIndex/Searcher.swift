@@ -55,8 +55,13 @@ package struct Searcher: Sendable {
     ///   - query: `dimension` finite floats; `queryNorm` their Euclidean norm.
     ///   - k: 1 to `Limits.maximumK`.
     package func search(
-        query: UnsafeBufferPointer<Float>, queryNorm: Float, k: Int, effort: SearchEffort,
-        exclusion: borrowing ExclusionMarks, scratch: inout SearchScratch, hits: inout [Hit]
+        query: UnsafeBufferPointer<Float>,
+        queryNorm: Float,
+        k: Int,
+        effort: SearchEffort,
+        exclusion: borrowing ExclusionMarks,
+        scratch: inout SearchScratch,
+        hits: inout [Hit]
     ) throws(AnnexError) -> SearchReport {
         precondition(k >= 1 && k <= Limits.maximumK && query.count == self.vectors.dimension, "unchecked arguments")
         let eligible = self.vectors.rows - exclusion.count
@@ -76,8 +81,14 @@ package struct Searcher: Sendable {
                 return SearchReport(candidates: eligible, usedExactFallback: false)
             }
             unsafe walk.search(
-                query, queryNorm: queryNorm, ef: ef, vectors: self.vectors, metric: self.metric, exclusion: exclusion,
-                scratch: &scratch)
+                query,
+                queryNorm: queryNorm,
+                ef: ef,
+                vectors: self.vectors,
+                metric: self.metric,
+                exclusion: exclusion,
+                scratch: &scratch
+            )
             let found = scratch.pool.count
             if found >= wanted {
                 scratch.pool.drain(into: &hits, limit: wanted)
@@ -88,7 +99,13 @@ package struct Searcher: Sendable {
         }
         let asked = self.index.candidateCount(forK: wanted)
         let found = unsafe try self.index.candidates(
-            query: query, queryNorm: queryNorm, count: asked, effort: effort, exclusion: exclusion, scratch: &scratch)
+            query: query,
+            queryNorm: queryNorm,
+            count: asked,
+            effort: effort,
+            exclusion: exclusion,
+            scratch: &scratch
+        )
         guard found >= wanted else {
             unsafe self.scan(query, queryNorm, wanted, exclusion, &scratch, &hits)
             return SearchReport(candidates: eligible, usedExactFallback: true)
@@ -105,8 +122,12 @@ package struct Searcher: Sendable {
 
     /// Every item, in blocks. O(rows × dimension).
     private func scan(
-        _ query: UnsafeBufferPointer<Float>, _ queryNorm: Float, _ k: Int, _ exclusion: borrowing ExclusionMarks,
-        _ scratch: inout SearchScratch, _ hits: inout [Hit]
+        _ query: UnsafeBufferPointer<Float>,
+        _ queryNorm: Float,
+        _ k: Int,
+        _ exclusion: borrowing ExclusionMarks,
+        _ scratch: inout SearchScratch,
+        _ hits: inout [Hit]
     ) {
         scratch.beginPool(k: k, metric: self.metric)
         let anyExcluded = exclusion.count > 0
@@ -115,8 +136,12 @@ package struct Searcher: Sendable {
             let count = min(scratch.block.count, self.vectors.rows - first)
             unsafe scratch.block.withUnsafeMutableBufferPointer { block in
                 unsafe self.vectors.scores(
-                    query, queryNorm: queryNorm, first: first, metric: self.metric,
-                    into: UnsafeMutableBufferPointer(rebasing: block[..<count]))
+                    query,
+                    queryNorm: queryNorm,
+                    first: first,
+                    metric: self.metric,
+                    into: UnsafeMutableBufferPointer(rebasing: block[..<count])
+                )
             }
             for place in 0..<count {
                 let score = scratch.block[place]

@@ -37,13 +37,19 @@ import Glibc
         guard descriptor >= 0 else { throw SystemFailure.error("cannot open", at: path) }
         defer { close(descriptor) }
         var status = stat()
-        guard unsafe fstat(descriptor, &status) == 0 else { throw SystemFailure.error("cannot read the size", at: path) }
+        guard unsafe fstat(descriptor, &status) == 0 else {
+            throw SystemFailure.error("cannot read the size", at: path)
+        }
         guard Int(status.st_size) == byteCount else {
             throw AnnexError(
-                .damaged, "has \(status.st_size) bytes where \(rows) rows of \(dimension) take \(byteCount)", at: path,
-                hint: "Run `annctl verify`; build again or roll back")
+                .damaged,
+                "has \(status.st_size) bytes where \(rows) rows of \(dimension) take \(byteCount)",
+                at: path,
+                hint: "Run `annctl verify`; build again or roll back"
+            )
         }
-        guard let mapping = unsafe mmap(nil, byteCount, PROT_READ, MAP_SHARED, descriptor, 0), unsafe mapping != MAP_FAILED
+        guard let mapping = unsafe mmap(nil, byteCount, PROT_READ, MAP_SHARED, descriptor, 0),
+            unsafe mapping != MAP_FAILED
         else { throw SystemFailure.error("cannot map", at: path) }
         self.rows = rows
         self.dimension = dimension
@@ -60,7 +66,8 @@ import Glibc
     package func withRow<R>(_ ordinal: Int, _ body: (UnsafeBufferPointer<Float>) throws -> R) rethrows -> R {
         precondition(ordinal >= 0 && ordinal < self.rows, "ordinal out of range")
         return unsafe try body(
-            UnsafeBufferPointer(start: self.floats + ordinal * self.stride, count: self.dimension))
+            UnsafeBufferPointer(start: self.floats + ordinal * self.stride, count: self.dimension)
+        )
     }
 
     /// Lends all rows, `stride` floats apart.
@@ -80,7 +87,10 @@ import Glibc
     ///
     /// - Parameter query: `dimension` floats.
     package func score(
-        _ query: UnsafeBufferPointer<Float>, queryNorm: Float, _ ordinal: Int32, _ metric: Metric
+        _ query: UnsafeBufferPointer<Float>,
+        queryNorm: Float,
+        _ ordinal: Int32,
+        _ metric: Metric
     ) -> Float {
         precondition(query.count == self.dimension && ordinal >= 0 && Int(ordinal) < self.rows, "out of range")
         guard let start = query.baseAddress else { return 0 }
@@ -96,7 +106,10 @@ import Glibc
 
     /// Scores of `count` rows from `first` on, written to `out`. O(count × dimension).
     func scores(
-        _ query: UnsafeBufferPointer<Float>, queryNorm: Float, first: Int, metric: Metric,
+        _ query: UnsafeBufferPointer<Float>,
+        queryNorm: Float,
+        first: Int,
+        metric: Metric,
         into out: UnsafeMutableBufferPointer<Float>
     ) {
         guard let start = query.baseAddress, let target = out.baseAddress else { return }

@@ -56,7 +56,11 @@ package final class VectorFileWriter {
             var done = 0
             while done < bytes.count {
                 let written = unsafe pwrite(
-                    self.descriptor, bytes.baseAddress! + done, bytes.count - done, offset * 4 + done)
+                    self.descriptor,
+                    bytes.baseAddress! + done,
+                    bytes.count - done,
+                    offset * 4 + done
+                )
                 if written < 0, errno == EINTR { continue }
                 guard written > 0 else { return true }
                 done += written

@@ -34,16 +34,28 @@ package final class VectorIndex: Sendable {
     /// - Throws: `.usage` where the kind does not fit the data (fewer rows than lists, segments that do not divide the
     ///   dimension); `.system` with FAISS's own words.
     package static func build(
-        kind: IndexKind, metric: Metric, vectors: VectorFile, seed: UInt64, threads: Int, progress: (Double) -> Void
+        kind: IndexKind,
+        metric: Metric,
+        vectors: VectorFile,
+        seed: UInt64,
+        threads: Int,
+        progress: (Double) -> Void
     ) throws(AnnexError) -> VectorIndex {
         try kind.check(dimension: vectors.dimension, rows: vectors.rows)
         precondition((1...1_024).contains(threads), "unchecked thread count")
         let handle = try FaissHandle.make(
-            kind: kind, dimension: vectors.dimension, isL2: metric == .l2, seed: seed)
+            kind: kind,
+            dimension: vectors.dimension,
+            isL2: metric == .l2,
+            seed: seed
+        )
         let sample = Self.trainingSample(kind: kind, rows: vectors.rows, seed: seed)
         if !sample.isEmpty {
             try handle.train(
-                Self.copy(vectors, sample.lazy.map { $0 }, metric), count: sample.count, threads: threads)
+                Self.copy(vectors, sample.lazy.map { $0 }, metric),
+                count: sample.count,
+                threads: threads
+            )
         }
         progress(0.05)
         var first = 0
@@ -54,7 +66,12 @@ package final class VectorIndex: Sendable {
             progress(0.05 + 0.95 * Double(first) / Double(vectors.rows))
         }
         return VectorIndex(
-            kind: kind, metric: metric, dimension: vectors.dimension, rows: vectors.rows, handle: handle)
+            kind: kind,
+            metric: metric,
+            dimension: vectors.dimension,
+            rows: vectors.rows,
+            handle: handle
+        )
     }
 
     /// Row numbers to train on, ascending; empty where the kind needs no training.
@@ -80,7 +97,9 @@ package final class VectorIndex: Sendable {
         for row in rows {
             let norm = vectors.norm(row)
             let scale = metric == .cosine && norm > 0 ? 1 / norm : 1
-            unsafe vectors.withRow(row) { values in for unsafe value in unsafe values { out.append(value * scale) } }
+            unsafe vectors.withRow(row) { values in
+                for place in values.indices { out.append(unsafe values[place] * scale) }
+            }
         }
         return out
     }
@@ -91,7 +110,11 @@ package final class VectorIndex: Sendable {
     ///
     /// FAISS is no validator: the caller has compared the file's SHA-256 first.
     package static func load(
-        path: String, kind: IndexKind, metric: Metric, dimension: Int, rows: Int
+        path: String,
+        kind: IndexKind,
+        metric: Metric,
+        dimension: Int,
+        rows: Int
     ) throws(AnnexError) -> VectorIndex {
         let handle = try FaissHandle.read(path)
         func damaged(_ what: String) -> AnnexError {
@@ -125,18 +148,28 @@ package final class VectorIndex: Sendable {
     ///   - count: 1 to `rows`.
     ///   - effort: lowered to the number of lists for an inverted file.
     package func candidates(
-        query: UnsafeBufferPointer<Float>, queryNorm: Float, count: Int, effort: SearchEffort,
-        exclusion: borrowing ExclusionMarks, scratch: inout SearchScratch
+        query: UnsafeBufferPointer<Float>,
+        queryNorm: Float,
+        count: Int,
+        effort: SearchEffort,
+        exclusion: borrowing ExclusionMarks,
+        scratch: inout SearchScratch
     ) throws(AnnexError) -> Int {
         precondition(query.count == self.dimension && count >= 1 && count <= self.rows, "unchecked arguments")
         scratch.reserve(candidates: count)
         scratch.query.removeAll(keepingCapacity: true)
         let scale = self.metric == .cosine && queryNorm > 0 ? 1 / queryNorm : 1
-        for unsafe value in unsafe query { scratch.query.append(value * scale) }
+        for place in query.indices { scratch.query.append(unsafe query[place] * scale) }
         let problem = unsafe exclusion.withMarks { marks in
             unsafe self.handle.search(
-                scratch.query, count, self.clamped(effort, count), marks, exclusion.epoch, &scratch.distances,
-                &scratch.ordinals)
+                scratch.query,
+                count,
+                self.clamped(effort, count),
+                marks,
+                exclusion.epoch,
+                &scratch.distances,
+                &scratch.ordinals
+            )
         }
         if let problem { throw problem }
         var found = 0
@@ -198,23 +231,36 @@ extension IndexKind {
         var width = dimension
         switch self.transform {
         case .pca(let d):
-            guard d <= dimension else { throw refuse("the vectors have only \(dimension) dimensions", "Use PCA\(dimension) or less") }
+            guard d <= dimension else {
+                throw refuse("the vectors have only \(dimension) dimensions", "Use PCA\(dimension) or less")
+            }
             guard rows >= d else { throw refuse("\(rows) rows cannot train PCA\(d)", "Use fewer dimensions") }
             width = d
         case .opq(let segments, let d):
             width = d ?? dimension
             guard width <= dimension, width % segments == 0 else {
-                throw refuse("\(segments) segments do not divide \(width) dimensions", "Choose m so that it divides the dimension")
+                throw refuse(
+                    "\(segments) segments do not divide \(width) dimensions",
+                    "Choose m so that it divides the dimension"
+                )
             }
-            guard rows >= 256 else { throw refuse("OPQ needs 256 rows to train, there are \(rows)", "Use HNSW or Flat") }
+            guard rows >= 256 else {
+                throw refuse("OPQ needs 256 rows to train, there are \(rows)", "Use HNSW or Flat")
+            }
         case nil: break
         }
         if case .ivf(let lists) = self.family, lists > rows {
-            throw refuse("\(lists) lists for \(rows) rows", "Use at most \(rows) lists; \(max(1, rows / 40)) would be usual")
+            throw refuse(
+                "\(lists) lists for \(rows) rows",
+                "Use at most \(rows) lists; \(max(1, rows / 40)) would be usual"
+            )
         }
         if case .pq(let segments) = self.storage {
             guard width % segments == 0 else {
-                throw refuse("\(segments) segments do not divide \(width) dimensions", "Choose m so that it divides the dimension")
+                throw refuse(
+                    "\(segments) segments do not divide \(width) dimensions",
+                    "Choose m so that it divides the dimension"
+                )
             }
             guard rows >= 256 else { throw refuse("PQ needs 256 rows to train, there are \(rows)", "Use SQ8 or Flat") }
         }

@@ -17,8 +17,16 @@ package enum ExactSearch {
     ///   - rows: `rowCount` rows, `stride` floats apart; `norms` their Euclidean norms.
     ///   - threads: of OpenBLAS, for the whole process until the next call.
     package static func top(
-        k: Int, queries: UnsafeBufferPointer<Float>, queryCount: Int, rows: UnsafePointer<Float>, rowCount: Int,
-        stride: Int, dimension: Int, norms: UnsafePointer<Float>, metric: Metric, threads: Int,
+        k: Int,
+        queries: UnsafeBufferPointer<Float>,
+        queryCount: Int,
+        rows: UnsafePointer<Float>,
+        rowCount: Int,
+        stride: Int,
+        dimension: Int,
+        norms: UnsafePointer<Float>,
+        metric: Metric,
+        threads: Int,
         progress: (Double) -> Void
     ) -> [Hit] {
         precondition(k >= 1 && k <= rowCount && queries.count == queryCount * dimension, "unchecked sizes")
@@ -36,11 +44,32 @@ package enum ExactSearch {
                 let count = min(Self.rowBlock, rowCount - firstRow)
                 // Row-major, A · Bᵀ: block × count.
                 unsafe cblas_sgemm(
-                    101, 111, 112, Int32(block), Int32(count), Int32(dimension), 1, start, Int32(dimension),
-                    rows + firstRow * stride, Int32(stride), 0, &products, Int32(Self.rowBlock))
+                    101,
+                    111,
+                    112,
+                    Int32(block),
+                    Int32(count),
+                    Int32(dimension),
+                    1,
+                    start,
+                    Int32(dimension),
+                    rows + firstRow * stride,
+                    Int32(stride),
+                    0,
+                    &products,
+                    Int32(Self.rowBlock)
+                )
                 for query in 0..<block {
                     unsafe Self.collect(
-                        products, query * Self.rowBlock, count, firstRow, norms, queryNorms[query], metric, &best[query])
+                        products,
+                        query * Self.rowBlock,
+                        count,
+                        firstRow,
+                        norms,
+                        queryNorms[query],
+                        metric,
+                        &best[query]
+                    )
                 }
             }
             for list in best { out.append(contentsOf: list.sorted) }
@@ -56,8 +85,14 @@ package enum ExactSearch {
     }
 
     private static func collect(
-        _ products: [Float], _ offset: Int, _ count: Int, _ firstRow: Int, _ norms: UnsafePointer<Float>,
-        _ squaredQueryNorm: Float, _ metric: Metric, _ best: inout BestList
+        _ products: [Float],
+        _ offset: Int,
+        _ count: Int,
+        _ firstRow: Int,
+        _ norms: UnsafePointer<Float>,
+        _ squaredQueryNorm: Float,
+        _ metric: Metric,
+        _ best: inout BestList
     ) {
         let queryNorm = squaredQueryNorm.squareRoot()
         for place in 0..<count {

@@ -107,7 +107,8 @@ extension ConnectionHandler {
             self.reply.bulk(self.loop.shared.runID)
         } else {
             self.reply.verbatim(
-                "cluster_enabled:0\r\ncluster_state:ok\r\ncluster_slots_assigned:0\r\ncluster_known_nodes:1\r\ncluster_size:0\r\n")
+                "cluster_enabled:0\r\ncluster_state:ok\r\ncluster_slots_assigned:0\r\ncluster_known_nodes:1\r\ncluster_size:0\r\n"
+            )
         }
     }
 }

@@ -28,10 +28,14 @@ package final class LineClient: Sendable {
             return LineClient(group: group, channel: channel)
         } catch {
             try? await group.shutdownGracefully()
-            let reason = (error as? NIOConnectionError)?.connectionErrors.first.map { Self.text($0.error) } ?? "\(error)"
+            let reason =
+                (error as? NIOConnectionError)?.connectionErrors.first.map { Self.text($0.error) } ?? "\(error)"
             throw AnnexError(
-                .system, "cannot connect: \(reason)", at: "\(host):\(port)",
-                hint: "Is `annctl serve` running there? See --host and --port")
+                .system,
+                "cannot connect: \(reason)",
+                at: "\(host):\(port)",
+                hint: "Is `annctl serve` running there? See --host and --port"
+            )
         }
     }
 

@@ -38,7 +38,10 @@ package final class ShardHandler: CommandHandler {
     }
 
     package func handle(
-        _ id: CommandID, _ request: Request, connection: inout ConnectionState, reply: inout ReplyWriter
+        _ id: CommandID,
+        _ request: Request,
+        connection: inout ConnectionState,
+        reply: inout ReplyWriter
     ) -> Disposition {
         self.refresh()
         do throws(ArgumentFailure) {
@@ -50,14 +53,17 @@ package final class ShardHandler: CommandHandler {
     }
 
     private func dispatch(
-        _ id: CommandID, _ request: Request, _ reply: inout ReplyWriter
+        _ id: CommandID,
+        _ request: Request,
+        _ reply: inout ReplyWriter
     ) throws(ArgumentFailure) -> Disposition {
         switch id {
         case .topk:
             let arguments = try TopKArguments(request)
             let lane = try self.lane(request, name: arguments.options.index)
             let effort = try Self.effort(arguments.options.effort, lane.version.description)
-            return self.run(lane, WorkEstimate.nanos(of: effort, k: arguments.k, in: lane.version.description), &reply) {
+            return self.run(lane, WorkEstimate.nanos(of: effort, k: arguments.k, in: lane.version.description), &reply)
+            {
                 UserCommands.topK(arguments, effort, request, $0, &$1)
             }
         case .mtopk:
@@ -99,7 +105,9 @@ package final class ShardHandler: CommandHandler {
 
     /// Runs `body` here, or on a worker thread with another context.
     private func run(
-        _ lane: Lane, _ nanos: Double, _ reply: inout ReplyWriter,
+        _ lane: Lane,
+        _ nanos: Double,
+        _ reply: inout ReplyWriter,
         _ body: @escaping @Sendable (QueryContext, inout ReplyWriter) -> Void
     ) -> Disposition {
         guard nanos > WorkEstimate.loopBudgetNanos else {
@@ -120,7 +128,8 @@ package final class ShardHandler: CommandHandler {
 
     /// A stated effort must be one that the index has; none is silently ignored.
     private static func effort(
-        _ stated: SearchEffort?, _ version: VersionDescription
+        _ stated: SearchEffort?,
+        _ version: VersionDescription
     ) throws(ArgumentFailure) -> SearchEffort {
         switch (stated, version.kind.knob) {
         case (nil, _): return version.defaultEffort
@@ -128,7 +137,9 @@ package final class ShardHandler: CommandHandler {
         case (.efSearch?, _):
             throw ArgumentFailure("EF is for graphs, index '\(version.index)' is \(version.kind): leave it out")
         case (.nprobe?, _):
-            throw ArgumentFailure("NPROBE is for inverted files, index '\(version.index)' is \(version.kind): leave it out")
+            throw ArgumentFailure(
+                "NPROBE is for inverted files, index '\(version.index)' is \(version.kind): leave it out"
+            )
         }
     }
 
@@ -151,7 +162,9 @@ package final class ShardHandler: CommandHandler {
         }
         guard let lane = self.find(request, position) else {
             throw ArgumentFailure(
-                code: "NOINDEX", "no index '\(request.printable(position))' is served; there is: \(served)")
+                code: "NOINDEX",
+                "no index '\(request.printable(position))' is served; there is: \(served)"
+            )
         }
         return lane
     }
@@ -174,7 +187,8 @@ package final class ShardHandler: CommandHandler {
         if let position = arguments.version {
             guard let name = EntryName(request.string(position)) else {
                 throw ArgumentFailure(
-                    "'\(request.printable(position))' is no version's name; INDEXES and `annctl list` show them")
+                    "'\(request.printable(position))' is no version's name; INDEXES and `annctl list` show them"
+                )
             }
             version = name
         }

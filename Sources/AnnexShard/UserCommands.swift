@@ -5,7 +5,10 @@ import AnnexWire
 /// TOPK, MTOPK and SCORE.
 enum UserCommands {
     static func topK(
-        _ arguments: TopKArguments, _ effort: SearchEffort, _ request: Request, _ context: QueryContext,
+        _ arguments: TopKArguments,
+        _ effort: SearchEffort,
+        _ request: Request,
+        _ context: QueryContext,
         _ reply: inout ReplyWriter
     ) {
         guard request.withArgument(arguments.user, { context.useUser($0) }) else {
@@ -21,7 +24,10 @@ enum UserCommands {
     }
 
     static func manyTopK(
-        _ arguments: MTopKArguments, _ effort: SearchEffort, _ request: Request, _ context: QueryContext,
+        _ arguments: MTopKArguments,
+        _ effort: SearchEffort,
+        _ request: Request,
+        _ context: QueryContext,
         _ reply: inout ReplyWriter
     ) {
         let start = reply.position
@@ -43,7 +49,10 @@ enum UserCommands {
     }
 
     static func score(
-        _ arguments: ScoreArguments, _ request: Request, _ context: QueryContext, _ reply: inout ReplyWriter
+        _ arguments: ScoreArguments,
+        _ request: Request,
+        _ context: QueryContext,
+        _ reply: inout ReplyWriter
     ) {
         guard request.withArgument(arguments.user, { context.useUser($0) }) else {
             return Self.noUser(request, arguments.user, context, &reply)
@@ -67,13 +76,17 @@ enum UserCommands {
     }
 
     private static func noUser(
-        _ request: Request, _ position: Int, _ context: QueryContext, _ reply: inout ReplyWriter
+        _ request: Request,
+        _ position: Int,
+        _ context: QueryContext,
+        _ reply: inout ReplyWriter
     ) {
         let served = context.version.description
         reply.error(
             code: "NOUSER",
             "no user '\(request.printable(position))' in index '\(served.index)' (\(served.userCount) users): check the id, "
-                + "or build a version with this user's factors")
+                + "or build a version with this user's factors"
+        )
     }
 
     /// Ids, best first. With options RESP2 is flat, RESP3 has an array per item.

@@ -11,7 +11,8 @@ enum VectorSetCommands {
         switch version.kind.family {
         case .hnsw: return .efSearch(ef)
         case .flat: return .exact
-        case .ivf(let lists): return .nprobe(max(1, min(lists, (ef * lists + version.itemCount - 1) / version.itemCount)))
+        case .ivf(let lists):
+            return .nprobe(max(1, min(lists, (ef * lists + version.itemCount - 1) / version.itemCount)))
         }
     }
 
@@ -20,13 +21,18 @@ enum VectorSetCommands {
     // MARK: VSIM
 
     static func similar(
-        _ arguments: VSimArguments, _ effort: SearchEffort, _ request: Request, _ context: QueryContext,
+        _ arguments: VSimArguments,
+        _ effort: SearchEffort,
+        _ request: Request,
+        _ context: QueryContext,
         _ reply: inout ReplyWriter
     ) {
         let metric = context.version.description.metric
         if arguments.epsilon != nil, metric != .cosine {
             return reply.error(
-                code: "ERR", "EPSILON needs the metric cosine, this index has \(metric.rawValue): leave it out")
+                code: "ERR",
+                "EPSILON needs the metric cosine, this index has \(metric.rawValue): leave it out"
+            )
         }
         guard Self.useQuery(arguments.query, request, context, &reply) else { return }
         context.beginExclusions()
@@ -43,14 +49,18 @@ enum VectorSetCommands {
 
     /// False where an error was written.
     private static func useQuery(
-        _ query: VectorQuery, _ request: Request, _ context: QueryContext, _ reply: inout ReplyWriter
+        _ query: VectorQuery,
+        _ request: Request,
+        _ context: QueryContext,
+        _ reply: inout ReplyWriter
     ) -> Bool {
         if case .element(let position) = query {
             guard let ordinal = request.withArgument(position, { context.ordinal(of: $0) }) else {
                 reply.error(
                     code: "NOITEM",
                     "element not found in set: no item '\(request.printable(position))' in index "
-                        + "'\(context.version.description.index)'")
+                        + "'\(context.version.description.index)'"
+                )
                 return false
             }
             context.useItem(ordinal)
@@ -68,7 +78,10 @@ enum VectorSetCommands {
     }
 
     private static func write(
-        _ arguments: VSimArguments, _ metric: Metric, _ context: QueryContext, _ reply: inout ReplyWriter
+        _ arguments: VSimArguments,
+        _ metric: Metric,
+        _ context: QueryContext,
+        _ reply: inout ReplyWriter
     ) {
         let width = (arguments.withScores ? 1 : 0) + (arguments.withAttributes ? 1 : 0)
         let asMap = width > 0 && reply.version == .three
@@ -84,8 +97,12 @@ enum VectorSetCommands {
     // MARK: The others
 
     static func read(
-        _ id: CommandID, _ request: Request, _ lane: ShardHandler.Lane, _ engine: Engine,
-        _ random: inout SystemRandomNumberGenerator, _ reply: inout ReplyWriter
+        _ id: CommandID,
+        _ request: Request,
+        _ lane: ShardHandler.Lane,
+        _ engine: Engine,
+        _ random: inout SystemRandomNumberGenerator,
+        _ reply: inout ReplyWriter
     ) throws(ArgumentFailure) {
         let context = lane.context
         func ordinal(_ position: Int) -> Int32? { request.withArgument(position) { context.ordinal(of: $0) } }
@@ -139,7 +156,10 @@ enum VectorSetCommands {
 
     /// Without a count one member; with a count above 0 so many different ones, below 0 so many with repeats.
     private static func randomMembers(
-        _ count: Int?, _ context: QueryContext, _ random: inout SystemRandomNumberGenerator, _ reply: inout ReplyWriter
+        _ count: Int?,
+        _ context: QueryContext,
+        _ random: inout SystemRandomNumberGenerator,
+        _ reply: inout ReplyWriter
     ) {
         let items = context.version.description.itemCount
         func write(_ ordinal: Int) { context.withIdentifier(Int32(ordinal)) { reply.bulk($0) } }

@@ -82,7 +82,9 @@ enum KeyspaceCommands {
                 reply.bulk(name)
                 reply.bulk(value)
             }
-            for (name, value) in [("items", facts.itemCount), ("users", facts.userCount), ("dimension", facts.dimension)] {
+            for (name, value) in [
+                ("items", facts.itemCount), ("users", facts.userCount), ("dimension", facts.dimension),
+            ] {
                 reply.bulk(name)
                 reply.integer(value)
             }
@@ -90,10 +92,16 @@ enum KeyspaceCommands {
     }
 
     /// All names in one step: a cursor other than 0 has nothing left to give.
-    static func scan(_ arguments: ScanArguments, _ request: Request, _ versions: [ServedVersion], _ reply: inout ReplyWriter) {
+    static func scan(
+        _ arguments: ScanArguments,
+        _ request: Request,
+        _ versions: [ServedVersion],
+        _ reply: inout ReplyWriter
+    ) {
         let pattern = arguments.pattern.map { GlobPattern(request.string($0), caseSensitive: true) }
         let typeMatches = arguments.type.map { request.matches($0, "VECTORSET") } ?? true
-        let names = arguments.cursor == 0 && typeMatches
+        let names =
+            arguments.cursor == 0 && typeMatches
             ? versions.map(\.description.index.value).filter { pattern?.matches($0) ?? true } : []
         reply.array(2)
         reply.bulk("0")

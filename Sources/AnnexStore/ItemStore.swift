@@ -9,8 +9,10 @@ enum ItemSchema {
 
     static func key(_ ordinal: Int32) -> [UInt8] {
         let bits = UInt32(bitPattern: ordinal)
-        return [UInt8(truncatingIfNeeded: bits >> 24), UInt8(truncatingIfNeeded: bits >> 16),
-            UInt8(truncatingIfNeeded: bits >> 8), UInt8(truncatingIfNeeded: bits)]
+        return [
+            UInt8(truncatingIfNeeded: bits >> 24), UInt8(truncatingIfNeeded: bits >> 16),
+            UInt8(truncatingIfNeeded: bits >> 8), UInt8(truncatingIfNeeded: bits),
+        ]
     }
 
     static func ordinal(_ bytes: UnsafeRawBufferPointer?) -> Int32? {
@@ -80,13 +82,21 @@ enum StoreWriting {
 
     /// Behind the last key: pages are filled in order, so the file is compact and the same each time.
     static func append(
-        _ transaction: OpaquePointer, _ table: MDB_dbi, _ key: [UInt8], _ value: [UInt8]
+        _ transaction: OpaquePointer,
+        _ table: MDB_dbi,
+        _ key: [UInt8],
+        _ value: [UInt8]
     ) throws(StoreFailure) {
         let status = unsafe key.withUnsafeBytes { key in
             unsafe value.withUnsafeBytes { value in
-                var name = unsafe MDB_val(mv_size: key.count, mv_data: UnsafeMutableRawPointer(mutating: key.baseAddress))
+                var name = unsafe MDB_val(
+                    mv_size: key.count,
+                    mv_data: UnsafeMutableRawPointer(mutating: key.baseAddress)
+                )
                 var data = unsafe MDB_val(
-                    mv_size: value.count, mv_data: UnsafeMutableRawPointer(mutating: value.baseAddress))
+                    mv_size: value.count,
+                    mv_data: UnsafeMutableRawPointer(mutating: value.baseAddress)
+                )
                 return unsafe mdb_put(transaction, table, &name, &data, UInt32(MDB_APPEND))
             }
         }
@@ -140,15 +150,19 @@ package final class ItemStore: Sendable {
     package func withIdentifier<R>(_ ordinal: Int32, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
         let begin = Int(self.starts[Int(ordinal)])
         let end = Int(self.starts[Int(ordinal) + 1])
-        return unsafe try self.arena.withUnsafeBytes { unsafe try body(UnsafeRawBufferPointer(rebasing: $0[begin..<end])) }
+        return unsafe try self.arena.withUnsafeBytes {
+            unsafe try body(UnsafeRawBufferPointer(rebasing: $0[begin..<end]))
+        }
     }
 
     /// A reader for one thread.
     package func makeReader() throws(AnnexError) -> ItemReader {
         let snapshot = try self.environment.makeSnapshot()
         return ItemReader(
-            snapshot: snapshot, ids: self.environment.table(ItemSchema.ids),
-            attributes: self.environment.table(ItemSchema.attributes))
+            snapshot: snapshot,
+            ids: self.environment.table(ItemSchema.ids),
+            attributes: self.environment.table(ItemSchema.attributes)
+        )
     }
 
     /// Heap bytes held.

@@ -43,8 +43,11 @@ struct PageCheck {
 
     private func damaged(_ what: String) -> AnnexError {
         AnnexError(
-            .damaged, "is no sound LMDB file: " + what, at: self.path,
-            hint: "Build the version again, or `annctl rollback`")
+            .damaged,
+            "is no sound LMDB file: " + what,
+            at: self.path,
+            hint: "Build the version again, or `annctl rollback`"
+        )
     }
 
     // MARK: Meta pages
@@ -72,7 +75,8 @@ struct PageCheck {
         var newest: UInt64 = 0
         for number in 0..<2 {
             try self.read(page: UInt64(number))
-            let known = self.number(10, 2) & Flag.meta != 0 && self.number(16, 4) == 0xbeef_c0de && self.number(20, 4) == 1
+            let known =
+                self.number(10, 2) & Flag.meta != 0 && self.number(16, 4) == 0xbeef_c0de && self.number(20, 4) == 1
             // Of the environment's flags: no fixed address; the table of free pages has integer keys.
             guard known, self.number(44, 2) & 0x09 == 0x08 else { throw self.damaged("meta page \(number)") }
             let size = self.number(40, 4)
@@ -92,8 +96,11 @@ struct PageCheck {
 
     private func table(at offset: Int) -> Table {
         Table(
-            flags: self.number(offset + 4, 2), depth: self.number(offset + 6, 2), entries: self.long(offset + 32),
-            root: self.long(offset + 40))
+            flags: self.number(offset + 4, 2),
+            depth: self.number(offset + 6, 2),
+            entries: self.long(offset + 32),
+            root: self.long(offset + 40)
+        )
     }
 
     // MARK: Trees
@@ -114,7 +121,10 @@ struct PageCheck {
 
     /// - Parameter levels: to go, this page included; at most 32, so the recursion is bounded.
     private mutating func visit(
-        _ number: UInt64, levels: Int, isMain: Bool, entries: inout UInt64
+        _ number: UInt64,
+        levels: Int,
+        isMain: Bool,
+        entries: inout UInt64
     ) throws(AnnexError) {
         try self.claim(number, pages: 1)
         try self.read(page: number)
@@ -219,7 +229,11 @@ struct PageCheck {
             var done = 0
             while done < wanted {
                 let count = unsafe pread(
-                    descriptor, buffer.baseAddress.map { unsafe $0 + done }, wanted - done, start + done)
+                    descriptor,
+                    buffer.baseAddress.map { unsafe $0 + done },
+                    wanted - done,
+                    start + done
+                )
                 if count < 0, errno == EINTR { continue }
                 guard count > 0 else { return false }
                 done += count

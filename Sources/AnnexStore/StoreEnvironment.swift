@@ -25,8 +25,10 @@ import Glibc
         unsafe self.raw = environment
         do throws(AnnexError) {
             unsafe try Self.open(
-                unsafe environment, path,
-                UInt32(MDB_NOSUBDIR) | UInt32(MDB_NOTLS) | UInt32(MDB_RDONLY) | UInt32(MDB_NOLOCK))
+                unsafe environment,
+                path,
+                UInt32(MDB_NOSUBDIR) | UInt32(MDB_NOTLS) | UInt32(MDB_RDONLY) | UInt32(MDB_NOLOCK)
+            )
             self.tables = unsafe try Self.openTables(unsafe environment, path, names)
         } catch {
             // Not all members are set, so deinit does not run.
@@ -36,11 +38,16 @@ import Glibc
     }
 
     private static func openTables(
-        _ environment: OpaquePointer, _ path: String, _ names: [String]
+        _ environment: OpaquePointer,
+        _ path: String,
+        _ names: [String]
     ) throws(AnnexError) -> [String: MDB_dbi] {
         var begun: OpaquePointer?
         try StoreFailure.check(
-            unsafe mdb_txn_begin(environment, nil, UInt32(MDB_RDONLY), &begun), "cannot begin reading", path)
+            unsafe mdb_txn_begin(environment, nil, UInt32(MDB_RDONLY), &begun),
+            "cannot begin reading",
+            path
+        )
         var tables: [String: MDB_dbi] = [:]
         for name in names {
             var table: MDB_dbi = 0
@@ -93,8 +100,13 @@ import Glibc
     func makeSnapshot() throws(AnnexError) -> StoreSnapshot {
         var transaction: OpaquePointer?
         try StoreFailure.check(
-            unsafe mdb_txn_begin(self.raw, nil, UInt32(MDB_RDONLY), &transaction), "cannot begin reading", self.path)
-        guard let transaction = unsafe transaction else { throw AnnexError(.system, "LMDB began nothing", at: self.path) }
+            unsafe mdb_txn_begin(self.raw, nil, UInt32(MDB_RDONLY), &transaction),
+            "cannot begin reading",
+            self.path
+        )
+        guard let transaction = unsafe transaction else {
+            throw AnnexError(.system, "LMDB began nothing", at: self.path)
+        }
         return unsafe StoreSnapshot(self, takingOwnership: transaction)
     }
 
@@ -117,7 +129,7 @@ import Glibc
                 let status = unsafe mdb_txn_commit(transaction)
                 guard status == 0 else { throw StoreFailure(status: status) }
                 return
-            } catch where error.status == MDB_MAP_FULL {
+            } catch  where error.status == MDB_MAP_FULL {
                 try self.grow()
             } catch {
                 throw error.described("cannot write", self.path)
@@ -129,7 +141,10 @@ import Glibc
         var info = unsafe MDB_envinfo()
         unsafe mdb_env_info(self.raw, &info)
         try StoreFailure.check(
-            unsafe mdb_env_set_mapsize(self.raw, info.me_mapsize * 2), "cannot enlarge the map", self.path)
+            unsafe mdb_env_set_mapsize(self.raw, info.me_mapsize * 2),
+            "cannot enlarge the map",
+            self.path
+        )
     }
 
     /// Flushes the file to the disk.
@@ -144,7 +159,9 @@ struct StoreFailure: Error {
 
     func described(_ what: String, _ path: String) -> AnnexError {
         let reason = unsafe String(cString: mdb_strerror(self.status))
-        let damaged = [MDB_CORRUPTED, MDB_INVALID, MDB_VERSION_MISMATCH, MDB_PAGE_NOTFOUND, MDB_NOTFOUND].contains(self.status)
+        let damaged = [MDB_CORRUPTED, MDB_INVALID, MDB_VERSION_MISMATCH, MDB_PAGE_NOTFOUND, MDB_NOTFOUND].contains(
+            self.status
+        )
         return AnnexError(damaged ? .damaged : .system, "\(what): \(reason)", at: path)
     }
 
@@ -177,7 +194,9 @@ struct StoreFailure: Error {
 
     /// Lends the value of a key; nil where there is none, or the key is no possible one. Allocates nothing.
     func withValue<R>(
-        _ table: MDB_dbi, _ key: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer?) -> R
+        _ table: MDB_dbi,
+        _ key: UnsafeRawBufferPointer,
+        _ body: (UnsafeRawBufferPointer?) -> R
     ) -> R {
         guard unsafe !key.isEmpty, key.count <= Identifier.maximumLength else { return body(nil) }
         var name = unsafe MDB_val(mv_size: key.count, mv_data: UnsafeMutableRawPointer(mutating: key.baseAddress))
@@ -188,7 +207,8 @@ struct StoreFailure: Error {
 
     /// Every key and value, in byte order of the keys, until `body` says false.
     func forEach(
-        _ table: MDB_dbi, _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws(AnnexError) -> Bool
+        _ table: MDB_dbi,
+        _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws(AnnexError) -> Bool
     ) throws(AnnexError) {
         var cursor: OpaquePointer?
         try StoreFailure.check(unsafe mdb_cursor_open(self.raw, table, &cursor), "cannot read", self.environment.path)
@@ -199,7 +219,8 @@ struct StoreFailure: Error {
         while status == 0 {
             let goOn = unsafe try body(
                 UnsafeRawBufferPointer(start: key.mv_data, count: key.mv_size),
-                UnsafeRawBufferPointer(start: value.mv_data, count: value.mv_size))
+                UnsafeRawBufferPointer(start: value.mv_data, count: value.mv_size)
+            )
             guard goOn else { return }
             status = unsafe mdb_cursor_get(cursor, &key, &value, MDB_NEXT)
         }

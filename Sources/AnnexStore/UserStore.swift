@@ -128,7 +128,8 @@ package final class UserReader {
     ///
     /// - Parameter target: `dimension` floats.
     package func copyVector(
-        of id: UnsafeRawBufferPointer, into target: UnsafeMutableBufferPointer<Float>
+        of id: UnsafeRawBufferPointer,
+        into target: UnsafeMutableBufferPointer<Float>
     ) -> Bool {
         precondition(target.count == self.dimension, "unchecked dimension")
         let block = self.snapshots[Slot.block(of: unsafe Slot.of(id))]

@@ -11,7 +11,8 @@ struct Annctl: AsyncParsableCommand {
         subcommands: [
             BuildCommand.self, ServeCommand.self, QueryCommand.self, InspectCommand.self, VerifyCommand.self,
             ListCommand.self, RollbackCommand.self, PruneCommand.self, ProtocolDocumentCommand.self,
-        ])
+        ]
+    )
 
     /// Exit codes: 0 done, 1 failed, 64 wrong usage.
     static func main() async {

@@ -19,12 +19,15 @@ struct BuildCommand: ParsableCommand {
             Index kinds: \(IndexKind.documentation); or auto, which goes by size for now (exact up to 2,000 items, else HNSW32).
             Factor files: .npy .npz (FILE:NAME picks an array) .fvecs .csv .tsv .jsonl .w2v (word2vec binary) .vec (word2vec \
             text), each also gzipped.
-            """)
+            """
+    )
 
     @Argument(help: "The recipe.") var recipe: String?
     @Option(help: ArgumentHelp("Item factors.", valueName: "file")) var vectors: String?
-    @Option(help: ArgumentHelp("Item ids, one per row, where the factor file has none.", valueName: "file")) var ids: String?
-    @Option(help: ArgumentHelp("Item attributes: a JSON object per line with an id.", valueName: "file")) var attributes: String?
+    @Option(help: ArgumentHelp("Item ids, one per row, where the factor file has none.", valueName: "file")) var ids:
+        String?
+    @Option(help: ArgumentHelp("Item attributes: a JSON object per line with an id.", valueName: "file"))
+    var attributes: String?
     @Option(help: ArgumentHelp("User factors.", valueName: "file")) var users: String?
     @Option(help: ArgumentHelp("User ids.", valueName: "file")) var userIds: String?
     @Option(help: "ip, cosine or l2. (default: ip)") var metric: String?
@@ -33,21 +36,26 @@ struct BuildCommand: ParsableCommand {
     @Option(help: ArgumentHelp("The index's folder, named as the index.", valueName: "folder")) var output: String?
     @Option(help: "Cores to use; with 1 the same input gives the same bytes. (default: all)") var threads: Int?
     @Option(help: "Seed of everything drawn at random. (default: 1)") var seed: UInt64?
-    @Flag(help: "Leave bad rows out and list them in rejects-VERSION.jsonl, instead of stopping.") var skipBadRows = false
+    @Flag(help: "Leave bad rows out and list them in rejects-VERSION.jsonl, instead of stopping.") var skipBadRows =
+        false
 
     func validate() throws {
         guard (self.recipe == nil) != (self.vectors == nil) else {
             throw ValidationError("Give a recipe, or --vectors and --output")
         }
         guard self.recipe != nil || self.output != nil else { throw ValidationError("Give --output indexes/NAME") }
-        if let threads { guard (1...1_024).contains(threads) else { throw ValidationError("--threads is 1 to 1024, got \(threads)") } }
+        if let threads {
+            guard (1...1_024).contains(threads) else { throw ValidationError("--threads is 1 to 1024, got \(threads)") }
+        }
     }
 
     func run() throws {
         let (recipe, folder) = try self.makeRecipe()
         let bar = ProgressBar(stages: BuildProgress.Stage.allCases.map(\.rawValue))
         var pipeline = BuildPipeline(
-            recipe: recipe, indexFolder: folder, threads: self.threads ?? recipe.threads ?? ProcessInfo.processInfo.activeProcessorCount
+            recipe: recipe,
+            indexFolder: folder,
+            threads: self.threads ?? recipe.threads ?? ProcessInfo.processInfo.activeProcessorCount
         ) { bar.show($0.stage.rawValue, $0.fraction) }
         let result: BuildResult
         do { result = try pipeline.run() } catch {
@@ -71,8 +79,11 @@ struct BuildCommand: ParsableCommand {
         let name = try IndexFolder.name(of: folder)
         guard name == recipe.name else {
             throw AnnexError(
-                .usage, "the folder is named '\(name)', the recipe '\(recipe.name)'", at: folder,
-                hint: "An index lies in a folder of its own name")
+                .usage,
+                "the folder is named '\(name)', the recipe '\(recipe.name)'",
+                at: folder,
+                hint: "An index lies in a folder of its own name"
+            )
         }
         if let metric {
             guard let known = Metric(rawValue: metric) else {
@@ -80,7 +91,9 @@ struct BuildCommand: ParsableCommand {
             }
             recipe.metric = known
         }
-        func absolute(_ file: String) -> String { file.hasPrefix("/") ? file : FileManager.default.currentDirectoryPath + "/" + file }
+        func absolute(_ file: String) -> String {
+            file.hasPrefix("/") ? file : FileManager.default.currentDirectoryPath + "/" + file
+        }
         if let index { recipe.index = index }
         if let recall { recipe.recall = recall }
         if let seed { recipe.seed = seed }
@@ -98,16 +111,20 @@ struct BuildCommand: ParsableCommand {
         let measured = manifest.measured
         print("Published \(result.folder)")
         print(
-            "\(manifest.items) items, \(manifest.users) users, \(manifest.dimension) dimensions, \(manifest.metric), \(manifest.kind)")
+            "\(manifest.items) items, \(manifest.users) users, \(manifest.dimension) dimensions, \(manifest.metric), \(manifest.kind)"
+        )
         if let file = result.rejectsFile { print("\(manifest.rejectedRows) bad rows left out: \(file)") }
         if let missing = measured.unreachableItems {
-            print("\(missing) items are reached by no walk over level-0 links (\(Figures.percent(Double(missing) / Double(manifest.items))))")
+            print(
+                "\(missing) items are reached by no walk over level-0 links (\(Figures.percent(Double(missing) / Double(manifest.items))))"
+            )
         }
         print("recall@10 on \(measured.queryCount) held-out queries (\(measured.queries)), target \(measured.target):")
         print(MeasuredTable.render(measured))
         print(
             "On the other half: recall \(Figures.fixed(measured.reportedRecall, 4)), worst query "
-                + "\(Figures.fixed(measured.reportedWorst, 2)); \(Figures.fixed(result.microsPerQuery, 1)) µs a query")
+                + "\(Figures.fixed(measured.reportedWorst, 2)); \(Figures.fixed(result.microsPerQuery, 1)) µs a query"
+        )
     }
 }
 
@@ -115,7 +132,9 @@ struct BuildCommand: ParsableCommand {
 enum MeasuredTable {
     static func render(_ measured: Manifest.Measured) -> String {
         var table = TextTable(
-            headings: [measured.chosen.knob, "recall", "lower 95 %", "worst query", ""], rightAligned: [0, 1, 2, 3])
+            headings: [measured.chosen.knob, "recall", "lower 95 %", "worst query", ""],
+            rightAligned: [0, 1, 2, 3]
+        )
         for point in measured.table {
             table.rows.append([
                 point.knob == "exact" ? "-" : "\(point.value)", Figures.fixed(point.recall, 4),
@@ -148,8 +167,11 @@ enum IndexFolder {
         let isPlain = folder.split(separator: "/").last != ".."
         guard isPlain, let name = EntryName(last) else {
             throw AnnexError(
-                .usage, "'\(Printable.escape(isPlain ? last : folder))' is no index name", at: Printable.escape(folder),
-                hint: "Names are of [A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+                .usage,
+                "'\(Printable.escape(isPlain ? last : folder))' is no index name",
+                at: Printable.escape(folder),
+                hint: "Names are of [A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+            )
         }
         return name
     }

@@ -60,7 +60,9 @@ struct ListCommand: ParsableCommand {
             return print(String(decoding: try encoder.encode(rows), as: UTF8.self))
         }
         var table = TextTable(
-            headings: ["version", "", "kind", "items", "users", "recall@10", "size"], rightAligned: [3, 4, 5, 6])
+            headings: ["version", "", "kind", "items", "users", "recall@10", "size"],
+            rightAligned: [3, 4, 5, 6]
+        )
         for row in rows {
             table.rows.append([
                 row.version, row.current ? "current" : "", row.kind ?? "damaged", row.items.map(String.init) ?? "",
@@ -74,7 +76,9 @@ struct ListCommand: ParsableCommand {
 
 struct InspectCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "inspect", abstract: "Show what a version is made of and what recall it measured.")
+        commandName: "inspect",
+        abstract: "Show what a version is made of and what recall it measured."
+    )
     @OptionGroup var index: IndexArgument
     @Flag(help: "Print the manifest.") var json = false
 
@@ -85,17 +89,22 @@ struct InspectCommand: ParsableCommand {
         if self.json { return print(String(decoding: try manifest.encoded(), as: UTF8.self), terminator: "") }
         var facts = TextTable(headings: ["field", "value"])
         facts.rows = [
-            ["version", version.value], ["index", manifest.index], ["kind", manifest.kind], ["metric", manifest.metric],
+            ["version", version.value], ["index", manifest.index], ["kind", manifest.kind],
+            ["metric", manifest.metric],
             ["dimension", "\(manifest.dimension)"], ["items", "\(manifest.items)"],
             ["with attributes", "\(manifest.itemsWithAttributes)"], ["users", "\(manifest.users)"],
             ["rejected rows", "\(manifest.rejectedRows)"], ["seed", "\(manifest.seed)"],
         ]
         if let missing = manifest.measured.unreachableItems { facts.rows.append(["unreachable items", "\(missing)"]) }
-        for source in manifest.sources { facts.rows.append([source.role, "\(source.file), SHA-256 \(source.sha256.prefix(16))…"]) }
+        for source in manifest.sources {
+            facts.rows.append([source.role, "\(source.file), SHA-256 \(source.sha256.prefix(16))…"])
+        }
         print(facts.render() + "\n")
         print("recall@10 on \(manifest.measured.queryCount) held-out queries (\(manifest.measured.queries)):")
         print(MeasuredTable.render(manifest.measured))
-        print("On the other half: \(Figures.fixed(manifest.measured.reportedRecall, 4)), worst query \(Figures.fixed(manifest.measured.reportedWorst, 2))\n")
+        print(
+            "On the other half: \(Figures.fixed(manifest.measured.reportedRecall, 4)), worst query \(Figures.fixed(manifest.measured.reportedWorst, 2))\n"
+        )
         var files = TextTable(headings: ["file", "size", "SHA-256"], rightAligned: [1])
         files.rows = manifest.files.map { [$0.path, Figures.bytes($0.bytes), String($0.sha256.prefix(16)) + "…"] }
         print(files.render())
@@ -104,7 +113,9 @@ struct InspectCommand: ParsableCommand {
 
 struct VerifyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "verify", abstract: "Compare every byte of a version with its manifest.")
+        commandName: "verify",
+        abstract: "Compare every byte of a version with its manifest."
+    )
     @OptionGroup var index: IndexArgument
 
     func run() throws {
@@ -114,14 +125,17 @@ struct VerifyCommand: ParsableCommand {
         let bytes = verified.manifest.files.reduce(0) { $0 + $1.bytes }
         print(
             "\(verified.version): \(verified.manifest.files.count) files, \(Figures.bytes(bytes)), all as in the manifest "
-                + "(\(Figures.fixed(Date().timeIntervalSince(begin), 2)) s)")
+                + "(\(Figures.fixed(Date().timeIntervalSince(begin), 2)) s)"
+        )
     }
 }
 
 struct RollbackCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "rollback", abstract: "Point `current` to the version before it.",
-        discussion: "A running server takes it over with RELOAD.")
+        commandName: "rollback",
+        abstract: "Point `current` to the version before it.",
+        discussion: "A running server takes it over with RELOAD."
+    )
     @Argument(help: ArgumentHelp("The index's folder.", valueName: "indexes/NAME")) var folder: String
 
     func run() throws {
@@ -132,7 +146,9 @@ struct RollbackCommand: ParsableCommand {
 
 struct PruneCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "prune", abstract: "Remove old versions; never the current one.")
+        commandName: "prune",
+        abstract: "Remove old versions; never the current one."
+    )
     @Argument(help: ArgumentHelp("The index's folder.", valueName: "indexes/NAME")) var folder: String
     @Option(help: "How many of the newest to keep, at least 1.") var keep: Int
 

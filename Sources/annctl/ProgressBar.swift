@@ -28,7 +28,8 @@ final class ProgressBar {
         let width = 30
         let filled = Int(Double(width) * min(1, max(0, fraction)))
         let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: width - filled)
-        let line = "\(head.padding(toLength: 28, withPad: " ", startingAt: 0)) \(bar) \(Int(fraction * 100)) % \(self.seconds)"
+        let line =
+            "\(head.padding(toLength: 28, withPad: " ", startingAt: 0)) \(bar) \(Int(fraction * 100)) % \(self.seconds)"
         guard line != self.shown else { return }
         self.shown = line
         self.write("\r\u{1b}[K" + line)

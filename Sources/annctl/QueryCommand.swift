@@ -12,7 +12,8 @@ struct QueryCommand: AsyncParsableCommand {
 
               annctl query TOPK faiss 10 WITHSCORES
               annctl query VSIM debian ELE python3-numpy COUNT 5
-            """)
+            """
+    )
 
     @Option(help: "Address of the server.") var host = "127.0.0.1"
     @Option(help: "Port of the server.") var port = 7700

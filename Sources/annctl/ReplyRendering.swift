@@ -43,7 +43,9 @@ enum ReplyRendering {
 
     static func json(_ reply: ReplyValue) throws -> String {
         let data = try JSONSerialization.data(
-            withJSONObject: Self.jsonObject(reply), options: [.fragmentsAllowed, .sortedKeys, .withoutEscapingSlashes])
+            withJSONObject: Self.jsonObject(reply),
+            options: [.fragmentsAllowed, .sortedKeys, .withoutEscapingSlashes]
+        )
         return String(decoding: data, as: UTF8.self)
     }
 

@@ -31,7 +31,9 @@ enum ServeSettings {
             throw AnnexError(.usage, "cannot read the configuration", at: path)
         }
         let node: Node?
-        do { node = try Yams.compose(yaml: String(decoding: data, as: UTF8.self)) } catch { throw bad("not YAML: \(error)") }
+        do { node = try Yams.compose(yaml: String(decoding: data, as: UTF8.self)) } catch {
+            throw bad("not YAML: \(error)")
+        }
         guard let node, node.null == nil else { return }
         guard case .mapping(let mapping) = node else { throw bad("a configuration is a list of 'key: value' lines") }
         for (keyNode, value) in mapping {

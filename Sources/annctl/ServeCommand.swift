@@ -12,14 +12,17 @@ import NIOCore
 
 struct ServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "serve", abstract: "Serve indexes over TCP: RESP2, RESP3 and plain lines.",
+        commandName: "serve",
+        abstract: "Serve indexes over TCP: RESP2, RESP3 and plain lines.",
         discussion: """
             Every file is verified before it is mapped; a damaged version is not served. SIGTERM and SIGINT answer what was \
             received, then stop. Binds 127.0.0.1; any other address needs --password-file.
-            """)
+            """
+    )
 
     @Argument(help: ArgumentHelp("Folders of indexes.", valueName: "indexes/NAME")) var folders: [String]
-    @Option(help: ArgumentHelp("Settings; flags beat it. See deploy/annex.yaml.", valueName: "file.yaml")) var config: String?
+    @Option(help: ArgumentHelp("Settings; flags beat it. See deploy/annex.yaml.", valueName: "file.yaml")) var config:
+        String?
     @Option(help: "Address to bind. (default: 127.0.0.1)") var host: String?
     @Option(help: "Port; 0 takes a free one. (default: 7700)") var port: Int?
     @Option(help: "Event loops. (default: one per core)") var threads: Int?
@@ -29,7 +32,9 @@ struct ServeCommand: AsyncParsableCommand {
 
     func validate() throws {
         guard !self.folders.isEmpty else { throw ValidationError("Which index? Give indexes/NAME") }
-        if let port { guard (0...65_535).contains(port) else { throw ValidationError("--port is 0 to 65535, got \(port)") } }
+        if let port {
+            guard (0...65_535).contains(port) else { throw ValidationError("--port is 0 to 65535, got \(port)") }
+        }
         if let idleTimeout { guard idleTimeout >= 0 else { throw ValidationError("--idle-timeout is not negative") } }
     }
 
@@ -60,19 +65,24 @@ struct ServeCommand: AsyncParsableCommand {
                     "index": "\(index)", "version": "\(verified.version)", "items": "\(verified.manifest.items)",
                     "users": "\(verified.manifest.users)", "recall": "\(verified.manifest.measured.reportedRecall)",
                     "milliseconds": "\((DispatchTime.now().uptimeNanoseconds - begin) / 1_000_000)",
-                ])
+                ]
+            )
             return served
         }
         try await self.serve(engine, configuration, stop, logger)
     }
 
     private func serve(
-        _ engine: Engine, _ configuration: ServerConfiguration, _ stop: StopSignals, _ logger: Logger
+        _ engine: Engine,
+        _ configuration: ServerConfiguration,
+        _ stop: StopSignals,
+        _ logger: Logger
     ) async throws {
         // Made before anything listens, so that what can fail has failed.
         let handlers = HandlerShelf(try (0..<configuration.threads).map { _ in try ShardHandler(engine: engine) })
         let server = try LineServer(
-            configuration: configuration, makeHandler: { loop, eventLoop in
+            configuration: configuration,
+            makeHandler: { loop, eventLoop in
                 let handler = handlers[loop]
                 let bound = NIOLoopBound(handler, eventLoop: eventLoop)
                 // So that an idle loop lets go of a version too.
@@ -80,13 +90,28 @@ struct ServeCommand: AsyncParsableCommand {
                 return handler
             },
             info: {
-                [InfoSection("Indexes", engine.versions.map { ("index_\($0.description.index)", VersionInfo.line($0, engine)) })]
-            }, logger: logger)
+                [
+                    InfoSection(
+                        "Indexes",
+                        engine.versions.map { ("index_\($0.description.index)", VersionInfo.line($0, engine)) }
+                    )
+                ]
+            },
+            logger: logger
+        )
         let address: SocketAddress
         do { address = try await server.start() } catch let error as IOError where error.errnoCode == EADDRINUSE {
-            throw AnnexError(.system, "the port is in use", at: "\(configuration.host):\(configuration.port)", hint: "Give another --port")
+            throw AnnexError(
+                .system,
+                "the port is in use",
+                at: "\(configuration.host):\(configuration.port)",
+                hint: "Give another --port"
+            )
         }
-        logger.info("Serving", metadata: ["address": "\(address.ipAddress ?? configuration.host):\(address.port ?? configuration.port)"])
+        logger.info(
+            "Serving",
+            metadata: ["address": "\(address.ipAddress ?? configuration.host):\(address.port ?? configuration.port)"]
+        )
         let signal = await stop.wait()
         logger.info("Draining", metadata: ["signal": "\(signal)"])
         await server.shutdown(grace: .seconds(4))

@@ -10,18 +10,30 @@ enum VersionLoading {
     static func load(_ verified: VerifiedVersion, as name: EntryName? = nil) throws(AnnexError) -> ServedVersion {
         let manifest = verified.manifest
         let folder = verified.folder
-        guard let index = name ?? EntryName(manifest.index), let metric = Metric(rawValue: manifest.metric), let kind = manifest.parsedKind
+        guard let index = name ?? EntryName(manifest.index), let metric = Metric(rawValue: manifest.metric),
+            let kind = manifest.parsedKind
         else { throw AnnexError(.damaged, "has impossible values", at: folder + "/" + VersionLayout.manifest) }
         let served = try ServedVersion(
             loading: VersionDescription(
-                index: index, version: verified.version, kind: kind, metric: metric, dimension: manifest.dimension,
-                itemCount: manifest.items, userCount: manifest.users, defaultEffort: manifest.defaultEffort,
-                measuredRecall: manifest.measured.reportedRecall, unreachableCount: manifest.measured.unreachableItems,
+                index: index,
+                version: verified.version,
+                kind: kind,
+                metric: metric,
+                dimension: manifest.dimension,
+                itemCount: manifest.items,
+                userCount: manifest.users,
+                defaultEffort: manifest.defaultEffort,
+                measuredRecall: manifest.measured.reportedRecall,
+                unreachableCount: manifest.measured.unreachableItems,
                 totalBytes: manifest.files.reduce(0) { $0 + $1.bytes },
                 files: .init(
-                    index: folder + "/" + VersionLayout.index, vectors: folder + "/" + VersionLayout.vectors,
+                    index: folder + "/" + VersionLayout.index,
+                    vectors: folder + "/" + VersionLayout.vectors,
                     items: folder + "/" + VersionLayout.items,
-                    users: manifest.users > 0 ? folder + "/" + VersionLayout.users : nil)))
+                    users: manifest.users > 0 ? folder + "/" + VersionLayout.users : nil
+                )
+            )
+        )
         try served.warm()
         try verified.confirmUnchanged()
         return served

@@ -7,7 +7,8 @@ import Testing
 
 @Suite struct BentIndexTests {
     /// A length in an index file that the file cannot hold is refused before FAISS makes room for it.
-    @Test(arguments: ["HNSW8", "IVF4,Flat", "IVF4,SQ8", "PCA4,HNSW8"]) func lengthsBeyondTheFile(_ kind: String) throws {
+    @Test(arguments: ["HNSW8", "IVF4,Flat", "IVF4,SQ8", "PCA4,HNSW8"]) func lengthsBeyondTheFile(_ kind: String) throws
+    {
         let index = try BuiltIndex(items: 400, users: 10)
         let folder = try index.build {
             $0.index = kind
@@ -17,7 +18,12 @@ import Testing
         let whole = try Data(contentsOf: URL(fileURLWithPath: folder + "/" + VersionLayout.index))
         func load() throws {
             _ = try VectorIndex.load(
-                path: path, kind: IndexKind(parsing: kind), metric: .ip, dimension: 6, rows: 400)
+                path: path,
+                kind: IndexKind(parsing: kind),
+                metric: .ip,
+                dimension: 6,
+                rows: 400
+            )
         }
         try whole.write(to: URL(fileURLWithPath: path))
         try load()

@@ -9,7 +9,9 @@ import Testing
         try FileManager.default.contentsOfDirectory(atPath: path).sorted()
     }
 
-    @Test(arguments: ["README", "zzz", "link", "99999999T999999Z-00000000", "20240101T000000Z-0000000G", "20240101T000000Z"])
+    @Test(arguments: [
+        "README", "zzz", "link", "99999999T999999Z-00000000", "20240101T000000Z-0000000G", "20240101T000000Z",
+    ])
     func whatHasNoVersionsNameIsNone(_ name: String) throws {
         let index = try BuiltIndex(items: 60, users: 4)
         let first = try index.build().version
@@ -47,7 +49,9 @@ import Testing
         let link = index.indexFolder + "/.tmp-current-1"
         try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: "versions/gone")
         try FileManager.default.createDirectory(
-            atPath: index.indexFolder + "/versions/.tmp-dead/users", withIntermediateDirectories: true)
+            atPath: index.indexFolder + "/versions/.tmp-dead/users",
+            withIntermediateDirectories: true
+        )
         try index.build()
         #expect(try self.names(index.indexFolder) == ["current", "versions"])
         #expect(try self.names(index.indexFolder + "/versions").filter { $0.hasPrefix(".tmp-") } == [])

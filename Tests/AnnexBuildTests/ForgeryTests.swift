@@ -52,10 +52,14 @@ private final class Forgery {
     ])
     func impossibleCounts(_ field: String) throws {
         let forgery = try Forgery()
-        for value in [-1, 0, Int.max, Int.min, Int(Int32.max) + 1] where !(value == 0 && ["itemsWithAttributes", "rejectedRows"].contains(field)) {
+        for value in [-1, 0, Int.max, Int.min, Int(Int32.max) + 1]
+        where !(value == 0 && ["itemsWithAttributes", "rejectedRows"].contains(field)) {
             if field == "rejectedRows", value > 0 { continue }
             let error = try forgery.verify { $0[field] = value }
-            #expect(error?.code == .damaged && error?.location?.contains(VersionLayout.manifest) == true, "\(field) \(value)")
+            #expect(
+                error?.code == .damaged && error?.location?.contains(VersionLayout.manifest) == true,
+                "\(field) \(value)"
+            )
         }
     }
 
@@ -104,9 +108,14 @@ private final class Forgery {
         let forgery = try Forgery()
         let escape = "\u{1b}]0;x\u{7}"
         let changes: [(inout [String: Any]) -> Void] = [
-            { $0["kind"] = escape }, { $0["index"] = escape }, { $0["metric"] = escape }, { $0["recipe"] = ["vectors": escape] },
+            { $0["kind"] = escape }, { $0["index"] = escape }, { $0["metric"] = escape },
+            { $0["recipe"] = ["vectors": escape] },
             { $0["recipe"] = [escape: "x"] },
-            { $0["sources"] = [["role": "vectors", "file": escape, "bytes": 1, "sha256": String(repeating: "0", count: 64)]] },
+            {
+                $0["sources"] = [
+                    ["role": "vectors", "file": escape, "bytes": 1, "sha256": String(repeating: "0", count: 64)]
+                ]
+            },
         ]
         for change in changes {
             let error = try forgery.verify(change)
@@ -128,7 +137,10 @@ private final class Forgery {
             case 1: data = data.prefix(Int.random(in: 0..<data.count, using: &random))
             case 2:
                 let start = Int.random(in: 0..<data.count, using: &random)
-                data.insert(contentsOf: data[start..<min(data.count, start + 40)], at: Int.random(in: 0..<data.count, using: &random))
+                data.insert(
+                    contentsOf: data[start..<min(data.count, start + 40)],
+                    at: Int.random(in: 0..<data.count, using: &random)
+                )
             default:
                 let digits = data.indices.filter { (48...57).contains(data[$0]) }
                 let place = digits[Int.random(in: 0..<digits.count, using: &random)]
@@ -146,7 +158,10 @@ private final class Forgery {
     @Test func textsThatAreNoManifest() throws {
         let forgery = try Forgery()
         let deep = String(repeating: "[", count: 100_000)
-        for text in ["", "null", "[]", "{}", "{\"format\":1}", "{\"format\":1e999}", "{\"format\":\"1\"}", deep, "{\"a\":" + deep] {
+        for text in [
+            "", "null", "[]", "{}", "{\"format\":1}", "{\"format\":1e999}", "{\"format\":\"1\"}", deep,
+            "{\"a\":" + deep,
+        ] {
             #expect(try forgery.verify(Data(text.utf8))?.code == .damaged, "\(text.prefix(20))")
         }
         #expect(try forgery.verify(Data([0xff, 0xfe, 0x00, 0xd8]))?.code == .damaged)
@@ -155,11 +170,19 @@ private final class Forgery {
 }
 
 @Suite struct TreeTests {
-    private func expectRefused(_ index: BuiltIndex, naming file: String, _ sourceLocation: SourceLocation = #_sourceLocation) {
+    private func expectRefused(
+        _ index: BuiltIndex,
+        naming file: String,
+        _ sourceLocation: SourceLocation = #_sourceLocation
+    ) {
         let error = #expect(throws: AnnexError.self, sourceLocation: sourceLocation) {
             try Verifier.verify(indexFolder: index.indexFolder)
         }
-        #expect(error?.location?.hasSuffix(file) == true, "\(error.map { "\($0)" } ?? "")", sourceLocation: sourceLocation)
+        #expect(
+            error?.location?.hasSuffix(file) == true,
+            "\(error.map { "\($0)" } ?? "")",
+            sourceLocation: sourceLocation
+        )
     }
 
     @Test func aLinkInPlaceOfTheUsersFolder() throws {

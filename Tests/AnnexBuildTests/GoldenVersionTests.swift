@@ -16,30 +16,48 @@ import Testing
     @Test func formatOneIsStillRead() throws {
         let verified = try Verifier.verify(indexFolder: self.folder + "/shop")
         let manifest = verified.manifest
-        #expect(manifest.format == 1 && manifest.items == 60 && manifest.users == 5 && manifest.itemsWithAttributes == 60)
+        #expect(
+            manifest.format == 1 && manifest.items == 60 && manifest.users == 5 && manifest.itemsWithAttributes == 60
+        )
         let path = verified.folder
         let vectors = try VectorFile(path: path + "/" + VersionLayout.vectors, rows: 60, dimension: 8)
         let items = try ItemStore(path: path + "/" + VersionLayout.items)
         let users = try UserStore(folder: path + "/" + VersionLayout.users, dimension: 8).makeReader()
         let index = try VectorIndex.load(
-            path: path + "/" + VersionLayout.index, kind: try #require(manifest.parsedKind), metric: .ip, dimension: 8,
-            rows: 60)
+            path: path + "/" + VersionLayout.index,
+            kind: try #require(manifest.parsedKind),
+            metric: .ip,
+            dimension: 8,
+            rows: 60
+        )
         let data = try Data(contentsOf: URL(fileURLWithPath: self.folder + "/source/expected.json"))
         let expected = try #require(try JSONSerialization.jsonObject(with: data) as? [String: [[Any]]])
         #expect(expected.count == 5)
         for (user, top) in expected {
             var query = [Float](repeating: 0, count: 8)
-            #expect(Array(user.utf8).withUnsafeBytes { id in query.withUnsafeMutableBufferPointer { users.copyVector(of: id, into: $0) } })
+            #expect(
+                Array(user.utf8).withUnsafeBytes { id in
+                    query.withUnsafeMutableBufferPointer { users.copyVector(of: id, into: $0) }
+                }
+            )
             for effort in [SearchEffort.exact, .efSearch(60)] {
                 var scratch = SearchScratch()
                 var hits: [Hit] = []
                 _ = try query.withUnsafeBufferPointer {
                     try Searcher(index: index, vectors: vectors, metric: .ip).search(
-                        query: $0, queryNorm: 1, k: 5, effort: effort, exclusion: ExclusionMarks(rows: 60),
-                        scratch: &scratch, hits: &hits)
+                        query: $0,
+                        queryNorm: 1,
+                        k: 5,
+                        effort: effort,
+                        exclusion: ExclusionMarks(rows: 60),
+                        scratch: &scratch,
+                        hits: &hits
+                    )
                 }
                 for (hit, want) in zip(hits, top) {
-                    #expect(items.withIdentifier(hit.ordinal) { Array($0) } == Array(try #require(want[0] as? String).utf8))
+                    #expect(
+                        items.withIdentifier(hit.ordinal) { Array($0) } == Array(try #require(want[0] as? String).utf8)
+                    )
                     #expect(abs(Double(hit.score) - (try #require(want[1] as? Double))) < 2e-5)
                 }
                 #expect(hits.count == 5)

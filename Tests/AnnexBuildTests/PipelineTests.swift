@@ -11,7 +11,8 @@ import Testing
     @Test func everythingLandsAtItsOrdinal() throws {
         let index = try BuiltIndex(items: 300, users: 40, dimension: 5)
         let attributes = try String(contentsOfFile: index.folder.file("attributes.jsonl"), encoding: .utf8)
-        try attributes.split(separator: "\n").enumerated().filter { $0.offset % 3 != 0 }.map(\.element).reversed().joined(separator: "\n")
+        try attributes.split(separator: "\n").enumerated().filter { $0.offset % 3 != 0 }.map(\.element).reversed()
+            .joined(separator: "\n")
             .write(toFile: index.folder.file("attributes.jsonl"), atomically: true, encoding: .utf8)
         let result = try index.build()
         let items = try ItemStore(path: result.folder + "/" + VersionLayout.items)
@@ -61,7 +62,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("{\"id\":\"nobody\"}", "nobody"), ("{\"id\":\"item3\"}", "item3"), ("{\"id\":", "JSON"), ("{\"name\":1}", "id"),
+        ("{\"id\":\"nobody\"}", "nobody"), ("{\"id\":\"item3\"}", "item3"), ("{\"id\":", "JSON"),
+        ("{\"name\":1}", "id"),
         ("{\"id\":true}", "id"), ("[1]", "JSON"),
     ])
     func badAttributes(_ line: String, _ word: String) throws {
@@ -70,11 +72,17 @@ import Testing
         let text = try String(contentsOfFile: file, encoding: .utf8)
         try (text + "\n" + line + "\n{\"id\":\"item3\"}\n").write(toFile: file, atomically: true, encoding: .utf8)
         let error = #expect(throws: AnnexError.self) { try index.build() }
-        #expect(error?.location == file + ":61" && error?.message.contains(word) == true, "\(error.map { "\($0)" } ?? "")")
+        #expect(
+            error?.location == file + ":61" && error?.message.contains(word) == true,
+            "\(error.map { "\($0)" } ?? "")"
+        )
         let result = try index.build { $0.skipBadRows = true }
         #expect(result.manifest.itemsWithAttributes == 60 && result.manifest.rejectedRows == 2)
         let rejects = try String(contentsOfFile: #require(result.rejectsFile), encoding: .utf8)
-        #expect(rejects.split(separator: "\n").count == 2 && rejects.contains("\"row\":61") && rejects.contains("\"row\":62"))
+        #expect(
+            rejects.split(separator: "\n").count == 2 && rejects.contains("\"row\":61")
+                && rejects.contains("\"row\":62")
+        )
     }
 
     @Test func usersOfAnotherModel() throws {
@@ -82,13 +90,18 @@ import Testing
         try "u,1,2\n".write(toFile: index.folder.file("users.csv"), atomically: true, encoding: .utf8)
         let error = #expect(throws: AnnexError.self) { try index.build() }
         #expect(error?.code == .badInput && error?.location?.hasSuffix("users.csv") == true)
-        #expect(try FileManager.default.contentsOfDirectory(atPath: index.indexFolder + "/versions").allSatisfy { !$0.hasPrefix(".tmp-") })
+        #expect(
+            try FileManager.default.contentsOfDirectory(atPath: index.indexFolder + "/versions").allSatisfy {
+                !$0.hasPrefix(".tmp-")
+            }
+        )
     }
 
     /// The manifest's checksums are those of what was read, or there is no version.
     @Test func aSourceThatChangesMeanwhile() throws {
         let index = try BuiltIndex(items: 60, users: 4)
-        var pipeline = BuildPipeline(recipe: try index.recipe(), indexFolder: index.indexFolder, threads: 1) { progress in
+        var pipeline = BuildPipeline(recipe: try index.recipe(), indexFolder: index.indexFolder, threads: 1) {
+            progress in
             guard progress.stage == .users, progress.fraction == 0 else { return }
             let handle = FileHandle(forWritingAtPath: index.folder.file("items.csv"))
             handle?.seekToEndOfFile()
@@ -104,7 +117,9 @@ import Testing
         let index = try BuiltIndex(items: 400, users: 30)
         final class Log: @unchecked Sendable { var all: [BuildProgress] = [] }
         let log = Log()
-        var pipeline = BuildPipeline(recipe: try index.recipe(), indexFolder: index.indexFolder, threads: 1) { log.all.append($0) }
+        var pipeline = BuildPipeline(recipe: try index.recipe(), indexFolder: index.indexFolder, threads: 1) {
+            log.all.append($0)
+        }
         _ = try pipeline.run()
         var seen: [BuildProgress.Stage] = []
         for progress in log.all {
@@ -119,11 +134,16 @@ import Testing
 
     @Test(arguments: [0, -1, 1_025]) func impossibleThreads(_ threads: Int) throws {
         let index = try BuiltIndex(items: 60, users: 4)
-        var pipeline = BuildPipeline(recipe: try index.recipe(), indexFolder: index.indexFolder, threads: threads) { _ in }
+        var pipeline = BuildPipeline(recipe: try index.recipe(), indexFolder: index.indexFolder, threads: threads) {
+            _ in
+        }
         #expect(throws: AnnexError.self) { try pipeline.run() }
     }
 
-    @Test(arguments: ["Flat", "HNSW8", "HNSW8,SQ8", "IVF8,Flat", "IVF8,SQ8", "IVF8,PQ3", "PCA4,IVF8,Flat"], Metric.allCases)
+    @Test(
+        arguments: ["Flat", "HNSW8", "HNSW8,SQ8", "IVF8,Flat", "IVF8,SQ8", "IVF8,PQ3", "PCA4,IVF8,Flat"],
+        Metric.allCases
+    )
     func everyKindGivesTheSameBytesAgain(_ kind: String, _ metric: Metric) throws {
         let index = try BuiltIndex(items: 500, users: 20)
         func change(_ recipe: inout Recipe) {
@@ -160,7 +180,8 @@ import Testing
             seed: 18446744073709551615
             threads: 2
             skip-bad-rows: true
-            """)
+            """
+        )
         #expect(recipe.metric == .cosine && recipe.index == "IVF64,SQ8" && recipe.recall == 0.95 && recipe.threads == 2)
         #expect(recipe.seed == UInt64.max && recipe.skipBadRows)
         #expect(recipe.resolve(recipe.vectors) == recipe.folder + "/v.npz:items" && recipe.resolve("/x") == "/x")
@@ -169,24 +190,31 @@ import Testing
                 "name": "shop", "metric": "cosine", "index": "IVF64,SQ8", "recall": "0.95", "vectors": "v.npz:items",
                 "ids": "ids.txt", "attributes": "a.jsonl.gz", "users": "u.npy", "user-ids": "u.txt",
                 "seed": "18446744073709551615", "skip-bad-rows": "true",
-            ], "no whole paths, no threads")
+            ],
+            "no whole paths, no threads"
+        )
     }
 
     @Test(arguments: [
-        ("threads: 0", "threads"), ("threads: many", "threads"), ("ids:", "ids"), ("ids: ''", "ids"), ("ids: [a, b]", "ids"),
+        ("threads: 0", "threads"), ("threads: many", "threads"), ("ids:", "ids"), ("ids: ''", "ids"),
+        ("ids: [a, b]", "ids"),
         ("user-ids: u.txt", "users"), ("skip-bad-rows: yes", "skip-bad-rows"), ("recall: nan", "recall"),
         ("recall: 0x1p-1", "recall"), ("metric: ip\nmetric: l2", "YAML"), ("Metric: l2", "Metric"), ("1: 2", "1"),
         ("ids: \"a\\u0007b\"", "ids"), ("seed: 18446744073709551616", "seed"), ("index: 'Flat,Flat'", "Flat"),
     ])
     func wrongValuesAreNamed(_ line: String, _ word: String) throws {
         let error = #expect(throws: AnnexError.self) { try self.read("name: shop\nvectors: v.npy\n" + line + "\n") }
-        #expect(error?.message.contains(word) == true && error?.location?.hasSuffix("recipe.yaml") == true,
-            "\(error.map { "\($0)" } ?? "")")
+        #expect(
+            error?.message.contains(word) == true && error?.location?.hasSuffix("recipe.yaml") == true,
+            "\(error.map { "\($0)" } ?? "")"
+        )
     }
 
     @Test func textThatIsNotUTF8() throws {
         let folder = try TemporaryFolder()
-        try Data("name: shop\nvectors: ".utf8 + [0xff, 0xfe]).write(to: URL(fileURLWithPath: folder.file("recipe.yaml")))
+        try Data("name: shop\nvectors: ".utf8 + [0xff, 0xfe]).write(
+            to: URL(fileURLWithPath: folder.file("recipe.yaml"))
+        )
         #expect(throws: AnnexError.self) { try Recipe.read(folder.file("recipe.yaml")) }
         #expect(throws: AnnexError.self) { try Recipe.read(folder.file("missing.yaml")) }
     }

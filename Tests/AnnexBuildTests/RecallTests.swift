@@ -34,8 +34,15 @@ import Testing
         let vectors = try VectorFile(path: result.folder + "/" + VersionLayout.vectors, rows: 600, dimension: 8)
         let searcher = Searcher(
             index: try VectorIndex.load(
-                path: result.folder + "/" + VersionLayout.index, kind: IndexKind(parsing: kind), metric: metric, dimension: 8,
-                rows: 600), vectors: vectors, metric: metric)
+                path: result.folder + "/" + VersionLayout.index,
+                kind: IndexKind(parsing: kind),
+                metric: metric,
+                dimension: 8,
+                rows: 600
+            ),
+            vectors: vectors,
+            metric: metric
+        )
         let users = try String(contentsOfFile: index.folder.file("users.csv"), encoding: .utf8).split(separator: "\n")
             .map { $0.split(separator: ",") }.sorted { Array($0[0].utf8).lexicographicallyPrecedes(Array($1[0].utf8)) }
         var scratch = SearchScratch()
@@ -45,8 +52,14 @@ import Testing
             let norm = Float(query.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot())
             _ = try query.withUnsafeBufferPointer {
                 try searcher.search(
-                    query: $0, queryNorm: norm, k: 10, effort: manifest.defaultEffort, exclusion: ExclusionMarks(rows: 600),
-                    scratch: &scratch, hits: &hits)
+                    query: $0,
+                    queryNorm: norm,
+                    k: 10,
+                    effort: manifest.defaultEffort,
+                    exclusion: ExclusionMarks(rows: 600),
+                    scratch: &scratch,
+                    hits: &hits
+                )
             }
             let tenth = self.bruteForce(query, vectors, metric)[9]
             let sign: Double = metric == .l2 ? -1 : 1
@@ -55,7 +68,8 @@ import Testing
         let choosing = recalls.enumerated().filter { $0.offset % 2 == 0 }.map(\.element)
         let reporting = recalls.enumerated().filter { $0.offset % 2 == 1 }.map(\.element)
         func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(values.count) }
-        let deviation = (choosing.reduce(0) { $0 + pow($1 - mean(choosing), 2) } / Double(choosing.count - 1)).squareRoot()
+        let deviation = (choosing.reduce(0) { $0 + pow($1 - mean(choosing), 2) } / Double(choosing.count - 1))
+            .squareRoot()
         let measured = manifest.measured
         #expect(measured.queryCount == 120 && measured.queries == "users")
         #expect(abs(measured.chosen.recall - mean(choosing)) < 2e-6)
@@ -96,7 +110,9 @@ import Testing
         let index = try BuiltIndex(items: items, users: 1, dimension: 3)
         for kind in ["Flat", "HNSW4"] {
             let manifest = try index.build { $0.index = kind }.manifest
-            #expect(manifest.items == items && manifest.measured.queryCount == 1 && manifest.measured.reportedRecall == 1)
+            #expect(
+                manifest.items == items && manifest.measured.queryCount == 1 && manifest.measured.reportedRecall == 1
+            )
         }
     }
 

@@ -195,7 +195,8 @@ struct BuiltIndex {
     }
 
     @Test(arguments: [
-        ("name: shop\nvectors: v.npy\nwheels: 4\n", "wheels"), ("vectors: v.npy\n", "name"), ("name: shop\n", "vectors"),
+        ("name: shop\nvectors: v.npy\nwheels: 4\n", "wheels"), ("vectors: v.npy\n", "name"),
+        ("name: shop\n", "vectors"),
         ("name: ../x\nvectors: v\n", "name"), ("name: shop\nvectors: v\nmetric: hamming\n", "hamming"),
         ("name: shop\nvectors: v\nindex: LSH\n", "LSH"), ("name: shop\nvectors: v\nrecall: 2\n", "recall"),
         ("name: shop\nvectors: v\nseed: -1\n", "seed"), ("- a\n- b\n", "recipe"), ("name: [\n", "YAML"),

@@ -50,7 +50,8 @@ import Testing
 
     @Test(arguments: [
         "", "flat", "HNSW", "HNSW3", "HNSW129", "HNSW16,PQ8", "IVF", "IVF0,Flat", "IVF16", "IVF16,Flat,Extra", "PQ8",
-        "IVF99999999999999999999,Flat", "LSH", "PCA64,Flat", "OPQ16_63,IVF64,PQ16", "IVF+4,Flat", "IVF04,Flat", ",", "Flat,",
+        "IVF99999999999999999999,Flat", "LSH", "PCA64,Flat", "OPQ16_63,IVF64,PQ16", "IVF+4,Flat", "IVF04,Flat", ",",
+        "Flat,",
         "IMI2x8,Flat",
     ])
     func refused(_ text: String) { #expect(throws: AnnexError.self) { try IndexKind(parsing: text) } }

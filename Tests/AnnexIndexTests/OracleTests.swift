@@ -49,7 +49,11 @@ struct Fixture {
     }
 
     func search(
-        _ index: VectorIndex, _ query: [Float], k: Int, _ effort: SearchEffort, without: Set<Int32> = []
+        _ index: VectorIndex,
+        _ query: [Float],
+        k: Int,
+        _ effort: SearchEffort,
+        without: Set<Int32> = []
     ) throws -> ([Hit], SearchReport) {
         var scratch = SearchScratch()
         var hits: [Hit] = []
@@ -59,8 +63,14 @@ struct Fixture {
         let searcher = Searcher(index: index, vectors: self.vectors, metric: index.metric)
         let report = try query.withUnsafeBufferPointer {
             try searcher.search(
-                query: $0, queryNorm: Float(Self.norm(query)), k: k, effort: effort, exclusion: marks, scratch: &scratch,
-                hits: &hits)
+                query: $0,
+                queryNorm: Float(Self.norm(query)),
+                k: k,
+                effort: effort,
+                exclusion: marks,
+                scratch: &scratch,
+                hits: &hits
+            )
         }
         return (hits, report)
     }
@@ -76,7 +86,12 @@ struct Fixture {
     func everyKindAndMetric(_ text: String, _ metric: Metric) throws {
         let fixture = try Fixture(rows: 1_500, dimension: 24)
         let index = try VectorIndex.build(
-            kind: IndexKind(parsing: text), metric: metric, vectors: fixture.vectors, seed: 7, threads: 2) { _ in }
+            kind: IndexKind(parsing: text),
+            metric: metric,
+            vectors: fixture.vectors,
+            seed: 7,
+            threads: 2
+        ) { _ in }
         let path = fixture.folder.file("index.faiss")
         try index.write(path: path)
         let loaded = try VectorIndex.load(path: path, kind: index.kind, metric: metric, dimension: 24, rows: 1_500)
@@ -107,7 +122,12 @@ struct Fixture {
     func excludedItemsNeverAppearAndKAnswersDo(_ text: String, _ metric: Metric) throws {
         let fixture = try Fixture(rows: 600, dimension: 24)
         let index = try VectorIndex.build(
-            kind: IndexKind(parsing: text), metric: metric, vectors: fixture.vectors, seed: 7, threads: 1) { _ in }
+            kind: IndexKind(parsing: text),
+            metric: metric,
+            vectors: fixture.vectors,
+            seed: 7,
+            threads: 1
+        ) { _ in }
         let query = fixture.rows[17]
         let effort: SearchEffort = index.kind.knob == .efSearch ? .efSearch(64) : .nprobe(4)
         for count in [0, 1, 10, 300, 590, 595, 600] {
@@ -129,13 +149,25 @@ struct Fixture {
         try writer.finish()
         let vectors = try VectorFile(path: folder.file("v"), rows: 50, dimension: 3)
         let index = try VectorIndex.build(
-            kind: IndexKind(parsing: "Flat"), metric: .ip, vectors: vectors, seed: 1, threads: 1) { _ in }
+            kind: IndexKind(parsing: "Flat"),
+            metric: .ip,
+            vectors: vectors,
+            seed: 1,
+            threads: 1
+        ) { _ in }
         var scratch = SearchScratch()
         var hits: [Hit] = []
         let marks = ExclusionMarks(rows: 50)
         _ = try [Float(2), 1, 1].withUnsafeBufferPointer {
             try Searcher(index: index, vectors: vectors, metric: .ip).search(
-                query: $0, queryNorm: 1, k: 7, effort: .exact, exclusion: marks, scratch: &scratch, hits: &hits)
+                query: $0,
+                queryNorm: 1,
+                k: 7,
+                effort: .exact,
+                exclusion: marks,
+                scratch: &scratch,
+                hits: &hits
+            )
         }
         #expect(hits.map(\.ordinal) == Array(0..<7))
     }
@@ -146,7 +178,11 @@ struct Fixture {
             let files = try (0..<2).map { round in
                 let path = fixture.folder.file("index-\(round)")
                 try VectorIndex.build(
-                    kind: IndexKind(parsing: text), metric: .ip, vectors: fixture.vectors, seed: 3, threads: 1
+                    kind: IndexKind(parsing: text),
+                    metric: .ip,
+                    vectors: fixture.vectors,
+                    seed: 3,
+                    threads: 1
                 ) { _ in }.write(path: path)
                 return try Data(contentsOf: URL(fileURLWithPath: path))
             }
@@ -157,14 +193,24 @@ struct Fixture {
     @Test func graphIsDescribed() throws {
         let fixture = try Fixture(rows: 800, dimension: 16)
         let graph = try VectorIndex.build(
-            kind: IndexKind(parsing: "HNSW8"), metric: .l2, vectors: fixture.vectors, seed: 3, threads: 1) { _ in }
+            kind: IndexKind(parsing: "HNSW8"),
+            metric: .l2,
+            vectors: fixture.vectors,
+            seed: 3,
+            threads: 1
+        ) { _ in }
         let links = try #require(graph.links(of: 5))
         #expect(!links.isEmpty && links.last!.count <= 16 && links.joined().allSatisfy { (0..<800).contains($0) })
         #expect(graph.links(of: 800) == nil && graph.links(of: -1) == nil)
         let missing = try #require(graph.unreachableCount())
         #expect((0..<80).contains(missing))
         let flat = try VectorIndex.build(
-            kind: IndexKind(parsing: "Flat"), metric: .l2, vectors: fixture.vectors, seed: 3, threads: 1) { _ in }
+            kind: IndexKind(parsing: "Flat"),
+            metric: .l2,
+            vectors: fixture.vectors,
+            seed: 3,
+            threads: 1
+        ) { _ in }
         #expect(flat.links(of: 5) == nil && flat.unreachableCount() == nil && flat.maximumLevel == nil)
     }
 
@@ -184,11 +230,19 @@ struct Fixture {
             refused += 1
         }
         try whole.write(to: URL(fileURLWithPath: path))
-        #expect(throws: AnnexError.self) { try VectorIndex.load(path: path, kind: kind, metric: .ip, dimension: 9, rows: 300) }
-        #expect(throws: AnnexError.self) { try VectorIndex.load(path: path, kind: kind, metric: .ip, dimension: 8, rows: 299) }
-        #expect(throws: AnnexError.self) { try VectorIndex.load(path: path, kind: kind, metric: .l2, dimension: 8, rows: 300) }
+        #expect(throws: AnnexError.self) {
+            try VectorIndex.load(path: path, kind: kind, metric: .ip, dimension: 9, rows: 300)
+        }
+        #expect(throws: AnnexError.self) {
+            try VectorIndex.load(path: path, kind: kind, metric: .ip, dimension: 8, rows: 299)
+        }
+        #expect(throws: AnnexError.self) {
+            try VectorIndex.load(path: path, kind: kind, metric: .l2, dimension: 8, rows: 300)
+        }
         let other = try IndexKind(parsing: "HNSW16")
-        #expect(throws: AnnexError.self) { try VectorIndex.load(path: path, kind: other, metric: .ip, dimension: 8, rows: 300) }
+        #expect(throws: AnnexError.self) {
+            try VectorIndex.load(path: path, kind: other, metric: .ip, dimension: 8, rows: 300)
+        }
         print("damagedFilesAreRefused: \(refused) truncations injected, all refused")
     }
 

@@ -1,6 +1,5 @@
-import Testing
-
 import AnnexNetwork
+import Testing
 
 @Suite(.serialized) struct CommandTests {
     @Test func authentication() async throws {

@@ -1,8 +1,7 @@
-import AnnexTestSupport
-import Testing
-
 import AnnexNetwork
+import AnnexTestSupport
 import AnnexWire
+import Testing
 
 @Suite(.serialized) struct HostileInputTests {
     private static let pieces = [

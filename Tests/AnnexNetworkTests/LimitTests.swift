@@ -1,9 +1,8 @@
 import AnnexCore
+import AnnexNetwork
 import AnnexWire
 import Glibc
 import Testing
-
-import AnnexNetwork
 
 @Suite(.serialized) struct LimitTests {
     private static func bulk(_ count: Int) -> String { "$\(count)\r\n" + String(repeating: "a", count: count) + "\r\n" }

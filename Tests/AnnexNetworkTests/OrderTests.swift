@@ -1,8 +1,7 @@
+import AnnexNetwork
 import Dispatch
 import Glibc
 import Testing
-
-import AnnexNetwork
 
 @Suite(.serialized) struct OrderTests {
     @Test func answersArraysAndLines() async throws {

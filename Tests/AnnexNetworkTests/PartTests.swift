@@ -1,7 +1,6 @@
-import Testing
-
 import AnnexCore
 import AnnexNetwork
+import Testing
 
 @Suite struct PartTests {
     @Test func stateMachineWaitsAndResumes() {

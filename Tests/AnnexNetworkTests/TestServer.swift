@@ -1,10 +1,9 @@
 import AnnexCore
+import AnnexNetwork
+import AnnexWire
 import Dispatch
 import Logging
 import NIOCore
-
-import AnnexNetwork
-import AnnexWire
 
 /// Opens once: deferred commands of the test handler wait for it.
 final class Gate: Sendable {

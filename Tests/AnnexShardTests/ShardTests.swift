@@ -22,7 +22,12 @@ final class Bench {
             Issue.record("not in the table")
             return
         }
-        if case .deferred(let work) = self.handler.handle(found.id, request, connection: &self.connection, reply: &self.reply) {
+        if case .deferred(let work) = self.handler.handle(
+            found.id,
+            request,
+            connection: &self.connection,
+            reply: &self.reply
+        ) {
             work(&self.reply)
         }
     }
@@ -43,7 +48,9 @@ final class Bench {
     /// The query path allocates nothing per hit: the same number of allocations for 5 results and for 100.
     @Test func allocationsDoNotDependOnHits() throws {
         let small = try SmallVersion()
-        let bench = try Bench(Engine(indexes: [small.description.index]) { _, _ in try ServedVersion(loading: small.description) })
+        let bench = try Bench(
+            Engine(indexes: [small.description.index]) { _, _ in try ServedVersion(loading: small.description) }
+        )
         func allocations(_ k: String, _ words: [String]) -> Int {
             let request = Request((["TOPK", "u7", k] + words).map { Array($0.utf8) })
             for _ in 0..<20 { bench.run(request) }
@@ -61,7 +68,9 @@ final class Bench {
 
     @Test func shapesOfBothKinds() throws {
         let small = try SmallVersion(items: 200, users: 3)
-        let bench = try Bench(Engine(indexes: [small.description.index]) { _, _ in try ServedVersion(loading: small.description) })
+        let bench = try Bench(
+            Engine(indexes: [small.description.index]) { _, _ in try ServedVersion(loading: small.description) }
+        )
         #expect(try bench.ask("TOPK", "u1", "3").elements?.count == 3)
         #expect(try bench.ask("TOPK", "u1", "1000").elements?.count == 200, "k beyond the index gives all")
         #expect(try bench.ask("MTOPK", "3", "u0", "nobody", "u2", "2").elements?[1] == .null)
@@ -72,7 +81,8 @@ final class Bench {
         for (words, code) in [
             (["TOPK", "nobody", "3"], "NOUSER"), (["TOPK", "u1", "3", "INDEX", "x"], "NOINDEX"),
             (["VSIM", "shop", "ELE", "x"], "NOITEM"), (["VSIM", "shop", "VALUES", "2", "1", "2"], "BADVECTOR"),
-            (["TOPK", "u1", "3", "NPROBE", "4"], "ERR"), (["TOPK", "u1", "0"], "ERR"), (["TOPK", "u1", "10001"], "ERR"),
+            (["TOPK", "u1", "3", "NPROBE", "4"], "ERR"), (["TOPK", "u1", "0"], "ERR"),
+            (["TOPK", "u1", "10001"], "ERR"),
             (["TOPK", "u1", "9223372036854775807"], "ERR"), (["VSIM", "shop", "ELE", "i1", "EPSILON", "0.1"], "ERR"),
         ] {
             guard case .error(let text) = try bench.ask(words) else {

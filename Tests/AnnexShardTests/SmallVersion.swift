@@ -12,15 +12,24 @@ struct SmallVersion {
     let description: VersionDescription
 
     init(
-        name: String = "shop", version: String = "v1", items: Int = 3_000, users: Int = 50, dimension: Int = 24,
-        kind: String = "HNSW16", metric: Metric = .ip, seed: UInt64 = SmallVersion.seed
+        name: String = "shop",
+        version: String = "v1",
+        items: Int = 3_000,
+        users: Int = 50,
+        dimension: Int = 24,
+        kind: String = "HNSW16",
+        metric: Metric = .ip,
+        seed: UInt64 = SmallVersion.seed
     ) throws {
         var random = SplitMix64(seed: seed)
         self.folder = try TemporaryFolder()
         let kind = try IndexKind(parsing: kind)
         let files = VersionDescription.Files(
-            index: self.folder.file("index.faiss"), vectors: self.folder.file("vectors.f32"),
-            items: self.folder.file("items.lmdb"), users: self.folder.file("users"))
+            index: self.folder.file("index.faiss"),
+            vectors: self.folder.file("vectors.f32"),
+            items: self.folder.file("items.lmdb"),
+            users: self.folder.file("users")
+        )
         func names(_ prefix: String, _ count: Int) throws -> [Identifier] {
             try (0..<count).map { try #require(Identifier("\(prefix)\($0)")) }.sorted()
         }
@@ -43,8 +52,18 @@ struct SmallVersion {
         try VectorIndex.build(kind: kind, metric: metric, vectors: vectors, seed: 1, threads: 2) { _ in }
             .write(path: files.index)
         self.description = VersionDescription(
-            index: try #require(EntryName(name)), version: try #require(EntryName(version)), kind: kind, metric: metric,
-            dimension: dimension, itemCount: items, userCount: users, defaultEffort: .efSearch(64), measuredRecall: nil,
-            unreachableCount: nil, totalBytes: 0, files: files)
+            index: try #require(EntryName(name)),
+            version: try #require(EntryName(version)),
+            kind: kind,
+            metric: metric,
+            dimension: dimension,
+            itemCount: items,
+            userCount: users,
+            defaultEffort: .efSearch(64),
+            measuredRecall: nil,
+            unreachableCount: nil,
+            totalBytes: 0,
+            files: files
+        )
     }
 }

@@ -43,7 +43,10 @@ import Testing
             var data = whole
             let page = Int.random(in: 0..<pages, using: &random) * 4_096
             switch turn % 5 {
-            case 0: data[Int.random(in: 0..<data.count, using: &random)] ^= UInt8(1 << Int.random(in: 0..<8, using: &random))
+            case 0:
+                data[Int.random(in: 0..<data.count, using: &random)] ^= UInt8(
+                    1 << Int.random(in: 0..<8, using: &random)
+                )
             case 1: data[page + Int.random(in: 0..<48, using: &random)] = UInt8.random(in: 0...255, using: &random)
             case 2: data = data.prefix(Int.random(in: 0..<pages, using: &random) * 4_096)
             case 3: data.replaceSubrange(page..<page + 4_096, with: whole[(whole.count - 4_096)...])
@@ -62,7 +65,9 @@ import Testing
     @Test(arguments: [0, 1, 4_095, 4_096, 8_191]) func filesTooShortForAHeader(_ bytes: Int) throws {
         let folder = try TemporaryFolder()
         try self.write(folder.file("a"))
-        try Data(contentsOf: URL(fileURLWithPath: folder.file("a"))).prefix(bytes).write(to: URL(fileURLWithPath: folder.file("b")))
+        try Data(contentsOf: URL(fileURLWithPath: folder.file("a"))).prefix(bytes).write(
+            to: URL(fileURLWithPath: folder.file("b"))
+        )
         let error = #expect(throws: AnnexError.self) { try ItemStore(path: folder.file("b")) }
         #expect(error?.code == .damaged)
     }

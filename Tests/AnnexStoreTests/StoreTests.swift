@@ -104,7 +104,11 @@ import Testing
                     let id = ids[round * 7]
                     var target: [Float] = [0, 0]
                     #expect(id.bytes.withUnsafeBytes { item.ordinal(of: $0) } == Int32(round * 7))
-                    #expect(id.bytes.withUnsafeBytes { id in target.withUnsafeMutableBufferPointer { user.copyVector(of: id, into: $0) } })
+                    #expect(
+                        id.bytes.withUnsafeBytes { id in
+                            target.withUnsafeMutableBufferPointer { user.copyVector(of: id, into: $0) }
+                        }
+                    )
                     #expect(target == [1, 2])
                 }
             }
