@@ -11,6 +11,7 @@ package struct BuildProgress: Sendable {
         case items = "reading items"
         case users = "reading users"
         case index = "building the index"
+        case layout = "ordering for the scan"
         case recall = "measuring recall"
         case publish = "publishing"
     }
@@ -99,14 +100,13 @@ package struct BuildPipeline {
             try index.write(path: publisher.path(VersionLayout.index))
             return index
         }
-        let outcome = try self.timed(.recall) { pipeline in
-            let queries = users.queries ?? RecallMeasurement.items(vectors, seed: pipeline.recipe.seed)
-            return try queries.run(
-                index: index,
-                vectors: vectors,
-                target: pipeline.recipe.recall,
-                threads: pipeline.threads
-            ) { pipeline.tell(.recall, $0) }
+        let layout = try self.timed(.layout) { pipeline in
+            let layout = try index.scanLayout(vectors: vectors, threads: pipeline.threads)
+            try layout.write(path: publisher.path(VersionLayout.serving))
+            return layout
+        }
+        let (outcome, onItems) = try self.timed(.recall) { pipeline in
+            try pipeline.measure(index, layout, vectors, users.queries)
         }
         return try self.timed(.publish) { pipeline in
             let manifest = Manifest(
@@ -123,6 +123,7 @@ package struct BuildPipeline {
                 recipe: pipeline.recipe.rendered,
                 sources: sources,
                 measured: outcome.measured,
+                measuredOnItems: onItems?.measured,
                 files: try VersionLayout.files(withUsers: users.count > 0).map { file in
                     let (hex, bytes) = try FileHash.sha256(publisher.path(file))
                     return Manifest.FileEntry(path: file, bytes: bytes, sha256: hex)
@@ -149,6 +150,39 @@ package struct BuildPipeline {
                     ? nil : pipeline.indexFolder + "/" + VersionLayout.rejects(version)
             )
         }
+    }
+
+    /// On users where there are some, then on items: the two kinds of query that clients send.
+    private func measure(
+        _ index: VectorIndex,
+        _ layout: ScanLayout,
+        _ vectors: VectorFile,
+        _ users: HeldOutQueries?
+    ) throws(AnnexError) -> (RecallMeasurement.Outcome, RecallMeasurement.Outcome?) {
+        let metric = self.recipe.metric
+        let searcher = Searcher(
+            index: index.kind.needsFaiss(metric) ? index : nil,
+            layout: layout,
+            vectors: vectors,
+            metric: metric
+        )
+        let unreachable = index.unreachableCount()
+        func run(_ queries: HeldOutQueries, _ part: Range<Double>) throws(AnnexError) -> RecallMeasurement.Outcome {
+            try RecallMeasurement(
+                queries: queries,
+                kind: index.kind,
+                metric: metric,
+                searcher: searcher,
+                vectors: vectors,
+                threads: self.threads
+            )
+            .run(target: self.recipe.recall, unreachable: unreachable) {
+                self.tell(.recall, part.lowerBound + $0 * (part.upperBound - part.lowerBound))
+            }
+        }
+        let items = HeldOutQueries.items(vectors, seed: self.recipe.seed)
+        guard let users else { return (try run(items, 0..<1), nil) }
+        return (try run(users, 0..<0.5), try run(items, 0.5..<1))
     }
 
     // MARK: Stages
@@ -263,7 +297,7 @@ package struct BuildPipeline {
     private mutating func readUsers(
         _ publisher: Publisher,
         dimension: Int
-    ) throws -> (count: Int, queries: RecallMeasurement?) {
+    ) throws -> (count: Int, queries: HeldOutQueries?) {
         guard let file = self.recipe.users else { return (0, nil) }
         var users = MatrixIngest(
             vectors: self.recipe.resolve(file),
@@ -288,7 +322,7 @@ package struct BuildPipeline {
             try sorted.withRow(row) { try writer.append(id, vector: $0) }
         }
         try writer.finish()
-        let queries = RecallMeasurement.users(sorted, seed: self.recipe.seed)
+        let queries = HeldOutQueries.users(sorted, seed: self.recipe.seed)
         try FileManager.default.removeItem(atPath: sortedPath)
         return (users.identifiers.count, queries)
     }

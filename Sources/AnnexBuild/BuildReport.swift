@@ -10,7 +10,7 @@ enum BuildReport {
         }
         struct Point: Encodable {
             var knob: String
-            var value: Int
+            var value: Double
             var meanMicros: Double
         }
         var built: String

@@ -15,8 +15,10 @@ extension Manifest {
         let manifest: Manifest
         do {
             let format = try JSONDecoder().decode(Format.self, from: data).format
-            guard format == Self.currentFormat else {
-                throw damaged("has format \(format), this program reads \(Self.currentFormat)")
+            guard Self.knownFormats.contains(format) else {
+                throw damaged(
+                    "has format \(format), this program reads \(Self.knownFormats.lowerBound) to \(Self.currentFormat)"
+                )
             }
             manifest = try JSONDecoder().decode(Manifest.self, from: data)
         } catch let error as AnnexError {
@@ -54,7 +56,8 @@ extension Manifest {
         guard (0...Limits.maximumItems).contains(self.users) else { return "users" }
         guard (0...self.items).contains(self.itemsWithAttributes) else { return "itemsWithAttributes" }
         guard self.rejectedRows >= 0 else { return "rejectedRows" }
-        return self.problemOfNames ?? self.problemOfFiles ?? self.problemOfMeasurement(kind)
+        return self.problemOfNames ?? self.problemOfFiles ?? self.problemOf(self.measured, kind)
+            ?? self.measuredOnItems.flatMap { self.problemOf($0, kind) }
     }
 
     private static let roles: Set<String> = ["vectors", "ids", "attributes", "users", "user-ids"]
@@ -74,7 +77,8 @@ extension Manifest {
     }
 
     private var problemOfFiles: String? {
-        guard self.files.map(\.path) == VersionLayout.files(withUsers: self.users > 0) else {
+        let expected = VersionLayout.files(withUsers: self.users > 0, withServing: self.hasServingFile)
+        guard self.files.map(\.path) == expected else {
             return "files (it does not list those that a version has)"
         }
         for file in self.files where !Self.isSize(file.bytes) || !Self.isHash(file.sha256) {
@@ -87,28 +91,33 @@ extension Manifest {
         return nil
     }
 
-    private func problemOfMeasurement(_ kind: IndexKind) -> String? {
-        let measured = self.measured
-        guard RecallMeasurement.kinds.contains(measured.queries),
-            (1...RecallMeasurement.maximumQueries).contains(measured.queryCount),
+    private func problemOf(_ measured: Measured, _ kind: IndexKind) -> String? {
+        guard HeldOutQueries.kinds.contains(measured.queries),
+            (1...HeldOutQueries.maximumCount).contains(measured.queryCount),
             Self.isShare(measured.target), Self.isShare(measured.reportedRecall), Self.isShare(measured.reportedWorst),
-            measured.unreachableItems.map({ (0...self.items).contains($0) }) ?? true
+            [measured.unreachableItems, measured.itemsInTruth, measured.itemsNeverReturned].allSatisfy({
+                (0...self.items).contains($0 ?? 0)
+            })
         else { return "measured" }
-        guard (1...64).contains(measured.table.count), measured.table.allSatisfy({ Self.isPoint($0, kind) }) else {
+        guard (1...64).contains(measured.table.count), measured.table.allSatisfy({ self.isPoint($0, kind) }) else {
             return "measured.table"
         }
         guard measured.table.contains(measured.chosen) else { return "measured.chosen" }
         return nil
     }
 
-    private static func isPoint(_ point: OperatingPoint, _ kind: IndexKind) -> Bool {
-        let values: ClosedRange<Int> =
-            switch kind.knob {
-            case .efSearch: 1...Limits.maximumEfSearch
-            case .nprobe: 1...Limits.maximumNprobe
+    private func isPoint(_ point: OperatingPoint, _ kind: IndexKind) -> Bool {
+        guard let metric = Metric(rawValue: self.metric) else { return false }
+        let knob = kind.knob(metric, withCodes: self.hasServingFile)
+        let values: ClosedRange<Double> =
+            switch knob {
+            case .efSearch: 1...Double(Limits.maximumEfSearch)
+            case .nprobe: 1...Double(Limits.maximumNprobe)
+            case .kappa: 0.001...1
             case nil: 0...0
             }
-        return point.knob == RecallMeasurement.knob(kind) && values.contains(point.value) && Self.isShare(point.recall)
+        return point.knob == knob?.rawValue ?? "exact" && values.contains(point.value)
+            && (knob == .kappa || point.value == point.value.rounded()) && Self.isShare(point.recall)
             && Self.isShare(point.recallLowerBound) && Self.isShare(point.worst)
     }
 

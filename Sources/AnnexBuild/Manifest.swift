@@ -3,7 +3,9 @@ package import Foundation
 
 /// `manifest.json`: the facts of a version that the same input gives again. Times and machines are in `report.json`.
 package struct Manifest: Codable, Sendable, Equatable {
-    package static let currentFormat = 1
+    /// 2 has `serving.bin` and operating points that are no whole numbers; 1 is still read.
+    package static let currentFormat = 2
+    static let knownFormats = 1...currentFormat
     /// A longer file is refused unread.
     static let limitBytes = 1 << 20
 
@@ -22,9 +24,9 @@ package struct Manifest: Codable, Sendable, Equatable {
 
     /// One row of the recall table.
     package struct OperatingPoint: Codable, Sendable, Equatable {
-        /// `efSearch`, `nprobe` or `exact`.
+        /// `efSearch`, `nprobe`, `kappa` or `exact`.
         package var knob: String
-        package var value: Int
+        package var value: Double
         /// Mean recall@10 on the half that chose, its lower 95 % bound, and the worst query's.
         package var recall: Double
         package var recallLowerBound: Double
@@ -43,6 +45,10 @@ package struct Manifest: Codable, Sendable, Equatable {
         package var table: [OperatingPoint]
         /// Items no walk over level-0 links reaches; absent without a graph.
         package var unreachableItems: Int?
+        /// Items that stand in the exact top 10 of at least one query, and those of them that no query got at the chosen
+        /// point: what a mean recall hides.
+        package var itemsInTruth: Int?
+        package var itemsNeverReturned: Int?
     }
 
     package var format = Manifest.currentFormat
@@ -60,7 +66,10 @@ package struct Manifest: Codable, Sendable, Equatable {
     /// Keys and values of the recipe, defaults written out; the first versions of this format lack it.
     package var recipe: [String: String]?
     package var sources: [Source]
+    /// With users as queries where there are users: what `TOPK` does.
     package var measured: Measured
+    /// With items as queries: what `VSIM` does. Absent where `measured` is just that.
+    package var measuredOnItems: Measured?
     /// Every other file, by path, but `manifest.sha256` and `report.json`.
     package var files: [FileEntry]
 
@@ -72,12 +81,26 @@ package struct Manifest: Codable, Sendable, Equatable {
 
     package var parsedKind: IndexKind? { try? IndexKind(parsing: self.kind) }
 
-    /// The effort that the build chose.
-    package var defaultEffort: SearchEffort {
-        switch self.measured.chosen.knob {
-        case "efSearch": .efSearch(self.measured.chosen.value)
-        case "nprobe": .nprobe(self.measured.chosen.value)
+    /// The effort that the build chose for users' vectors, and for items'.
+    package var defaultEffort: SearchEffort { self.measured.chosen.effort }
+    package var defaultItemEffort: SearchEffort { (self.measuredOnItems ?? self.measured).chosen.effort }
+
+    /// Whether there is a scan layout.
+    package var hasServingFile: Bool { self.format >= 2 }
+}
+
+extension Manifest.OperatingPoint {
+    package var effort: SearchEffort {
+        switch self.knob {
+        case "efSearch": .efSearch(Int(self.value))
+        case "nprobe": .nprobe(Int(self.value))
+        case "kappa": .kappa(Float(self.value))
         default: .exact
         }
+    }
+
+    /// The value as people write it.
+    package var valueText: String {
+        self.knob == "exact" ? "-" : self.value == self.value.rounded() ? "\(Int(self.value))" : "\(self.value)"
     }
 }

@@ -20,14 +20,24 @@ package struct IndexKind: Hashable, Sendable, CustomStringConvertible {
         + "each but Flat also behind PCAd, or OPQm, or OPQm_d,"
 
     /// The search parameter that trades speed for recall, if the kind has one.
-    package enum Knob: String, Sendable { case efSearch, nprobe }
-    package var knob: Knob? {
+    package enum Knob: String, Sendable { case efSearch, nprobe, kappa }
+
+    /// - Parameter withCodes: whether there is a scan layout beside the index.
+    package func knob(_ metric: Metric, withCodes: Bool) -> Knob? {
         switch self.family {
         case .flat: nil
         case .hnsw: .efSearch
-        case .ivf: .nprobe
+        case .ivf: withCodes && self.scansClusters(metric) ? .kappa : .nprobe
         }
     }
+
+    /// Whether Annex scans the lists of this kind as clusters by direction, and so needs FAISS no more.
+    package func scansClusters(_ metric: Metric) -> Bool {
+        if case .ivf = self.family { metric != .l2 } else { false }
+    }
+
+    /// Whether a search needs what FAISS holds: a graph, or lists of another order than that of directions.
+    package func needsFaiss(_ metric: Metric) -> Bool { self.family != .flat && !self.scansClusters(metric) }
 
     /// - Throws: `AnnexError.usage`, naming the part that is not in the list.
     package init(parsing text: String) throws(AnnexError) {

@@ -18,6 +18,8 @@ package enum SearchEffort: Equatable, Sendable {
     case efSearch(Int)
     /// IVF: inverted lists read.
     case nprobe(Int)
+    /// Clusters by direction: how much of the part across the centroid a bound counts, 0 to 1; at 1 nothing is missed.
+    case kappa(Float)
     /// Every item, by exact float32 score.
     case exact
 }

@@ -28,7 +28,12 @@ package final class QueryContext {
         self.users = try version.users.map { users throws(AnnexError) in try users.makeReader() }
         self.vectors = version.vectors
         self.metric = version.description.metric
-        self.searcher = Searcher(index: version.index, vectors: version.vectors, metric: version.description.metric)
+        self.searcher = Searcher(
+            index: version.index,
+            layout: version.layout,
+            vectors: version.vectors,
+            metric: version.description.metric
+        )
         self.query = [Float](repeating: 0, count: version.description.dimension)
         self.exclusion = ExclusionMarks(rows: version.description.itemCount)
         self.hits.reserveCapacity(256)

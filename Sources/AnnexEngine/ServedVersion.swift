@@ -11,7 +11,9 @@ package final class ServedVersion: Sendable {
     let items: ItemStore
     let users: UserStore?
     let vectors: VectorFile
-    let index: VectorIndex
+    /// What FAISS holds; nil where the scan layout is all that searches need.
+    let index: VectorIndex?
+    let layout: ScanLayout?
     /// Contexts for work that leaves the event loops; taken and given back under the lock, a few times a second.
     private let idleContexts = Mutex<[QueryContext]>([])
 
@@ -47,6 +49,18 @@ package final class ServedVersion: Sendable {
             )
         }
         self.totalBytes = description.totalBytes
+        self.layout = try files.serving.map { path throws(AnnexError) in
+            try ScanLayout.load(
+                path: path,
+                metric: description.metric,
+                rows: description.itemCount,
+                dimension: description.dimension
+            )
+        }
+        guard self.layout == nil || description.kind.needsFaiss(description.metric) else {
+            self.index = nil
+            return
+        }
         self.index = try VectorIndex.load(
             path: files.index,
             kind: description.kind,
@@ -95,16 +109,19 @@ package final class ServedVersion: Sendable {
     }
 
     /// The neighbours of an item, top level first; nil without a graph.
-    package func links(of ordinal: Int32) -> [[Int32]]? { self.index.links(of: ordinal) }
+    package func links(of ordinal: Int32) -> [[Int32]]? { self.index?.links(of: ordinal) }
 
     /// The highest level of the graph; nil without one.
-    package var maximumLevel: Int? { self.index.maximumLevel }
+    package var maximumLevel: Int? { self.index?.maximumLevel }
 
     /// Items that have attributes.
     package var attributesCount: Int { self.items.attributesCount }
 
     /// Bytes of heap that this version holds, by part; mapped files (`vectors.f32`, LMDB) are not counted.
-    package var heapBytes: Int { self.items.memoryBytes }
+    package var heapBytes: Int { self.items.memoryBytes + (self.layout?.byteCount ?? 0) }
+
+    /// Bytes of the scan layout; 0 without one.
+    package var layoutBytes: Int { self.layout?.byteCount ?? 0 }
 
     /// Bytes of all its files.
     package let totalBytes: Int

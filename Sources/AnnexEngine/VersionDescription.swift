@@ -6,13 +6,16 @@ package struct VersionDescription: Sendable {
     package struct Files: Sendable {
         package var index: String
         package var vectors: String
+        /// The scan layout; nil where the version has none or FAISS is to search.
+        package var serving: String?
         package var items: String
         /// The folder of `00.lmdb` … `15.lmdb`; nil where the version has no users.
         package var users: String?
 
-        package init(index: String, vectors: String, items: String, users: String?) {
+        package init(index: String, vectors: String, serving: String?, items: String, users: String?) {
             self.index = index
             self.vectors = vectors
+            self.serving = serving
             self.items = items
             self.users = users
         }
@@ -26,8 +29,9 @@ package struct VersionDescription: Sendable {
     package var dimension: Int
     package var itemCount: Int
     package var userCount: Int
-    /// The operating point that the build chose: `efSearch` or `nprobe`; `exact` for a flat index.
+    /// The operating points that the build chose, for users' vectors and for items'; `exact` for a flat index.
     package var defaultEffort: SearchEffort
+    package var defaultItemEffort: SearchEffort
     /// Measured on the half of the held-out queries that did not choose the operating point; nil where unknown.
     package var measuredRecall: Double?
     /// Items that no walk over the graph's level-0 links reaches; nil without a graph.
@@ -45,6 +49,7 @@ package struct VersionDescription: Sendable {
         itemCount: Int,
         userCount: Int,
         defaultEffort: SearchEffort,
+        defaultItemEffort: SearchEffort,
         measuredRecall: Double?,
         unreachableCount: Int?,
         totalBytes: Int,
@@ -58,9 +63,21 @@ package struct VersionDescription: Sendable {
         self.itemCount = itemCount
         self.userCount = userCount
         self.defaultEffort = defaultEffort
+        self.defaultItemEffort = defaultItemEffort
         self.measuredRecall = measuredRecall
         self.unreachableCount = unreachableCount
         self.totalBytes = totalBytes
         self.files = files
+    }
+
+    /// The search parameter that trades speed for recall; nil where every search is exact.
+    package var knob: IndexKind.Knob? { self.kind.knob(self.metric, withCodes: self.files.serving != nil) }
+
+    /// Whether a query may state this effort: nothing is silently ignored.
+    package func accepts(_ effort: SearchEffort) -> Bool {
+        switch (effort, self.knob) {
+        case (.exact, _), (.efSearch, .efSearch), (.nprobe, .nprobe), (.nprobe, .kappa), (.kappa, .kappa): true
+        default: false
+        }
     }
 }

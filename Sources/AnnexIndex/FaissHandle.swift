@@ -139,6 +139,12 @@ import CFaissShim
         return unsafe CFaissShim_graph(self.raw, &graph) == 0 ? unsafe graph : nil
     }
 
+    /// The list of each item; nil without lists.
+    func lists() -> [Int32]? {
+        var lists = [Int32](repeating: -1, count: self.count)
+        return unsafe CFaissShim_lists(self.raw, &lists) == 0 && !lists.contains(-1) ? lists : nil
+    }
+
     func unreachableCount() -> Int? {
         let count = unsafe CFaissShim_unreachable(self.raw)
         return count < 0 ? nil : Int(count)

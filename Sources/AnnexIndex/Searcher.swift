@@ -10,6 +10,8 @@ package struct SearchScratch {
     var poolMetric = Metric.ip
     var visited = VisitedMarks()
     var frontier = Frontier()
+    let scan = ScanScratch()
+    var rescored = [Float](repeating: 0, count: 64)
 
     package init() {}
 
@@ -35,16 +37,22 @@ package struct SearchReport: Equatable, Sendable {
     package var usedExactFallback: Bool
 }
 
-/// A whole search: the index proposes candidates, `vectors.f32` gives each its exact score, the best k remain.
+/// A whole search: codes, a graph or FAISS propose candidates, `vectors.f32` gives each its exact score, the best k
+/// remain.
 ///
 /// A value of references; every thread may hold its own.
 package struct Searcher: Sendable {
-    private let index: VectorIndex
+    private let index: VectorIndex?
+    private let layout: ScanLayout?
     private let vectors: VectorFile
     private let metric: Metric
 
-    package init(index: VectorIndex, vectors: VectorFile, metric: Metric) {
+    /// - Parameters:
+    ///   - index: what walks a graph and what FAISS searches; without it every search is a scan.
+    ///   - layout: what scans over codes; without it an exact search reads all of `vectors`.
+    package init(index: VectorIndex?, layout: ScanLayout?, vectors: VectorFile, metric: Metric) {
         self.index = index
+        self.layout = layout
         self.vectors = vectors
         self.metric = metric
     }
@@ -70,54 +78,183 @@ package struct Searcher: Sendable {
             hits.removeAll(keepingCapacity: true)
             return SearchReport(candidates: 0, usedExactFallback: false)
         }
-        if effort == .exact || self.index.kind.family == .flat {
-            unsafe self.scan(query, queryNorm, wanted, exclusion, &scratch, &hits)
-            return SearchReport(candidates: eligible, usedExactFallback: false)
-        }
-        if let walk = self.index.walk {
-            let ef = self.index.walkWidth(effort, k: wanted)
-            if self.index.walkIsDearerThanScan(ef: ef, eligible: eligible) {
-                unsafe self.scan(query, queryNorm, wanted, exclusion, &scratch, &hits)
-                return SearchReport(candidates: eligible, usedExactFallback: false)
+        var found: Int?
+        switch effort {
+        case .exact: break
+        case .kappa(let kappa):
+            found = unsafe self.scanCodes(query, queryNorm, wanted, .kappa(kappa), exclusion, &scratch, &hits)
+        case .nprobe(let lists) where self.index == nil:
+            found = unsafe self.scanCodes(query, queryNorm, wanted, .nearest(lists), exclusion, &scratch, &hits)
+        case .efSearch, .nprobe:
+            guard let index, index.kind.family != .flat else { break }
+            if let walk = index.walk {
+                let ef = index.walkWidth(effort, k: wanted)
+                // A walk that would look at about all items: the scan is cheaper, and exact.
+                guard !index.walkIsDearerThanScan(ef: ef, eligible: eligible) else { break }
+                found = unsafe self.walk(walk, query, queryNorm, wanted, ef, exclusion, &scratch, &hits)
+            } else {
+                found = unsafe try self.askFaiss(
+                    index,
+                    query,
+                    queryNorm,
+                    wanted,
+                    effort,
+                    exclusion,
+                    &scratch,
+                    &hits
+                )
             }
-            unsafe walk.search(
-                query,
+        }
+        if let found, found >= wanted { return SearchReport(candidates: found, usedExactFallback: false) }
+        unsafe self.scanExactly(query, queryNorm, wanted, exclusion, &scratch, &hits)
+        return SearchReport(candidates: eligible, usedExactFallback: found != nil)
+    }
+
+    // MARK: Codes
+
+    /// Pools of the kernels: the depth that a given k needs, so that codes that put near scores in the wrong order lose
+    /// nothing. Nil where k needs more than there is.
+    private func poolCapacity(_ k: Int) -> Int? {
+        let reserve = self.metric == .ip ? 6 : 22
+        let needed = max(k + reserve, k + k / 4)
+        return needed <= 16 ? 16 : needed <= 32 ? 32 : needed <= 64 ? 64 : nil
+    }
+
+    /// Returns the number found; nil where there are no codes, or none for this query.
+    private func scanCodes(
+        _ query: UnsafeBufferPointer<Float>,
+        _ queryNorm: Float,
+        _ k: Int,
+        _ reach: ScanLayout.Reach,
+        _ exclusion: borrowing ExclusionMarks,
+        _ scratch: inout SearchScratch,
+        _ hits: inout [Hit]
+    ) -> Int? {
+        guard let layout, let codes = unsafe ScanQuery(query, layout, scratch.scan) else { return nil }
+        scratch.beginPool(k: k, metric: self.metric)
+        guard let capacity = self.poolCapacity(k) else {
+            unsafe layout.searchExactly(
+                codes,
+                original: query,
                 queryNorm: queryNorm,
-                ef: ef,
                 vectors: self.vectors,
-                metric: self.metric,
+                reach: reach,
                 exclusion: exclusion,
-                scratch: &scratch
+                scratch: scratch.scan,
+                pool: &scratch.pool
             )
-            let found = scratch.pool.count
-            if found >= wanted {
-                scratch.pool.drain(into: &hits, limit: wanted)
-                return SearchReport(candidates: found, usedExactFallback: false)
-            }
-            unsafe self.scan(query, queryNorm, wanted, exclusion, &scratch, &hits)
-            return SearchReport(candidates: eligible, usedExactFallback: true)
+            scratch.pool.drain(into: &hits)
+            return hits.count
         }
-        let asked = self.index.candidateCount(forK: wanted)
-        let found = unsafe try self.index.candidates(
+        unsafe layout.collectBest(
+            codes,
+            capacity: capacity,
+            k: k,
+            reach: reach,
+            exclusion: exclusion,
+            scratch: scratch.scan
+        )
+        unsafe self.rescore(query, queryNorm, &scratch)
+        scratch.pool.drain(into: &hits)
+        return hits.count
+    }
+
+    /// Gives the items of the kernels' pool their exact scores and offers them to `scratch.pool`.
+    private func rescore(_ query: UnsafeBufferPointer<Float>, _ queryNorm: Float, _ scratch: inout SearchScratch) {
+        let scan = scratch.scan
+        unsafe scan.withFound { ordinals in
+            unsafe scratch.rescored.withUnsafeMutableBufferPointer { out in
+                unsafe self.vectors.scores(query, queryNorm: queryNorm, of: ordinals, metric: self.metric, into: out)
+            }
+            for place in ordinals.indices {
+                scratch.pool.offer(Hit(ordinal: unsafe ordinals[place], score: scratch.rescored[place]))
+            }
+        }
+    }
+
+    // MARK: The graph, FAISS
+
+    /// Returns the number found.
+    private func walk(
+        _ walk: GraphWalk,
+        _ query: UnsafeBufferPointer<Float>,
+        _ queryNorm: Float,
+        _ k: Int,
+        _ ef: Int,
+        _ exclusion: borrowing ExclusionMarks,
+        _ scratch: inout SearchScratch,
+        _ hits: inout [Hit]
+    ) -> Int {
+        unsafe walk.search(
+            query,
+            queryNorm: queryNorm,
+            ef: ef,
+            vectors: self.vectors,
+            metric: self.metric,
+            exclusion: exclusion,
+            scratch: &scratch
+        )
+        let found = scratch.pool.count
+        scratch.pool.drain(into: &hits, limit: k)
+        return found
+    }
+
+    /// Returns the number found.
+    private func askFaiss(
+        _ index: VectorIndex,
+        _ query: UnsafeBufferPointer<Float>,
+        _ queryNorm: Float,
+        _ k: Int,
+        _ effort: SearchEffort,
+        _ exclusion: borrowing ExclusionMarks,
+        _ scratch: inout SearchScratch,
+        _ hits: inout [Hit]
+    ) throws(AnnexError) -> Int {
+        let found = unsafe try index.candidates(
             query: query,
             queryNorm: queryNorm,
-            count: asked,
+            count: index.candidateCount(forK: k),
             effort: effort,
             exclusion: exclusion,
             scratch: &scratch
         )
-        guard found >= wanted else {
-            unsafe self.scan(query, queryNorm, wanted, exclusion, &scratch, &hits)
-            return SearchReport(candidates: eligible, usedExactFallback: true)
-        }
-        scratch.beginPool(k: wanted, metric: self.metric)
+        scratch.beginPool(k: k, metric: self.metric)
         for place in 0..<found {
             let ordinal = Int32(truncatingIfNeeded: scratch.ordinals[place])
             let score = unsafe self.vectors.score(query, queryNorm: queryNorm, ordinal, self.metric)
             scratch.pool.offer(Hit(ordinal: ordinal, score: score))
         }
         scratch.pool.drain(into: &hits)
-        return SearchReport(candidates: found, usedExactFallback: false)
+        return found
+    }
+
+    // MARK: Exact
+
+    /// Every item that could be among the k best.
+    private func scanExactly(
+        _ query: UnsafeBufferPointer<Float>,
+        _ queryNorm: Float,
+        _ k: Int,
+        _ exclusion: borrowing ExclusionMarks,
+        _ scratch: inout SearchScratch,
+        _ hits: inout [Hit]
+    ) {
+        if let layout, let codes = unsafe ScanQuery(query, layout, scratch.scan) {
+            scratch.beginPool(k: k, metric: self.metric)
+            unsafe layout.searchExactly(
+                codes,
+                original: query,
+                queryNorm: queryNorm,
+                vectors: self.vectors,
+                reach: .kappa(1),
+                exclusion: exclusion,
+                scratch: scratch.scan,
+                pool: &scratch.pool
+            )
+            scratch.pool.drain(into: &hits)
+        } else {
+            unsafe self.scan(query, queryNorm, k, exclusion, &scratch, &hits)
+        }
     }
 
     /// Every item, in blocks. O(rows × dimension).

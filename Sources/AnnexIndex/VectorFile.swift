@@ -126,6 +126,33 @@ import Glibc
         }
     }
 
+    /// Scores of some rows, read together. `ordinals` are within the rows; `out` has as many places.
+    func scores(
+        _ query: UnsafeBufferPointer<Float>,
+        queryNorm: Float,
+        of ordinals: UnsafeBufferPointer<Int32>,
+        metric: Metric,
+        into out: UnsafeMutableBufferPointer<Float>
+    ) {
+        guard let start = query.baseAddress, let first = ordinals.baseAddress, let target = out.baseAddress else {
+            return
+        }
+        precondition(query.count == self.dimension && out.count >= ordinals.count, "out of range")
+        for place in ordinals.indices {
+            precondition(unsafe ordinals[place] >= 0 && Int(ordinals[place]) < self.rows, "ordinal out of range")
+        }
+        let rows = unsafe self.floats
+        switch metric {
+        case .l2: unsafe CAnnexKernels_l2_at(start, rows, self.stride, self.dimension, first, ordinals.count, target)
+        case .ip, .cosine:
+            unsafe CAnnexKernels_dot_at(start, rows, self.stride, self.dimension, first, ordinals.count, target)
+        }
+        guard metric == .cosine else { return }
+        for index in ordinals.indices {
+            unsafe target[index] = Self.cosine(target[index], queryNorm, self.norm(Int(ordinals[index])))
+        }
+    }
+
     /// A vector of length 0 is at right angles to everything.
     @inline(__always)
     private static func cosine(_ dot: Float, _ a: Float, _ b: Float) -> Float {

@@ -211,6 +211,16 @@ package final class VectorIndex: Sendable {
         if case .ivf(let lists) = self.kind.family { lists } else { nil }
     }
 
+    /// What the search core derives from this index and the rows it was built of: an order by the lists of an inverted
+    /// file, or one order for all. O(rows × dimension); uses `threads` cores.
+    package func scanLayout(vectors: VectorFile, threads: Int) throws(AnnexError) -> ScanLayout {
+        let builder = ScanBuilder(vectors: vectors, metric: self.metric, threads: threads)
+        guard self.kind.scansClusters(self.metric), case .ivf(let count) = self.kind.family,
+            let lists = self.handle.lists()
+        else { return try builder.ordered() }
+        return try builder.clustered(lists: lists, count: count)
+    }
+
     /// The neighbours of an item, top level first; nil without a graph or such an item.
     package func links(of ordinal: Int32) -> [[Int32]]? {
         guard ordinal >= 0, Int(ordinal) < self.rows else { return nil }

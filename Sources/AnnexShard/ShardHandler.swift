@@ -82,7 +82,7 @@ package final class ShardHandler: CommandHandler {
         case .vsim:
             let arguments = try VSimArguments(request)
             let lane = try self.lane(request, name: arguments.key)
-            let effort = VectorSetCommands.effort(arguments.effort, lane.version.description)
+            let effort = try VectorSetCommands.effort(arguments.effort, lane.version.description)
             let nanos = WorkEstimate.nanos(of: effort, k: arguments.count, in: lane.version.description)
             return self.run(lane, nanos, &reply) { VectorSetCommands.similar(arguments, effort, request, $0, &$1) }
         case .vemb, .vdim, .vcard, .vinfo, .vismember, .vrandmember, .vgetattr, .vlinks:
@@ -131,16 +131,16 @@ package final class ShardHandler: CommandHandler {
         _ stated: SearchEffort?,
         _ version: VersionDescription
     ) throws(ArgumentFailure) -> SearchEffort {
-        switch (stated, version.kind.knob) {
-        case (nil, _): return version.defaultEffort
-        case (.exact?, _), (.efSearch?, .efSearch), (.nprobe?, .nprobe): return stated ?? .exact
-        case (.efSearch?, _):
-            throw ArgumentFailure("EF is for graphs, index '\(version.index)' is \(version.kind): leave it out")
-        case (.nprobe?, _):
-            throw ArgumentFailure(
-                "NPROBE is for inverted files, index '\(version.index)' is \(version.kind): leave it out"
-            )
-        }
+        guard let stated else { return version.defaultEffort }
+        guard !version.accepts(stated) else { return stated }
+        let why =
+            switch stated {
+            case .efSearch: "EF is for graphs"
+            case .nprobe: "NPROBE is for inverted files"
+            case .kappa: "KAPPA is for inverted files on ip and cosine"
+            case .exact: "TRUTH is for all"
+            }
+        throw ArgumentFailure("\(why), index '\(version.index)' is \(version.kind): leave it out")
     }
 
     // MARK: Which index

@@ -6,8 +6,19 @@ import AnnexWire
 /// the raw score on the others.
 enum VectorSetCommands {
     /// `EF` on an inverted file counts items to read: as many lists as hold them on average.
-    static func effort(_ stated: SearchEffort?, _ version: VersionDescription) -> SearchEffort {
-        guard case .efSearch(let ef)? = stated else { return stated ?? version.defaultEffort }
+    static func effort(
+        _ stated: SearchEffort?,
+        _ version: VersionDescription
+    ) throws(ArgumentFailure) -> SearchEffort {
+        guard case .efSearch(let ef)? = stated else {
+            guard let stated else { return version.defaultItemEffort }
+            guard version.accepts(stated) else {
+                throw ArgumentFailure(
+                    "KAPPA is for inverted files on ip and cosine, index '\(version.index)' is \(version.kind): leave it out"
+                )
+            }
+            return stated
+        }
         switch version.kind.family {
         case .hnsw: return .efSearch(ef)
         case .flat: return .exact

@@ -16,6 +16,7 @@ package enum VersionInfo {
         switch effort {
         case .efSearch(let ef): "efSearch \(ef)"
         case .nprobe(let nprobe): "nprobe \(nprobe)"
+        case .kappa(let kappa): "kappa \(kappa)"
         case .exact: "exact"
         }
     }
@@ -30,11 +31,13 @@ package enum VersionInfo {
             ("max-level", version.maximumLevel ?? 0), ("attributes-count", version.attributesCount),
             ("vset-uid", 0), ("hnsw-max-node-uid", facts.itemCount), ("users", facts.userCount),
             ("unreachable-items", facts.unreachableCount ?? 0), ("bytes", version.totalBytes),
-            ("heap-bytes", version.heapBytes), ("reloads", engine.status(of: facts.index).reloads),
+            ("heap-bytes", version.heapBytes), ("codes-bytes", version.layoutBytes),
+            ("reloads", engine.status(of: facts.index).reloads),
         ]
         var texts: [(String, String)] = [
             ("index", facts.index.value), ("version", facts.version.value), ("index-kind", facts.kind.description),
             ("metric", facts.metric.rawValue), ("default-effort", Self.effortText(facts.defaultEffort)),
+            ("default-item-effort", Self.effortText(facts.defaultItemEffort)),
         ]
         if let error = engine.status(of: facts.index).lastError { texts.append(("last-reload-error", error)) }
         reply.map(1 + numbers.count + texts.count + (facts.measuredRecall == nil ? 0 : 1))

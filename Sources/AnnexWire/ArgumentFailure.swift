@@ -35,6 +35,14 @@ extension Request {
         return value
     }
 
+    /// A share of the part across a centroid: above 0, at most 1.
+    func kappa(_ index: Int) throws(ArgumentFailure) -> Float {
+        guard let value = self.float(index), value > 0, value <= 1 else {
+            throw ArgumentFailure("invalid KAPPA '\(self.printable(index))': give a number above 0, at most 1")
+        }
+        return value
+    }
+
     /// The positions of the words that the count at `index` announces; `name` is what is counted.
     ///
     /// - Parameters:

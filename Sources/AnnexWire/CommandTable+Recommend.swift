@@ -8,7 +8,10 @@ extension CommandTable {
     private static let index = CommandArgument.string("name", token: "INDEX").optional
     private static let effort = CommandArgument.oneof(
         "effort",
-        [.integer("ef", token: "EF"), .integer("nprobe", token: "NPROBE"), .word("TRUTH")]
+        [
+            .integer("ef", token: "EF"), .integer("nprobe", token: "NPROBE"), .double("kappa", token: "KAPPA"),
+            .word("TRUTH"),
+        ]
     ).optional
     private static let topOptions: [CommandArgument] = [
         index,
@@ -116,7 +119,8 @@ extension CommandTable {
                         .block("values", token: "VALUES", [.integer("n"), .double("value").multiple]),
                     ]
                 ), .flag("WITHSCORES"), .flag("WITHATTRIBS"), .integer("n", token: "COUNT").optional,
-                .double("delta", token: "EPSILON").optional, .integer("ef", token: "EF").optional, .flag("TRUTH"),
+                .double("delta", token: "EPSILON").optional, .integer("ef", token: "EF").optional,
+                .double("kappa", token: "KAPPA").optional, .flag("TRUTH"),
             ],
             reply: (
                 "flat array: element, score (bulk), attributes (bulk or null)",

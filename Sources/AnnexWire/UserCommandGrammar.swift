@@ -1,7 +1,7 @@
 package import AnnexCore
 
-/// The options of `TOPK` and `MTOPK`, in any order after the fixed arguments, each at most once; `EF`, `NPROBE` and
-/// `TRUTH` exclude one another. A second one, an unknown one and one without its value are `ERR syntax error near 'WORD'`.
+/// The options of `TOPK` and `MTOPK`, in any order after the fixed arguments, each at most once; `EF`, `NPROBE`,
+/// `KAPPA` and `TRUTH` exclude one another. A second one, an unknown one and one without its value are `ERR syntax error near 'WORD'`.
 ///
 /// Everything is a position in the request or a number: nothing is copied or allocated.
 package struct QueryOptions: Equatable, Sendable {
@@ -46,6 +46,10 @@ package struct QueryOptions: Equatable, Sendable {
         }
         if self.effort == nil, request.matches(at, "NPROBE") {
             self.effort = .nprobe(try request.integer(at + 1, "NPROBE", in: 1...Limits.maximumNprobe))
+            return at + 2
+        }
+        if self.effort == nil, request.matches(at, "KAPPA") {
+            self.effort = .kappa(try request.kappa(at + 1))
             return at + 2
         }
         if !self.hasExclude, request.matches(at, "EXCLUDE") {

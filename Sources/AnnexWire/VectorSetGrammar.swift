@@ -47,10 +47,13 @@ package struct VSimArguments: Equatable, Sendable {
     package private(set) var withScores = false
     package private(set) var withAttributes = false
     private var ef: Int?
+    private var kappa: Float?
     private var truth = false
 
-    /// Nil: the version's own operating point.
-    package var effort: SearchEffort? { self.truth ? .exact : self.ef.map { .efSearch($0) } }
+    /// Nil: the version's own operating point. `KAPPA` is Annex's own and beats `EF`.
+    package var effort: SearchEffort? {
+        self.truth ? .exact : self.kappa.map { .kappa($0) } ?? self.ef.map { .efSearch($0) }
+    }
 
     /// The arity must have been checked. Components are not looked at.
     package init(_ request: Request) throws(ArgumentFailure) {
@@ -102,6 +105,8 @@ package struct VSimArguments: Equatable, Sendable {
                 throw ArgumentFailure("invalid EF")
             }
             self.ef = ef
+        } else if request.matches(at, "KAPPA") {
+            self.kappa = try request.kappa(at + 1)
         } else if request.matches(at, "EPSILON") {
             guard let epsilon = request.double(at + 1), epsilon > 0 else { throw ArgumentFailure("invalid EPSILON") }
             self.epsilon = epsilon

@@ -308,6 +308,18 @@ int CFaissShim_graph(const CFaissShim_Index *index, CFaissShim_Graph *out) {
     return 0;
 }
 
+int CFaissShim_lists(const CFaissShim_Index *index, int32_t *out) {
+    if (!index->ivf) return -1;
+    return fenced(nullptr, 0, [&] {
+        validateLists(*index->ivf);
+        for (size_t list = 0; list < index->ivf->nlist; list++) {
+            faiss::InvertedLists::ScopedIds ids(index->ivf->invlists, list);
+            for (size_t place = 0; place < index->ivf->invlists->list_size(list); place++)
+                out[ids[place]] = static_cast<int32_t>(list);
+        }
+    });
+}
+
 int64_t CFaissShim_unreachable(const CFaissShim_Index *index) {
     if (!index->hnsw) return -1;
     int64_t missing = -2;

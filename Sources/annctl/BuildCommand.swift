@@ -137,7 +137,7 @@ enum MeasuredTable {
         )
         for point in measured.table {
             table.rows.append([
-                point.knob == "exact" ? "-" : "\(point.value)", Figures.fixed(point.recall, 4),
+                point.valueText, Figures.fixed(point.recall, 4),
                 Figures.fixed(point.recallLowerBound, 4), Figures.fixed(point.worst, 2),
                 point == measured.chosen ? "← chosen" : "",
             ])

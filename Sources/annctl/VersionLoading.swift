@@ -23,12 +23,14 @@ enum VersionLoading {
                 itemCount: manifest.items,
                 userCount: manifest.users,
                 defaultEffort: manifest.defaultEffort,
+                defaultItemEffort: manifest.defaultItemEffort,
                 measuredRecall: manifest.measured.reportedRecall,
                 unreachableCount: manifest.measured.unreachableItems,
                 totalBytes: manifest.files.reduce(0) { $0 + $1.bytes },
                 files: .init(
                     index: folder + "/" + VersionLayout.index,
                     vectors: folder + "/" + VersionLayout.vectors,
+                    serving: manifest.hasServingFile ? folder + "/" + VersionLayout.serving : nil,
                     items: folder + "/" + VersionLayout.items,
                     users: manifest.users > 0 ? folder + "/" + VersionLayout.users : nil
                 )

@@ -6,18 +6,20 @@ import AnnexTestSupport
 import Foundation
 import Testing
 
-/// A version that an earlier program wrote, `Tests/Golden/v1`, must still be read and answer as NumPy does. A change of
-/// the format needs a new number and a new folder beside it.
+/// Versions that earlier programs wrote, `Tests/Golden/v1` and `v2`, must still be read and answer as NumPy does. A
+/// change of the format needs a new number and a new folder beside them.
 @Suite struct GoldenVersionTests {
-    private var folder: String {
-        URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().path + "/Golden/v1"
+    private func folder(_ format: Int) -> String {
+        URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().path
+            + "/Golden/v\(format)"
     }
 
-    @Test func formatOneIsStillRead() throws {
-        let verified = try Verifier.verify(indexFolder: self.folder + "/shop")
+    @Test(arguments: [1, 2]) func everyFormatIsStillRead(_ format: Int) throws {
+        let verified = try Verifier.verify(indexFolder: self.folder(format) + "/shop")
         let manifest = verified.manifest
         #expect(
-            manifest.format == 1 && manifest.items == 60 && manifest.users == 5 && manifest.itemsWithAttributes == 60
+            manifest.format == format && manifest.items == 60 && manifest.users == 5
+                && manifest.itemsWithAttributes == 60
         )
         let path = verified.folder
         let vectors = try VectorFile(path: path + "/" + VersionLayout.vectors, rows: 60, dimension: 8)
@@ -30,7 +32,16 @@ import Testing
             dimension: 8,
             rows: 60
         )
-        let data = try Data(contentsOf: URL(fileURLWithPath: self.folder + "/source/expected.json"))
+        let layout =
+            try format < 2
+            ? nil
+            : ScanLayout.load(
+                path: path + "/" + VersionLayout.serving,
+                metric: .ip,
+                rows: 60,
+                dimension: 8
+            )
+        let data = try Data(contentsOf: URL(fileURLWithPath: self.folder(1) + "/source/expected.json"))
         let expected = try #require(try JSONSerialization.jsonObject(with: data) as? [String: [[Any]]])
         #expect(expected.count == 5)
         for (user, top) in expected {
@@ -44,7 +55,7 @@ import Testing
                 var scratch = SearchScratch()
                 var hits: [Hit] = []
                 _ = try query.withUnsafeBufferPointer {
-                    try Searcher(index: index, vectors: vectors, metric: .ip).search(
+                    try Searcher(index: index, layout: layout, vectors: vectors, metric: .ip).search(
                         query: $0,
                         queryNorm: 1,
                         k: 5,
@@ -68,7 +79,7 @@ import Testing
     /// The same source gives the same bytes as then, or the format has changed without a new number.
     @Test func theSameSourceGivesTheSameVectorsAndItems() throws {
         let built = try TemporaryFolder()
-        let source = self.folder + "/source/"
+        let source = self.folder(1) + "/source/"
         var recipe = Recipe(name: try #require(EntryName("shop")), vectors: source + "items.npy", folder: "/")
         recipe.ids = source + "items.txt"
         recipe.attributes = source + "items.jsonl"
@@ -77,7 +88,7 @@ import Testing
         recipe.index = "HNSW8"
         var pipeline = BuildPipeline(recipe: recipe, indexFolder: built.file("shop"), threads: 1) { _ in }
         let fresh = try pipeline.run().folder
-        let golden = try Verifier.verify(indexFolder: self.folder + "/shop").folder
+        let golden = try Verifier.verify(indexFolder: self.folder(Manifest.currentFormat) + "/shop").folder
         for file in VersionLayout.files(withUsers: true) {
             let bytes = try [fresh, golden].map { try Data(contentsOf: URL(fileURLWithPath: $0 + "/" + file)) }
             #expect(bytes[0] == bytes[1], "\(file)")

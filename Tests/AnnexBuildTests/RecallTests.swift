@@ -32,13 +32,20 @@ import Testing
         }
         let manifest = result.manifest
         let vectors = try VectorFile(path: result.folder + "/" + VersionLayout.vectors, rows: 600, dimension: 8)
+        let faiss = try VectorIndex.load(
+            path: result.folder + "/" + VersionLayout.index,
+            kind: IndexKind(parsing: kind),
+            metric: metric,
+            dimension: 8,
+            rows: 600
+        )
         let searcher = Searcher(
-            index: try VectorIndex.load(
-                path: result.folder + "/" + VersionLayout.index,
-                kind: IndexKind(parsing: kind),
+            index: faiss.kind.needsFaiss(metric) ? faiss : nil,
+            layout: try ScanLayout.load(
+                path: result.folder + "/" + VersionLayout.serving,
                 metric: metric,
-                dimension: 8,
-                rows: 600
+                rows: 600,
+                dimension: 8
             ),
             vectors: vectors,
             metric: metric

@@ -188,6 +188,7 @@ struct BuiltIndex {
         let error = #expect(throws: AnnexError.self) {
             try index.build {
                 $0.index = "IVF10,PQ1"
+                $0.metric = .l2
                 $0.recall = 1
             }
         }

@@ -53,6 +53,7 @@ struct Fixture {
         _ query: [Float],
         k: Int,
         _ effort: SearchEffort,
+        layout: ScanLayout? = nil,
         without: Set<Int32> = []
     ) throws -> ([Hit], SearchReport) {
         var scratch = SearchScratch()
@@ -60,7 +61,13 @@ struct Fixture {
         var marks = ExclusionMarks(rows: self.rows.count)
         marks.begin()
         for ordinal in without { marks.mark(ordinal) }
-        let searcher = Searcher(index: index, vectors: self.vectors, metric: index.metric)
+        let usesFaiss = layout == nil || index.kind.needsFaiss(index.metric)
+        let searcher = Searcher(
+            index: usesFaiss ? index : nil,
+            layout: layout,
+            vectors: self.vectors,
+            metric: index.metric
+        )
         let report = try query.withUnsafeBufferPointer {
             try searcher.search(
                 query: $0,
@@ -84,6 +91,10 @@ struct Fixture {
 
     @Test(arguments: kinds, Metric.allCases)
     func everyKindAndMetric(_ text: String, _ metric: Metric) throws {
+        for withCodes in [false, true] { try self.everyKindAndMetric(text, metric, withCodes) }
+    }
+
+    private func everyKindAndMetric(_ text: String, _ metric: Metric, _ withCodes: Bool) throws {
         let fixture = try Fixture(rows: 1_500, dimension: 24)
         let index = try VectorIndex.build(
             kind: IndexKind(parsing: text),
@@ -95,18 +106,24 @@ struct Fixture {
         let path = fixture.folder.file("index.faiss")
         try index.write(path: path)
         let loaded = try VectorIndex.load(path: path, kind: index.kind, metric: metric, dimension: 24, rows: 1_500)
-        let full: SearchEffort = index.kind.knob == .efSearch ? .efSearch(512) : .nprobe(16)
+        let layout = withCodes ? try loaded.scanLayout(vectors: fixture.vectors, threads: 2) : nil
+        let full: SearchEffort =
+            switch index.kind.knob(metric, withCodes: withCodes) {
+            case .efSearch: .efSearch(512)
+            case .kappa: .kappa(1)
+            case .nprobe, nil: .nprobe(16)
+            }
         var random = SplitMix64(seed: Fixture.seed + 1)
         var found = 0
         for _ in 0..<20 {
             let query = (0..<24).map { _ in random.normal() }
             let expected = fixture.exact(query, k: 10, metric)
-            let (exact, _) = try fixture.search(loaded, query, k: 10, .exact)
+            let (exact, _) = try fixture.search(loaded, query, k: 10, .exact, layout: layout)
             #expect(exact.map(\.ordinal) == expected.map(\.0), "seed \(Fixture.seed)")
             for (hit, truth) in zip(exact, expected) {
                 #expect(abs(Double(hit.score) - truth.1) <= 1e-5 * max(1, abs(truth.1)))
             }
-            let (approximate, _) = try fixture.search(loaded, query, k: 10, full)
+            let (approximate, _) = try fixture.search(loaded, query, k: 10, full, layout: layout)
             #expect(approximate.count == 10)
             for hit in approximate {
                 let truth = Fixture.score(query, fixture.rows[Int(hit.ordinal)], metric)
@@ -114,7 +131,7 @@ struct Fixture {
             }
             found += Set(approximate.map(\.ordinal)).intersection(expected.map(\.0)).count
         }
-        let leastRecall = text.contains("PQ") ? 0.6 : text.contains("PCA16,IVF") ? 0.8 : 0.97
+        let leastRecall = full == .kappa(1) ? 1 : text.contains("PQ") ? 0.6 : text.contains("PCA16,IVF") ? 0.8 : 0.97
         #expect(Double(found) / 200 >= leastRecall, "\(text) \(metric): recall \(Double(found) / 200)")
     }
 
@@ -129,14 +146,21 @@ struct Fixture {
             threads: 1
         ) { _ in }
         let query = fixture.rows[17]
-        let effort: SearchEffort = index.kind.knob == .efSearch ? .efSearch(64) : .nprobe(4)
-        for count in [0, 1, 10, 300, 590, 595, 600] {
-            let without = Set(fixture.exact(query, k: count, metric).map(\.0))
-            let (hits, _) = try fixture.search(index, query, k: 10, effort, without: without)
-            #expect(hits.count == min(10, 600 - count), "\(count) excluded")
-            #expect(Set(hits.map(\.ordinal)).isDisjoint(with: without))
-            let (exact, _) = try fixture.search(index, query, k: 10, .exact, without: without)
-            #expect(exact.map(\.ordinal) == fixture.exact(query, k: 10, metric, without: without).map(\.0))
+        for layout in [nil, try index.scanLayout(vectors: fixture.vectors, threads: 1)] {
+            let effort: SearchEffort =
+                switch index.kind.knob(metric, withCodes: layout != nil) {
+                case .efSearch: .efSearch(64)
+                case .kappa: .kappa(0.5)
+                case .nprobe, nil: .nprobe(4)
+                }
+            for count in [0, 1, 10, 300, 590, 595, 600] {
+                let without = Set(fixture.exact(query, k: count, metric).map(\.0))
+                let (hits, _) = try fixture.search(index, query, k: 10, effort, layout: layout, without: without)
+                #expect(hits.count == min(10, 600 - count), "\(count) excluded")
+                #expect(Set(hits.map(\.ordinal)).isDisjoint(with: without))
+                let (exact, _) = try fixture.search(index, query, k: 10, .exact, layout: layout, without: without)
+                #expect(exact.map(\.ordinal) == fixture.exact(query, k: 10, metric, without: without).map(\.0))
+            }
         }
     }
 
@@ -158,18 +182,20 @@ struct Fixture {
         var scratch = SearchScratch()
         var hits: [Hit] = []
         let marks = ExclusionMarks(rows: 50)
-        _ = try [Float(2), 1, 1].withUnsafeBufferPointer {
-            try Searcher(index: index, vectors: vectors, metric: .ip).search(
-                query: $0,
-                queryNorm: 1,
-                k: 7,
-                effort: .exact,
-                exclusion: marks,
-                scratch: &scratch,
-                hits: &hits
-            )
+        for layout in [nil, try index.scanLayout(vectors: vectors, threads: 1)] {
+            _ = try [Float(2), 1, 1].withUnsafeBufferPointer {
+                try Searcher(index: index, layout: layout, vectors: vectors, metric: .ip).search(
+                    query: $0,
+                    queryNorm: 1,
+                    k: 7,
+                    effort: .exact,
+                    exclusion: marks,
+                    scratch: &scratch,
+                    hits: &hits
+                )
+            }
+            #expect(hits.map(\.ordinal) == Array(0..<7))
         }
-        #expect(hits.map(\.ordinal) == Array(0..<7))
     }
 
     @Test func sameSeedOneThreadSameBytes() throws {

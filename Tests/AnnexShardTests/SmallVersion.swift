@@ -27,6 +27,7 @@ struct SmallVersion {
         let files = VersionDescription.Files(
             index: self.folder.file("index.faiss"),
             vectors: self.folder.file("vectors.f32"),
+            serving: self.folder.file("serving.bin"),
             items: self.folder.file("items.lmdb"),
             users: self.folder.file("users")
         )
@@ -49,8 +50,9 @@ struct SmallVersion {
         }
         try people.finish()
         let vectors = try VectorFile(path: files.vectors, rows: items, dimension: dimension)
-        try VectorIndex.build(kind: kind, metric: metric, vectors: vectors, seed: 1, threads: 2) { _ in }
-            .write(path: files.index)
+        let index = try VectorIndex.build(kind: kind, metric: metric, vectors: vectors, seed: 1, threads: 2) { _ in }
+        try index.write(path: files.index)
+        try index.scanLayout(vectors: vectors, threads: 2).write(path: #require(files.serving))
         self.description = VersionDescription(
             index: try #require(EntryName(name)),
             version: try #require(EntryName(version)),
@@ -60,6 +62,7 @@ struct SmallVersion {
             itemCount: items,
             userCount: users,
             defaultEffort: .efSearch(64),
+            defaultItemEffort: .efSearch(64),
             measuredRecall: nil,
             unreachableCount: nil,
             totalBytes: 0,

@@ -93,7 +93,7 @@ import Testing
         #expect(self.field(arguments[2], "token")?.text == "INDEX")
         #expect(self.texts(self.field(arguments[2], "flags")) == ["optional"])
         let effort = try #require(arguments.first { self.field($0, "name")?.text == "effort" })
-        #expect(self.field(effort, "type")?.text == "oneof" && self.field(effort, "arguments")?.elements?.count == 3)
+        #expect(self.field(effort, "type")?.text == "oneof" && self.field(effort, "arguments")?.elements?.count == 4)
         let client = self.field(try self.ask(.three, "COMMAND", "DOCS", "client"), "client")
         #expect(self.field(self.field(client, "subcommands"), "client|kill") != nil)
     }

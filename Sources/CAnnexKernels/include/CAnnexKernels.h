@@ -1,16 +1,20 @@
-/* Dot products and squared distances of float32 rows.
+/* What of a search must run in vector registers: float32 products of rows, and scans over 8-bit codes.
  *
- * The order of summation is fixed (32 lanes, then a fixed tree) and nothing is fused, so that the AVX-512, AVX2 and plain
- * versions give equal bits: replicas on unlike processors answer alike. Chosen at run time; the environment variable
- * ANNEX_SIMD (avx512, avx2, plain) forces one that the processor has. Pointers need the alignment of float only. */
+ * Every function gives equal bits in its AVX-512, AVX2 and plain versions, so that replicas on unlike processors answer
+ * alike: integer sums are exact, float sums have a fixed order (32 lanes, then a fixed tree) and nothing is fused. Chosen at
+ * run time; the environment variable ANNEX_SIMD (avx512, avx2, plain) forces one that the processor has. Pointers need
+ * the alignment of their element only. Nothing is allocated, nothing is kept; any number of threads. */
 #ifndef CANNEXKERNELS_H
 #define CANNEXKERNELS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* --- float32 rows --- */
 
 /* Of two vectors of `dimension` floats. */
 float CAnnexKernels_dot(const float *a, const float *b, size_t dimension);
@@ -21,6 +25,86 @@ void CAnnexKernels_dot_rows(
     const float *query, const float *rows, size_t stride, size_t dimension, size_t count, float *out);
 void CAnnexKernels_l2_rows(
     const float *query, const float *rows, size_t stride, size_t dimension, size_t count, float *out);
+
+/* The same of the `count` rows ordinals[0], ordinals[1], …, which are fetched together. */
+void CAnnexKernels_dot_at(
+    const float *query, const float *rows, size_t stride, size_t dimension, const int32_t *ordinals, size_t count,
+    float *out);
+void CAnnexKernels_l2_at(
+    const float *query, const float *rows, size_t stride, size_t dimension, const int32_t *ordinals, size_t count,
+    float *out);
+
+/* --- 8-bit codes, in blocks of 32 items --- */
+
+enum { CAnnexKernels_blockItems = 32, CAnnexKernels_maximumPool = 64 };
+
+/* A block holds 32 items, four components of each at a time: for group g, item i and component c the byte
+ * (g * 32 + i) * 4 + c is the item's code in -127...127 plus 128. One instruction so advances 16 items, and no sum over
+ * lanes is left. An item's approximate product with a query is scale * sum(code * query). */
+typedef struct {
+    const uint8_t *codes;
+    /* Per item: the scale, and what is added to the product (NULL for nothing). */
+    const float *scales;
+    const float *biases;
+    /* Per item: its ordinal; -1 for the padding of a block. */
+    const int32_t *ordinals;
+    /* Components, rounded up to a multiple of four, divided by four. */
+    size_t groups;
+} CAnnexKernels_Codes;
+
+typedef struct {
+    /* groups * 4 codes in -127...127. */
+    const int8_t *codes;
+    /* 128 * the sum of the codes. */
+    int32_t correction;
+    /* What biases are multiplied with: 1 / scale of the query. */
+    float biasFactor;
+} CAnnexKernels_Query;
+
+/* An upper bound of what stands in a block and all behind it: a * along[block] + b * across[block]. */
+typedef struct {
+    const float *along;
+    const float *across;
+    float a;
+    float b;
+} CAnnexKernels_Bounds;
+
+/* The best so far: `capacity` (16, 32 or 64) places, best first, -INFINITY and -1 in empty ones. `k`, at most
+ * `capacity`: the scan ends where no bound reaches the score in place k - 1. */
+typedef struct {
+    float scores[CAnnexKernels_maximumPool];
+    int32_t ordinals[CAnnexKernels_maximumPool];
+    int32_t capacity;
+    int32_t k;
+} CAnnexKernels_Pool;
+
+void CAnnexKernels_empty(CAnnexKernels_Pool *pool, int32_t capacity, int32_t k);
+
+/* Offers the items of blocks first ..< end to the pool, and stops at the first block whose bound is below the k-th best.
+ * An item o is left out where marks[o] == epoch (marks may be NULL). Returns the block where it stopped. Scores are in
+ * units of the query's scale: scale * sum + bias * biasFactor. */
+size_t CAnnexKernels_scan(
+    const CAnnexKernels_Codes *items, const CAnnexKernels_Query *query, size_t first, size_t end,
+    const CAnnexKernels_Bounds *bounds, const uint32_t *marks, uint32_t epoch, CAnnexKernels_Pool *pool);
+
+/* Looks for the first block from *block on with items of a score of at least `threshold` - slackA * slacksA[block] -
+ * slackB * slacksB[block] (both may be NULL), while bounds are at least `threshold`. Writes those items' places (block *
+ * 32 + item) and scores, at most 32, returns their number and moves *block behind it; 0, and *block where it stopped,
+ * when there is none. Padding is among the places. */
+size_t CAnnexKernels_collect(
+    const CAnnexKernels_Codes *items, const CAnnexKernels_Query *query, size_t *block, size_t end,
+    const CAnnexKernels_Bounds *bounds, float threshold, const float *slacksA, float slackA, const float *slacksB,
+    float slackB, uint32_t *places, float *scores);
+
+/* The scores of blocks first ..< end, into out[(end - first) * 32]. */
+void CAnnexKernels_block_scores(
+    const CAnnexKernels_Codes *items, const CAnnexKernels_Query *query, size_t first, size_t end, float *out);
+
+/* The largest absolute value; 0 for none. */
+float CAnnexKernels_largest(const float *values, size_t count);
+
+/* Codes of a vector: out[count] = round(value / scale) in -127...127, ties to even; a scale of 0 gives zeros. */
+void CAnnexKernels_encode(const float *values, size_t count, float scale, int8_t *out);
 
 /* The version in use: "avx512", "avx2" or "plain". */
 const char *CAnnexKernels_name(void);

@@ -82,6 +82,9 @@ typedef struct {
 
 /* 0, or -1 where the index has no graph. */
 int CFaissShim_graph(const CFaissShim_Index *index, CFaissShim_Graph *out);
+/* Writes the list of each item (count places). -1 where the index has no lists. */
+int CFaissShim_lists(const CFaissShim_Index *index, int32_t *out);
+
 /* Items that no path of level-0 links reaches from the items of the upper levels (or, without upper levels, from the
  * entry point). -1 without a graph, -2 out of memory. O(links). */
 int64_t CFaissShim_unreachable(const CFaissShim_Index *index);

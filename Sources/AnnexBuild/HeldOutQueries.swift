@@ -1,0 +1,66 @@
+import AnnexCore
+import AnnexIndex
+
+/// Queries that took no part in the build: a sample of users, or items that were moved a little.
+struct HeldOutQueries: Sendable {
+    static let maximumCount = 10_000
+    static let kinds = ["users", "items with noise"]
+
+    /// `count` × dimension floats.
+    let vectors: [Float]
+    let dimension: Int
+    /// `users`, or `items with noise`.
+    let kind: String
+
+    var count: Int { self.vectors.count / self.dimension }
+
+    /// A sample of the rows of a file, as it is.
+    static func users(_ file: VectorFile, seed: UInt64) -> HeldOutQueries {
+        Self.sample(file, seed: seed, noise: 0, kind: Self.kinds[0])
+    }
+
+    /// A sample of the items, each moved by a tenth of its length in a random direction, so that it does not find just
+    /// itself.
+    static func items(_ file: VectorFile, seed: UInt64) -> HeldOutQueries {
+        Self.sample(file, seed: seed, noise: 0.1, kind: Self.kinds[1])
+    }
+
+    private static func sample(_ file: VectorFile, seed: UInt64, noise: Float, kind: String) -> HeldOutQueries {
+        var random = SeededRandom(seed: seed ^ 0x5eed_0f_9e47)
+        var wanted = min(Self.maximumCount, file.rows)
+        var queries: [Float] = []
+        for row in 0..<file.rows where wanted > 0 {
+            guard random.below(file.rows - row) < wanted else { continue }
+            wanted -= 1
+            let scale = noise * file.norm(row) / Float(file.dimension).squareRoot()
+            file.withRow(row) { values in
+                for value in values { queries.append(value + (noise > 0 ? scale * random.normal() : 0)) }
+            }
+        }
+        return HeldOutQueries(vectors: queries, dimension: file.dimension, kind: kind)
+    }
+
+    /// Lends one query and its Euclidean norm.
+    func withQuery<R>(
+        _ number: Int,
+        _ body: (UnsafeBufferPointer<Float>, Float) throws(AnnexError) -> R
+    ) throws(AnnexError) -> R {
+        let result: Result<R, AnnexError> = self.vectors.withUnsafeBufferPointer { all in
+            let query = UnsafeBufferPointer(
+                rebasing: all[number * self.dimension..<(number + 1) * self.dimension]
+            )
+            let norm = Float(query.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot())
+            return Result { () throws(AnnexError) in try body(query, norm) }
+        }
+        return try result.get()
+    }
+}
+
+extension SeededRandom {
+    /// Of the standard normal distribution (sum of 12 uniforms).
+    fileprivate mutating func normal() -> Float {
+        var sum: Float = -6
+        for _ in 0..<12 { sum += Float.random(in: 0..<1, using: &self) }
+        return sum
+    }
+}

@@ -1,0 +1,91 @@
+import AnnexCore
+import AnnexIndex
+import Dispatch
+import Synchronization
+
+/// Many queries at one effort, by several threads, each timed by itself.
+enum QueryRun {
+    struct Answer: Sendable {
+        var hits: [Hit]
+        var nanos: Double
+    }
+
+    /// The answers in the order of the queries. Blocks.
+    static func all(
+        _ queries: HeldOutQueries,
+        searcher: Searcher,
+        rows: Int,
+        k: Int,
+        effort: SearchEffort,
+        threads: Int,
+        progress: (Double) -> Void = { _ in }
+    ) throws(AnnexError) -> [Answer] {
+        // In rounds, so that progress shows.
+        let step = max(1, (queries.count + 19) / 20)
+        var answers: [Answer] = []
+        var first = 0
+        while first < queries.count {
+            let round = first..<min(first + step, queries.count)
+            answers += try Self.round(queries, round, searcher, rows, k, effort, threads)
+            first = round.upperBound
+            progress(Double(first) / Double(queries.count))
+        }
+        return answers
+    }
+
+    private static func round(
+        _ queries: HeldOutQueries,
+        _ range: Range<Int>,
+        _ searcher: Searcher,
+        _ rows: Int,
+        _ k: Int,
+        _ effort: SearchEffort,
+        _ threads: Int
+    ) throws(AnnexError) -> [Answer] {
+        let workers = max(1, min(threads, range.count))
+        let share = (range.count + workers - 1) / workers
+        let results = Mutex([Result<[Answer], AnnexError>](repeating: .success([]), count: workers))
+        DispatchQueue.concurrentPerform(iterations: workers) { worker in
+            let low = min(range.lowerBound + worker * share, range.upperBound)
+            let part = low..<min(low + share, range.upperBound)
+            let result = Result { () throws(AnnexError) in
+                try Self.work(queries, part, searcher, rows, k, effort)
+            }
+            results.withLock { $0[worker] = result }
+        }
+        var answers: [Answer] = []
+        for result in results.withLock({ $0 }) { answers += try result.get() }
+        return answers
+    }
+
+    private static func work(
+        _ queries: HeldOutQueries,
+        _ range: Range<Int>,
+        _ searcher: Searcher,
+        _ rows: Int,
+        _ k: Int,
+        _ effort: SearchEffort
+    ) throws(AnnexError) -> [Answer] {
+        let exclusion = ExclusionMarks(rows: rows)
+        var scratch = SearchScratch()
+        var hits: [Hit] = []
+        var answers: [Answer] = []
+        for number in range {
+            let nanos = try queries.withQuery(number) { query, norm throws(AnnexError) in
+                let begin = DispatchTime.now().uptimeNanoseconds
+                _ = try searcher.search(
+                    query: query,
+                    queryNorm: norm,
+                    k: k,
+                    effort: effort,
+                    exclusion: exclusion,
+                    scratch: &scratch,
+                    hits: &hits
+                )
+                return Double(DispatchTime.now().uptimeNanoseconds - begin)
+            }
+            answers.append(Answer(hits: hits, nanos: nanos))
+        }
+        return answers
+    }
+}

@@ -1,0 +1,90 @@
+import AnnexCore
+import AnnexIndex
+import AnnexLinearAlgebra
+
+/// The exact top 10 of each query.
+struct RecallTruth: Sendable {
+    static let k = 10
+    /// Queries whose truth is computed a second time, by matrix products of OpenBLAS over the float32 rows.
+    static let checkedQueries = 256
+
+    /// Of each query the k best items, best first, one query after the other.
+    let ordinals: [Int32]
+    /// Of each query the score of the last of them: an answer that scores as well is right, which item of equal ones it
+    /// may be.
+    let lastScores: [Float]
+    /// min(10, items).
+    let k: Int
+
+    /// Asks the exact search, which rules items out by bounds only, and compares it with a plain scan by another library
+    /// on some queries: a build whose yardstick is wrong must not be published.
+    ///
+    /// - Throws: `.system` where the two differ.
+    init(
+        _ queries: HeldOutQueries,
+        searcher: Searcher,
+        vectors: VectorFile,
+        metric: Metric,
+        threads: Int,
+        progress: (Double) -> Void
+    ) throws(AnnexError) {
+        let k = min(Self.k, vectors.rows)
+        let answers = try QueryRun.all(
+            queries,
+            searcher: searcher,
+            rows: vectors.rows,
+            k: k,
+            effort: .exact,
+            threads: threads,
+            progress: progress
+        )
+        self.k = k
+        self.ordinals = answers.flatMap { $0.hits.map(\.ordinal) }
+        self.lastScores = answers.map { $0.hits[k - 1].score }
+        try self.check(queries, vectors, metric, threads)
+    }
+
+    private func check(
+        _ queries: HeldOutQueries,
+        _ vectors: VectorFile,
+        _ metric: Metric,
+        _ threads: Int
+    ) throws(AnnexError) {
+        let count = min(queries.count, Self.checkedQueries)
+        let hits = queries.vectors.withUnsafeBufferPointer { all in
+            vectors.withRows { rows in
+                vectors.withNorms { norms in
+                    ExactSearch.top(
+                        k: self.k,
+                        queries: UnsafeBufferPointer(rebasing: all[..<(count * queries.dimension)]),
+                        queryCount: count,
+                        rows: rows,
+                        rowCount: vectors.rows,
+                        stride: vectors.stride,
+                        dimension: queries.dimension,
+                        norms: norms,
+                        metric: metric,
+                        threads: threads,
+                        progress: { _ in }
+                    )
+                }
+            }
+        }
+        for number in 0..<count {
+            let missed = try queries.withQuery(number) { query, norm throws(AnnexError) in
+                hits[number * self.k..<(number + 1) * self.k].count { hit in
+                    let score = vectors.score(query, queryNorm: norm, hit.ordinal, metric)
+                    return metric.isBetter(score, than: self.lastScores[number])
+                        && !self.ordinals[number * self.k..<(number + 1) * self.k].contains(hit.ordinal)
+                }
+            }
+            guard missed == 0 else {
+                throw AnnexError(
+                    .system,
+                    "the exact search missed \(missed) items of held-out query \(number) that a plain scan finds",
+                    hint: "Nothing was published. Please report this with the recipe"
+                )
+            }
+        }
+    }
+}

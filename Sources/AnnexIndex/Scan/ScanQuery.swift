@@ -1,0 +1,46 @@
+import AnnexCore
+import CAnnexKernels
+
+/// A query in codes. Lives as long as the scratch memory it lies in; nothing else may use that meanwhile.
+@unsafe struct ScanQuery {
+    let codes: CAnnexKernels_Query
+    /// A code's worth. Scores of a scan are in units of it.
+    let scale: Float
+    /// Euclidean length of the vector as it is encoded, within `ScanQuery.rounding`.
+    let norm: Float
+
+    /// What a float32 product of this many components may be wrong by, relative to the product of the lengths: a sum in
+    /// 32 lanes has dimension / 32 additions and a tree of 6; the rest is room for the roundings around it.
+    static func rounding(_ dimension: Int) -> Float { Float(dimension / 32 + 32) * 1.2e-7 }
+
+    /// Nil where 8 bits cannot stand for the vector: all zeros, or values outside 1e-15 ... 1e15.
+    init?(_ query: UnsafeBufferPointer<Float>, _ layout: ScanLayout, _ scratch: ScanScratch) {
+        scratch.reserve(layout.shape)
+        let components = layout.shape.groups * 4
+        let vector = unsafe scratch.vector
+        for place in 0..<components { unsafe vector[place] = place < query.count ? query[place] : 0 }
+        if let center = unsafe layout.center {
+            for place in 0..<components { unsafe vector[place] -= center[place] }
+        }
+        let largest = unsafe CAnnexKernels_largest(vector, components)
+        guard largest > 1e-15, largest < 1e15 else { return nil }
+        let scale = largest / 127
+        let codes = unsafe scratch.codes
+        unsafe CAnnexKernels_encode(vector, components, scale, codes)
+        var sum: Int32 = 0
+        for place in 0..<components { sum &+= Int32(unsafe codes[place]) }
+        unsafe self.codes = CAnnexKernels_Query(codes: codes, correction: 128 * sum, biasFactor: 1 / scale)
+        unsafe self.scale = scale
+        unsafe self.norm = CAnnexKernels_dot(vector, vector, components).squareRoot()
+    }
+
+    /// Euclidean length of what the codes leave out, rounded up. O(dimension).
+    func error(_ components: Int, _ scratch: ScanScratch) -> Float {
+        var missed: Double = 0
+        for place in 0..<components {
+            let difference = unsafe Double(scratch.vector[place]) - Double(self.scale) * Double(scratch.codes[place])
+            missed += difference * difference
+        }
+        return Float(missed.squareRoot()).nextUp
+    }
+}

@@ -1,0 +1,70 @@
+import AnnexCore
+import CAnnexKernels
+
+/// One thread's memory for scans: the query in codes, the clusters in order, the pool. Grown when a larger layout comes,
+/// so a query allocates nothing.
+///
+/// Not thread-safe.
+@safe final class ScanScratch {
+    struct Candidate {
+        var bound: Float
+        var cluster: Int32
+    }
+
+    /// As the layout encodes rows: with the mean taken off on l2; zeros behind the last component.
+    private(set) var vector: UnsafeMutablePointer<Float>
+    private(set) var codes: UnsafeMutablePointer<Int8>
+    /// Per cluster, rounded up to whole blocks.
+    private(set) var products: UnsafeMutablePointer<Float>
+    private(set) var candidates: UnsafeMutablePointer<Candidate>
+    private var components = 0
+    private var clusters = 0
+    var pool = CAnnexKernels_Pool()
+    let places = UnsafeMutablePointer<UInt32>.allocate(capacity: ScanShape.blockItems)
+    let scores = UnsafeMutablePointer<Float>.allocate(capacity: ScanShape.blockItems)
+
+    init() {
+        unsafe self.vector = .allocate(capacity: 1)
+        unsafe self.codes = .allocate(capacity: 1)
+        unsafe self.products = .allocate(capacity: 1)
+        unsafe self.candidates = .allocate(capacity: 1)
+    }
+
+    deinit {
+        unsafe self.vector.deallocate()
+        unsafe self.codes.deallocate()
+        unsafe self.products.deallocate()
+        unsafe self.candidates.deallocate()
+        unsafe self.places.deallocate()
+        unsafe self.scores.deallocate()
+    }
+
+    func reserve(_ shape: ScanShape) {
+        if self.components < shape.groups * 4 {
+            unsafe self.vector.deallocate()
+            unsafe self.codes.deallocate()
+            self.components = shape.groups * 4
+            unsafe self.vector = .allocate(capacity: self.components)
+            unsafe self.codes = .allocate(capacity: self.components)
+        }
+        let clusters = shape.centroidBlocks * ScanShape.blockItems
+        if self.clusters < clusters {
+            unsafe self.products.deallocate()
+            unsafe self.candidates.deallocate()
+            self.clusters = clusters
+            unsafe self.products = .allocate(capacity: clusters)
+            unsafe self.candidates = .allocate(capacity: clusters)
+        }
+    }
+
+    /// Lends the ordinals in the pool, best first.
+    func withFound(_ body: (UnsafeBufferPointer<Int32>) -> Void) {
+        let capacity = Int(self.pool.capacity)
+        unsafe withUnsafeBytes(of: &self.pool.ordinals) { bytes in
+            let all = unsafe bytes.assumingMemoryBound(to: Int32.self)
+            var count = 0
+            while count < capacity, unsafe all[count] >= 0 { count += 1 }
+            unsafe body(UnsafeBufferPointer(rebasing: all[..<count]))
+        }
+    }
+}

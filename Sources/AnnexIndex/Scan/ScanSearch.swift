@@ -1,0 +1,189 @@
+import AnnexCore
+import CAnnexKernels
+
+/// Searching a layout. All scores in here are in units of the query's scale, as the kernels give them.
+extension ScanLayout {
+    /// Which clusters a search looks at.
+    enum Reach {
+        /// All whose bound reaches the k-th best, with the part across the centroid weighed by kappa: at 1 nothing but
+        /// quantisation is lost, below it is a bet that gets faster.
+        case kappa(Float)
+        /// The n whose direction is nearest to the query's.
+        case nearest(Int)
+
+        var kappa: Float { if case .kappa(let value) = self { value } else { 1 } }
+    }
+
+    /// Fills `scratch.pool` with the best `capacity` (16, 32 or 64) items by their codes, the scan ending by the k-th.
+    func collectBest(
+        _ query: ScanQuery,
+        capacity: Int,
+        k: Int,
+        reach: Reach,
+        exclusion: borrowing ExclusionMarks,
+        scratch: ScanScratch
+    ) {
+        unsafe CAnnexKernels_empty(&scratch.pool, Int32(capacity), Int32(k))
+        let epoch = exclusion.epoch
+        unsafe exclusion.withMarks { marks in
+            unsafe self.collectBest(query, k, reach, marks, epoch, scratch)
+        }
+    }
+
+    private func collectBest(
+        _ query: ScanQuery,
+        _ k: Int,
+        _ reach: Reach,
+        _ marks: UnsafePointer<UInt32>?,
+        _ epoch: UInt32,
+        _ scratch: ScanScratch
+    ) {
+        let shape = self.shape
+        var codes = unsafe self.codes
+        var queryCodes = unsafe query.codes
+        var bounds = unsafe CAnnexKernels_Bounds(
+            along: self.along,
+            across: self.across,
+            a: query.norm / query.scale,
+            b: 0
+        )
+        unsafe CAnnexKernels_scan(&codes, &queryCodes, 0, shape.headBlocks, &bounds, marks, epoch, &scratch.pool)
+        guard shape.clusters > 0 else { return }
+        let kappa = reach.kappa
+        var count = unsafe self.rankClusters(query, reach, atLeast: scratch.kth(k), scratch)
+        let firstBlocks = unsafe self.firstBlocks
+        var batch = 8
+        var first = 0
+        while first < count {
+            let end = min(first + batch, count)
+            scratch.selectBest(first..<count, end - first)
+            for place in first..<end {
+                let candidate = unsafe scratch.candidates[place]
+                guard candidate.bound >= scratch.kth(k) else { break }
+                let cluster = Int(candidate.cluster)
+                unsafe self.setBounds(&bounds, query, cluster, kappa, scratch)
+                unsafe CAnnexKernels_scan(
+                    &codes,
+                    &queryCodes,
+                    Int(firstBlocks[cluster]),
+                    Int(firstBlocks[cluster + 1]),
+                    &bounds,
+                    marks,
+                    epoch,
+                    &scratch.pool
+                )
+            }
+            count = scratch.dropBelow(scratch.kth(k), end..<count)
+            first = end
+            batch *= 2
+        }
+    }
+
+    /// How the bound of a cluster is made of its parts. Where the query points away from the centroid the smallest part
+    /// along it counts, or it would be no bound.
+    private func setBounds(
+        _ bounds: inout CAnnexKernels_Bounds,
+        _ query: ScanQuery,
+        _ cluster: Int,
+        _ kappa: Float,
+        _ scratch: ScanScratch
+    ) {
+        let along = unsafe scratch.products[cluster]
+        let norm = unsafe query.norm / query.scale
+        unsafe bounds.along = along >= 0 ? self.along : self.leastAlong
+        unsafe bounds.a = along
+        unsafe bounds.b = kappa * max(0, norm * norm - along * along).squareRoot()
+    }
+
+    /// Scores all centroids and writes those clusters within reach to `scratch.candidates` whose bound is at least
+    /// `threshold`; returns their number. O(clusters × dimension).
+    private func rankClusters(
+        _ query: ScanQuery,
+        _ reach: Reach,
+        atLeast threshold: Float,
+        _ scratch: ScanScratch
+    ) -> Int {
+        let kappa = reach.kappa
+        var codes = unsafe self.centroidCodes
+        var queryCodes = unsafe query.codes
+        unsafe CAnnexKernels_block_scores(&codes, &queryCodes, 0, self.shape.centroidBlocks, scratch.products)
+        let norm = unsafe query.norm / query.scale
+        let square = norm * norm
+        let products = unsafe scratch.products
+        let candidates = unsafe scratch.candidates
+        let (along, least, across, first) = unsafe (self.along, self.leastAlong, self.across, self.firstBlocks)
+        var count = 0
+        for cluster in 0..<self.shape.clusters {
+            let block = unsafe Int(first[cluster])
+            let product = unsafe products[cluster]
+            let part = unsafe product >= 0 ? along[block] : least[block]
+            let bound = unsafe product * part + kappa * max(0, square - product * product).squareRoot() * across[block]
+            unsafe candidates[count] = ScanScratch.Candidate(bound: bound, cluster: Int32(truncatingIfNeeded: cluster))
+            count += bound >= threshold ? 1 : 0
+        }
+        if case .nearest(let wanted) = reach { scratch.keepNearest(wanted, &count) }
+        return count
+    }
+}
+
+extension ScanScratch {
+    /// The k-th best score in the pool; -infinity while it has fewer.
+    @inline(__always)
+    func kth(_ k: Int) -> Float {
+        unsafe withUnsafeBytes(of: &self.pool.scores) {
+            unsafe $0.loadUnaligned(fromByteOffset: (k - 1) * 4, as: Float.self)
+        }
+    }
+
+    /// Moves the `count` best of a range of candidates to its front, in order. O(range + count log count).
+    func selectBest(_ range: Range<Int>, _ count: Int) {
+        var low = range.lowerBound
+        var high = range.upperBound - 1
+        let last = range.lowerBound + count - 1
+        let items = unsafe self.candidates
+        while low < high, range.count > count {
+            let pivot = unsafe items[low + (high - low) / 2].bound
+            var left = low
+            var right = high
+            while left <= right {
+                while unsafe items[left].bound > pivot { left += 1 }
+                while unsafe items[right].bound < pivot { right -= 1 }
+                if left <= right {
+                    unsafe swap(&items[left], &items[right])
+                    left += 1
+                    right -= 1
+                }
+            }
+            if last <= right { high = right } else if last >= left { low = left } else { break }
+        }
+        for place in range.lowerBound..<range.lowerBound + count {
+            var best = place
+            for other in place + 1..<max(place + 1, range.lowerBound + count)
+            where unsafe items[other].bound > items[best].bound { best = other }
+            if best != place { unsafe swap(&items[place], &items[best]) }
+        }
+    }
+
+    /// Takes the candidates below a bound out of a range; returns its new end.
+    func dropBelow(_ bound: Float, _ range: Range<Int>) -> Int {
+        var end = range.lowerBound
+        for place in range where unsafe self.candidates[place].bound >= bound {
+            unsafe self.candidates[end] = self.candidates[place]
+            end += 1
+        }
+        return end
+    }
+
+    /// Keeps the candidates whose centroid has the largest product with the query.
+    func keepNearest(_ wanted: Int, _ count: inout Int) {
+        guard wanted < count else { return }
+        for place in 0..<count {
+            unsafe swap(&self.candidates[place].bound, &self.products[Int(self.candidates[place].cluster)])
+        }
+        self.selectBest(0..<count, wanted)
+        for place in 0..<count {
+            unsafe swap(&self.candidates[place].bound, &self.products[Int(self.candidates[place].cluster)])
+        }
+        count = wanted
+    }
+}

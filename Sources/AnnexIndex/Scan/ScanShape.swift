@@ -1,0 +1,87 @@
+import AnnexCore
+
+/// The sizes of a scan layout, and so the place of each part in `serving.bin`. O(1).
+///
+/// Parts follow each other, each from a multiple of 64 bytes on, in the order of the members here; all numbers are
+/// little-endian. Nothing in the file says where a part lies: the counts do.
+struct ScanShape: Equatable {
+    static let headerBytes = 64
+    static let magic: UInt64 = 0x4e_43_53_58_45_4e_4e_41  // "ANNEXSCN"
+    static let format: UInt32 = 1
+    static let blockItems = 32
+
+    var metric: Metric
+    var rows: Int
+    var dimension: Int
+    /// Blocks of 32 items, in all and before the first cluster.
+    var blocks: Int
+    var headBlocks: Int
+    /// Clusters by direction behind the head.
+    var clusters: Int
+
+    /// Components of a code row, divided by four.
+    var groups: Int { (self.dimension + 3) / 4 }
+    var blockCodeBytes: Int { self.groups * 4 * Self.blockItems }
+    var centroidBlocks: Int { (self.clusters + Self.blockItems - 1) / Self.blockItems }
+    var hasBiases: Bool { self.metric == .l2 }
+
+    /// Where each part begins.
+    struct Places {
+        /// Per item.
+        var codes = 0
+        var scales = 0
+        var biases = 0
+        var ordinals = 0
+        /// Per block: the largest part along the centroid and across it, the smallest along, from here to the end of the
+        /// cluster; the largest norm and the largest length of what the codes leave out, in the block.
+        var along = 0
+        var across = 0
+        var leastAlong = 0
+        var norms = 0
+        var errors = 0
+        /// Per cluster, and one behind: the first block.
+        var firstBlocks = 0
+        /// Per cluster: the unit vector in float32 (groups * 4 components), and in codes.
+        var centroids = 0
+        var centroidCodes = 0
+        var centroidScales = 0
+        /// What is taken off every row and query (l2 only): groups * 4 components.
+        var center = 0
+        var end = 0
+    }
+
+    var places: Places {
+        var at = Self.headerBytes
+        func part(_ bytes: Int) -> Int {
+            let start = at
+            at += (bytes + 63) / 64 * 64
+            return start
+        }
+        let items = self.blocks * Self.blockItems
+        var places = Places()
+        places.codes = part(self.blocks * self.blockCodeBytes)
+        places.scales = part(items * 4)
+        places.biases = part(self.hasBiases ? items * 4 : 0)
+        places.ordinals = part(items * 4)
+        places.along = part(self.blocks * 4)
+        places.across = part(self.blocks * 4)
+        places.leastAlong = part(self.blocks * 4)
+        places.norms = part(self.blocks * 4)
+        places.errors = part(self.blocks * 4)
+        places.firstBlocks = part((self.clusters + 1) * 4)
+        places.centroids = part(self.clusters * self.groups * 16)
+        places.centroidCodes = part(self.centroidBlocks * self.blockCodeBytes)
+        places.centroidScales = part(self.centroidBlocks * Self.blockItems * 4)
+        places.center = part(self.hasBiases ? self.groups * 16 : 0)
+        places.end = at
+        return places
+    }
+
+    /// Whether counts that somebody else wrote make sense; no size of theirs then overflows.
+    var isPossible: Bool {
+        (1...Limits.maximumItems).contains(self.rows) && (1...Limits.maximumDimension).contains(self.dimension)
+            && (0...Limits.maximumNprobe).contains(self.clusters)
+            && (self.headBlocks...(self.rows / Self.blockItems + self.clusters + 2)).contains(self.blocks)
+            && self.headBlocks >= 0 && self.blocks >= 1 && (self.clusters > 0 || self.headBlocks == self.blocks)
+    }
+}
