@@ -105,7 +105,7 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(name: "AnnexCoreTests", dependencies: ["AnnexCore", "AnnexTestSupport"], swiftSettings: settings),
-        tests("AnnexIndex"),
+        tests("AnnexIndex", ["CAnnexKernels"]),
         tests("AnnexStore"),
         tests("AnnexFormats"),
         tests("AnnexWire", [nioCore]),

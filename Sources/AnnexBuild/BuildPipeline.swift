@@ -27,6 +27,8 @@ package struct BuildResult: Sendable {
     package let manifest: Manifest
     /// Mean microseconds per query at the chosen operating point, one thread.
     package let microsPerQuery: Double
+    /// Of each candidate in the manifest, or of the one kind there was.
+    package let candidateMicros: [Double]
     package let rejectsFile: String?
 }
 
@@ -88,101 +90,84 @@ package struct BuildPipeline {
 
         let users = try self.timed(.users) { pipeline in try pipeline.readUsers(publisher, dimension: items.dimension) }
         try self.confirmSources()
-        let kind = try self.recipe.kind(rows: vectors.rows)
-        let index = try self.timed(.index) { pipeline in
-            let index = try VectorIndex.build(
-                kind: kind,
-                metric: pipeline.recipe.metric,
-                vectors: vectors,
-                seed: pipeline.recipe.seed,
-                threads: pipeline.threads
-            ) { pipeline.tell(.index, $0) }
-            try index.write(path: publisher.path(VersionLayout.index))
-            return index
-        }
-        let layout = try self.timed(.layout) { pipeline in
-            let layout = try index.scanLayout(vectors: vectors, threads: pipeline.threads)
-            try layout.write(path: publisher.path(VersionLayout.serving))
-            return layout
-        }
-        let (outcome, onItems) = try self.timed(.recall) { pipeline in
-            try pipeline.measure(index, layout, vectors, users.queries)
-        }
+        let choice = try CandidateBuilder(
+            metric: self.recipe.metric,
+            target: self.recipe.recall,
+            seed: self.recipe.seed,
+            threads: self.threads,
+            vectors: vectors,
+            users: users.queries,
+            progress: self.tell
+        )
+        .best(of: self.recipe.kinds(rows: vectors.rows))
+        self.seconds += choice.winner.seconds
         return try self.timed(.publish) { pipeline in
-            let manifest = Manifest(
-                index: pipeline.recipe.name.value,
-                metric: pipeline.recipe.metric.rawValue,
-                kind: kind.description,
-                dimension: items.dimension,
-                storedDimension: items.dimension,
-                items: items.identifiers.count,
-                users: users.count,
-                itemsWithAttributes: withAttributes,
-                rejectedRows: pipeline.rejects.count,
-                seed: pipeline.recipe.seed,
-                recipe: pipeline.recipe.rendered,
+            try choice.winner.index.write(path: publisher.path(VersionLayout.index))
+            try choice.winner.layout.write(path: publisher.path(VersionLayout.serving))
+            let facts = Facts(
                 sources: sources,
-                measured: outcome.measured,
-                measuredOnItems: onItems?.measured,
-                files: try VersionLayout.files(withUsers: users.count > 0).map { file in
-                    let (hex, bytes) = try FileHash.sha256(publisher.path(file))
-                    return Manifest.FileEntry(path: file, bytes: bytes, sha256: hex)
-                }
+                items: items.identifiers.count,
+                dimension: items.dimension,
+                withAttributes: withAttributes,
+                users: users.count
             )
-            let report = try BuildReport.data(
-                started: started,
-                seconds: pipeline.seconds,
-                threads: pipeline.threads,
-                micros: outcome.micros,
-                table: outcome.measured.table
-            )
-            let version = try publisher.publish(
-                manifest: manifest,
-                report: report,
-                rejects: try pipeline.rejectLines()
-            )
-            return BuildResult(
-                version: version,
-                folder: Catalogue.folder(of: pipeline.indexFolder, version),
-                manifest: manifest,
-                microsPerQuery: outcome.micros.last ?? 0,
-                rejectsFile: pipeline.rejects.isEmpty
-                    ? nil : pipeline.indexFolder + "/" + VersionLayout.rejects(version)
-            )
+            return try pipeline.publish(publisher, facts, choice, started: started)
         }
     }
 
-    /// On users where there are some, then on items: the two kinds of query that clients send.
-    private func measure(
-        _ index: VectorIndex,
-        _ layout: ScanLayout,
-        _ vectors: VectorFile,
-        _ users: HeldOutQueries?
-    ) throws(AnnexError) -> (RecallMeasurement.Outcome, RecallMeasurement.Outcome?) {
-        let metric = self.recipe.metric
-        let searcher = Searcher(
-            index: index.kind.needsFaiss(metric) ? index : nil,
-            layout: layout,
-            vectors: vectors,
-            metric: metric
-        )
-        let unreachable = index.unreachableCount()
-        func run(_ queries: HeldOutQueries, _ part: Range<Double>) throws(AnnexError) -> RecallMeasurement.Outcome {
-            try RecallMeasurement(
-                queries: queries,
-                kind: index.kind,
-                metric: metric,
-                searcher: searcher,
-                vectors: vectors,
-                threads: self.threads
-            )
-            .run(target: self.recipe.recall, unreachable: unreachable) {
-                self.tell(.recall, part.lowerBound + $0 * (part.upperBound - part.lowerBound))
+    private struct Facts {
+        var sources: [Manifest.Source]
+        var items: Int
+        var dimension: Int
+        var withAttributes: Int
+        var users: Int
+    }
+
+    private func publish(
+        _ publisher: Publisher,
+        _ facts: Facts,
+        _ choice: CandidateBuilder.Choice,
+        started: Date
+    ) throws -> BuildResult {
+        let winner = choice.winner
+        let manifest = Manifest(
+            index: self.recipe.name.value,
+            metric: self.recipe.metric.rawValue,
+            kind: winner.kind.description,
+            dimension: facts.dimension,
+            storedDimension: facts.dimension,
+            items: facts.items,
+            users: facts.users,
+            itemsWithAttributes: facts.withAttributes,
+            rejectedRows: self.rejects.count,
+            seed: self.recipe.seed,
+            recipe: self.recipe.rendered,
+            sources: facts.sources,
+            measured: winner.outcome.measured,
+            measuredOnItems: winner.onItems?.measured,
+            candidates: choice.tried.count > 1 ? choice.tried : nil,
+            files: try VersionLayout.files(withUsers: facts.users > 0).map { file in
+                let (hex, bytes) = try FileHash.sha256(publisher.path(file))
+                return Manifest.FileEntry(path: file, bytes: bytes, sha256: hex)
             }
-        }
-        let items = HeldOutQueries.items(vectors, seed: self.recipe.seed)
-        guard let users else { return (try run(items, 0..<1), nil) }
-        return (try run(users, 0..<0.5), try run(items, 0.5..<1))
+        )
+        let report = try BuildReport.data(
+            started: started,
+            seconds: self.seconds,
+            threads: self.threads,
+            micros: winner.outcome.micros,
+            table: winner.outcome.measured.table,
+            candidates: zip(choice.tried, choice.micros).map { ($0.kind, $1) }
+        )
+        let version = try publisher.publish(manifest: manifest, report: report, rejects: try self.rejectLines())
+        return BuildResult(
+            version: version,
+            folder: Catalogue.folder(of: self.indexFolder, version),
+            manifest: manifest,
+            microsPerQuery: winner.micros,
+            candidateMicros: choice.micros,
+            rejectsFile: self.rejects.isEmpty ? nil : self.indexFolder + "/" + VersionLayout.rejects(version)
+        )
     }
 
     // MARK: Stages

@@ -13,6 +13,10 @@ enum BuildReport {
             var value: Double
             var meanMicros: Double
         }
+        struct Candidate: Encodable {
+            var kind: String
+            var meanMicros: Double
+        }
         var built: String
         var stages: [Step]
         var threads: Int
@@ -20,6 +24,8 @@ enum BuildReport {
         var processor: String
         var system: String
         var queryTimes: [Point]
+        /// At the chosen point of each kind that was tried.
+        var candidates: [Candidate]
     }
 
     static func data(
@@ -27,7 +33,8 @@ enum BuildReport {
         seconds: [(BuildProgress.Stage, Double)],
         threads: Int,
         micros: [Double],
-        table: [Manifest.OperatingPoint]
+        table: [Manifest.OperatingPoint],
+        candidates: [(kind: String, micros: Double)]
     ) throws -> Data {
         var usage = rusage()
         getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
@@ -38,7 +45,8 @@ enum BuildReport {
             peakResidentBytes: usage.ru_maxrss * 1024,
             processor: Self.processor(),
             system: ProcessInfo.processInfo.operatingSystemVersionString,
-            queryTimes: zip(table, micros).map { Report.Point(knob: $0.knob, value: $0.value, meanMicros: $1) }
+            queryTimes: zip(table, micros).map { Report.Point(knob: $0.knob, value: $0.value, meanMicros: $1) },
+            candidates: candidates.map { Report.Candidate(kind: $0.kind, meanMicros: $0.micros) }
         )
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]

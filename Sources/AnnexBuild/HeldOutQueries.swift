@@ -40,6 +40,19 @@ struct HeldOutQueries: Sendable {
         return HeldOutQueries(vectors: queries, dimension: file.dimension, kind: kind)
     }
 
+    /// At most `limit` of them, drawn by the seed, in their order.
+    func sample(_ limit: Int, seed: UInt64) -> HeldOutQueries {
+        guard self.count > limit else { return self }
+        var random = SeededRandom(seed: seed)
+        var wanted = limit
+        var chosen: [Float] = []
+        for row in 0..<self.count where wanted > 0 && random.below(self.count - row) < wanted {
+            wanted -= 1
+            chosen += self.vectors[row * self.dimension..<(row + 1) * self.dimension]
+        }
+        return HeldOutQueries(vectors: chosen, dimension: self.dimension, kind: self.kind)
+    }
+
     /// Lends one query and its Euclidean norm.
     func withQuery<R>(
         _ number: Int,

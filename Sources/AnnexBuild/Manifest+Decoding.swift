@@ -56,6 +56,13 @@ extension Manifest {
         guard (0...Limits.maximumItems).contains(self.users) else { return "users" }
         guard (0...self.items).contains(self.itemsWithAttributes) else { return "itemsWithAttributes" }
         guard self.rejectedRows >= 0 else { return "rejectedRows" }
+        let candidates = self.candidates ?? []
+        guard candidates.count <= 16,
+            candidates.allSatisfy({
+                (try? IndexKind(parsing: $0.kind)) != nil && Self.isPlain($0.knob, limit: 16) && $0.value.isFinite
+                    && Self.isShare($0.recall) && $0.bytesPerItem.isFinite
+            })
+        else { return "candidates" }
         return self.problemOfNames ?? self.problemOfFiles ?? self.problemOf(self.measured, kind)
             ?? self.measuredOnItems.flatMap { self.problemOf($0, kind) }
     }

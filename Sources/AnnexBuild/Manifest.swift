@@ -51,6 +51,16 @@ package struct Manifest: Codable, Sendable, Equatable {
         package var itemsNeverReturned: Int?
     }
 
+    /// A kind that `auto` tried, at its chosen point. How long a query took is in `report.json`, as it varies.
+    package struct Candidate: Codable, Sendable, Equatable {
+        package var kind: String
+        package var knob: String
+        package var value: Double
+        package var recall: Double
+        /// What a search reads beside the float32 rows.
+        package var bytesPerItem: Double
+    }
+
     package var format = Manifest.currentFormat
     package var index: String
     package var metric: String
@@ -70,6 +80,8 @@ package struct Manifest: Codable, Sendable, Equatable {
     package var measured: Measured
     /// With items as queries: what `VSIM` does. Absent where `measured` is just that.
     package var measuredOnItems: Measured?
+    /// Where the kind was `auto` and several fit; the fastest was kept.
+    package var candidates: [Candidate]?
     /// Every other file, by path, but `manifest.sha256` and `report.json`.
     package var files: [FileEntry]
 

@@ -8,6 +8,8 @@ enum QueryRun {
     struct Answer: Sendable {
         var hits: [Hit]
         var nanos: Double
+        /// Items read; nil where FAISS searched.
+        var read: Int?
     }
 
     /// The answers in the order of the queries. Blocks.
@@ -71,9 +73,9 @@ enum QueryRun {
         var hits: [Hit] = []
         var answers: [Answer] = []
         for number in range {
-            let nanos = try queries.withQuery(number) { query, norm throws(AnnexError) in
+            let (nanos, read) = try queries.withQuery(number) { query, norm throws(AnnexError) in
                 let begin = DispatchTime.now().uptimeNanoseconds
-                _ = try searcher.search(
+                let report = try searcher.search(
                     query: query,
                     queryNorm: norm,
                     k: k,
@@ -82,9 +84,9 @@ enum QueryRun {
                     scratch: &scratch,
                     hits: &hits
                 )
-                return Double(DispatchTime.now().uptimeNanoseconds - begin)
+                return (Double(DispatchTime.now().uptimeNanoseconds - begin), report.read)
             }
-            answers.append(Answer(hits: hits, nanos: nanos))
+            answers.append(Answer(hits: hits, nanos: nanos, read: read))
         }
         return answers
     }

@@ -28,6 +28,7 @@ struct RecallMeasurement {
     ) throws(AnnexError) -> Outcome {
         let truth = try RecallTruth(
             self.queries,
+            k: 10,
             searcher: self.searcher,
             vectors: self.vectors,
             metric: self.metric,
@@ -53,7 +54,7 @@ struct RecallMeasurement {
                 effort: point.effort,
                 threads: self.threads
             )
-            let recalls = self.recalls(answers, truth)
+            let recalls = truth.recalls(of: answers)
             let choosing = recalls.enumerated().filter { $0.offset % 2 == 0 }.map(\.element)
             table.append(Self.filled(point, choosing))
             micros.append(answers.reduce(0) { $0 + $1.nanos } / 1_000 / Double(answers.count))
@@ -89,10 +90,7 @@ struct RecallMeasurement {
         _ truth: RecallTruth,
         _ answers: [QueryRun.Answer]
     ) -> Manifest.Measured {
-        let standing = Set(truth.ordinals)
-        var returned = Set<Int32>()
-        for answer in answers { for hit in answer.hits { returned.insert(hit.ordinal) } }
-        return Manifest.Measured(
+        Manifest.Measured(
             queries: self.queries.kind,
             queryCount: self.queries.count,
             target: target,
@@ -101,15 +99,9 @@ struct RecallMeasurement {
             reportedWorst: Self.rounded(reporting.min() ?? 0),
             table: table,
             unreachableItems: unreachable,
-            itemsInTruth: standing.count,
-            itemsNeverReturned: standing.subtracting(returned).count
+            itemsInTruth: Set(truth.ordinals).count,
+            itemsNeverReturned: truth.neverReturned(by: answers)
         )
-    }
-
-    private func recalls(_ answers: [QueryRun.Answer], _ truth: RecallTruth) -> [Double] {
-        zip(answers, truth.lastScores).map { answer, last in
-            Double(answer.hits.count { !self.metric.isBetter(last, than: $0.score) }) / Double(truth.k)
-        }
     }
 
     static func text(_ table: [Manifest.OperatingPoint]) -> String {

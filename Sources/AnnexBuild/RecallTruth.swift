@@ -2,9 +2,8 @@ import AnnexCore
 import AnnexIndex
 import AnnexLinearAlgebra
 
-/// The exact top 10 of each query.
+/// The exact top k of each query.
 struct RecallTruth: Sendable {
-    static let k = 10
     /// Queries whose truth is computed a second time, by matrix products of OpenBLAS over the float32 rows.
     static let checkedQueries = 256
 
@@ -13,8 +12,9 @@ struct RecallTruth: Sendable {
     /// Of each query the score of the last of them: an answer that scores as well is right, which item of equal ones it
     /// may be.
     let lastScores: [Float]
-    /// min(10, items).
+    /// min(k, items).
     let k: Int
+    private let metric: Metric
 
     /// Asks the exact search, which rules items out by bounds only, and compares it with a plain scan by another library
     /// on some queries: a build whose yardstick is wrong must not be published.
@@ -22,13 +22,15 @@ struct RecallTruth: Sendable {
     /// - Throws: `.system` where the two differ.
     init(
         _ queries: HeldOutQueries,
+        k wanted: Int,
         searcher: Searcher,
         vectors: VectorFile,
         metric: Metric,
         threads: Int,
         progress: (Double) -> Void
     ) throws(AnnexError) {
-        let k = min(Self.k, vectors.rows)
+        let k = min(wanted, vectors.rows)
+        self.metric = metric
         let answers = try QueryRun.all(
             queries,
             searcher: searcher,
@@ -42,6 +44,20 @@ struct RecallTruth: Sendable {
         self.ordinals = answers.flatMap { $0.hits.map(\.ordinal) }
         self.lastScores = answers.map { $0.hits[k - 1].score }
         try self.check(queries, vectors, metric, threads)
+    }
+
+    /// Of each query: the share of its answers that score no worse than the k-th best item does.
+    func recalls(of answers: [QueryRun.Answer]) -> [Double] {
+        zip(answers, self.lastScores).map { answer, last in
+            Double(answer.hits.count { !self.metric.isBetter(last, than: $0.score) }) / Double(self.k)
+        }
+    }
+
+    /// Items in the exact top k of at least one query that no query got: what a mean recall hides.
+    func neverReturned(by answers: [QueryRun.Answer]) -> Int {
+        var returned = Set<Int32>()
+        for answer in answers { for hit in answer.hits { returned.insert(hit.ordinal) } }
+        return Set(self.ordinals).subtracting(returned).count
     }
 
     private func check(

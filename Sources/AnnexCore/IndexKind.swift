@@ -22,12 +22,16 @@ package struct IndexKind: Hashable, Sendable, CustomStringConvertible {
     /// The search parameter that trades speed for recall, if the kind has one.
     package enum Knob: String, Sendable { case efSearch, nprobe, kappa }
 
+    /// On `ip` a bound tells more than the number of clusters, as norms are in it; on `cosine` clusters differ by direction
+    /// alone, and reading the nearest ones takes fewer items for the same recall (measured on Gowalla: 2,400 against
+    /// about 4,000 at 0.99).
+    ///
     /// - Parameter withCodes: whether there is a scan layout beside the index.
     package func knob(_ metric: Metric, withCodes: Bool) -> Knob? {
         switch self.family {
         case .flat: nil
         case .hnsw: .efSearch
-        case .ivf: withCodes && self.scansClusters(metric) ? .kappa : .nprobe
+        case .ivf: withCodes && metric == .ip ? .kappa : .nprobe
         }
     }
 

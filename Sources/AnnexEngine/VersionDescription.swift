@@ -76,7 +76,8 @@ package struct VersionDescription: Sendable {
     /// Whether a query may state this effort: nothing is silently ignored.
     package func accepts(_ effort: SearchEffort) -> Bool {
         switch (effort, self.knob) {
-        case (.exact, _), (.efSearch, .efSearch), (.nprobe, .nprobe), (.nprobe, .kappa), (.kappa, .kappa): true
+        case (.exact, _), (.efSearch, .efSearch), (.nprobe, .nprobe), (.nprobe, .kappa): true
+        case (.kappa, _): self.files.serving != nil && self.kind.scansClusters(self.metric)
         default: false
         }
     }

@@ -102,8 +102,11 @@ import CFaissShim
 struct VisitedMarks {
     private var marks: [UInt32] = []
     private var epoch: UInt32 = 0
+    /// Items of the present walk.
+    private(set) var count = 0
 
     mutating func begin(rows: Int) {
+        self.count = 0
         if self.marks.count != rows || self.epoch == UInt32.max {
             self.marks = [UInt32](repeating: 0, count: rows)
             self.epoch = 0
@@ -116,6 +119,7 @@ struct VisitedMarks {
     mutating func insert(_ ordinal: Int32) -> Bool {
         guard self.marks[Int(ordinal)] != self.epoch else { return false }
         self.marks[Int(ordinal)] = self.epoch
+        self.count += 1
         return true
     }
 }

@@ -11,6 +11,8 @@ package struct SearchScratch {
     var visited = VisitedMarks()
     var frontier = Frontier()
     let scan = ScanScratch()
+    /// Items read by the present search; see `SearchReport`.
+    var read: Int?
     var rescored = [Float](repeating: 0, count: 64)
 
     package init() {}
@@ -35,6 +37,8 @@ package struct SearchReport: Equatable, Sendable {
     package var candidates: Int
     /// The index gave fewer items than there are: every item was scored instead.
     package var usedExactFallback: Bool
+    /// Items whose codes or vectors were read; nil where FAISS searched.
+    package var read: Int?
 }
 
 /// A whole search: codes, a graph or FAISS propose candidates, `vectors.f32` gives each its exact score, the best k
@@ -76,9 +80,10 @@ package struct Searcher: Sendable {
         let wanted = min(k, eligible)
         guard wanted > 0 else {
             hits.removeAll(keepingCapacity: true)
-            return SearchReport(candidates: 0, usedExactFallback: false)
+            return SearchReport(candidates: 0, usedExactFallback: false, read: 0)
         }
         var found: Int?
+        scratch.read = nil
         switch effort {
         case .exact: break
         case .kappa(let kappa):
@@ -105,9 +110,11 @@ package struct Searcher: Sendable {
                 )
             }
         }
-        if let found, found >= wanted { return SearchReport(candidates: found, usedExactFallback: false) }
+        if let found, found >= wanted {
+            return SearchReport(candidates: found, usedExactFallback: false, read: scratch.read)
+        }
         unsafe self.scanExactly(query, queryNorm, wanted, exclusion, &scratch, &hits)
-        return SearchReport(candidates: eligible, usedExactFallback: found != nil)
+        return SearchReport(candidates: eligible, usedExactFallback: found != nil, read: scratch.read)
     }
 
     // MARK: Codes
@@ -144,6 +151,7 @@ package struct Searcher: Sendable {
                 pool: &scratch.pool
             )
             scratch.pool.drain(into: &hits)
+            scratch.read = scratch.scan.blocksRead * ScanShape.blockItems
             return hits.count
         }
         unsafe layout.collectBest(
@@ -154,6 +162,7 @@ package struct Searcher: Sendable {
             exclusion: exclusion,
             scratch: scratch.scan
         )
+        scratch.read = scratch.scan.blocksRead * ScanShape.blockItems
         unsafe self.rescore(query, queryNorm, &scratch)
         scratch.pool.drain(into: &hits)
         return hits.count
@@ -195,6 +204,7 @@ package struct Searcher: Sendable {
             scratch: &scratch
         )
         let found = scratch.pool.count
+        scratch.read = scratch.visited.count
         scratch.pool.drain(into: &hits, limit: k)
         return found
     }
@@ -252,7 +262,9 @@ package struct Searcher: Sendable {
                 pool: &scratch.pool
             )
             scratch.pool.drain(into: &hits)
+            scratch.read = scratch.scan.blocksRead * ScanShape.blockItems
         } else {
+            scratch.read = self.vectors.rows
             unsafe self.scan(query, queryNorm, k, exclusion, &scratch, &hits)
         }
     }

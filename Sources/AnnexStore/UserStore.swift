@@ -104,6 +104,17 @@ package final class UserStore: Sendable {
         return true
     }
 
+    /// Lends every user's vector, block after block, each in byte order of ids. O(users).
+    package func forEachVector(_ body: (UnsafeRawBufferPointer) -> Void) throws(AnnexError) {
+        for environment in self.environments {
+            let snapshot = try environment.makeSnapshot()
+            try unsafe snapshot.forEach(environment.table(UserSchema.factors)) { _, value throws(AnnexError) in
+                unsafe body(value)
+                return true
+            }
+        }
+    }
+
     package func makeReader() throws(AnnexError) -> UserReader {
         var snapshots: [(StoreSnapshot, MDB_dbi)] = []
         for environment in self.environments {

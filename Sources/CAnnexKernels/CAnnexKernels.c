@@ -1,27 +1,43 @@
 #include "CAnnexKernels.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "Kernels.h"
 
-static const Kernels *choose(void) {
-    const char *wanted = getenv("ANNEX_SIMD");
-    if (wanted && strcmp(wanted, "plain") == 0) return &AnnexKernels_plain;
+/* NULL where the processor lacks it. */
+static const Kernels *find(const char *name) {
+    if (strcmp(name, "plain") == 0) return &AnnexKernels_plain;
 #if defined(__x86_64__)
     __builtin_cpu_init();
+    if (strcmp(name, "avx2") == 0) return __builtin_cpu_supports("avx2") ? &AnnexKernels_avx2 : NULL;
     int has512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
                  && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
-    if (has512 && !(wanted && strcmp(wanted, "avx2") == 0)) return &AnnexKernels_avx512;
-    if (__builtin_cpu_supports("avx2")) return &AnnexKernels_avx2;
+    if (strcmp(name, "avx512") == 0) return has512 ? &AnnexKernels_avx512 : NULL;
 #endif
-    return &AnnexKernels_plain;
+    return NULL;
 }
 
-static const Kernels *chosen = &AnnexKernels_plain;
+/* Read with each call, written by tests only: all versions give equal bits, so a reader may see either. */
+static _Atomic(const Kernels *) current = &AnnexKernels_plain;
+#define chosen atomic_load_explicit(&current, memory_order_relaxed)
 
-__attribute__((constructor)) static void chooseAtStart(void) { chosen = choose(); }
+__attribute__((constructor)) static void chooseAtStart(void) {
+    const char *wanted = getenv("ANNEX_SIMD");
+    const Kernels *found = wanted ? find(wanted) : NULL;
+    if (!found) found = find("avx512");
+    if (!found) found = find("avx2");
+    if (found) atomic_store_explicit(&current, found, memory_order_relaxed);
+}
+
+int CAnnexKernels_use(const char *name) {
+    const Kernels *found = find(name);
+    if (!found) return -1;
+    atomic_store_explicit(&current, found, memory_order_relaxed);
+    return 0;
+}
 
 float CAnnexKernels_dot(const float *a, const float *b, size_t d) { return chosen->dot(a, b, d); }
 float CAnnexKernels_l2(const float *a, const float *b, size_t d) { return chosen->l2(a, b, d); }

@@ -16,7 +16,7 @@ struct BuildCommand: ParsableCommand {
 
               annctl build --vectors items.npy --ids items.txt --users users.npy --user-ids users.txt --output indexes/shop
 
-            Index kinds: \(IndexKind.documentation); or auto, which goes by size for now (exact up to 2,000 items, else HNSW32).
+            Index kinds: \(IndexKind.documentation); or auto, which builds those that fit size and metric and keeps the fastest.
             Factor files: .npy .npz (FILE:NAME picks an array) .fvecs .csv .tsv .jsonl .w2v (word2vec binary) .vec (word2vec \
             text), each also gzipped.
             """
@@ -113,6 +113,13 @@ struct BuildCommand: ParsableCommand {
         print(
             "\(manifest.items) items, \(manifest.users) users, \(manifest.dimension) dimensions, \(manifest.metric), \(manifest.kind)"
         )
+        for (candidate, micros) in zip(manifest.candidates ?? [], result.candidateMicros) {
+            print(
+                "  tried \(candidate.kind): recall \(Figures.fixed(candidate.recall, 4)), "
+                    + "\(Figures.fixed(micros, 1)) µs a query, \(Figures.fixed(candidate.bytesPerItem, 0)) bytes an item"
+                    + (candidate.kind == manifest.kind ? " ← kept" : "")
+            )
+        }
         if let file = result.rejectsFile { print("\(manifest.rejectedRows) bad rows left out: \(file)") }
         if let missing = measured.unreachableItems {
             print(
@@ -121,6 +128,9 @@ struct BuildCommand: ParsableCommand {
         }
         print("recall@10 on \(measured.queryCount) held-out queries (\(measured.queries)), target \(measured.target):")
         print(MeasuredTable.render(measured))
+        if let missed = measured.itemsNeverReturned, let standing = measured.itemsInTruth {
+            print("\(standing) items stand in the top 10 of some query; \(missed) of them were returned to none")
+        }
         print(
             "On the other half: recall \(Figures.fixed(measured.reportedRecall, 4)), worst query "
                 + "\(Figures.fixed(measured.reportedWorst, 2)); \(Figures.fixed(result.microsPerQuery, 1)) µs a query"

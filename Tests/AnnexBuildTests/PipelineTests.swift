@@ -221,6 +221,8 @@ import Testing
 
     @Test func autoGoesBySize() throws {
         let recipe = try self.read("name: shop\nvectors: v.npy\n")
-        #expect(try recipe.kind(rows: 2_000).description == "Flat" && recipe.kind(rows: 2_001).description == "HNSW32")
+        #expect(try recipe.kinds(rows: 2_000).map(\.description) == ["Flat"])
+        #expect(try recipe.kinds(rows: 40_981).map(\.description) == ["Flat", "IVF64,SQ8"])
+        #expect(try recipe.kinds(rows: 1_000_000).map(\.description) == ["Flat", "IVF512,SQ8"])
     }
 }

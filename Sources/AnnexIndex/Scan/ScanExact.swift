@@ -21,6 +21,7 @@ extension ScanLayout {
         pool: inout TopPool
     ) {
         let scale = unsafe query.scale
+        scratch.blocksRead = 0
         let rounding = unsafe ScanQuery.rounding(self.shape.dimension)
         let norm = unsafe query.norm * (1 + rounding)
         let error = unsafe query.error(self.shape.groups * 4, scratch)
@@ -177,6 +178,7 @@ extension ScanLayout {
         let metric = unsafe self.layout.shape.metric
         let anyExcluded = exclusion.count > 0
         var block = first
+        defer { scratch.blocksRead += block - first }
         while block < end {
             let found = unsafe CAnnexKernels_collect(
                 &items,

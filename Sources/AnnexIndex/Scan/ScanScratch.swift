@@ -20,6 +20,8 @@ import CAnnexKernels
     private var components = 0
     private var clusters = 0
     var pool = CAnnexKernels_Pool()
+    /// Blocks of items whose codes the present search has read.
+    var blocksRead = 0
     let places = UnsafeMutablePointer<UInt32>.allocate(capacity: ScanShape.blockItems)
     let scores = UnsafeMutablePointer<Float>.allocate(capacity: ScanShape.blockItems)
 

@@ -47,7 +47,16 @@ extension ScanLayout {
             a: query.norm / query.scale,
             b: 0
         )
-        unsafe CAnnexKernels_scan(&codes, &queryCodes, 0, shape.headBlocks, &bounds, marks, epoch, &scratch.pool)
+        scratch.blocksRead = unsafe CAnnexKernels_scan(
+            &codes,
+            &queryCodes,
+            0,
+            shape.headBlocks,
+            &bounds,
+            marks,
+            epoch,
+            &scratch.pool
+        )
         guard shape.clusters > 0 else { return }
         let kappa = reach.kappa
         var count = unsafe self.rankClusters(query, reach, atLeast: scratch.kth(k), scratch)
@@ -62,16 +71,18 @@ extension ScanLayout {
                 guard candidate.bound >= scratch.kth(k) else { break }
                 let cluster = Int(candidate.cluster)
                 unsafe self.setBounds(&bounds, query, cluster, kappa, scratch)
-                unsafe CAnnexKernels_scan(
+                let block = unsafe Int(firstBlocks[cluster])
+                let stop = unsafe CAnnexKernels_scan(
                     &codes,
                     &queryCodes,
-                    Int(firstBlocks[cluster]),
+                    block,
                     Int(firstBlocks[cluster + 1]),
                     &bounds,
                     marks,
                     epoch,
                     &scratch.pool
                 )
+                scratch.blocksRead += stop - block
             }
             count = scratch.dropBelow(scratch.kth(k), end..<count)
             first = end

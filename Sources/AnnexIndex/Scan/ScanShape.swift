@@ -81,7 +81,8 @@ struct ScanShape: Equatable {
     var isPossible: Bool {
         (1...Limits.maximumItems).contains(self.rows) && (1...Limits.maximumDimension).contains(self.dimension)
             && (0...Limits.maximumNprobe).contains(self.clusters)
-            && (self.headBlocks...(self.rows / Self.blockItems + self.clusters + 2)).contains(self.blocks)
-            && self.headBlocks >= 0 && self.blocks >= 1 && (self.clusters > 0 || self.headBlocks == self.blocks)
+            && self.headBlocks >= 0 && self.blocks >= max(1, self.headBlocks)
+            && self.blocks <= self.rows / Self.blockItems + self.clusters + 2
+            && (self.clusters > 0 || self.headBlocks == self.blocks)
     }
 }

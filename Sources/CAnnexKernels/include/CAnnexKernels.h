@@ -108,6 +108,8 @@ void CAnnexKernels_encode(const float *values, size_t count, float scale, int8_t
 
 /* The version in use: "avx512", "avx2" or "plain". */
 const char *CAnnexKernels_name(void);
+/* Uses another version from now on, in all threads: for tests and benchmarks. -1 where the processor lacks it. */
+int CAnnexKernels_use(const char *name);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,183 @@
+package import AnnexCore
+import AnnexFormats
+import AnnexIndex
+import AnnexStore
+import Foundation
+
+/// A version searched in this process, without a server: recall beside speed, at several efforts.
+package struct IndexBenchmark {
+    /// One effort's figures.
+    package struct Line: Encodable, Sendable {
+        package var effort: String
+        /// Mean over the queries, and the worst one.
+        package var recall: Double
+        package var worst: Double
+        /// Queries with a recall below one half.
+        package var below: Int
+        /// Items in somebody's exact top k that no query got.
+        package var neverReturned: Int
+        /// Microseconds, all rounds together.
+        package var p50: Double
+        package var p90: Double
+        package var p99: Double
+        package var p999: Double
+        /// Of one thread: 1 / mean time; the median of the rounds.
+        package var queriesPerSecond: Double
+        /// Items whose codes or vectors a query read, on average; nil where FAISS searched.
+        package var itemsRead: Double?
+    }
+
+    package let manifest: Manifest
+    /// Bytes of codes, or of what FAISS holds, per item.
+    package let bytesPerItem: Double
+    package let queryCount: Int
+    package let queryKind: String
+    /// Items in the exact top k of at least one query.
+    package let itemsInTruth: Int
+    private let queries: HeldOutQueries
+    private let searcher: Searcher
+    private let vectors: VectorFile
+    private let truth: RecallTruth
+
+    package enum Queries { case users, items, file(String) }
+
+    /// Loads the version and computes the exact answers, with `threads` cores. Files are not verified.
+    ///
+    /// - Parameters:
+    ///   - usesFaiss: search as FAISS does, without codes.
+    ///   - limit: at most so many queries.
+    package init(
+        folder: String,
+        queries source: Queries?,
+        limit: Int,
+        k: Int,
+        usesFaiss: Bool,
+        seed: UInt64,
+        threads: Int
+    ) throws(AnnexError) {
+        let manifest = try Verifier.manifest(folder)
+        guard let kind = manifest.parsedKind, let metric = Metric(rawValue: manifest.metric) else {
+            throw AnnexError(.damaged, "has impossible values", at: folder + "/" + VersionLayout.manifest)
+        }
+        let vectors = try VectorFile(
+            path: folder + "/" + VersionLayout.vectors,
+            rows: manifest.items,
+            dimension: manifest.dimension
+        )
+        let layout =
+            try usesFaiss || !manifest.hasServingFile
+            ? nil
+            : ScanLayout.load(
+                path: folder + "/" + VersionLayout.serving,
+                metric: metric,
+                rows: manifest.items,
+                dimension: manifest.dimension
+            )
+        let faiss =
+            try layout != nil && !kind.needsFaiss(metric)
+            ? nil
+            : VectorIndex.load(
+                path: folder + "/" + VersionLayout.index,
+                kind: kind,
+                metric: metric,
+                dimension: manifest.dimension,
+                rows: manifest.items
+            )
+        self.queries = try Self.queries(source, manifest, folder, vectors, limit: limit, seed: seed)
+        self.manifest = manifest
+        self.vectors = vectors
+        self.searcher = Searcher(index: faiss, layout: layout, vectors: vectors, metric: metric)
+        self.truth = try RecallTruth(
+            self.queries,
+            k: k,
+            searcher: self.searcher,
+            vectors: vectors,
+            metric: metric,
+            threads: threads
+        ) { _ in }
+        self.bytesPerItem =
+            Double(layout?.byteCount ?? Self.size(folder + "/" + VersionLayout.index))
+            / Double(manifest.items)
+        self.queryCount = self.queries.count
+        self.queryKind = self.queries.kind
+        self.itemsInTruth = Set(self.truth.ordinals).count
+    }
+
+    private static func size(_ path: String) -> Int { (try? FileMark(path).bytes) ?? 0 }
+
+    private static func queries(
+        _ source: Queries?,
+        _ manifest: Manifest,
+        _ folder: String,
+        _ vectors: VectorFile,
+        limit: Int,
+        seed: UInt64
+    ) throws(AnnexError) -> HeldOutQueries {
+        let all: HeldOutQueries
+        switch source ?? (manifest.users > 0 ? .users : .items) {
+        case .items: all = .items(vectors, seed: seed)
+        case .users:
+            guard manifest.users > 0 else {
+                throw AnnexError(.usage, "the version has no users", hint: "Give --queries items, or a file of vectors")
+            }
+            let store = try UserStore(folder: folder + "/" + VersionLayout.users, dimension: manifest.dimension)
+            var values: [Float] = []
+            try store.forEachVector { values += $0.bindMemory(to: Float.self) }
+            all = HeldOutQueries(vectors: values, dimension: manifest.dimension, kind: HeldOutQueries.kinds[0])
+        case .file(let path):
+            let reader = try FactorSource(path).open(skipBadRows: false)
+            guard reader.dimension == manifest.dimension else {
+                throw AnnexError(
+                    .badInput,
+                    "the vectors have \(reader.dimension) dimensions, the index \(manifest.dimension)",
+                    at: path
+                )
+            }
+            var values: [Float] = []
+            var block = RowBlock()
+            while try reader.next(&block) { values += block.values }
+            all = HeldOutQueries(vectors: values, dimension: manifest.dimension, kind: path)
+        }
+        guard all.count > 0 else { throw AnnexError(.badInput, "there are no queries") }
+        return all.sample(limit, seed: seed)
+    }
+
+    /// Runs all queries `rounds` times at one effort, one at a time on one thread.
+    package func measure(_ effort: SearchEffort, name: String, rounds: Int) throws(AnnexError) -> Line {
+        var nanos: [Double] = []
+        var means: [Double] = []
+        var last: [QueryRun.Answer] = []
+        for _ in 0..<max(1, rounds) {
+            last = try QueryRun.all(
+                self.queries,
+                searcher: self.searcher,
+                rows: self.vectors.rows,
+                k: self.truth.k,
+                effort: effort,
+                threads: 1
+            )
+            nanos += last.map(\.nanos)
+            means.append(last.reduce(0) { $0 + $1.nanos } / Double(last.count))
+        }
+        nanos.sort()
+        means.sort()
+        let recalls = self.truth.recalls(of: last)
+        let reads = last.compactMap(\.read)
+        func quantile(_ share: Double) -> Double {
+            nanos[min(nanos.count - 1, Int(Double(nanos.count) * share))] / 1_000
+        }
+        return Line(
+            effort: name,
+            recall: recalls.reduce(0, +) / Double(recalls.count),
+            worst: recalls.min() ?? 0,
+            below: recalls.count { $0 < 0.5 },
+            neverReturned: self.truth.neverReturned(by: last),
+            p50: quantile(0.5),
+            p90: quantile(0.9),
+            p99: quantile(0.99),
+            p999: quantile(0.999),
+            queriesPerSecond: 1e9 / means[means.count / 2],
+            itemsRead: reads.count == last.count ? Double(reads.reduce(0, +)) / Double(reads.count) : nil
+        )
+    }
+}

@@ -1,0 +1,127 @@
+import AnnexCore
+import AnnexIndex
+import Dispatch
+
+/// An index of one kind that was built and measured, and may be published.
+struct IndexCandidate {
+    let index: VectorIndex
+    let layout: ScanLayout
+    /// On users where there are some, else on items.
+    let outcome: RecallMeasurement.Outcome
+    /// On items, where `outcome` is on users.
+    let onItems: RecallMeasurement.Outcome?
+    let seconds: [(BuildProgress.Stage, Double)]
+
+    var kind: IndexKind { self.index.kind }
+    /// Microseconds per query at the chosen point, one thread.
+    var micros: Double { self.outcome.micros.last ?? 0 }
+    /// What a search reads beside the float32 rows.
+    var bytesPerItem: Double { Double(self.layout.byteCount) / Double(self.layout.rows) }
+}
+
+/// Builds and measures candidates of one build.
+struct CandidateBuilder {
+    let metric: Metric
+    let target: Double
+    let seed: UInt64
+    let threads: Int
+    let vectors: VectorFile
+    let users: HeldOutQueries?
+    let progress: (BuildProgress.Stage, Double) -> Void
+
+    /// One of several kinds and why.
+    struct Choice {
+        var winner: IndexCandidate
+        /// In the order they were tried.
+        var tried: [Manifest.Candidate]
+        var micros: [Double]
+    }
+
+    /// Builds each kind in turn and keeps the one that answers fastest; one that comes later must be a tenth faster, as
+    /// the simpler ones come first. A kind that does not reach the target is out.
+    ///
+    /// - Throws: the last kind's error where none can be built or reaches the target.
+    func best(of kinds: [IndexKind]) throws(AnnexError) -> Choice {
+        var winner: IndexCandidate?
+        var choice: (tried: [Manifest.Candidate], micros: [Double]) = ([], [])
+        var failure = AnnexError(.usage, "there is no kind to build")
+        for kind in kinds {
+            do throws(AnnexError) {
+                let candidate = try self.build(kind)
+                let point = candidate.outcome.measured.chosen
+                choice.tried.append(
+                    Manifest.Candidate(
+                        kind: kind.description,
+                        knob: point.knob,
+                        value: point.value,
+                        recall: candidate.outcome.measured.reportedRecall,
+                        bytesPerItem: (candidate.bytesPerItem * 10).rounded() / 10
+                    )
+                )
+                choice.micros.append(candidate.micros)
+                if candidate.micros < 0.9 * (winner?.micros ?? .infinity) { winner = candidate }
+            } catch {
+                guard kinds.count > 1, error.code == .recall || error.code == .usage else { throw error }
+                failure = error
+            }
+        }
+        guard let winner else { throw failure }
+        return Choice(winner: winner, tried: choice.tried, micros: choice.micros)
+    }
+
+    private func build(_ kind: IndexKind) throws(AnnexError) -> IndexCandidate {
+        var seconds: [(BuildProgress.Stage, Double)] = []
+        func timed<R>(_ stage: BuildProgress.Stage, _ body: () throws(AnnexError) -> R) throws(AnnexError) -> R {
+            let begin = DispatchTime.now().uptimeNanoseconds
+            self.progress(stage, 0)
+            let result = try body()
+            self.progress(stage, 1)
+            seconds.append((stage, Double(DispatchTime.now().uptimeNanoseconds - begin) / 1e9))
+            return result
+        }
+        let index = try timed(.index) { () throws(AnnexError) in
+            try VectorIndex.build(
+                kind: kind,
+                metric: self.metric,
+                vectors: self.vectors,
+                seed: self.seed,
+                threads: self.threads
+            ) { self.progress(.index, $0) }
+        }
+        let layout = try timed(.layout) { () throws(AnnexError) in
+            try index.scanLayout(vectors: self.vectors, threads: self.threads)
+        }
+        let (outcome, onItems) = try timed(.recall) { () throws(AnnexError) in try self.measure(index, layout) }
+        return IndexCandidate(index: index, layout: layout, outcome: outcome, onItems: onItems, seconds: seconds)
+    }
+
+    /// On users where there are some, then on items: the two kinds of query that clients send.
+    private func measure(
+        _ index: VectorIndex,
+        _ layout: ScanLayout
+    ) throws(AnnexError) -> (RecallMeasurement.Outcome, RecallMeasurement.Outcome?) {
+        let searcher = Searcher(
+            index: index.kind.needsFaiss(self.metric) ? index : nil,
+            layout: layout,
+            vectors: self.vectors,
+            metric: self.metric
+        )
+        let unreachable = index.unreachableCount()
+        func run(_ queries: HeldOutQueries, _ part: Range<Double>) throws(AnnexError) -> RecallMeasurement.Outcome {
+            try RecallMeasurement(
+                queries: queries,
+                kind: index.kind,
+                metric: self.metric,
+                searcher: searcher,
+                vectors: self.vectors,
+                threads: self.threads
+            )
+            .run(target: self.target, unreachable: unreachable) {
+                self.progress(.recall, part.lowerBound + $0 * (part.upperBound - part.lowerBound))
+            }
+        }
+        let items = HeldOutQueries.items(self.vectors, seed: self.seed)
+        guard let users else { return (try run(items, 0..<1), nil) }
+        return (try run(users, 0..<0.5), try run(items, 0.5..<1))
+    }
+}
