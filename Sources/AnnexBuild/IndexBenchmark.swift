@@ -38,6 +38,7 @@ package struct IndexBenchmark {
     private let searcher: Searcher
     private let vectors: VectorFile
     private let truth: RecallTruth
+    private let excluding: QueryRun.Exclusion
 
     package enum Queries { case users, items, file(String) }
 
@@ -52,6 +53,7 @@ package struct IndexBenchmark {
         limit: Int,
         k: Int,
         usesFaiss: Bool,
+        excluding: QueryRun.Exclusion,
         seed: UInt64,
         threads: Int
     ) throws(AnnexError) {
@@ -85,6 +87,7 @@ package struct IndexBenchmark {
             )
         self.queries = try Self.queries(source, manifest, folder, vectors, limit: limit, seed: seed)
         self.manifest = manifest
+        self.excluding = excluding
         self.vectors = vectors
         self.searcher = Searcher(index: faiss, layout: layout, vectors: vectors, metric: metric)
         self.truth = try RecallTruth(
@@ -93,7 +96,8 @@ package struct IndexBenchmark {
             searcher: self.searcher,
             vectors: vectors,
             metric: metric,
-            threads: threads
+            threads: threads,
+            excluding: excluding
         ) { _ in }
         self.bytesPerItem =
             Double(layout?.byteCount ?? Self.size(folder + "/" + VersionLayout.index))
@@ -154,7 +158,8 @@ package struct IndexBenchmark {
                 rows: self.vectors.rows,
                 k: self.truth.k,
                 effort: effort,
-                threads: 1
+                threads: 1,
+                excluding: self.excluding
             )
             nanos += last.map(\.nanos)
             means.append(last.reduce(0) { $0 + $1.nanos } / Double(last.count))

@@ -126,6 +126,7 @@ extension Manifest {
         return point.knob == knob?.rawValue ?? "exact" && values.contains(point.value)
             && (knob == .kappa || point.value == point.value.rounded()) && Self.isShare(point.recall)
             && Self.isShare(point.recallLowerBound) && Self.isShare(point.worst)
+            && (0...Double(Limits.maximumItems) * 2).contains(point.itemsRead ?? 0)
     }
 
     /// Sums of some dozen sizes cannot overflow.

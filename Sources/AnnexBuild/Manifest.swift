@@ -31,6 +31,8 @@ package struct Manifest: Codable, Sendable, Equatable {
         package var recall: Double
         package var recallLowerBound: Double
         package var worst: Double
+        /// Items whose codes or vectors a query read, on average; absent where FAISS searched.
+        package var itemsRead: Double?
     }
 
     package struct Measured: Codable, Sendable, Equatable {

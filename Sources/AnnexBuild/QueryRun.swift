@@ -4,13 +4,16 @@ import Dispatch
 import Synchronization
 
 /// Many queries at one effort, by several threads, each timed by itself.
-enum QueryRun {
+package enum QueryRun {
     struct Answer: Sendable {
         var hits: [Hit]
         var nanos: Double
         /// Items read; nil where FAISS searched.
         var read: Int?
     }
+
+    /// What each query leaves out. Marking it is not timed.
+    package enum Exclusion: Sendable { case nothing, random(Int), ownTop(Int) }
 
     /// The answers in the order of the queries. Blocks.
     static func all(
@@ -20,6 +23,7 @@ enum QueryRun {
         k: Int,
         effort: SearchEffort,
         threads: Int,
+        excluding: Exclusion = .nothing,
         progress: (Double) -> Void = { _ in }
     ) throws(AnnexError) -> [Answer] {
         // In rounds, so that progress shows.
@@ -28,7 +32,7 @@ enum QueryRun {
         var first = 0
         while first < queries.count {
             let round = first..<min(first + step, queries.count)
-            answers += try Self.round(queries, round, searcher, rows, k, effort, threads)
+            answers += try Self.round(queries, round, searcher, rows, k, effort, threads, excluding)
             first = round.upperBound
             progress(Double(first) / Double(queries.count))
         }
@@ -42,7 +46,8 @@ enum QueryRun {
         _ rows: Int,
         _ k: Int,
         _ effort: SearchEffort,
-        _ threads: Int
+        _ threads: Int,
+        _ excluding: Exclusion
     ) throws(AnnexError) -> [Answer] {
         let workers = max(1, min(threads, range.count))
         let share = (range.count + workers - 1) / workers
@@ -51,7 +56,7 @@ enum QueryRun {
             let low = min(range.lowerBound + worker * share, range.upperBound)
             let part = low..<min(low + share, range.upperBound)
             let result = Result { () throws(AnnexError) in
-                try Self.work(queries, part, searcher, rows, k, effort)
+                try Self.work(queries, part, searcher, rows, k, effort, excluding)
             }
             results.withLock { $0[worker] = result }
         }
@@ -66,14 +71,33 @@ enum QueryRun {
         _ searcher: Searcher,
         _ rows: Int,
         _ k: Int,
-        _ effort: SearchEffort
+        _ effort: SearchEffort,
+        _ excluding: Exclusion
     ) throws(AnnexError) -> [Answer] {
-        let exclusion = ExclusionMarks(rows: rows)
+        var exclusion = ExclusionMarks(rows: rows)
         var scratch = SearchScratch()
         var hits: [Hit] = []
         var answers: [Answer] = []
         for number in range {
             let (nanos, read) = try queries.withQuery(number) { query, norm throws(AnnexError) in
+                exclusion.begin()
+                switch excluding {
+                case .nothing: break
+                case .random(let count):
+                    var random = SeededRandom(seed: UInt64(number))
+                    while exclusion.count < min(count, rows) { exclusion.mark(Int32(random.below(rows))) }
+                case .ownTop(let count):
+                    _ = try searcher.search(
+                        query: query,
+                        queryNorm: norm,
+                        k: min(count, rows),
+                        effort: .exact,
+                        exclusion: exclusion,
+                        scratch: &scratch,
+                        hits: &hits
+                    )
+                    for hit in hits { exclusion.mark(hit.ordinal) }
+                }
                 let begin = DispatchTime.now().uptimeNanoseconds
                 let report = try searcher.search(
                     query: query,

@@ -56,7 +56,7 @@ struct RecallMeasurement {
             )
             let recalls = truth.recalls(of: answers)
             let choosing = recalls.enumerated().filter { $0.offset % 2 == 0 }.map(\.element)
-            table.append(Self.filled(point, choosing))
+            table.append(Self.filled(point, choosing, answers.map(\.read)))
             micros.append(answers.reduce(0) { $0 + $1.nanos } / 1_000 / Double(answers.count))
             progress(0.5 + 0.5 * Double(step + 1) / Double(ladder.count))
             guard let chosen = table.last, chosen.recallLowerBound >= target else { continue }
@@ -130,9 +130,14 @@ struct RecallMeasurement {
 
     private static func filled(
         _ point: Manifest.OperatingPoint,
-        _ recalls: [Double]
+        _ recalls: [Double],
+        _ reads: [Int?]
     ) -> Manifest.OperatingPoint {
         var point = point
+        let known = reads.compactMap { $0 }
+        if known.count == reads.count {
+            point.itemsRead = (Double(known.reduce(0, +)) / Double(max(1, known.count))).rounded()
+        }
         point.recall = Self.rounded(Self.mean(recalls))
         point.recallLowerBound = Self.rounded(Self.lowerBound(recalls))
         point.worst = Self.rounded(recalls.min() ?? 0)

@@ -27,9 +27,12 @@ struct RecallTruth: Sendable {
         vectors: VectorFile,
         metric: Metric,
         threads: Int,
+        excluding: QueryRun.Exclusion = .nothing,
         progress: (Double) -> Void
     ) throws(AnnexError) {
-        let k = min(wanted, vectors.rows)
+        var k = min(wanted, vectors.rows)
+        if case .random(let count) = excluding { k = max(1, min(k, vectors.rows - count)) }
+        if case .ownTop(let count) = excluding { k = max(1, min(k, vectors.rows - count)) }
         self.metric = metric
         let answers = try QueryRun.all(
             queries,
@@ -38,12 +41,13 @@ struct RecallTruth: Sendable {
             k: k,
             effort: .exact,
             threads: threads,
+            excluding: excluding,
             progress: progress
         )
         self.k = k
         self.ordinals = answers.flatMap { $0.hits.map(\.ordinal) }
         self.lastScores = answers.map { $0.hits[k - 1].score }
-        try self.check(queries, vectors, metric, threads)
+        if case .nothing = excluding { try self.check(queries, vectors, metric, threads) }
     }
 
     /// Of each query: the share of its answers that score no worse than the k-th best item does.

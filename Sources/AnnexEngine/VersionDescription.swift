@@ -32,6 +32,8 @@ package struct VersionDescription: Sendable {
     /// The operating points that the build chose, for users' vectors and for items'; `exact` for a flat index.
     package var defaultEffort: SearchEffort
     package var defaultItemEffort: SearchEffort
+    /// Items that a query read on average at some values of kappa, ascending, as the build measured it; empty where unknown.
+    package var readsByKappa: [(kappa: Double, items: Double)] = []
     /// Measured on the half of the held-out queries that did not choose the operating point; nil where unknown.
     package var measuredRecall: Double?
     /// Items that no walk over the graph's level-0 links reaches; nil without a graph.
@@ -72,6 +74,11 @@ package struct VersionDescription: Sendable {
 
     /// The search parameter that trades speed for recall; nil where every search is exact.
     package var knob: IndexKind.Knob? { self.kind.knob(self.metric, withCodes: self.files.serving != nil) }
+
+    /// Items that a query reads on average: what was measured at this kappa or the next above it; nil above the table.
+    package func itemsRead(kappa: Double) -> Double? {
+        self.readsByKappa.first { $0.kappa >= kappa - 1e-6 }?.items
+    }
 
     /// Whether a query may state this effort: nothing is silently ignored.
     package func accepts(_ effort: SearchEffort) -> Bool {

@@ -9,17 +9,27 @@ package enum WorkEstimate {
     package static let loopBudgetNanos = 300_000.0
 
     private static let nanosPerScannedComponent = 0.12
-    /// 8-bit codes from memory.
+    /// 8-bit codes from memory; see also `nanosPerScan`.
     private static let nanosPerScannedCode = 0.04
+    private static let nanosPerScan = 3_000.0
     private static let nanosPerWalkedComponent = 0.35
     private static let nanosPerWalkedItem = 20.0
     private static let nanosPerResult = 60.0
+    /// An item that is left out makes a scan with bounds go on: how many more it reads.
+    private static let readsPerExcluded = 20.0
 
     /// Nanoseconds for one query.
-    package static func nanos(of effort: SearchEffort, k: Int, in version: VersionDescription) -> Double {
+    ///
+    /// - Parameter excluded: items that the query leaves out.
+    package static func nanos(
+        of effort: SearchEffort,
+        k: Int,
+        excluded: Int = 0,
+        in version: VersionDescription
+    ) -> Double {
         let rows = Double(version.itemCount)
         let dimension = Double(version.dimension)
-        let answer = Double(k) * Self.nanosPerResult
+        let answer = Double(k + excluded) * Self.nanosPerResult
         let hasCodes = version.files.serving != nil
         let scan = rows * dimension * (hasCodes ? Self.nanosPerScannedCode : Self.nanosPerScannedComponent)
         switch (effort, version.kind.family) {
@@ -27,13 +37,19 @@ package enum WorkEstimate {
             return scan + answer
         case (.efSearch(let ef), .hnsw(let links)):
             let visited = min(rows, Double(max(ef, k)) * Double(links) * 0.75)
-            return visited * (dimension * Self.nanosPerWalkedComponent + Self.nanosPerWalkedItem) + answer
+            let walk = visited * (dimension * Self.nanosPerWalkedComponent + Self.nanosPerWalkedItem)
+            // Most of the catalogue excluded: the walk finds too few and every item is looked at.
+            return walk + answer + (excluded > version.itemCount / 2 ? scan : 0)
         case (.kappa(let kappa), _):
-            // Bounds leave out most: 2 to 12 % of the items are read at kappa 0.5, all at worst.
-            return scan * Double(kappa * kappa) + answer
+            guard let read = version.itemsRead(kappa: Double(kappa)) else { return scan + answer }
+            let more = Double(k + excluded) * Self.readsPerExcluded
+            return min(rows, read + more) * dimension * Self.nanosPerScannedCode + Self.nanosPerScan + answer
         case (.nprobe(let nprobe), .ivf(let lists)):
             let read = rows * min(1, Double(nprobe) / Double(lists)) + Double(lists)
-            return read * dimension * Self.nanosPerWalkedComponent + answer
+            let each = hasCodes ? Self.nanosPerScannedCode : Self.nanosPerWalkedComponent
+            // Lists that hold too few answers lead to a scan of everything.
+            let isScarce = Double(excluded + k) * 4 > read
+            return read * dimension * each + answer + (isScarce ? scan : 0)
         default:
             return scan + answer
         }

@@ -62,15 +62,13 @@ package final class ShardHandler: CommandHandler {
             let arguments = try TopKArguments(request)
             let lane = try self.lane(request, name: arguments.options.index)
             let effort = try Self.effort(arguments.options.effort, lane.version.description)
-            return self.run(lane, WorkEstimate.nanos(of: effort, k: arguments.k, in: lane.version.description), &reply)
-            {
-                UserCommands.topK(arguments, effort, request, $0, &$1)
-            }
+            let nanos = Self.nanos(effort, arguments.k, arguments.options, lane)
+            return self.run(lane, nanos, &reply) { UserCommands.topK(arguments, effort, request, $0, &$1) }
         case .mtopk:
             let arguments = try MTopKArguments(request)
             let lane = try self.lane(request, name: arguments.options.index)
             let effort = try Self.effort(arguments.options.effort, lane.version.description)
-            let each = WorkEstimate.nanos(of: effort, k: arguments.k, in: lane.version.description)
+            let each = Self.nanos(effort, arguments.k, arguments.options, lane)
             return self.run(lane, each * Double(arguments.users.count), &reply) {
                 UserCommands.manyTopK(arguments, effort, request, $0, &$1)
             }
@@ -124,6 +122,10 @@ package final class ShardHandler: CommandHandler {
                 reply.error(code: "ERR", "\(error)")
             }
         }
+    }
+
+    private static func nanos(_ effort: SearchEffort, _ k: Int, _ options: QueryOptions, _ lane: Lane) -> Double {
+        WorkEstimate.nanos(of: effort, k: k, excluded: options.exclude.count, in: lane.version.description)
     }
 
     /// A stated effort must be one that the index has; none is silently ignored.

@@ -67,6 +67,7 @@ void CAnnexKernels_empty(CAnnexKernels_Pool *pool, int32_t capacity, int32_t k) 
     }
     pool->capacity = capacity;
     pool->k = k;
+    pool->skipped = 0;
 }
 
 size_t CAnnexKernels_scan(

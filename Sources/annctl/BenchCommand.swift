@@ -23,8 +23,6 @@ struct BenchIndexCommand: ParsableCommand {
             """
     )
 
-    enum Engine: String, ExpressibleByArgument, CaseIterable { case annex, faiss }
-
     @OptionGroup var index: IndexArgument
     @Option(help: ArgumentHelp("Queries: `users`, `items` (moved a little) or a file of vectors. (default: users)"))
     var queries: String?
@@ -33,7 +31,10 @@ struct BenchIndexCommand: ParsableCommand {
     @Option(name: .customLong("effort"), help: ArgumentHelp("May be given several times. (default: a ladder)"))
     var efforts: [String] = []
     @Option(help: "Times that all queries run at each effort; speed is the median's.") var rounds = 3
-    @Option(help: "What searches: annex, or faiss alone as a reference.") var engine = Engine.annex
+    @Option(help: "What searches: annex, or faiss alone as a reference.") var engine = SearchEngine.annex
+    @Option(help: "Leave so many random items out of each query's answers; marking them is not timed.")
+    var excludeRandom: Int?
+    @Option(help: "Leave each query's own best so many items out; marking them is not timed.") var excludeTop: Int?
     @Option(help: "Cores for the exact answers. (default: all)") var threads: Int?
     @Option(help: "Seed of the sample.") var seed: UInt64 = 1
     @Flag(help: "Print JSON.") var json = false
@@ -41,6 +42,12 @@ struct BenchIndexCommand: ParsableCommand {
     func validate() throws {
         guard (1...1_000_000).contains(self.count) else { throw ValidationError("--count is 1 to 1000000") }
         guard (1...Limits.maximumK).contains(self.k) else { throw ValidationError("--k is 1 to \(Limits.maximumK)") }
+        guard self.excludeRandom == nil || self.excludeTop == nil else {
+            throw ValidationError("--exclude-random and --exclude-top exclude one another")
+        }
+        guard (0...Limits.maximumK).contains(self.excludeTop ?? self.excludeRandom ?? 0) else {
+            throw ValidationError("at most \(Limits.maximumK) items can be excluded")
+        }
         guard (1...1_000).contains(self.rounds) else { throw ValidationError("--rounds is 1 to 1000") }
         guard (1...1_024).contains(self.threads ?? 1) else { throw ValidationError("--threads is 1 to 1024") }
     }
@@ -55,6 +62,7 @@ struct BenchIndexCommand: ParsableCommand {
             limit: self.count,
             k: self.k,
             usesFaiss: self.engine == .faiss,
+            excluding: self.excludeTop.map { .ownTop($0) } ?? self.excludeRandom.map { .random($0) } ?? .nothing,
             seed: self.seed,
             threads: self.threads ?? ProcessInfo.processInfo.activeProcessorCount
         )

@@ -25,6 +25,7 @@ struct ServeCommand: AsyncParsableCommand {
         String?
     @Option(help: "Address to bind. (default: 127.0.0.1)") var host: String?
     @Option(help: "Port; 0 takes a free one. (default: 7700)") var port: Int?
+    @Option(help: "What searches: annex, or faiss alone as a reference.") var engine = SearchEngine.annex
     @Option(help: "Event loops. (default: one per core)") var threads: Int?
     @Option(help: ArgumentHelp("File whose first line is the password.", valueName: "file")) var passwordFile: String?
     @Option(help: "Connections served at once. (default: 10000)") var maxConnections: Int?
@@ -54,11 +55,12 @@ struct ServeCommand: AsyncParsableCommand {
             names.append(name)
         }
         let indexFolders = folders
+        let searching = self.engine
         let engine = try Engine(indexes: names) { index, version in
             guard let folder = indexFolders[index] else { throw AnnexError(.notFound, "no index '\(index)' is served") }
             let begin = DispatchTime.now().uptimeNanoseconds
             let verified = try Verifier.verify(indexFolder: folder, version: version)
-            let served = try VersionLoading.load(verified, as: index)
+            let served = try VersionLoading.load(verified, as: index, engine: searching)
             logger.info(
                 "Loaded",
                 metadata: [

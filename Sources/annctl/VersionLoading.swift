@@ -1,43 +1,70 @@
 import AnnexBuild
 import AnnexCore
 import AnnexEngine
+import ArgumentParser
+
+/// What searches a version.
+enum SearchEngine: String, ExpressibleByArgument, CaseIterable {
+    /// Annex's own scan and walk, over `serving.bin` and FAISS's graph.
+    case annex
+    /// FAISS's search over `index.faiss`, as a reference.
+    case faiss
+}
 
 /// From files on disk to a served version: the one place where the manifest's facts become the engine's.
 enum VersionLoading {
     /// Loads and warms a verified version, then looks whether its files are still the ones that were verified.
     ///
     /// - Parameter name: what clients call the index: the folder's name, which a copy may have changed.
-    static func load(_ verified: VerifiedVersion, as name: EntryName? = nil) throws(AnnexError) -> ServedVersion {
+    static func load(
+        _ verified: VerifiedVersion,
+        as name: EntryName? = nil,
+        engine: SearchEngine = .annex
+    ) throws(AnnexError) -> ServedVersion {
         let manifest = verified.manifest
         let folder = verified.folder
         guard let index = name ?? EntryName(manifest.index), let metric = Metric(rawValue: manifest.metric),
             let kind = manifest.parsedKind
         else { throw AnnexError(.damaged, "has impossible values", at: folder + "/" + VersionLayout.manifest) }
-        let served = try ServedVersion(
-            loading: VersionDescription(
-                index: index,
-                version: verified.version,
-                kind: kind,
-                metric: metric,
-                dimension: manifest.dimension,
-                itemCount: manifest.items,
-                userCount: manifest.users,
-                defaultEffort: manifest.defaultEffort,
-                defaultItemEffort: manifest.defaultItemEffort,
-                measuredRecall: manifest.measured.reportedRecall,
-                unreachableCount: manifest.measured.unreachableItems,
-                totalBytes: manifest.files.reduce(0) { $0 + $1.bytes },
-                files: .init(
-                    index: folder + "/" + VersionLayout.index,
-                    vectors: folder + "/" + VersionLayout.vectors,
-                    serving: manifest.hasServingFile ? folder + "/" + VersionLayout.serving : nil,
-                    items: folder + "/" + VersionLayout.items,
-                    users: manifest.users > 0 ? folder + "/" + VersionLayout.users : nil
-                )
+        var description = VersionDescription(
+            index: index,
+            version: verified.version,
+            kind: kind,
+            metric: metric,
+            dimension: manifest.dimension,
+            itemCount: manifest.items,
+            userCount: manifest.users,
+            defaultEffort: manifest.defaultEffort,
+            defaultItemEffort: manifest.defaultItemEffort,
+            measuredRecall: manifest.measured.reportedRecall,
+            unreachableCount: manifest.measured.unreachableItems,
+            totalBytes: manifest.files.reduce(0) { $0 + $1.bytes },
+            files: .init(
+                index: folder + "/" + VersionLayout.index,
+                vectors: folder + "/" + VersionLayout.vectors,
+                serving: manifest.hasServingFile ? folder + "/" + VersionLayout.serving : nil,
+                items: folder + "/" + VersionLayout.items,
+                users: manifest.users > 0 ? folder + "/" + VersionLayout.users : nil
             )
         )
+        description.readsByKappa = manifest.measured.table.compactMap { point in
+            point.knob == "kappa" ? point.itemsRead.map { (kappa: point.value, items: $0) } : nil
+        }
+        if engine == .faiss { Self.leaveToFaiss(&description) }
+        let served = try ServedVersion(loading: description)
         try served.warm()
         try verified.confirmUnchanged()
         return served
+    }
+
+    /// FAISS knows no kappa: an eighth of the lists stands in for it, and the recall of that was not measured.
+    private static func leaveToFaiss(_ description: inout VersionDescription) {
+        description.files.serving = nil
+        guard case .ivf(let lists) = description.kind.family else { return }
+        if case .kappa = description.defaultEffort {
+            description.defaultEffort = .nprobe(max(1, lists / 8))
+            description.measuredRecall = nil
+        }
+        if case .kappa = description.defaultItemEffort { description.defaultItemEffort = .nprobe(max(1, lists / 8)) }
     }
 }

@@ -59,6 +59,9 @@ import CAnnexKernels
         }
     }
 
+    /// Items that would have entered the pool but were left out.
+    var skipped: Int { unsafe Int(self.pool.skipped) }
+
     /// Lends the ordinals in the pool, best first.
     func withFound(_ body: (UnsafeBufferPointer<Int32>) -> Void) {
         let capacity = Int(self.pool.capacity)

@@ -76,6 +76,8 @@ typedef struct {
     int32_t ordinals[CAnnexKernels_maximumPool];
     int32_t capacity;
     int32_t k;
+    /* Items that would have entered but for their mark. */
+    int32_t skipped;
 } CAnnexKernels_Pool;
 
 void CAnnexKernels_empty(CAnnexKernels_Pool *pool, int32_t capacity, int32_t k);
