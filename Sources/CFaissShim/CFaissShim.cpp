@@ -104,9 +104,26 @@ void require(bool condition, const char *what) {
     if (!condition) throw std::runtime_error(what);
 }
 
-/* Refuses lengths that the file cannot hold, before FAISS makes room for them: read_index takes any vector size below
- * 2^40 and fills it with zeros, so one bent length in a file is hundreds of gigabytes. A length is read alone, as 8
- * bytes, and counts elements of at least a byte; 2^20 is what FAISS writes into two unused fields of each header. */
+/* FAISS reads bools and enumerations as they come. To look at one that is neither is undefined, so look at its bytes. */
+bool isBool(const bool &flag) {
+    unsigned char byte;
+    std::memcpy(&byte, &flag, 1);
+    return byte <= 1;
+}
+
+template <class Enumeration>
+int number(const Enumeration &value) {
+    static_assert(sizeof value == sizeof(int));
+    int out;
+    std::memcpy(&out, &value, sizeof out);
+    return out;
+}
+
+/* Refuses what would hurt FAISS while it reads, before it has read it; all else is for CFaissShim_validate, afterwards.
+ *
+ * A length is read alone, as 8 bytes, and counts elements of at least a byte. read_index takes any length below 2^40 and
+ * fills the vector with zeros, so one bent length in a file is hundreds of gigabytes. 2^20 is what FAISS writes into two
+ * unused fields of each header. */
 struct BoundedReader : faiss::IOReader {
     faiss::FileIOReader file;
     uint64_t bytes = 0;
@@ -119,14 +136,125 @@ struct BoundedReader : faiss::IOReader {
 
     size_t operator()(void *target, size_t size, size_t count) override {
         size_t got = file(target, size, count);
-        if (size == sizeof(uint64_t) && count == 1 && got == 1) {
-            uint64_t value;
-            std::memcpy(&value, target, sizeof value);
-            require(value <= bytes || value == uint64_t{1} << 20, "a length that the file cannot hold");
-        }
+        if (got != count) return got;
+        const auto *values = static_cast<const unsigned char *>(target);
+        if (size == sizeof(uint64_t) && count == 1)
+            require(
+                at(values, 0) <= bytes || at(values, 0) == uint64_t{1} << 20, "a length that the file cannot hold");
+        followLists(values, size, count);
+        followProductQuantizer(values, size, count);
         return got;
     }
+
+  private:
+    static uint64_t at(const unsigned char *values, size_t place) {
+        uint64_t value;
+        std::memcpy(&value, values + place * sizeof value, sizeof value);
+        return value;
+    }
+
+    static constexpr uint32_t tag(const char (&name)[5]) {
+        return static_cast<uint32_t>(name[0]) | static_cast<uint32_t>(name[1]) << 8 |
+            static_cast<uint32_t>(name[2]) << 16 | static_cast<uint32_t>(name[3]) << 24;
+    }
+
+    static uint32_t word(const unsigned char *values) {
+        uint32_t value;
+        std::memcpy(&value, values, sizeof value);
+        return value;
+    }
+
+    /* Inverted lists: a tag, their number, the bytes of a code, the way in which sizes are told, and the sizes (each, or
+     * pairs of list and size). Room is made for all of a list before its first byte is read. */
+    int listStep = 0;
+    bool pairs = false;
+    uint64_t codeBytes = 0;
+
+    void followLists(const unsigned char *values, size_t size, size_t count) {
+        if (size == 4 && count == 1) {
+            uint32_t value = word(values);
+            require(value != tag("ilod"), "lists that lie in another file");
+            if (value == tag("ilar")) {
+                listStep = 1;
+                return;
+            }
+            if (listStep == 3 && (value == tag("full") || value == tag("sprs"))) {
+                pairs = value == tag("sprs");
+                listStep = 4;
+                return;
+            }
+        } else if (size == 8 && listStep > 0 && listStep != 3) {
+            if (listStep == 2) codeBytes = at(values, 0);
+            if (listStep++ < 5) return;
+            uint64_t room = bytes / (sizeof(uint64_t) + codeBytes), total = 0;
+            require(!pairs || count % 2 == 0, "lists: half a pair");
+            for (size_t place = pairs ? 1 : 0; place < count; place += pairs ? 2 : 1) {
+                total += at(values, place);
+                require(total <= room, "lists that the file cannot hold");
+            }
+        }
+        listStep = 0;
+    }
+
+    /* A product quantizer: after a lone flag the bytes of a code, dimension, segments, bits and the number of floats.
+     * FAISS divides by the segments, makes room by the bits, and reads centroids of the inverted file's dimension. */
+    int run = -1;
+    bool dimensionNext = false, ofLists = false;
+    uint64_t listDimension = 0, centroidDimension = 0, quantizerDimension = 0;
+
+    void followProductQuantizer(const unsigned char *values, size_t size, size_t count) {
+        if (count == 1 && size == 4) {
+            uint32_t value = word(values);
+            if (dimensionNext) (ofLists ? listDimension : centroidDimension) = value;
+            ofLists = value == tag("IwPQ");
+            dimensionNext = ofLists || value == tag("IxF2") || value == tag("IxFI") || value == tag("IxFl");
+        }
+        if (count != 1 || (size != 1 && size != 8)) {
+            run = -1;
+        } else if (size == 1) {
+            run = 0;
+        } else if (run >= 0 && listDimension > 0) {
+            uint64_t value = at(values, 0);
+            switch (++run) {
+            case 2:
+                quantizerDimension = value;
+                require(
+                    value >= 1 && value <= 4096 && value == listDimension && value == centroidDimension,
+                    "product quantizer: wrong dimension");
+                break;
+            case 3: require(value >= 1 && quantizerDimension % value == 0, "product quantizer: wrong segments"); break;
+            case 4: require(value == 8, "product quantizer: not of 8 bits"); break;
+            case 5: require(value == quantizerDimension * 256, "product quantizer: wrong size"); break;
+            default: break;
+            }
+        }
+    }
 };
+
+void validateHeader(const faiss::Index &index, int metric) {
+    require(isBool(index.is_trained) && index.is_trained, "not trained");
+    require(number(index.metric_type) == metric, "metrics differ");
+}
+
+void validateFlat(const faiss::IndexFlat &flat) {
+    require(flat.codes.size() == static_cast<size_t>(flat.ntotal) * flat.d * sizeof(float), "flat: wrong size");
+}
+
+void validateQuantizer(const faiss::ScalarQuantizer &scalar, const faiss::Index &index) {
+    require(number(scalar.qtype) == faiss::ScalarQuantizer::QT_8bit, "scalar quantizer: not of 8 bits");
+    require(
+        scalar.d == static_cast<size_t>(index.d) && scalar.code_size == scalar.d && scalar.bits == 8 &&
+            scalar.trained.size() == 2 * scalar.d,
+        "scalar quantizer: wrong size");
+}
+
+void validateQuantizer(const faiss::ProductQuantizer &product, const faiss::Index &index) {
+    require(
+        product.d == static_cast<size_t>(index.d) && product.nbits == 8 && product.ksub == 256 && product.M >= 1 &&
+            product.M <= product.d && product.M * product.dsub == product.d && product.code_size == product.M &&
+            product.centroids.size() == product.d * product.ksub,
+        "product quantizer: wrong size");
+}
 
 void validateGraph(const faiss::IndexHNSW &index) {
     const faiss::HNSW &graph = index.hnsw;
@@ -162,13 +290,42 @@ void validateGraph(const faiss::IndexHNSW &index) {
         }
     }
     require(index.storage && index.storage->ntotal == index.ntotal && index.storage->d == index.d, "graph: wrong storage");
+    validateHeader(*index.storage, number(index.metric_type));
+    if (const auto *scalar = dynamic_cast<const faiss::IndexScalarQuantizer *>(index.storage)) {
+        validateQuantizer(scalar->sq, index);
+        require(scalar->codes.size() == count * scalar->sq.code_size, "graph: wrong storage");
+    } else {
+        const auto *flat = dynamic_cast<const faiss::IndexFlat *>(index.storage);
+        require(flat, "graph: wrong storage");
+        validateFlat(*flat);
+    }
+}
+
+void validateCodes(const faiss::IndexIVF &index) {
+    size_t wanted = index.d * sizeof(float);
+    if (const auto *scalar = dynamic_cast<const faiss::IndexIVFScalarQuantizer *>(&index)) {
+        require(isBool(scalar->by_residual), "lists: a flag is neither on nor off");
+        validateQuantizer(scalar->sq, index);
+        wanted = scalar->sq.code_size;
+    } else if (const auto *product = dynamic_cast<const faiss::IndexIVFPQ *>(&index)) {
+        require(isBool(product->by_residual), "lists: a flag is neither on nor off");
+        validateQuantizer(product->pq, index);
+        wanted = product->pq.code_size;
+    }
+    require(index.code_size == wanted, "lists: wrong code size");
 }
 
 void validateLists(const faiss::IndexIVF &index) {
     require(index.invlists && index.invlists->nlist == index.nlist, "lists: wrong number");
+    require(dynamic_cast<const faiss::ArrayInvertedLists *>(index.invlists), "lists: not in memory");
     require(index.invlists->code_size == index.code_size, "lists: wrong code size");
-    require(index.quantizer && index.quantizer->ntotal == static_cast<Ordinal>(index.nlist) &&
-                index.quantizer->d == index.d, "lists: wrong centroids");
+    validateCodes(index);
+    const auto *centroids = dynamic_cast<const faiss::IndexFlat *>(index.quantizer);
+    require(
+        centroids && centroids->ntotal == static_cast<Ordinal>(index.nlist) && centroids->d == index.d,
+        "lists: wrong centroids");
+    validateHeader(*centroids, number(index.metric_type));
+    validateFlat(*centroids);
     size_t total = 0;
     for (size_t list = 0; list < index.nlist; list++) {
         size_t size = index.invlists->list_size(list);
@@ -231,7 +388,8 @@ int CFaissShim_write(const CFaissShim_Index *index, const char *path, char *erro
 int64_t CFaissShim_count(const CFaissShim_Index *index) { return index->index->ntotal; }
 int CFaissShim_dimension(const CFaissShim_Index *index) { return static_cast<int>(index->index->d); }
 int CFaissShim_metric(const CFaissShim_Index *index) {
-    return index->index->metric_type == faiss::METRIC_L2 ? CFaissShim_metric_l2 : CFaissShim_metric_ip;
+    /* Any other number in a damaged file is told by CFaissShim_validate. */
+    return number(index->index->metric_type) == faiss::METRIC_L2 ? CFaissShim_metric_l2 : CFaissShim_metric_ip;
 }
 
 int CFaissShim_class(const CFaissShim_Index *index) {
@@ -254,13 +412,17 @@ int CFaissShim_has_transform(const CFaissShim_Index *index) { return index->tran
 
 int CFaissShim_validate(const CFaissShim_Index *index, char *error, size_t capacity) {
     return fenced(error, capacity, [&] {
-        require(index->index->is_trained, "not trained");
+        int metric = CFaissShim_metric(index) == CFaissShim_metric_l2 ? faiss::METRIC_L2 : faiss::METRIC_INNER_PRODUCT;
+        validateHeader(*index->index, metric);
+        validateHeader(*index->base, metric);
         require(index->base && index->base->ntotal == index->index->ntotal, "counts differ");
         if (index->transform) {
             require(index->transform->chain.size() == 1, "not one transform");
             const auto *step = index->transform->chain[0];
             const auto *linear = dynamic_cast<const faiss::LinearTransform *>(step);
-            require(linear && step->d_in == index->index->d && step->d_out == index->base->d, "transform: wrong size");
+            require(step && isBool(step->is_trained) && step->is_trained, "transform: not trained");
+            require(linear && isBool(linear->have_bias), "transform: wrong class");
+            require(step->d_in == index->index->d && step->d_out == index->base->d, "transform: wrong size");
             require(
                 linear->A.size() == static_cast<size_t>(step->d_in) * step->d_out &&
                     (!linear->have_bias || linear->b.size() == static_cast<size_t>(step->d_out)),
@@ -268,9 +430,7 @@ int CFaissShim_validate(const CFaissShim_Index *index, char *error, size_t capac
         }
         if (index->hnsw) validateGraph(*index->hnsw);
         if (index->ivf) validateLists(*index->ivf);
-        if (const auto *flat = dynamic_cast<const faiss::IndexFlat *>(index->base))
-            require(
-                flat->codes.size() == static_cast<size_t>(flat->ntotal) * flat->d * sizeof(float), "flat: wrong size");
+        if (const auto *flat = dynamic_cast<const faiss::IndexFlat *>(index->base)) validateFlat(*flat);
     });
 }
 

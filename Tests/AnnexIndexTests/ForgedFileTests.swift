@@ -1,0 +1,82 @@
+import AnnexCore
+import AnnexIndex
+import AnnexTestSupport
+import Foundation
+import Testing
+
+/// Index files as somebody could write them who recomputes every checksum: what is refused is refused by an error, and what
+/// passes can be searched. `ANNEX_FORGERIES` files per kind and metric.
+@Suite struct ForgedFileTests {
+    private static let seed: UInt64 = 20_241_123
+
+    private static func forge(_ whole: Data, _ random: inout SplitMix64) -> (data: Data, what: String) {
+        var data = whole
+        // Headers and tables of lengths stand at the front and at the end; what lies between are mostly codes.
+        let place: Int =
+            switch Int.random(in: 0..<4, using: &random) {
+            case 0: Int.random(in: 0..<min(whole.count, 160), using: &random)
+            case 1: max(0, whole.count - Int.random(in: 1...200, using: &random))
+            default: Int.random(in: 0..<whole.count, using: &random)
+            }
+        switch Int.random(in: 0..<6, using: &random) {
+        case 0:
+            data[place] ^= UInt8(1 << Int.random(in: 0..<8, using: &random))
+            return (data, "a bit of byte \(place)")
+        case 1:
+            data[place] = UInt8.random(in: 0...255, using: &random)
+            return (data, "byte \(place)")
+        case 2, 3:
+            let values: [UInt64] = [
+                0, 1, 2, 7, 24, 255, 1 << 16, 1 << 20, 1 << 31, 1 << 32, 1 << 39, UInt64(whole.count), .max, .max >> 1,
+            ]
+            let value = values.randomElement(using: &random) ?? 0
+            let width = Bool.random(using: &random) ? 8 : 4
+            for byte in 0..<width where place + byte < data.count {
+                data[place + byte] = UInt8(truncatingIfNeeded: value >> UInt64(8 * byte))
+            }
+            return (data, "\(width) bytes from \(place) as \(value)")
+        case 4:
+            let length = min(whole.count - place, Int.random(in: 1..<400, using: &random))
+            data.replaceSubrange(
+                place..<place + length,
+                with: Data(repeating: Bool.random(using: &random) ? 0 : 0xff, count: length)
+            )
+            return (data, "\(length) bytes from \(place) overwritten")
+        default:
+            return (whole.prefix(place), "cut to \(place)")
+        }
+    }
+
+    @Test(arguments: OracleTests.kinds, [Metric.ip, .l2])
+    func forgedIndexFiles(_ text: String, _ metric: Metric) throws {
+        let tries = ProcessInfo.processInfo.environment["ANNEX_FORGERIES"].flatMap { Int($0) } ?? 60
+        let fixture = try Fixture(rows: 300, dimension: 16)
+        let kind = try IndexKind(parsing: text)
+        let path = fixture.folder.file("forged.faiss")
+        try VectorIndex.build(kind: kind, metric: metric, vectors: fixture.vectors, seed: 3, threads: 1) { _ in }
+            .write(path: path)
+        let whole = try Data(contentsOf: URL(fileURLWithPath: path))
+        _ = try VectorIndex.load(path: path, kind: kind, metric: metric, dimension: 16, rows: 300)
+        var random = SplitMix64(seed: Self.seed)
+        var refused = 0
+        for turn in 0..<tries {
+            let (data, what) = Self.forge(whole, &random)
+            try data.write(to: URL(fileURLWithPath: path))
+            do {
+                let index = try VectorIndex.load(path: path, kind: kind, metric: metric, dimension: 16, rows: 300)
+                for effort in [SearchEffort.efSearch(8), .nprobe(8)] {
+                    let (hits, _) = try fixture.search(index, fixture.rows[turn % 300], k: 20, effort)
+                    #expect(hits.count == 20 && hits.allSatisfy { (0..<300).contains($0.ordinal) }, "\(what)")
+                }
+                _ = index.unreachableCount()
+                _ = index.links(of: Int32(turn % 300))
+            } catch let error as AnnexError {
+                refused += 1
+                #expect([.damaged, .system].contains(error.code), "\(what): \(error)")
+            }
+        }
+        print(
+            "forgedIndexFiles: \(text) \(metric), seed \(Self.seed), \(tries) forgeries, \(refused) refused, 0 crashes"
+        )
+    }
+}
