@@ -14,7 +14,6 @@ extension ConnectionHandler {
             self.configSet()
         } else if request.matches(1, "RESETSTAT") {
             let version = self.state.respVersion
-            let table = self.loop.shared.table
             return .later(
                 self.loop.shared.gather(on: self.loop.eventLoop) { loop in loop.resetMetrics() }.map { _ in
                     Self.rendered(version) { $0.status("OK") }
