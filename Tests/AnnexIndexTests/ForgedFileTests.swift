@@ -79,4 +79,50 @@ import Testing
             "forgedIndexFiles: \(text) \(metric), seed \(Self.seed), \(tries) forgeries, \(refused) refused, 0 crashes"
         )
     }
+
+    /// `serving.bin` the same way; of a header drawn more often, as its counts say where everything lies.
+    @Test(arguments: ["Flat", "IVF16,Flat"], Metric.allCases)
+    func forgedServingFiles(_ text: String, _ metric: Metric) throws {
+        let tries = 2 * (ProcessInfo.processInfo.environment["ANNEX_FORGERIES"].flatMap { Int($0) } ?? 60)
+        let fixture = try Fixture(rows: 700, dimension: 18)
+        let path = fixture.folder.file("forged.bin")
+        let index = try VectorIndex.build(
+            kind: IndexKind(parsing: text),
+            metric: metric,
+            vectors: fixture.vectors,
+            seed: 3,
+            threads: 1
+        ) { _ in }
+        try index.scanLayout(vectors: fixture.vectors, threads: 1).write(path: path)
+        let whole = try Data(contentsOf: URL(fileURLWithPath: path))
+        func load() throws -> ScanLayout {
+            try ScanLayout.load(path: path, metric: metric, rows: 700, dimension: 18)
+        }
+        _ = try load()
+        var random = SplitMix64(seed: Self.seed)
+        var refused = 0
+        for turn in 0..<tries {
+            var (data, what) = Self.forge(whole, &random)
+            if turn % 3 == 0 {
+                data = whole
+                let place = Int.random(in: 8..<56, using: &random)
+                data[place] = UInt8.random(in: 0...255, using: &random)
+                what = "header byte \(place)"
+            }
+            try data.write(to: URL(fileURLWithPath: path))
+            do {
+                let layout = try load()
+                for effort in [SearchEffort.exact, .kappa(0.5), .nprobe(3)] {
+                    let (hits, _) = try fixture.search(index, fixture.rows[turn % 700], k: 20, effort, layout: layout)
+                    #expect(hits.count <= 20 && hits.allSatisfy { (0..<700).contains($0.ordinal) }, "\(what)")
+                }
+            } catch let error as AnnexError {
+                refused += 1
+                #expect([.damaged, .system].contains(error.code), "\(what): \(error)")
+            }
+        }
+        print(
+            "forgedServingFiles: \(text) \(metric), seed \(Self.seed), \(tries) forgeries, \(refused) refused, 0 crashes"
+        )
+    }
 }
