@@ -204,6 +204,60 @@ def wait_until(condition, within: float, what: str):
         time.sleep(0.02)
 
 
+class Watch:
+    """PINGs on a connection of its own, one every 10 ms, while `process` or another condition lasts.
+
+    `late` counts answers after more than 100 ms that the server itself kept back. `starved` counts those that would have been
+    in time had server and watcher not waited so long for a processor that somebody else had: as the kernel counts it
+    (schedstat), with the time that a hypervisor took (steal).
+    """
+
+    LATE = 0.1
+
+    def __init__(self, server: Server):
+        self.server = server
+        self.connection = server.connect(timeout=30)
+        self.pings = self.late = self.starved = self.peak = 0
+        self.longest = self.longest_starved = 0.0
+
+    def _waited(self) -> float:
+        """Seconds that the server's threads and this process were ready to run and did not, so far."""
+        nanoseconds = 0
+        for process in (self.server.process.pid, os.getpid()):
+            for task in Path(f"/proc/{process}/task").iterdir():
+                try:
+                    nanoseconds += int((task / "schedstat").read_text().split()[1])
+                except (OSError, IndexError):
+                    pass  # a thread that ended, or a kernel that does not count
+        with open("/proc/stat") as file:
+            stolen = int(file.readline().split()[8])
+        return nanoseconds / 1e9 + stolen / os.sysconf("SC_CLK_TCK")
+
+    def step(self) -> None:
+        waited = self._waited()
+        started = time.monotonic()
+        assert self.connection.call("PING") == "PONG"
+        took = time.monotonic() - started
+        self.pings += 1
+        if took > self.LATE and took - (self._waited() - waited) <= self.LATE:
+            self.starved, self.longest_starved = self.starved + 1, max(self.longest_starved, took)
+        else:
+            self.late, self.longest = self.late + (took > self.LATE), max(self.longest, took)
+        if self.pings % 16 == 1:
+            self.peak = max(self.peak, self.server.rss())
+        time.sleep(0.01)
+
+    def until(self, condition, within: float) -> None:
+        end = time.monotonic() + within
+        while not condition():
+            assert time.monotonic() < end, f"not within {within} s"
+            self.step()
+
+    def __str__(self) -> str:
+        return (f"{self.late} of {self.pings} PINGs late (longest {self.longest * 1e3:.1f} ms; {self.starved} more, up to "
+                f"{self.longest_starved * 1e3:.0f} ms, for want of a processor)")
+
+
 # --- RESP by hand ------------------------------------------------------------------------------------------------------
 
 
