@@ -4,6 +4,8 @@ import signal
 import threading
 import time
 
+import pytest
+
 import annex
 from annex import Connection, Server, encode
 
@@ -13,7 +15,8 @@ def stopped(server, started):
     return code, time.monotonic() - started
 
 
-def test_sigterm_answers_what_it_accepted(indexes, tmp_path, fact):
+@pytest.mark.parametrize("turn", range(annex.setting("ANNEX_DRAINS", 2)))
+def test_sigterm_answers_what_it_accepted(indexes, tmp_path, fact, turn):
     with Server(indexes["ip-hnsw"], log=tmp_path / "server.log") as server:
         clients = [server.connect() for _ in range(20)]
         for c in clients:  # accepted by the listener before the signal
