@@ -69,7 +69,7 @@ let package = Package(
             swiftSettings: strict
         ),
         .target(name: "AnnexStore", dependencies: ["AnnexCore", "CLMDB"], swiftSettings: strict),
-        .target(name: "AnnexFormats", dependencies: ["AnnexCore", "CZlib"], swiftSettings: settings),
+        .target(name: "AnnexFormats", dependencies: ["AnnexCore", "CZlib"], swiftSettings: strict),
         .target(name: "AnnexLinearAlgebra", dependencies: ["AnnexCore", "COpenBLAS"], swiftSettings: strict),
         .target(name: "AnnexWire", dependencies: ["AnnexCore", nioCore], swiftSettings: settings),
 
@@ -115,7 +115,7 @@ let package = Package(
         .testTarget(name: "AnnexCoreTests", dependencies: ["AnnexCore", "AnnexTestSupport"], swiftSettings: settings),
         tests("AnnexIndex", ["CAnnexKernels"]),
         tests("AnnexStore"),
-        tests("AnnexFormats"),
+        tests("AnnexFormats", ["CZlib"]),
         tests("AnnexWire", [nioCore]),
         tests("AnnexBuild", ["AnnexIndex", "AnnexStore"]),
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),

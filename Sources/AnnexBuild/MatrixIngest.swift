@@ -38,7 +38,7 @@ struct MatrixIngest {
     /// A row that may be kept: where it stands among the rows of the source, and its id.
     private struct Row {
         var identifier: Identifier
-        /// The row's or line's number in the file, from 0.
+        /// Where the id stands, from 0: the row's number where ids have a file of their own, else the row's place.
         var number: Int
     }
 
@@ -72,34 +72,7 @@ struct MatrixIngest {
                 hint: "The two files must come from the same model"
             )
         }
-        var rows: [Row] = []
-        var firstNumber: Int?
-        var lastNumber = -1
-        var block = RowBlock()
-        while try reader.next(&block) {
-            for place in 0..<block.count {
-                let number = block.rowNumbers[place]
-                let start = firstNumber ?? (reader.rowCount == nil ? number : 0)
-                firstNumber = start
-                lastNumber = number
-                if let given {
-                    guard number - start < given.count else { continue }
-                    if let id = given[number - start] { rows.append(Row(identifier: id, number: number)) }
-                } else {
-                    rows.append(Row(identifier: block.identifiers[place], number: number))
-                }
-            }
-            if let total = reader.rowCount { progress(Double(lastNumber + 1) / Double(total)) }
-        }
-        let lastRejected = reader.rejects.last.map { $0.row - 1 } ?? -1
-        if let given, max(lastNumber, lastRejected) - (firstNumber ?? 0) + 1 != given.count {
-            throw AnnexError(
-                .badInput,
-                "has \(given.count) ids for \(max(lastNumber, lastRejected) - (firstNumber ?? 0) + 1) rows of \(self.source.path)",
-                at: self.idsFile,
-                hint: "The two files must come from the same model"
-            )
-        }
+        let rows = try self.pair(given, reader, progress)
         for reject in reader.rejects { self.rejects.append((self.source.path, reject)) }
         guard !rows.isEmpty else { throw AnnexError(.badInput, "no row is left", at: self.source.path) }
         guard rows.count <= Limits.maximumItems else {
@@ -108,8 +81,37 @@ struct MatrixIngest {
         return rows
     }
 
-    /// The ordinal of each row that was kept, in the order of the file; -1 for one whose id an earlier row has, where bad
-    /// rows are skipped. O(rows × log rows).
+    /// Rows with their ids. A row that was left out has used up its place in the file of ids.
+    private func pair(
+        _ given: [Identifier?]?,
+        _ reader: any FactorReader,
+        _ progress: (Double) -> Void
+    ) throws(AnnexError) -> [Row] {
+        var rows: [Row] = []
+        var block = RowBlock()
+        while try reader.next(&block) {
+            for place in 0..<block.count {
+                guard let given else {
+                    rows.append(Row(identifier: block.identifiers[place], number: block.places[place]))
+                    continue
+                }
+                let number = block.rowNumbers[place]
+                guard number < given.count else { continue }
+                if let id = given[number] { rows.append(Row(identifier: id, number: number)) }
+            }
+            if let total = reader.rowCount { progress(Double(reader.rowsRead) / Double(total)) }
+        }
+        guard let given, reader.rowsRead != given.count else { return rows }
+        throw AnnexError(
+            .badInput,
+            "has \(given.count) ids for \(reader.rowsRead) rows of \(self.source.path)",
+            at: self.idsFile,
+            hint: "The two files must come from the same model"
+        )
+    }
+
+    /// The ordinal of each row that was kept, in the order of the file; -1 for one whose id an earlier row has, where
+    /// bad rows are skipped. O(rows × log rows).
     private mutating func sort(_ rows: [Row]) throws(AnnexError) -> [Int32] {
         let order = rows.indices.sorted { a, b in
             rows[a].identifier < rows[b].identifier || (a < b && rows[a].identifier == rows[b].identifier)
@@ -156,7 +158,8 @@ struct MatrixIngest {
         while try reader.next(&block) {
             for place in 0..<block.count {
                 // A row whose id was bad was not kept.
-                guard next < numbers.count, numbers[next] == block.rowNumbers[place] else { continue }
+                let number = self.idsFile == nil ? block.places[place] : block.rowNumbers[place]
+                guard next < numbers.count, numbers[next] == number else { continue }
                 let ordinal = Int(ordinals[next])
                 next += 1
                 guard ordinal >= 0 else { continue }

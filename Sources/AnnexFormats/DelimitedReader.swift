@@ -4,7 +4,7 @@ import AnnexCore
 ///
 /// A first line whose last field is neither empty nor a number is a heading. The first column holds ids where its
 /// heading is item, user, key or word, or ends in "id" (id, item_id, movieId), or, without a heading, where the first
-/// row's first field is no number.
+/// field of the first good row is no number.
 final class DelimitedReader: LineRowReader {
     private let separator: UInt8
     private var hasIdentifiers: Bool?
@@ -19,33 +19,36 @@ final class DelimitedReader: LineRowReader {
     }
 
     override func parse(_ line: [UInt8]) -> TextRow? {
-        if line.isEmpty { return nil }
-        let isFirst = !self.sawFirst
-        let mark: [UInt8] = [0xef, 0xbb, 0xbf]
-        guard let fields = self.fields(isFirst && line.starts(with: mark) ? Array(line.dropFirst(3)) : line) else { return TextRow(problem: ("a quote is not closed", nil)) }
+        if line.allSatisfy({ $0 == 0x20 || ($0 == 0x09 && $0 != self.separator) }) { return nil }
+        guard let fields = self.fields(line) else { return TextRow(problem: ("a quote is not closed", nil)) }
         if !self.sawFirst {
             self.sawFirst = true
-            if let last = fields.last, !TextNumbers.trimmed(last[...]).isEmpty, TextNumbers.float(last[...]) == nil {
-                let heading = String(decoding: fields[0], as: UTF8.self).lowercased()
+            if let last = fields.last, !TextNumbers.trimmed(last).isEmpty, case .text = TextNumbers.field(last) {
+                let heading = String(decoding: TextNumbers.trimmed(fields[0]), as: UTF8.self).lowercased()
                 self.hasIdentifiers = Self.identifierHeadings.contains(heading) || heading.hasSuffix("id")
                 return nil
             }
         }
-        let withIdentifier = self.hasIdentifiers ?? (TextNumbers.float(fields[0][...]) == nil)
-        self.hasIdentifiers = withIdentifier
-        var row = TextRow(identifier: withIdentifier ? fields[0] : nil, columnsBefore: withIdentifier ? 1 : 0)
-        for (column, field) in fields.enumerated().dropFirst(withIdentifier ? 1 : 0) {
-            guard let value = TextNumbers.float(field[...]) else {
-                row.problem = ("'\(Printable.escape(field, limit: 40))' is no number", column)
-                return row
-            }
-            row.values.append(value)
-        }
+        let withIdentifier = self.hasIdentifiers ?? self.isText(fields[0])
+        let columns = withIdentifier ? 1 : 0
+        var row = TextRow(identifier: withIdentifier ? Array(fields[0]) : nil, columnsBefore: columns)
+        row.append(fields[columns...])
+        // A row that is bad says nothing of the others.
+        if self.hasIdentifiers == nil, row.ownProblem == nil { self.hasIdentifiers = withIdentifier }
         return row
     }
 
-    private func fields(_ line: [UInt8]) -> [[UInt8]]? {
-        var fields: [[UInt8]] = [[]]
+    private func isText(_ field: ArraySlice<UInt8>) -> Bool {
+        if case .text = TextNumbers.field(field) { return true }
+        return false
+    }
+
+    /// Nil where a quote is not closed.
+    private func fields(_ line: [UInt8]) -> [ArraySlice<UInt8>]? {
+        guard line.contains(UInt8(ascii: "\"")) else {
+            return line.split(separator: self.separator, omittingEmptySubsequences: false)
+        }
+        var fields: [ArraySlice<UInt8>] = [[]]
         var quoted = false
         var index = 0
         while index < line.count {

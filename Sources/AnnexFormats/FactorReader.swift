@@ -1,14 +1,17 @@
 package import AnnexCore
 
-/// Some rows of a factor file, at most a few MiB.
+/// Some rows of a factor file, at most a few MiB (of an array in Fortran order up to 32).
 package struct RowBlock {
     /// `count` × dimension floats, row-major, all finite.
     package var values: [Float] = []
     package var count = 0
     /// One per row where the file carries ids; else empty.
     package var identifiers: [Identifier] = []
-    /// Where each row stands in the file, counted from 0.
+    /// Which of the file's rows each is, counted from 0: rows that were left out count; headings and blank lines are no
+    /// rows. A file of ids has its ids at these places.
     package var rowNumbers: [Int] = []
+    /// Where each row stands, counted from 0, for messages: a line of a text, else the row's number.
+    package var places: [Int] = []
 
     package init() {}
 
@@ -16,8 +19,12 @@ package struct RowBlock {
         self.values.removeAll(keepingCapacity: true)
         self.identifiers.removeAll(keepingCapacity: true)
         self.rowNumbers.removeAll(keepingCapacity: true)
+        self.places.removeAll(keepingCapacity: true)
         self.count = 0
     }
+
+    /// Rows of a block of 1 MiB.
+    static func rows(of dimension: Int) -> Int { max(1, (1 << 18) / dimension) }
 }
 
 /// A row that was left out.
@@ -41,6 +48,8 @@ package protocol FactorReader: AnyObject {
     /// Nil where only reading tells.
     var rowCount: Int? { get }
     var carriesIdentifiers: Bool { get }
+    /// Rows read so far, those that were left out included.
+    var rowsRead: Int { get }
     /// Rows that were left out so far.
     var rejects: [RejectedRow] { get }
 
@@ -51,52 +60,13 @@ package protocol FactorReader: AnyObject {
     func next(_ block: inout RowBlock) throws(AnnexError) -> Bool
 }
 
-/// Rows on their way into a block: checks each, and throws or notes it where it is bad.
-struct RowGate {
-    let path: String
-    let skipBadRows: Bool
-    private(set) var rejects: [RejectedRow] = []
-
-    init(path: String, skipBadRows: Bool) {
-        self.path = path
-        self.skipBadRows = skipBadRows
-    }
-
-    /// - Parameter row: counted from 0.
-    mutating func reject(row: Int, column: Int?, _ reason: String) throws(AnnexError) {
-        guard self.skipBadRows else {
-            let place = column.map { "\(self.path):\(row + 1):\($0 + 1)" } ?? "\(self.path):\(row + 1)"
-            throw AnnexError(
-                .badInput, reason, at: place, hint: "Rows and columns count from 1. Mend it, or give --skip-bad-rows")
-        }
-        self.rejects.append(RejectedRow(row: row + 1, column: column.map { $0 + 1 }, reason: reason))
-    }
-
-    /// Takes over the row that was just appended to `block.values`, or takes it off again.
-    ///
-    /// - Parameter columnsBefore: columns of the file in front of the vector's, for messages.
-    mutating func settle(
-        _ block: inout RowBlock, row: Int, dimension: Int, identifier: Identifier?, columnsBefore: Int = 0
-    ) throws(AnnexError) {
-        let start = block.values.count - dimension
-        for column in 0..<dimension where !block.values[start + column].isFinite {
-            let value = block.values[start + column]
-            block.values.removeLast(dimension)
-            return try self.reject(row: row, column: columnsBefore + column, "the value is \(value.isNaN ? "not a number" : "infinite or beyond float32")")
-        }
-        if let identifier { block.identifiers.append(identifier) }
-        block.rowNumbers.append(row)
-        block.count += 1
-    }
-}
-
 /// `FILE`, or `FILE:NAME` for one array of an `.npz`.
 package struct FactorSource: Sendable, Equatable {
     package let path: String
     package let array: String?
 
     package init(_ specification: String) {
-        if let colon = specification.lastIndex(of: ":"), specification[..<colon].hasSuffix(".npz") {
+        if let colon = specification.lastIndex(of: ":"), FileEnding(String(specification[..<colon])).name == "npz" {
             self.path = String(specification[..<colon])
             self.array = String(specification[specification.index(after: colon)...])
         } else {
@@ -106,14 +76,19 @@ package struct FactorSource: Sendable, Equatable {
     }
 
     package static let supported =
-        ".npy .npz .fvecs .csv .tsv .jsonl .w2v (word2vec binary) .vec (word2vec text), each also with .gz behind it"
+        ".npy .npz .fvecs .csv .tsv .jsonl .w2v (word2vec binary) .vec (word2vec text), each but .npz also with .gz "
+        + "behind it"
 
     /// By the ending of the name, `.gz` taken off.
+    ///
+    /// - Throws: `.notFound` where there is no such file; `.badInput` where its beginning is not of that format, where
+    ///   it is no regular file, and where a text has no row that can be used.
     package func open(skipBadRows: Bool) throws(AnnexError) -> any FactorReader {
         let gate = RowGate(path: self.path, skipBadRows: skipBadRows)
-        let name = self.path.hasSuffix(".gz") ? String(self.path.dropLast(3)) : self.path
+        let ending = FileEnding(self.path).name
+        if ending == "npz" { return try NpyReader(try NpzMember.open(self.path, array: self.array), gate: gate) }
         let stream = try ByteStream(path: self.path)
-        switch name.split(separator: ".").last.map({ $0.lowercased() }) {
+        switch ending {
         case "npy": return try NpyReader(stream, gate: gate)
         case "fvecs": return try FvecsReader(stream, gate: gate)
         case "csv": return try DelimitedReader(stream, gate: gate, separator: UInt8(ascii: ","))
@@ -121,11 +96,27 @@ package struct FactorSource: Sendable, Equatable {
         case "jsonl": return try JSONLinesReader(stream, gate: gate)
         case "vec", "txt": return try Word2VecTextReader(stream, gate: gate)
         case "w2v", "bin": return try Word2VecBinaryReader(stream, gate: gate)
-        case "npz": return try NpyReader(try NpzMember.open(self.path, array: self.array), gate: gate)
         default:
             throw AnnexError(
-                .badInput, "the file's ending says nothing of its format", at: self.path,
-                hint: "Known endings: " + Self.supported)
+                .badInput,
+                "the file's ending says nothing of its format",
+                at: self.path,
+                hint: "Known endings: " + Self.supported
+            )
         }
+    }
+}
+
+/// What a file's name says of its format.
+struct FileEnding {
+    /// In small letters, without its dot and without a `.gz` behind it; empty where there is none.
+    let name: String
+    let isGzipped: Bool
+
+    init(_ path: String) {
+        var parts = path.split(separator: ".").map { $0.lowercased() }
+        self.isGzipped = parts.count > 1 && parts.last == "gz"
+        if self.isGzipped { parts.removeLast() }
+        self.name = parts.last ?? ""
     }
 }

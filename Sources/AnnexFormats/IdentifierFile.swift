@@ -6,10 +6,12 @@ package enum IdentifierFile {
     package static func read(_ specification: String, skipBadRows: Bool) throws(AnnexError) -> [Identifier?] {
         let source = FactorSource(specification)
         var gate = RowGate(path: source.path, skipBadRows: skipBadRows)
-        let name = source.path.hasSuffix(".gz") ? String(source.path.dropLast(3)) : source.path
-        if name.hasSuffix(".npz") { return try Self.array(try NpzMember.open(source.path, array: source.array), &gate) }
+        let ending = FileEnding(source.path).name
+        if ending == "npz" { return try Self.array(try NpzMember.open(source.path, array: source.array), &gate) }
         let stream = try ByteStream(path: source.path)
-        return name.hasSuffix(".npy") ? try Self.array(stream, &gate) : try Self.lines(stream, &gate)
+        if ending == "npy" { return try Self.array(stream, &gate) }
+        try stream.beginText()
+        return try Self.lines(stream, &gate)
     }
 
     static func check(_ bytes: [UInt8]) -> String? {
@@ -39,45 +41,51 @@ package enum IdentifierFile {
         }
         var ids: [Identifier?] = []
         for row in 0..<header.shape[0] {
-            guard let bytes = try stream.take(header.itemBytes, { Self.text($0, header) }) else {
+            guard let bytes = try stream.bytes(header.itemBytes) else {
                 throw AnnexError(.badInput, "the file ends at id \(row + 1) of \(header.shape[0])", at: stream.path)
             }
-            ids.append(try Self.accept(bytes, row: row, &gate))
+            ids.append(try Self.accept(Self.text(bytes, header), row: row, &gate))
         }
-        guard try stream.isAtEnd() else { throw AnnexError(.badInput, "bytes are left behind the array", at: stream.path) }
+        try stream.checkEnd()
         return ids
     }
 
-    private static func text(_ bytes: UnsafeRawBufferPointer, _ header: NpyHeader) -> [UInt8] {
+    private static func text(_ bytes: [UInt8], _ header: NpyHeader) -> [UInt8] {
         switch header.kind {
-        case UInt8(ascii: "S"):
-            let end = (bytes.lastIndex { $0 != 0 } ?? -1) + 1
-            return Array(bytes[..<end])
-        case UInt8(ascii: "U"):
-            var out: [UInt8] = []
-            var zeros = 0
-            for offset in stride(from: 0, to: bytes.count, by: 4) {
-                let raw = bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
-                let value = header.bigEndian ? UInt32(bigEndian: raw) : UInt32(littleEndian: raw)
-                if value == 0 {
-                    zeros += 1
-                    continue
-                }
-                out.append(contentsOf: repeatElement(0, count: zeros))
-                zeros = 0
-                // 0xff is no UTF-8: what is no Unicode scalar is refused as such.
-                out.append(contentsOf: Unicode.Scalar(value).map { Array(String($0).utf8) } ?? [0xff])
-            }
-            return out
-        default: return Array(Self.integer(bytes, header).utf8)
+        case UInt8(ascii: "S"): Array(bytes[..<((bytes.lastIndex { $0 != 0 } ?? -1) + 1)])
+        case UInt8(ascii: "U"): Self.unicode(bytes, header)
+        default: Array(Self.integer(bytes, header).utf8)
         }
     }
 
-    private static func integer(_ bytes: UnsafeRawBufferPointer, _ header: NpyHeader) -> String {
-        var bits: UInt64 = 0
-        for byte in header.bigEndian ? Array(bytes) : Array(bytes.reversed()) { bits = bits << 8 | UInt64(byte) }
+    /// NumPy's text is UTF-32, filled up with zeros.
+    private static func unicode(_ bytes: [UInt8], _ header: NpyHeader) -> [UInt8] {
+        var out: [UInt8] = []
+        var zeros = 0
+        for offset in stride(from: 0, to: bytes.count, by: 4) {
+            let value = UInt32(Self.bits(bytes[offset..<offset + 4], header))
+            if value == 0 {
+                zeros += 1
+                continue
+            }
+            out.append(contentsOf: repeatElement(0, count: zeros))
+            zeros = 0
+            // 0xff is no UTF-8: what is no Unicode scalar is refused as such.
+            out.append(contentsOf: Unicode.Scalar(value).map { Array(String($0).utf8) } ?? [0xff])
+        }
+        return out
+    }
+
+    private static func integer(_ bytes: [UInt8], _ header: NpyHeader) -> String {
+        let bits = Self.bits(bytes[...], header)
         guard header.kind == UInt8(ascii: "i") else { return String(bits) }
         let shift = UInt64(64 - 8 * header.itemBytes)
         return String(Int64(bitPattern: bits << shift) >> Int64(shift))
+    }
+
+    /// At most 8 bytes as a number.
+    private static func bits(_ bytes: ArraySlice<UInt8>, _ header: NpyHeader) -> UInt64 {
+        header.bigEndian
+            ? bytes.reduce(0) { $0 << 8 | UInt64($1) } : bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
     }
 }

@@ -12,33 +12,51 @@ struct NpyHeader: Equatable {
 
     static func read(_ stream: ByteStream) throws(AnnexError) -> NpyHeader {
         func bad(_ why: String) -> AnnexError {
-            AnnexError(.badInput, "not a .npy file that can be read: \(why)", at: stream.path, hint: "Save it with numpy.save")
+            AnnexError(
+                .badInput,
+                "not a .npy file that can be read: \(why)",
+                at: stream.path,
+                hint: "Save it with numpy.save"
+            )
         }
-        guard let magic = try stream.take(8, { Array($0) }), magic[0..<6] == [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59] else {
+        guard let magic = try stream.bytes(8), magic[0..<6] == [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59] else {
             throw bad("it does not begin with NumPy's mark")
         }
         guard (1...3).contains(magic[6]) else { throw bad("header version \(magic[6])") }
         let width = magic[6] == 1 ? 2 : 4
-        guard let digits = try stream.take(width, { Array($0) }) else { throw bad("it ends within the header") }
+        guard let digits = try stream.bytes(width) else { throw bad("it ends within the header") }
         let length = digits.reversed().reduce(0) { $0 << 8 | Int($1) }
         guard length <= 1 << 16 else { throw bad("a header of \(length) bytes") }
-        guard let text = try stream.take(length, { Array($0) }) else { throw bad("it ends within the header") }
+        guard let text = try stream.bytes(length) else { throw bad("it ends within the header") }
         var parser = PythonDictionary(text)
-        guard let header = parser.parse() else { throw bad("the header is not a dictionary of descr, fortran_order, shape") }
+        guard let header = parser.parse() else {
+            throw bad("the header is not a dictionary of descr, fortran_order, shape")
+        }
         guard let (kind, itemBytes, big) = Self.type(header.descr) else {
             throw bad("unknown dtype '\(Printable.escape(header.descr))'")
         }
-        guard header.shape.allSatisfy({ $0 >= 0 && $0 <= Limits.maximumItems }) else { throw bad("impossible shape \(header.shape)") }
+        guard header.shape.allSatisfy({ $0 >= 0 && $0 <= Limits.maximumItems }) else {
+            throw bad("impossible shape \(header.shape)")
+        }
         return NpyHeader(
-            kind: kind, itemBytes: itemBytes, bigEndian: big, fortranOrder: header.fortranOrder, shape: header.shape)
+            kind: kind,
+            itemBytes: itemBytes,
+            bigEndian: big,
+            fortranOrder: header.fortranOrder,
+            shape: header.shape
+        )
     }
 
     /// `<f4`, `|i1`, `<U12` …
     private static func type(_ text: String) -> (UInt8, Int, Bool)? {
         let bytes = Array(text.utf8)
-        guard bytes.count >= 3, let size = Int(String(decoding: bytes[2...], as: UTF8.self)), size >= 1 else { return nil }
+        guard bytes.count >= 3, let size = Int(String(decoding: bytes[2...], as: UTF8.self)), size >= 1 else {
+            return nil
+        }
         let order = bytes[0]
-        guard [UInt8(ascii: "<"), UInt8(ascii: ">"), UInt8(ascii: "|"), UInt8(ascii: "=")].contains(order) else { return nil }
+        guard [UInt8(ascii: "<"), UInt8(ascii: ">"), UInt8(ascii: "|"), UInt8(ascii: "=")].contains(order) else {
+            return nil
+        }
         let big = order == UInt8(ascii: ">")
         switch bytes[1] {
         case UInt8(ascii: "f"): return [2, 4, 8].contains(size) ? (bytes[1], size, big) : nil
@@ -65,18 +83,23 @@ private struct PythonDictionary {
         while !self.eat("}") {
             guard let key = self.quoted(), self.eat(":") else { return nil }
             switch key {
-            case "descr": descr = self.quoted()
-            case "fortran_order": order = self.eat("True") ? true : self.eat("False") ? false : nil
-            case "shape": shape = self.tuple()
+            case "descr" where descr == nil: descr = self.quoted()
+            case "fortran_order" where order == nil: order = self.eat("True") ? true : self.eat("False") ? false : nil
+            case "shape" where shape == nil: shape = self.tuple()
             default: return nil
             }
             if !self.eat(","), !self.peek("}") { return nil }
         }
+        // Behind it stand blanks and a line end, and nothing else.
+        let rest = self.bytes[self.position...]
+        guard rest.dropLast(rest.last == 0x0a ? 1 : 0).allSatisfy({ $0 == 0x20 }) else { return nil }
         guard let descr, let order, let shape else { return nil }
         return (descr, order, shape)
     }
 
-    private mutating func blank() { while self.position < self.bytes.count, self.bytes[self.position] == 0x20 { self.position += 1 } }
+    private mutating func blank() {
+        while self.position < self.bytes.count, self.bytes[self.position] == 0x20 { self.position += 1 }
+    }
 
     private mutating func peek(_ word: String) -> Bool {
         self.blank()
@@ -90,7 +113,8 @@ private struct PythonDictionary {
     }
 
     private mutating func quoted() -> String? {
-        guard self.eat("'") || self.eat("\""), let end = self.bytes[self.position...].firstIndex(where: { $0 == 0x27 || $0 == 0x22 })
+        guard self.eat("'") || self.eat("\""),
+            let end = self.bytes[self.position...].firstIndex(where: { $0 == 0x27 || $0 == 0x22 })
         else { return nil }
         defer { self.position = end + 1 }
         return String(decoding: self.bytes[self.position..<end], as: UTF8.self)
@@ -102,7 +126,8 @@ private struct PythonDictionary {
         while !self.eat(")") {
             self.blank()
             let end = self.bytes[self.position...].firstIndex { !(0x30...0x39).contains($0) } ?? self.bytes.count
-            guard let number = Int(String(decoding: self.bytes[self.position..<end], as: UTF8.self)), numbers.count < 8 else { return nil }
+            guard let number = Int(String(decoding: self.bytes[self.position..<end], as: UTF8.self)), numbers.count < 8
+            else { return nil }
             numbers.append(number)
             self.position = end
             if !self.eat(","), !self.peek(")") { return nil }

@@ -1,11 +1,64 @@
+import AnnexCore
+
 /// Decimal numbers out of text, correctly rounded.
 enum TextNumbers {
-    /// Nil unless all of `bytes` (blanks around it aside) is one number. `nan`, `inf` and overflow give what they say:
-    /// the caller refuses what is not finite.
-    static func float(_ bytes: ArraySlice<UInt8>) -> Float? {
+    /// What a field is. `nan`, `inf`, `infinity` and hexadecimal floats are words of other programs for numbers: a
+    /// field with one is no heading, and no value either.
+    enum Field {
+        /// Infinite where it is beyond float32: the caller refuses that.
+        case number(Float)
+        case otherNotation
+        case text
+    }
+
+    /// Blanks around the number do not count; its length has no bound.
+    static func field(_ bytes: ArraySlice<UInt8>) -> Field {
         let text = Self.trimmed(bytes)
-        guard !text.isEmpty, text.count <= 64 else { return nil }
-        return Float(Substring(decoding: text, as: UTF8.self))
+        if Self.isDecimal(text) { return Float(Substring(decoding: text, as: UTF8.self)).map(Field.number) ?? .text }
+        // Longer text is none of these words.
+        guard text.count <= 64, Double(Substring(decoding: text, as: UTF8.self)) != nil else { return .text }
+        return .otherNotation
+    }
+
+    /// The value, or what is wrong with the field.
+    static func float(_ bytes: ArraySlice<UInt8>) -> Result<Float, Problem> {
+        switch Self.field(bytes) {
+        case .number(let value): return .success(value)
+        case .otherNotation: return .failure(Problem(bytes, "is no decimal number that is finite"))
+        case .text: return .failure(Problem(bytes, "is no number"))
+        }
+    }
+
+    struct Problem: Error {
+        let reason: String
+
+        init(_ field: ArraySlice<UInt8>, _ what: String) {
+            self.reason = "'\(Printable.escape(TextNumbers.trimmed(field), limit: 40))' \(what)"
+        }
+    }
+
+    /// `[+-] digits [. digits] [e [+-] digits]`, with a digit before or behind the point.
+    private static func isDecimal(_ text: ArraySlice<UInt8>) -> Bool {
+        var rest = text
+        func sign() { if rest.first == UInt8(ascii: "+") || rest.first == UInt8(ascii: "-") { rest.removeFirst() } }
+        func digits() -> Int {
+            let count = rest.prefix { (0x30...0x39).contains($0) }.count
+            rest.removeFirst(count)
+            return count
+        }
+        sign()
+        var count = digits()
+        if rest.first == UInt8(ascii: ".") {
+            rest.removeFirst()
+            count += digits()
+        }
+        guard count > 0 else { return false }
+        if rest.first == UInt8(ascii: "e") || rest.first == UInt8(ascii: "E") {
+            rest.removeFirst()
+            sign()
+            guard digits() > 0 else { return false }
+        }
+        return rest.isEmpty
     }
 
     static func trimmed(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {

@@ -61,6 +61,33 @@ import Testing
         #expect(together.manifest.measured == apart.manifest.measured)
     }
 
+    /// Ids of a file of their own stay with their rows: headings and blank lines are no rows, rows left out are.
+    @Test func idsApartFromRowsThatAreBad() throws {
+        let index = try BuiltIndex(items: 80, users: 10)
+        let lines = try String(contentsOfFile: index.folder.file("items.csv"), encoding: .utf8).split(separator: "\n")
+        var bare = ["heading"]
+        var good = lines
+        for (number, line) in lines.enumerated() {
+            // The first row, one in the middle and the last.
+            let isBad = [0, 41, 79].contains(number)
+            bare.append(isBad ? "nan" : String(line.drop { $0 != "," }.dropFirst()))
+            if number % 7 == 0 { bare.append("") }
+        }
+        try bare.joined(separator: "\n").write(toFile: index.folder.file("bare.csv"), atomically: true, encoding: .utf8)
+        try lines.map { $0.prefix { $0 != "," } }.joined(separator: "\n")
+            .write(toFile: index.folder.file("ids.txt"), atomically: true, encoding: .utf8)
+        let apart = try index.build {
+            ($0.users, $0.attributes, $0.vectors, $0.ids) = (nil, nil, "bare.csv", "ids.txt")
+            $0.skipBadRows = true
+        }
+        #expect(apart.manifest.rejectedRows == 3)
+        for number in [79, 41, 0] { good.remove(at: number) }
+        try good.joined(separator: "\n")
+            .write(toFile: index.folder.file("items.csv"), atomically: true, encoding: .utf8)
+        let together = try index.build { ($0.users, $0.attributes) = (nil, nil) }
+        #expect(together.manifest.files == apart.manifest.files)
+    }
+
     @Test(arguments: [
         ("{\"id\":\"nobody\"}", "nobody"), ("{\"id\":\"item3\"}", "item3"), ("{\"id\":", "JSON"),
         ("{\"name\":1}", "id"),

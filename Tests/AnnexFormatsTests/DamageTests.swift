@@ -42,7 +42,9 @@ import Testing
         var block = RowBlock()
         var rows: [[Float]] = []
         while try reader.next(&block) {
-            for row in 0..<block.count { rows.append(Array(block.values[row * reader.dimension..<(row + 1) * reader.dimension])) }
+            for row in 0..<block.count {
+                rows.append(Array(block.values[row * reader.dimension..<(row + 1) * reader.dimension]))
+            }
         }
         return rows
     }
@@ -94,7 +96,8 @@ import Testing
     @Test(arguments: [
         ("<f4", "(3,)", "axes"), ("<f4", "(3, 3, 1)", "axes"), ("<i8", "(3, 3)", "float"), ("<c8", "(3, 3)", "dtype"),
         ("<f4", "(0, 3)", "no rows"), ("<f4", "(3, 0)", "columns"), ("<f4", "(1, 4097)", "columns"),
-        ("<f4", "(99999999999, 9)", "shape"), ("<f4", "(99999999999999999999, 9)", "header"), ("<f4", "(-3, 3)", "header"),
+        ("<f4", "(99999999999, 9)", "shape"), ("<f4", "(99999999999999999999, 9)", "header"),
+        ("<f4", "(-3, 3)", "header"),
     ])
     func npyHeadersAreChecked(_ descr: String, _ shape: String, _ word: String) throws {
         let folder = try TemporaryFolder()

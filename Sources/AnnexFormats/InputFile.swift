@@ -1,0 +1,124 @@
+import AnnexCore
+import Glibc
+
+/// A regular file, open for reading, closed with its last owner. Holds no place: threads may share it.
+final class InputFile: Sendable {
+    let path: String
+    private let descriptor: Int32
+
+    /// - Throws: `.notFound` where there is no such file; `.badInput` for what is no regular file; `.system`.
+    init(path: String) throws(AnnexError) {
+        self.path = path
+        // Without O_NONBLOCK the opening of a FIFO waits until somebody writes to it.
+        self.descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+        guard self.descriptor >= 0 else {
+            let code: AnnexError.Code = errno == ENOENT || errno == ENOTDIR ? .notFound : .system
+            throw AnnexError(code, "cannot open: \(Self.reason(errno))", at: path)
+        }
+        if let kind = Self.kind(try self.status().st_mode) {
+            throw AnnexError(
+                .badInput,
+                "is \(kind), not a regular file",
+                at: path,
+                hint: "Save the data in a file first"
+            )
+        }
+    }
+
+    /// A copy of the next `bytes` bytes of a stream, in a file without a name in TMPDIR, or else in /tmp.
+    init(spooling stream: ByteStream, bytes: Int) throws(AnnexError) {
+        let folder = unsafe getenv("TMPDIR").map { unsafe String(cString: $0) } ?? ""
+        self.path = folder.isEmpty ? "/tmp" : folder
+        let name = "\(self.path)/annex-\(String(UInt64.random(in: .min ... .max), radix: 36))"
+        self.descriptor = unsafe open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard self.descriptor >= 0 else { throw Self.noSpool(self.path, stream.path, errno) }
+        unsafe unlink(name)
+        var done = 0
+        while done < bytes {
+            let piece = min(Self.spoolPiece, bytes - done)
+            guard let failure = try stream.take(piece, { self.append($0) }) else { throw Self.cut(stream.path) }
+            guard failure == 0 else { throw Self.noSpool(self.path, stream.path, failure) }
+            done += piece
+        }
+    }
+
+    deinit { if self.descriptor >= 0 { close(self.descriptor) } }
+
+    private static let spoolPiece = 256 << 10
+
+    func size() throws(AnnexError) -> Int { Int(try self.status().st_size) }
+
+    /// `count` bytes from `offset` on to `place` in `buffer`, which has room for them; fewer only at the file's end.
+    func read(_ count: Int, at offset: Int, into buffer: inout [UInt8], from place: Int = 0) throws(AnnexError) -> Int {
+        precondition(count >= 0 && place >= 0 && place + count <= buffer.count)
+        var done = 0
+        while done < count {
+            // Within the buffer by the precondition.
+            let got = unsafe buffer.withUnsafeMutableBytes {
+                unsafe pread(
+                    self.descriptor,
+                    $0.baseAddress.map { unsafe $0 + place + done },
+                    count - done,
+                    offset + done
+                )
+            }
+            if got < 0, errno == EINTR { continue }
+            guard got >= 0 else { throw AnnexError(.system, "cannot read: \(Self.reason(errno))", at: self.path) }
+            guard got > 0 else { break }
+            done += got
+        }
+        return done
+    }
+
+    static func cut(_ path: String) -> AnnexError {
+        AnnexError(.badInput, "the file ends within the array", at: path, hint: "It was cut; copy it again")
+    }
+
+    /// 0, or the number of an error.
+    private func append(_ bytes: Span<UInt8>) -> Int32 {
+        unsafe bytes.withUnsafeBytes { bytes in
+            var done = 0
+            while done < bytes.count {
+                let count = unsafe write(
+                    self.descriptor,
+                    bytes.baseAddress.map { unsafe $0 + done },
+                    bytes.count - done
+                )
+                if count < 0, errno == EINTR { continue }
+                guard count > 0 else { return count < 0 ? errno : ENOSPC }
+                done += count
+            }
+            return 0
+        }
+    }
+
+    private func status() throws(AnnexError) -> stat {
+        var status = stat()
+        guard unsafe fstat(self.descriptor, &status) == 0 else {
+            throw AnnexError(.system, "cannot be looked at: \(Self.reason(errno))", at: self.path)
+        }
+        return status
+    }
+
+    /// Nil for a regular file.
+    private static func kind(_ mode: mode_t) -> String? {
+        switch mode & S_IFMT {
+        case S_IFREG: nil
+        case S_IFDIR: "a folder"
+        case S_IFIFO: "a FIFO"
+        case S_IFCHR, S_IFBLK: "a device"
+        default: "a socket"
+        }
+    }
+
+    private static func reason(_ number: Int32) -> String { unsafe String(cString: strerror(number)) }
+
+    private static func noSpool(_ folder: String, _ path: String, _ number: Int32) -> AnnexError {
+        AnnexError(
+            .system,
+            "the array is packed and in Fortran order, and a copy of it in \(folder) failed: \(Self.reason(number))",
+            at: path,
+            hint: "Point TMPDIR at a folder with room, or save the array in C order"
+        )
+    }
+}
