@@ -26,10 +26,11 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
-func tests(_ target: String, _ dependencies: [Target.Dependency] = []) -> Target {
+func tests(_ target: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = []) -> Target {
     .testTarget(
         name: target + "Tests",
         dependencies: [.target(name: target), "AnnexCore", "AnnexTestSupport"] + dependencies,
+        exclude: exclude,
         swiftSettings: settings
     )
 }
@@ -115,7 +116,7 @@ let package = Package(
         .testTarget(name: "AnnexCoreTests", dependencies: ["AnnexCore", "AnnexTestSupport"], swiftSettings: settings),
         tests("AnnexIndex", ["CAnnexKernels"]),
         tests("AnnexStore"),
-        tests("AnnexFormats", ["CZlib"]),
+        tests("AnnexFormats", ["CZlib"], exclude: ["Fixtures"]),
         tests("AnnexWire", [nioCore]),
         tests("AnnexBuild", ["AnnexIndex", "AnnexStore"]),
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
