@@ -44,10 +44,9 @@ import Testing
     @Test func repliesNobodyReadsCostLittle() async throws {
         try await withServer { port, _ in
             let client = try TestClient(port: port)
-            let before = ProcessMemory.read().resident
             let command = Array(TestClient.frame("ECHO", String(repeating: "x", count: 1_000)).utf8)
             let sent = try client.sendUntilStuck(command, patience: 300)
-            #expect(ProcessMemory.read().resident - before < 32 << 20)
+            // Memory of the process is measured where nothing else runs in it: Tests/Clients.
             let other = try TestClient(port: port)
             try other.send("CLIENT LIST\r\n")
             let list = try other.bulk()

@@ -60,7 +60,7 @@ import CAnnexKernels
     }
 
     /// Items that would have entered the pool but were left out.
-    var skipped: Int { unsafe Int(self.pool.skipped) }
+    var skipped: Int { Int(self.pool.skipped) }
 
     /// Lends the ordinals in the pool, best first.
     func withFound(_ body: (UnsafeBufferPointer<Int32>) -> Void) {
