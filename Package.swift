@@ -107,6 +107,13 @@ let package = Package(
         ),
 
         // MARK: - Tests
+        /// A whole version made by hand, for the tests of what serves one.
+        .target(
+            name: "AnnexVersionSupport",
+            dependencies: ["AnnexCore", "AnnexEngine", "AnnexIndex", "AnnexStore", "AnnexTestSupport"],
+            path: "Tests/AnnexVersionSupport",
+            swiftSettings: settings
+        ),
         .target(
             name: "AnnexTestSupport",
             dependencies: ["AnnexCore"],
@@ -117,10 +124,18 @@ let package = Package(
         tests("AnnexIndex", ["CAnnexKernels"]),
         tests("AnnexStore"),
         tests("AnnexFormats", ["CZlib"], exclude: ["Fixtures"]),
+        tests("AnnexLinearAlgebra"),
         tests("AnnexWire", [nioCore]),
         tests("AnnexBuild", ["AnnexIndex", "AnnexStore"]),
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
-        tests("AnnexShard", ["AnnexEngine", "AnnexIndex", "AnnexStore", "AnnexWire", "CAllocationCounter", nioCore]),
+        tests("AnnexEngine", ["AnnexIndex", "AnnexVersionSupport"]),
+        tests(
+            "AnnexShard",
+            [
+                "AnnexVersionSupport", "AnnexEngine", "AnnexIndex", "AnnexStore", "AnnexWire", "CAllocationCounter",
+                nioCore,
+            ]
+        ),
         tests("AnnexNetwork", ["AnnexWire", nioCore, logging]),
     ],
     swiftLanguageModes: [.v6],

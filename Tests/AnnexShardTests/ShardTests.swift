@@ -2,6 +2,7 @@ import AnnexCore
 import AnnexEngine
 import AnnexShard
 import AnnexTestSupport
+import AnnexVersionSupport
 import AnnexWire
 import CAllocationCounter
 import NIOCore
@@ -46,8 +47,8 @@ final class Bench {
 
 @Suite struct ShardTests {
     /// The query path allocates nothing per hit: the same number of allocations for 5 results and for 100.
-    @Test func allocationsDoNotDependOnHits() throws {
-        let small = try SmallVersion()
+    @Test(arguments: ["HNSW16", "IVF16,SQ8", "Flat"]) func allocationsDoNotDependOnHits(_ kind: String) throws {
+        let small = try SmallVersion(kind: kind)
         let bench = try Bench(
             Engine(indexes: [small.description.index]) { _, _ in try ServedVersion(loading: small.description) }
         )
@@ -58,10 +59,13 @@ final class Bench {
             for _ in 0..<100 { bench.run(request) }
             return CAllocationCounter_count() - before
         }
-        for words in [[], ["WITHATTRIBS"], ["TRUTH"], ["EF", "100"], ["EXCLUDE", "2", "i1", "i2"]] {
+        let effort = kind.hasPrefix("HNSW") ? ["EF", "100"] : kind.hasPrefix("IVF") ? ["KAPPA", "0.9"] : []
+        for words in [[], ["WITHATTRIBS"], ["TRUTH"], effort, ["EXCLUDE", "2", "i1", "i2"]] {
             let few = allocations("5", words)
             let many = allocations("100", words)
-            print("allocations in 100 TOPK \(words.joined(separator: " ")): \(few) for k = 5, \(many) for k = 100")
+            print(
+                "allocations in 100 TOPK on \(kind) \(words.joined(separator: " ")): \(few) for k = 5, \(many) for k = 100"
+            )
             #expect(many <= few + 100, "at most one more per query, none per hit: \(words)")
         }
     }
@@ -90,6 +94,41 @@ final class Bench {
                 continue
             }
             #expect(text.hasPrefix(code + " "), "\(words): \(text)")
+        }
+    }
+
+    @Test func clustersTakeKappaAndNprobe() throws {
+        let small = try SmallVersion(items: 2_000, users: 3, kind: "IVF8,SQ8")
+        let bench = try Bench(
+            Engine(indexes: [small.description.index]) { _, _ in try ServedVersion(loading: small.description) }
+        )
+        let truth = try bench.ask("TOPK", "u1", "10", "TRUTH")
+        #expect(try bench.ask("TOPK", "u1", "10", "KAPPA", "1") == truth)
+        #expect(try bench.ask("TOPK", "u1", "10", "NPROBE", "8") == truth)
+        #expect(
+            try bench.ask("VSIM", "shop", "ELE", "i7", "KAPPA", "1") == bench.ask("VSIM", "shop", "ELE", "i7", "TRUTH")
+        )
+        for words in [
+            ["TOPK", "u1", "3", "KAPPA", "0"], ["TOPK", "u1", "3", "KAPPA", "1.1"],
+            ["TOPK", "u1", "3", "KAPPA", "nan"],
+            ["TOPK", "u1", "3", "KAPPA"], ["TOPK", "u1", "3", "KAPPA", "0.5", "TRUTH"], ["TOPK", "u1", "3", "EF", "9"],
+            ["VSIM", "shop", "ELE", "i7", "KAPPA", "-1"],
+        ] {
+            guard case .error = try bench.ask(words) else {
+                Issue.record("\(words) gave no error")
+                continue
+            }
+        }
+        let graph = try SmallVersion(items: 200, users: 3)
+        let other = try Bench(
+            Engine(indexes: [graph.description.index]) { _, _ in try ServedVersion(loading: graph.description) }
+        )
+        for words in [["TOPK", "u1", "3", "KAPPA", "0.5"], ["VSIM", "shop", "ELE", "i7", "KAPPA", "0.5"]] {
+            guard case .error(let text) = try other.ask(words) else {
+                Issue.record("\(words) gave no error")
+                continue
+            }
+            #expect(text.contains("KAPPA is for inverted files"))
         }
     }
 

@@ -1,17 +1,16 @@
-import AnnexCore
-import AnnexEngine
+package import AnnexCore
+package import AnnexEngine
 import AnnexIndex
 import AnnexStore
-import AnnexTestSupport
-import Testing
+package import AnnexTestSupport
 
 /// A version made by hand: items `i0` …, users `u0` …, in a folder of its own.
-struct SmallVersion {
-    static let seed: UInt64 = 20_240_303
-    let folder: TemporaryFolder
-    let description: VersionDescription
+package struct SmallVersion {
+    package static let seed: UInt64 = 20_240_303
+    package let folder: TemporaryFolder
+    package var description: VersionDescription
 
-    init(
+    package init(
         name: String = "shop",
         version: String = "v1",
         items: Int = 3_000,
@@ -32,7 +31,7 @@ struct SmallVersion {
             users: self.folder.file("users")
         )
         func names(_ prefix: String, _ count: Int) throws -> [Identifier] {
-            try (0..<count).map { try #require(Identifier("\(prefix)\($0)")) }.sorted()
+            try (0..<count).map { try Self.known(Identifier("\(prefix)\($0)")) }.sorted()
         }
         let rows = try VectorFileWriter(path: files.vectors, rows: items, dimension: dimension)
         let ids = try ItemStoreWriter(path: files.items)
@@ -43,7 +42,7 @@ struct SmallVersion {
         }
         try rows.finish()
         try ids.finish()
-        let people = try UserStoreWriter(folder: #require(files.users), dimension: dimension)
+        let people = try UserStoreWriter(folder: Self.known(files.users), dimension: dimension)
         for id in try names("u", users) {
             let row = (0..<dimension).map { _ in random.normal() }
             try row.withUnsafeBufferPointer { try people.append(id, vector: $0) }
@@ -52,21 +51,33 @@ struct SmallVersion {
         let vectors = try VectorFile(path: files.vectors, rows: items, dimension: dimension)
         let index = try VectorIndex.build(kind: kind, metric: metric, vectors: vectors, seed: 1, threads: 2) { _ in }
         try index.write(path: files.index)
-        try index.scanLayout(vectors: vectors, threads: 2).write(path: #require(files.serving))
+        try index.scanLayout(vectors: vectors, threads: 2).write(path: Self.known(files.serving))
+        let effort: SearchEffort =
+            switch kind.knob(metric, withCodes: true) {
+            case .efSearch: .efSearch(64)
+            case .kappa: .kappa(0.7)
+            case .nprobe: .nprobe(8)
+            case nil: .exact
+            }
         self.description = VersionDescription(
-            index: try #require(EntryName(name)),
-            version: try #require(EntryName(version)),
+            index: try Self.known(EntryName(name)),
+            version: try Self.known(EntryName(version)),
             kind: kind,
             metric: metric,
             dimension: dimension,
             itemCount: items,
             userCount: users,
-            defaultEffort: .efSearch(64),
-            defaultItemEffort: .efSearch(64),
+            defaultEffort: effort,
+            defaultItemEffort: effort,
             measuredRecall: nil,
             unreachableCount: nil,
             totalBytes: 0,
             files: files
         )
+    }
+
+    private static func known<T>(_ value: T?) throws -> T {
+        guard let value else { throw AnnexError(.usage, "a test gave an impossible name") }
+        return value
     }
 }
