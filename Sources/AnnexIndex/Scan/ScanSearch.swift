@@ -64,7 +64,8 @@ extension ScanLayout {
         var batch = 8
         var first = 0
         while first < count {
-            let end = min(first + batch, count)
+            // Of few clusters one or two are scanned before the rest is ruled out: sorting more would be in vain.
+            let end = count - first <= 32 ? first + 1 : min(first + batch, count)
             scratch.selectBest(first..<count, end - first)
             for place in first..<end {
                 let candidate = unsafe scratch.candidates[place]
@@ -148,6 +149,7 @@ extension ScanScratch {
 
     /// Moves the `count` best of a range of candidates to its front, in order. O(range + count log count).
     func selectBest(_ range: Range<Int>, _ count: Int) {
+        if count == 1 { return self.moveBest(range) }
         var low = range.lowerBound
         var high = range.upperBound - 1
         let last = range.lowerBound + count - 1
@@ -160,7 +162,7 @@ extension ScanScratch {
                 while unsafe items[left].bound > pivot { left += 1 }
                 while unsafe items[right].bound < pivot { right -= 1 }
                 if left <= right {
-                    unsafe swap(&items[left], &items[right])
+                    unsafe self.swapAt(items, left, right)
                     left += 1
                     right -= 1
                 }
@@ -171,8 +173,22 @@ extension ScanScratch {
             var best = place
             for other in place + 1..<max(place + 1, range.lowerBound + count)
             where unsafe items[other].bound > items[best].bound { best = other }
-            if best != place { unsafe swap(&items[place], &items[best]) }
+            unsafe self.swapAt(items, place, best)
         }
+    }
+
+    /// Swaps the best of a range to its front. O(range).
+    private func moveBest(_ range: Range<Int>) {
+        let items = unsafe self.candidates
+        var best = range.lowerBound
+        for place in range where unsafe items[place].bound > items[best].bound { best = place }
+        unsafe self.swapAt(items, range.lowerBound, best)
+    }
+
+    private func swapAt(_ items: UnsafeMutablePointer<Candidate>, _ a: Int, _ b: Int) {
+        let moved = unsafe items[a]
+        unsafe items[a] = items[b]
+        unsafe items[b] = moved
     }
 
     /// Takes the candidates below a bound out of a range; returns its new end.
