@@ -109,7 +109,7 @@ package struct IndexBenchmark {
 
     private static func size(_ path: String) -> Int { (try? FileMark(path).bytes) ?? 0 }
 
-    private static func queries(
+    static func queries(
         _ source: Queries?,
         _ manifest: Manifest,
         _ folder: String,

@@ -115,6 +115,7 @@ extension Manifest.OperatingPoint {
 
     /// The value as people write it.
     package var valueText: String {
-        self.knob == "exact" ? "-" : self.value == self.value.rounded() ? "\(Int(self.value))" : "\(self.value)"
+        guard self.knob != "exact" else { return "-" }
+        return self.value == self.value.rounded() ? "\(Int(self.value))" : "\(self.value)"
     }
 }

@@ -156,7 +156,7 @@ package struct Recipe: Sendable, Equatable {
         guard rows > 2_000 else { return [try IndexKind(parsing: "Flat")] }
         // The next power of two: on ip 64 at 41,000 items and 512 at a million; on cosine, where bounds rule out less, 256
         // and 1,024.
-        let lists = 1 << Int(log2((self.metric == .ip ? 0.4 : 1.2) * Double(rows).squareRoot()).rounded())
+        let lists = Self.powerOfTwo(near: (self.metric == .ip ? 0.4 : 1.2) * Double(rows).squareRoot())
         let isSmall = rows <= 200_000
         let names: [String] =
             switch self.metric {
@@ -168,4 +168,7 @@ package struct Recipe: Sendable, Equatable {
         for name in names { kinds.append(try IndexKind(parsing: name)) }
         return kinds
     }
+
+    /// - Parameter value: at least 1.
+    static func powerOfTwo(near value: Double) -> Int { 1 << Int(log2(value).rounded()) }
 }

@@ -47,7 +47,7 @@ extension CommandTable {
 
             After `ERR Protocol error: …` the connection closes. Option words that do not exist answer
             `ERR syntax error near 'WORD'`: nothing is ignored. In `TOPK` and `MTOPK` an option may be given once, and one of
-            `EF`, `NPROBE` and `TRUTH`; in the vector-set commands the last one counts and `TRUTH` beats `EF`, as in Redis.
+            `EF`, `NPROBE`, `KAPPA` and `TRUTH`; in the vector-set commands the last one counts and `TRUTH` beats `EF`, as in Redis.
 
             ## Limits
 
@@ -57,6 +57,7 @@ extension CommandTable {
             | users × k of `MTOPK` | \(Self.grouped(Limits.maximumBatchResults)) |
             | components of a vector | 1 to \(Self.grouped(Limits.maximumDimension)) |
             | `EF` · `NPROBE` | 1 to \(Self.grouped(Limits.maximumEfSearch)) · 1 to \(Self.grouped(Limits.maximumNprobe)) |
+            | `KAPPA` | above 0, at most 1 |
             | count of `VRANDMEMBER` | -\(Self.grouped(Limits.maximumRandomCount)) to \(Self.grouped(Limits.maximumRandomCount)) |
             | bytes of an argument · of a command · of a line (settable) | \(Self.grouped(limits.argumentBytes)) · \(Self.grouped(limits.commandBytes)) · \(Self.grouped(limits.lineBytes)) |
             | arguments of a command (settable) | \(Self.grouped(limits.arguments)) |

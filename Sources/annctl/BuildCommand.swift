@@ -157,6 +157,9 @@ enum MeasuredTable {
 }
 
 enum Figures {
+    /// Without a fraction where there is none.
+    static func short(_ value: Double) -> String { value == value.rounded() ? "\(Int(value))" : "\(value)" }
+
     static func fixed(_ value: Double, _ places: Int) -> String { String(format: "%.\(places)f", value) }
     static func percent(_ share: Double) -> String { Self.fixed(share * 100, 1) + " %" }
 

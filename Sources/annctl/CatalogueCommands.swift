@@ -117,10 +117,22 @@ struct VerifyCommand: ParsableCommand {
         abstract: "Compare every byte of a version with its manifest."
     )
     @OptionGroup var index: IndexArgument
+    @Flag(help: "Every version, not only one. The first damaged one ends it.") var all = false
+
+    func validate() throws {
+        guard !self.all || self.index.version == nil else {
+            throw ValidationError("--all and --version exclude one another")
+        }
+    }
 
     func run() throws {
+        guard self.all else { return try self.verify(self.index.versionName()) }
+        for version in try Catalogue.versions(of: self.index.folder) { try self.verify(version) }
+    }
+
+    private func verify(_ version: EntryName?) throws {
         let begin = Date()
-        let verified = try Verifier.verify(indexFolder: self.index.folder, version: try self.index.versionName())
+        let verified = try Verifier.verify(indexFolder: self.index.folder, version: version)
         _ = try VersionLoading.load(verified)
         let bytes = verified.manifest.files.reduce(0) { $0 + $1.bytes }
         print(
