@@ -10,7 +10,8 @@ struct Annctl: AsyncParsableCommand {
         version: "annctl \(ProductVersion.text)",
         subcommands: [
             BuildCommand.self, ServeCommand.self, QueryCommand.self, InspectCommand.self, VerifyCommand.self,
-            ListCommand.self, RollbackCommand.self, PruneCommand.self, BenchCommand.self, TuneCommand.self, ProtocolDocumentCommand.self,
+            ListCommand.self, RollbackCommand.self, PruneCommand.self, BenchCommand.self, TuneCommand.self,
+            ProtocolDocumentCommand.self,
         ]
     )
 
