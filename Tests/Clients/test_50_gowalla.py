@@ -22,28 +22,28 @@ def data() -> Path | None:
     return place if (place / "item_factors.npy").is_file() else None
 
 
-@pytest.fixture(scope="module")
-def gowalla(folder):
+@pytest.fixture(scope="module", params=["auto", "HNSW32"])
+def gowalla(folder, request):
     place = data()
     if place is None:
         pytest.skip("no Gowalla factors: set ANNEX_GOWALLA to a folder with item_factors.npy and user_factors.npy")
     items, users = np.load(place / "item_factors.npy"), np.load(place / "user_factors.npy")
     ids, user_ids = [str(n) for n in range(len(items))], [str(n) for n in range(len(users))]
-    inputs = folder / "input" / "gowalla"
+    inputs = folder / "input" / f"gowalla-{request.param}"
     inputs.mkdir(parents=True)
     started = time.monotonic()
     index = built(
-        folder / "indexes" / "gowalla", vectors=place / "item_factors.npy", ids=annex.save_ids(inputs / "ids.txt", ids),
+        folder / "indexes" / request.param / "gowalla", vectors=place / "item_factors.npy", ids=annex.save_ids(inputs / "ids.txt", ids),
         users=place / "user_factors.npy", user_ids=annex.save_ids(inputs / "users.txt", user_ids), metric="ip",
-        index="HNSW32", recall=0.99, threads=os.cpu_count() or 1, timeout=900,
+        index=request.param, recall=0.99, threads=os.cpu_count() or 1, timeout=900,
     )
     build_seconds = time.monotonic() - started
-    with Server(index, log=folder / "gowalla.log") as server:
-        yield server, annex.Catalogue(ids, items, user_ids, users, "ip"), build_seconds
+    with Server(index, log=folder / f"gowalla-{request.param}.log") as server:
+        yield server, annex.Catalogue(ids, items, user_ids, users, "ip"), f"{request.param}, built in {build_seconds:.1f} s"
 
 
 def test_truth_equals_numpy_and_recall_holds(gowalla, fact):
-    server, catalogue, build_seconds = gowalla
+    server, catalogue, what = gowalla
     chosen = annex.generator("gowalla").choice(len(catalogue.users), USERS, replace=False)
     exact = catalogue.users[chosen].astype(np.float64) @ catalogue.items.astype(np.float64).T
     recalls, worst = [], 0.0
@@ -61,7 +61,7 @@ def test_truth_equals_numpy_and_recall_holds(gowalla, fact):
                 assert ids[place] == order[place] or near, f"user {user}, place {place}"
             found = {int(i) for i in c.call("TOPK", str(user), 10)}
             recalls.append(len(found & set(order[:10].tolist())) / 10)
-    fact(f"Gowalla: built in {build_seconds:.1f} s; {USERS} users: largest relative error of TRUTH {worst:.1e}, "
+    fact(f"Gowalla, {what}; {USERS} users: largest relative error of TRUTH {worst:.1e}, "
          f"recall@10 {np.mean(recalls):.4f} at the default effort, worst user {min(recalls):.1f}")
     assert worst <= 1e-5
     assert np.mean(recalls) >= 0.99
