@@ -35,6 +35,20 @@ final class ByteStream {
         self.packedLeft = Int.max
         self.expectedCRC = nil
         self.inflater = self.packing == .gzip ? try Inflater(windowBits: 15 + 32, path: path) : nil
+        try self.checkName()
+    }
+
+    /// No format that is read begins like gzip.
+    private func checkName() throws(AnnexError) {
+        var mark: [UInt8] = [0, 0]
+        let isGzipped = try self.file.read(2, at: 0, into: &mark) == 2 && mark == [0x1f, 0x8b]
+        guard isGzipped != (self.packing == .gzip) else { return }
+        throw AnnexError(
+            .badInput,
+            isGzipped ? "is gzipped, and its name does not end in .gz" : "ends in .gz, and is not gzipped",
+            at: self.path,
+            hint: "Rename it"
+        )
     }
 
     /// Part of a file: a member of an archive.

@@ -12,8 +12,7 @@ final class InputFile: Sendable {
         // Without O_NONBLOCK the opening of a FIFO waits until somebody writes to it.
         self.descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
         guard self.descriptor >= 0 else {
-            let code: AnnexError.Code = errno == ENOENT || errno == ENOTDIR ? .notFound : .system
-            throw AnnexError(code, "cannot open: \(Self.reason(errno))", at: path)
+            throw Self.noFile(path, errno)
         }
         if let kind = Self.kind(try self.status().st_mode) {
             throw AnnexError(
@@ -112,6 +111,16 @@ final class InputFile: Sendable {
     }
 
     private static func reason(_ number: Int32) -> String { unsafe String(cString: strerror(number)) }
+
+    private static func noFile(_ path: String, _ number: Int32) -> AnnexError {
+        let message = "cannot open: \(Self.reason(number))"
+        return switch number {
+        case ENOENT, ENOTDIR: AnnexError(.notFound, message, at: path, hint: "Check the name and its folder")
+        case EACCES: AnnexError(.system, message, at: path, hint: "Let the user who runs this read it: chmod, chown")
+        case ENXIO: AnnexError(.badInput, "is a socket or device, not a regular file", at: path)
+        default: AnnexError(.system, message, at: path)
+        }
+    }
 
     private static func noSpool(_ folder: String, _ path: String, _ number: Int32) -> AnnexError {
         AnnexError(

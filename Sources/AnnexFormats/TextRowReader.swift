@@ -35,8 +35,10 @@ struct TextRow {
     }
 }
 
-/// What CSV, JSON lines and word2vec's text have in common: a line is a row, the first good one says what the others
-/// must be.
+/// What CSV, JSON lines and word2vec's text have in common: a line is a row.
+///
+/// How many components rows have, and whether they have ids, is what most of the first 100 good rows say; of equally
+/// many, those that come first. One row that was cut, wherever it stands, does not condemn all others.
 class LineRowReader: FactorReader {
     private(set) final var dimension = 0
     final let rowCount: Int? = nil
@@ -48,49 +50,83 @@ class LineRowReader: FactorReader {
     private final var gate: RowGate
     /// Lines read, headings and blank ones included: what an error's row counts.
     private final var lineNumber = 0
-    /// The first good row, until it is handed out.
-    private final var first: (line: Int, number: Int, row: TextRow)?
+    /// Rows that were read ahead, the last one first.
+    private final var ahead: [Line] = []
+
+    private struct Line {
+        /// Counted from 0.
+        var number: Int
+        var text: [UInt8]
+    }
+
+    /// Good rows that are asked, and bytes of lines that are held for it.
+    private static let sample = (rows: 100, bytes: 1 << 20)
 
     init(_ stream: ByteStream, gate: RowGate) throws(AnnexError) {
         (self.stream, self.gate) = (stream, gate)
         try stream.beginText()
     }
 
-    /// Called by a subclass at the end of its `init`: the first good row says the dimension, and whether there are ids.
+    /// Called by a subclass at the end of its `init`: reads ahead until it is known what rows are.
     final func begin() throws(AnnexError) {
-        while let (line, number, row) = try self.nextRow() {
-            if let problem = row.ownProblem {
-                try self.gate.reject(row: line, column: problem.column, problem.reason)
-                continue
-            }
-            self.dimension = row.values.count
-            self.carriesIdentifiers = row.identifier != nil
-            self.first = (line, number, row)
-            return
+        var shapes = ShapeCount()
+        var bytes = 0
+        while shapes.total < Self.sample.rows, let (line, row) = try self.nextLine() {
+            if row.ownProblem == nil { shapes.add(row) }
+            self.ahead.append(line)
+            bytes += line.text.count
+            guard bytes >= Self.sample.bytes else { continue }
+            if shapes.total > 0 { break }
+            // Rows that are all bad say nothing, and are not held.
+            try self.rejectAhead()
+            bytes = 0
         }
-        guard let reject = self.gate.rejects.first else {
-            throw AnnexError(.badInput, "has no rows", at: self.stream.path)
-        }
-        throw AnnexError(
-            .badInput,
-            "none of \(self.rowsRead) rows can be used; row \(reject.row): \(reject.reason)",
-            at: self.stream.path
-        )
+        guard let shape = shapes.most else { throw try self.noRow() }
+        self.dimension = shape.dimension
+        self.carriesIdentifiers = shape.hasIdentifier
+        self.ahead.reverse()
+        self.settled()
     }
 
-    /// Nil where a line is no row (a blank one, a heading).
+    private final func rejectAhead() throws(AnnexError) {
+        for line in self.ahead {
+            self.rowsRead += 1
+            guard let problem = self.parse(line.text)?.ownProblem else { continue }
+            try self.gate.reject(row: line.number, column: problem.column, problem.reason)
+        }
+        self.ahead.removeAll()
+    }
+
+    private final func noRow() throws(AnnexError) -> AnnexError {
+        try self.rejectAhead()
+        guard let reject = self.gate.rejects.first else {
+            return AnnexError(.badInput, "has no rows", at: self.stream.path)
+        }
+        let message = "none of \(self.rowsRead) rows can be used; row \(reject.row): \(reject.reason)"
+        return AnnexError(.badInput, message, at: self.stream.path)
+    }
+
+    /// Nil where a line is no row (a blank one, a heading). A row may be asked for twice.
     func parse(_ line: [UInt8]) -> TextRow? { nil }
+
+    /// What rows are is known from here on.
+    func settled() {}
 
     /// What is wrong with the whole file, asked at its end.
     func problemAtEnd() -> String? { nil }
 
-    private final func nextRow() throws(AnnexError) -> (line: Int, number: Int, row: TextRow)? {
-        while let line = try self.stream.line() {
+    /// The next line that is a row.
+    private final func nextLine() throws(AnnexError) -> (line: Line, row: TextRow)? {
+        while let text = try self.stream.line() {
             self.lineNumber += 1
-            guard let row = self.parse(line) else { continue }
-            self.rowsRead += 1
-            return (self.lineNumber - 1, self.rowsRead - 1, row)
+            if let row = self.parse(text) { return (Line(number: self.lineNumber - 1, text: text), row) }
         }
+        return nil
+    }
+
+    private final func nextRow() throws(AnnexError) -> (line: Int, row: TextRow)? {
+        if let line = self.ahead.popLast(), let row = self.parse(line.text) { return (line.number, row) }
+        if let (line, row) = try self.nextLine() { return (line.number, row) }
         if let problem = self.problemAtEnd() {
             throw AnnexError(.badInput, problem, at: self.stream.path, hint: "The file was cut; copy it again")
         }
@@ -99,69 +135,58 @@ class LineRowReader: FactorReader {
 
     final func next(_ block: inout RowBlock) throws(AnnexError) -> Bool {
         block.removeAll()
-        var any = false
+        let before = self.rowsRead
         for _ in 0..<RowBlock.rows(of: self.dimension) {
-            let found: (line: Int, number: Int, row: TextRow)?
-            if let first {
-                found = first
-                self.first = nil
-            } else {
-                found = try self.nextRow()
-            }
-            guard let (line, number, row) = found else { break }
-            any = true
+            guard let (line, row) = try self.nextRow() else { break }
+            self.rowsRead += 1
             if let problem = self.problem(row) {
                 try self.gate.reject(row: line, column: problem.column, problem.reason)
                 continue
             }
             block.values.append(contentsOf: row.values)
             if let identifier = row.identifier.flatMap({ Identifier($0) }) { block.identifiers.append(identifier) }
-            block.rowNumbers.append(number)
+            block.rowNumbers.append(self.rowsRead - 1)
             block.places.append(line)
             block.count += 1
         }
-        return any
+        return self.rowsRead > before
     }
 
     private final func problem(_ row: TextRow) -> (reason: String, column: Int?)? {
-        if let problem = row.problem { return problem }
+        if let problem = row.ownProblem { return problem }
         guard row.values.count == self.dimension else {
-            let what = self.gate.rejects.isEmpty ? "the first has" : "the first good one has"
-            return ("the row has \(row.values.count) components, \(what) \(self.dimension)", nil)
+            return ("the row has \(row.values.count) components, most have \(self.dimension)", nil)
         }
         guard (row.identifier != nil) == self.carriesIdentifiers else {
-            return ("some rows have an id and some have none", nil)
+            return ("the row has \(row.identifier == nil ? "no" : "an") id, unlike most", nil)
         }
-        return row.ownProblem
+        return nil
     }
 }
 
-extension ByteStream {
-    /// Passes over UTF-8's byte order mark.
-    ///
-    /// - Throws: `.badInput` for UTF-16 and UTF-32, by their marks or by zeros among the first characters.
-    func beginText() throws(AnnexError) {
-        let head = try self.peek(4)
-        if head.starts(with: [0xef, 0xbb, 0xbf]) {
-            _ = try self.bytes(3)
-            return
-        }
-        let zeros = head.map { $0 == 0 }
-        let name: String
-        if head == [0xff, 0xfe, 0, 0] || head == [0, 0, 0xfe, 0xff] {
-            name = "UTF-32"
-        } else if head.starts(with: [0xff, 0xfe]) || head.starts(with: [0xfe, 0xff])
-            || zeros == [false, true, false, true] || zeros == [true, false, true, false]
-        {
-            name = "UTF-16"
+/// What the first good rows look like, counted.
+private struct ShapeCount {
+    struct Shape: Equatable {
+        var dimension: Int
+        var hasIdentifier: Bool
+    }
+
+    private var counts: [(shape: Shape, rows: Int)] = []
+    private(set) var total = 0
+
+    mutating func add(_ row: TextRow) {
+        let shape = Shape(dimension: row.values.count, hasIdentifier: row.identifier != nil)
+        self.total += 1
+        if let place = self.counts.firstIndex(where: { $0.shape == shape }) {
+            self.counts[place].rows += 1
         } else {
-            return
+            self.counts.append((shape, 1))
         }
-        throw AnnexError(
-            .badInput,
-            "the text is \(name), only UTF-8 is read",
-            at: self.path,
-            hint: "Convert it: iconv -f \(name) -t UTF-8"
-        )
+    }
+
+    /// Nil where there is no row.
+    var most: Shape? {
+        guard let most = self.counts.map(\.rows).max() else { return nil }
+        return self.counts.first { $0.rows == most }?.shape
     }
 }

@@ -6,7 +6,6 @@ final class Word2VecTextReader: LineRowReader {
     private var sawFirst = false
     /// What the first line says, where there is one.
     private var declared: (rows: Int, dimension: Int)?
-    private var rows = 0
 
     override init(_ stream: ByteStream, gate: RowGate) throws(AnnexError) {
         try super.init(stream, gate: gate)
@@ -24,7 +23,6 @@ final class Word2VecTextReader: LineRowReader {
                 return nil
             }
         }
-        self.rows += 1
         var row = TextRow(identifier: Array(fields[0]), columnsBefore: 1)
         if let declared, fields.count - 1 != declared.dimension {
             row.problem = ("the row has \(fields.count - 1) components, the first line says \(declared.dimension)", nil)
@@ -35,7 +33,7 @@ final class Word2VecTextReader: LineRowReader {
     }
 
     override func problemAtEnd() -> String? {
-        guard let declared, declared.rows != self.rows else { return nil }
-        return "has \(self.rows) rows, the first line says \(declared.rows)"
+        guard let declared, declared.rows != self.rowsRead else { return nil }
+        return "has \(self.rowsRead) rows, the first line says \(declared.rows)"
     }
 }

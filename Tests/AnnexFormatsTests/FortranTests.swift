@@ -110,4 +110,26 @@ import Testing
             #expect(try FileManager.default.contentsOfDirectory(atPath: spool).isEmpty)
         }
     }
+
+    /// A file may not grow past 64 KiB here, as on a full disk: an error, and no signal.
+    @Test func aFullDiskIsAnError() async throws {
+        await #expect(processExitsWith: .success) {
+            let folder = try TemporaryFolder()
+            let npy = TestFiles.npy(
+                "<f8",
+                fortran: true,
+                FortranTests.data(rows: 50_000, columns: 4),
+                shape: "(50000, 4)"
+            )
+            let packed = try folder.write("x.npz", TestFiles.npz("x.npy", npy, deflated: true))
+            let plain = try folder.write("x.npy", npy)
+            signal(SIGXFSZ, SIG_IGN)
+            var limit = rlimit(rlim_cur: 64 << 10, rlim_max: 64 << 10)
+            try #require(setrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit) == 0)
+            let error = #expect(throws: AnnexError.self) { try ReadFile(packed) }
+            #expect(error?.code == .system && error?.location == packed)
+            #expect(error?.message.contains("too large") == true && error?.hint?.contains("TMPDIR") == true)
+            #expect(try ReadFile(plain).rows.count == 50_000)
+        }
+    }
 }

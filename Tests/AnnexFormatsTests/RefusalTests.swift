@@ -23,7 +23,8 @@ import Testing
         for path in [folder.file("none.\(ending)"), folder.file("none/x.\(ending)")] {
             for error in Self.errors(path) {
                 #expect(error?.code == .notFound && error?.location == path)
-                #expect(error?.message.contains("No such file") == true)
+                #expect(error?.message.hasPrefix("cannot open: ") == true)
+                #expect(error?.hint?.contains("Check the name") == true)
             }
         }
     }
@@ -41,6 +42,22 @@ import Testing
             for error in Self.errors(path) {
                 #expect(error?.code == .badInput && error?.location == path)
                 #expect(error?.message.contains(word) == true)
+            }
+        }
+    }
+
+    @Test func namesThatSayGzipWrongly() throws {
+        let folder = try TemporaryFolder()
+        let npy = TestFiles.npy("<f4", fortran: false, DamageTests.floats([1, 2]), shape: "(1, 2)")
+        for (name, data, word) in [
+            ("x.csv.gz", Data("a,1\n".utf8), "not gzipped"), ("x.npy.gz", npy, "not gzipped"),
+            ("e.csv.gz", Data(), "not gzipped"), ("x.csv", TestFiles.gzip(Data("a,1\n".utf8)), "is gzipped"),
+            ("x.npy", TestFiles.gzip(npy), "is gzipped"), ("ids.txt", TestFiles.gzip(Data("a\n".utf8)), "is gzipped"),
+        ] {
+            let path = try folder.write(name, data)
+            for error in Self.errors(path) {
+                #expect(error?.code == .badInput && error?.location == path)
+                #expect(error?.message.contains(word) == true, "\(name): \(error.map { "\($0)" } ?? "")")
             }
         }
     }

@@ -89,6 +89,24 @@ import Testing
         #expect(try ReadFile(try folder.write("x.jsonl", json)).rows == [[0.5, Float(1).nextUp, 1]])
     }
 
+    /// What float32 cannot tell from zero is zero; what lies beyond it is refused.
+    @Test func numbersAtTheEndsOfFloat32() throws {
+        let folder = try TemporaryFolder()
+        let least = Float.leastNonzeroMagnitude
+        for (text, value) in [
+            ("1e-46", 0), ("1e-999", 0), ("0e999", 0), ("1e-99999999999999999999", 0), ("1.4e-45", least),
+            ("3.4028234663852886e38", .greatestFiniteMagnitude), ("-1e-50", -0.0),
+        ] as [(String, Float)] {
+            let row = try ReadFile(try folder.write("x.csv", "a,\(text),1\n")).rows
+            let json = try ReadFile(try folder.write("x.jsonl", "{\"vector\":[\(text),1]}\n")).rows
+            #expect(row == [[value, 1]] && json == row, "\(text)")
+        }
+        for text in ["3.5e38", "-3.5e38", "1e99999999999999999999"] {
+            let path = try folder.write("x.csv", "a,1,1\nb,1,\(text)\n")
+            #expect(#expect(throws: AnnexError.self) { try ReadFile(path) }?.location == "\(path):2:3")
+        }
+    }
+
     @Test func otherEncodingsAreNamed() throws {
         let folder = try TemporaryFolder()
         let text = "id,a\nx,1\n"

@@ -2,8 +2,8 @@
 
     python3 make_fixtures.py
 
-A line of expected.txt is a file or FILE:ARRAY, a tab, and the rows: values with blanks between, rows with semicolons. Values
-are exact in float16, so that every type holds the same. Of files of ids, it has the ids with semicolons between.
+A line of expected.txt is a file or FILE:ARRAY, a tab, and the rows: values with blanks between, rows with semicolons.
+Values are exact in float16, so that every type holds the same. Of files of ids, it has the ids with semicolons between.
 """
 
 import io
