@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import struct
 
 import numpy as np
@@ -31,9 +32,12 @@ def npz(folder, ids, x):
     return dict(vectors=f"{folder / 'm.npz'}:factors", ids=folder / "ids.npy")
 
 
-def npz_compressed(folder, ids, x):
-    np.savez_compressed(folder / "m.npz", factors=x)
-    return dict(vectors=f"{folder / 'm.npz'}:factors", ids=annex.save_ids(folder / "ids.txt", ids))
+def npz_compressed(order):
+    def write(folder, ids, x):
+        np.savez_compressed(folder / "m.npz", factors=np.asarray(x, order=order))
+        return dict(vectors=f"{folder / 'm.npz'}:factors", ids=annex.save_ids(folder / "ids.txt", ids))
+
+    return write
 
 
 def fvecs(folder, ids, x):
@@ -74,6 +78,23 @@ def tsv_gz(folder, ids, x):
     return dict(vectors=folder / "v.tsv.gz")
 
 
+def csv_of_pandas(folder, ids, x):
+    """As DataFrame.to_csv writes an index of ids and columns that have no names."""
+    with open(folder / "v.csv", "w", encoding="utf-8") as file:
+        file.write("," + ",".join(str(n) for n in range(x.shape[1])) + "\n")
+        for i, row in zip(ids, x):
+            file.write(",".join([i, *map(repr, map(float, row))]) + "\n")
+    return dict(vectors=folder / "v.csv")
+
+
+def csv_gz_without_ids(folder, ids, x):
+    """Blank lines are no rows: they take no id of the file of ids."""
+    with gzip.open(folder / "v.csv.gz", "wt", encoding="utf-8") as file:
+        for number, row in enumerate(x):
+            file.write(("\n" if number % 5 == 0 else "") + ",".join(map(repr, map(float, row))) + "\n")
+    return dict(vectors=folder / "v.csv.gz", ids=annex.save_ids(folder / "ids.txt", ids))
+
+
 def jsonl(folder, ids, x):
     with open(folder / "v.jsonl", "w", encoding="utf-8") as file:
         for i, row in zip(ids, x):
@@ -82,9 +103,11 @@ def jsonl(folder, ids, x):
 
 
 FORMATS = {
-    "npy-f16": npy("<f2", "C"), "npy-f32": npy("<f4", "C"), "npy-f32-fortran": npy("<f4", "F"), "npy-f64": npy("<f8", "C"),
-    "npz": npz, "npz-compressed": npz_compressed, "fvecs": fvecs, "word2vec-text": word2vec_text,
-    "word2vec-binary": word2vec_binary, "csv": csv, "tsv-gz": tsv_gz, "jsonl": jsonl,
+    "npy-f16": npy("<f2", "C"), "npy-f16-big": npy(">f2", "C"), "npy-f32": npy("<f4", "C"), "npy-f64": npy("<f8", "C"),
+    "npy-f32-fortran": npy("<f4", "F"), "npy-f64-fortran": npy("<f8", "F"), "npz": npz,
+    "npz-compressed": npz_compressed("C"), "npz-compressed-fortran": npz_compressed("F"), "fvecs": fvecs,
+    "word2vec-text": word2vec_text, "word2vec-binary": word2vec_binary, "csv": csv, "csv-pandas": csv_of_pandas,
+    "csv-gz": csv_gz_without_ids, "tsv-gz": tsv_gz, "jsonl": jsonl,
 }
 
 
@@ -171,13 +194,53 @@ def bad_missing(folder, ids, x):
     return files, ["v.npy"]
 
 
+def bad_fifo(folder, ids, x):
+    """Nobody ever writes into it."""
+    files, _ = bad_missing(folder, ids, x)
+    os.mkfifo(folder / "v.npy")
+    return files, ["v.npy", "regular file"]
+
+
+def bad_folder(folder, ids, x):
+    files, _ = bad_missing(folder, ids, x)
+    (folder / "v.npy").mkdir()
+    return files, ["v.npy", "regular file"]
+
+
+def bad_npz_gz(folder, ids, x):
+    files = npz(folder, ids, x)
+    (folder / "m.npz.gz").write_bytes(gzip.compress((folder / "m.npz").read_bytes()))
+    return {**files, "vectors": f"{folder / 'm.npz.gz'}:factors"}, ["m.npz.gz", "gunzip"]
+
+
+def bad_encoding(folder, ids, x):
+    files = csv(folder, ids, x)
+    (folder / "v.csv").write_text((folder / "v.csv").read_text(), encoding="utf-16")
+    return files, ["v.csv", "UTF-16"]
+
+
+def bad_hexadecimal(folder, ids, x):
+    files = csv(folder, ids, x)
+    lines = (folder / "v.csv").read_text().splitlines()
+    lines[12] = lines[12].rpartition(",")[0] + ",0x1p3"
+    (folder / "v.csv").write_text("\n".join(lines) + "\n")
+    return files, [f"v.csv:13:{x.shape[1] + 1}", "0x1p3"]
+
+
+def bad_spool(folder, ids, x):
+    """An array that is packed and in Fortran order needs a folder for its copy."""
+    return npz_compressed("F")(folder, ids, x), ["m.npz", "TMPDIR", "nowhere"]
+
+
 BAD = [bad_nan, bad_infinity, bad_overflow, bad_duplicate, bad_empty_id, bad_long_id, bad_count, bad_truncated, bad_dtype,
-       bad_ragged, bad_missing]
+       bad_ragged, bad_missing, bad_fifo, bad_folder, bad_npz_gz, bad_encoding, bad_hexadecimal, bad_spool]
 
 
 @pytest.mark.parametrize("make", BAD, ids=[f.__name__[4:] for f in BAD])
-def test_bad_input_stops_the_build_and_says_where(small, tmp_path, make):
+def test_bad_input_stops_the_build_and_says_where(small, tmp_path, make, monkeypatch):
     files, words = make(tmp_path, *rows_of(small))
+    if make is bad_spool:
+        monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
     output = tmp_path / "indexes" / "bad"
     done = build(output, metric="ip", index="Flat", **files)
     assert done.returncode == 1, said(done)
@@ -196,6 +259,23 @@ def test_skip_bad_rows_leaves_them_out_and_writes_them_down(small, tmp_path):
     with annex.Server(output, log=tmp_path / "server.log") as server, server.connect() as c:
         assert c.call("VCARD", "good") == len(ids) - 2
         assert c.call("VISMEMBER", "good", ids[41]) == 0 and c.call("VISMEMBER", "good", ids[40]) == 1
+
+
+def test_a_first_row_that_is_bad_is_left_out_with_its_id(small, tmp_path):
+    ids, x = rows_of(small)
+    files = csv_gz_without_ids(tmp_path, ids, x)
+    lines = gzip.open(files["vectors"], "rt").read().splitlines()
+    assert lines[0] == ""
+    lines[1] = lines[1].rpartition(",")[0]  # cut: a good row of another dimension
+    gzip.open(files["vectors"], "wt").write("\n".join(lines))
+    refused = build(tmp_path / "indexes" / "bad", metric="ip", index="Flat", **files)
+    assert refused.returncode == 1 and "v.csv.gz:2" in said(refused)
+    output = built(tmp_path / "indexes" / "good", metric="ip", index="Flat", skip_bad_rows=True, **files)
+    with annex.Server(output, log=tmp_path / "server.log") as server, server.connect() as c:
+        assert c.call("VCARD", "good") == len(ids) - 1 and c.call("VDIM", "good") == x.shape[1]
+        assert c.call("VISMEMBER", "good", ids[0]) == 0
+        for place in (1, len(ids) - 1):
+            assert np.allclose([float(v) for v in c.call("VEMB", "good", ids[place])], x[place])
 
 
 @pytest.mark.parametrize("kind", ["LSH", "HNSW16,PQ4", "IVF0,Flat", "IVF16", "Flat,Flat", "HNSW3", "IMI2x8,Flat", "IDMap,Flat", ""])
