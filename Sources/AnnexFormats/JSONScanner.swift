@@ -116,12 +116,15 @@ struct JSONScanner {
     }
 
     private mutating func numberOrWord() throws(Problem) -> JSONObject.Kind {
-        for word in ["true", "false", "null"] where self.eat(word: word) { return .word }
-        for word in ["NaN", "Infinity", "-Infinity"] {
-            let begin = self.position
-            guard self.eat(word: word) else { continue }
-            self.notFinite = self.notFinite ?? begin
-            return .notFinite
+        // Most are numbers, and no word begins with a digit.
+        if let next, !(0x30...0x39).contains(next) {
+            for word in ["true", "false", "null"] where self.eat(word: word) { return .word }
+            for word in ["NaN", "Infinity", "-Infinity"] {
+                let begin = self.position
+                guard self.eat(word: word) else { continue }
+                self.notFinite = self.notFinite ?? begin
+                return .notFinite
+            }
         }
         try self.number()
         return .number

@@ -14,7 +14,9 @@ enum TextNumbers {
     /// Blanks around the number do not count; its length has no bound.
     static func field(_ bytes: ArraySlice<UInt8>) -> Field {
         let text = Self.trimmed(bytes)
-        if Self.isDecimal(text) { return Float(Substring(decoding: text, as: UTF8.self)).map(Field.number) ?? .text }
+        if let number = DecimalNumber(text.span) {
+            return (number.float ?? Float(Substring(decoding: text, as: UTF8.self))).map(Field.number) ?? .text
+        }
         // Longer text is none of these words.
         guard text.count <= 64, Double(Substring(decoding: text, as: UTF8.self)) != nil else { return .text }
         return .otherNotation
@@ -35,30 +37,6 @@ enum TextNumbers {
         init(_ field: ArraySlice<UInt8>, _ what: String) {
             self.reason = "'\(Printable.escape(TextNumbers.trimmed(field), limit: 40))' \(what)"
         }
-    }
-
-    /// `[+-] digits [. digits] [e [+-] digits]`, with a digit before or behind the point.
-    private static func isDecimal(_ text: ArraySlice<UInt8>) -> Bool {
-        var rest = text
-        func sign() { if rest.first == UInt8(ascii: "+") || rest.first == UInt8(ascii: "-") { rest.removeFirst() } }
-        func digits() -> Int {
-            let count = rest.prefix { (0x30...0x39).contains($0) }.count
-            rest.removeFirst(count)
-            return count
-        }
-        sign()
-        var count = digits()
-        if rest.first == UInt8(ascii: ".") {
-            rest.removeFirst()
-            count += digits()
-        }
-        guard count > 0 else { return false }
-        if rest.first == UInt8(ascii: "e") || rest.first == UInt8(ascii: "E") {
-            rest.removeFirst()
-            sign()
-            guard digits() > 0 else { return false }
-        }
-        return rest.isEmpty
     }
 
     static func trimmed(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
