@@ -93,6 +93,52 @@ import Testing
         #expect(refused > 0 && refused < rounds)
     }
 
+    static var texts: [(name: String, data: Data)] {
+        let csv = "id,f0,f1\n1,1.5,-2e3\n\n\"b,\"\"c\",3,0.25\nd,nan,1\ne,4,5,6\nf,7,8\n"
+        let json =
+            "{\"id\":1,\"vector\":[1.5,-2e3]}\n{\"vector\":[1],\"id\":\"\\u00e9\"}\n\n"
+            + "{\"id\":2,\"vector\":[3,4]}\n"
+        let npy = Self.files[1].data
+        return [
+            ("x.csv", Data(csv.utf8)), ("x.tsv", Data(csv.replacing(",", with: "\t").utf8)),
+            ("x.csv.gz", TestFiles.gzip(Data(csv.utf8))), ("x.jsonl", Data(json.utf8)),
+            ("x.vec", Data("3 2\na 1 2\nb 3\nc 4 5e-1\n".utf8)), ("glove.vec", Data("a 1 2\n\nb 3 4\n".utf8)),
+            ("d.npz", TestFiles.npz("x.npy", npy, deflated: true)), ("f.npy.gz", TestFiles.gzip(npy)),
+            ("s.npz", TestFiles.npz("x.npy", npy, deflated: false, wide: true)),
+        ]
+    }
+
+    /// Nothing traps, and every row is handed out or noted, once and in order.
+    @Test func bentTextsAndArchivesAccountForEveryRow() throws {
+        let folder = try TemporaryFolder()
+        var random = SplitMix64(seed: Self.seed + 1)
+        let letters = Array("\"\\,\t\n\r {}[]:.-+e019nuIN".utf8) + [0, 0xff, 0xc3]
+        var refused = 0
+        let rounds = 4_500
+        for round in 0..<rounds {
+            let (name, whole) = Self.texts[round % Self.texts.count]
+            var data = whole
+            for _ in 0..<Int.random(in: 1...4, using: &random) {
+                let place = Int.random(in: 0..<data.count, using: &random)
+                data[place] = letters[Int.random(in: 0..<letters.count, using: &random)]
+            }
+            if round % 5 == 0 { data = data.prefix(Int.random(in: 0...data.count, using: &random)) }
+            let path = try folder.write(name, data)
+            do {
+                let file = try ReadFile(path, skipBadRows: true)
+                #expect(file.rows.count == file.numbers.count && file.rows.count == file.places.count)
+                #expect(file.rows.count + file.rejects.count == file.rowsRead, "round \(round)")
+                #expect(Set(file.places.map { $0 + 1 }).isDisjoint(with: file.rejects.map(\.row)))
+                #expect(file.numbers == file.numbers.sorted() && Set(file.numbers).count == file.numbers.count)
+                #expect(file.rows.allSatisfy { $0.allSatisfy(\.isFinite) && $0.count == file.rows.first?.count })
+                // Without bad rows, the same file reads the same or not at all.
+                if file.rejects.isEmpty { #expect(try ReadFile(path).rows == file.rows) }
+            } catch is AnnexError { refused += 1 }
+        }
+        print("bentTexts: seed \(Self.seed + 1), \(rounds) files, \(refused) refused")
+        #expect(refused > 0 && refused < rounds)
+    }
+
     @Test(arguments: [
         ("<f4", "(3,)", "axes"), ("<f4", "(3, 3, 1)", "axes"), ("<i8", "(3, 3)", "float"), ("<c8", "(3, 3)", "dtype"),
         ("<f4", "(0, 3)", "no rows"), ("<f4", "(3, 0)", "columns"), ("<f4", "(1, 4097)", "columns"),
