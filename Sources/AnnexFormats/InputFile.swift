@@ -2,6 +2,8 @@ import AnnexCore
 import Glibc
 
 /// A regular file, open for reading, closed with its last owner. Holds no place: threads may share it.
+///
+/// What is unsafe here are calls of C, which get a path, or a buffer of Swift's with the length it has, and keep neither.
 final class InputFile: Sendable {
     let path: String
     private let descriptor: Int32
@@ -11,9 +13,7 @@ final class InputFile: Sendable {
         self.path = path
         // Without O_NONBLOCK the opening of a FIFO waits until somebody writes to it.
         self.descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
-        guard self.descriptor >= 0 else {
-            throw Self.noFile(path, errno)
-        }
+        guard self.descriptor >= 0 else { throw Self.noFile(path, errno) }
         if let kind = Self.kind(try self.status().st_mode) {
             throw AnnexError(
                 .badInput,

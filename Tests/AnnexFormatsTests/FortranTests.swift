@@ -15,7 +15,11 @@ import Testing
 
     static func value(_ row: Int, _ column: Int) -> Double { Double((row * 31 + column * 7_919) % 1_000_003) }
 
-    @Test(arguments: [(1, 1), (5, 15), (70_001, 16), (40_000, 17), (100_003, 33), (2, 4_096), (3_000, 1_000)])
+    static let shapes =
+        [(1, 1), (5, 15), (40_000, 17), (2, 4_096)]
+        + (TestFiles.isRelease ? [(70_001, 16), (100_003, 33), (3_000, 1_000)] : [])
+
+    @Test(arguments: Self.shapes)
     func rowsComeOutInOrder(_ rows: Int, _ columns: Int) throws {
         let folder = try TemporaryFolder()
         let npy = TestFiles.npy(

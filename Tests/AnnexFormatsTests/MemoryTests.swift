@@ -5,7 +5,9 @@ import Foundation
 import Testing
 
 /// A reader's memory: the peak of a process that does nothing else, less what it held before, over the float32 matrix.
-@Suite(.serialized) struct MemoryTests {
+///
+/// Of release builds: a debug build takes minutes, and AddressSanitizer keeps what was given back.
+@Suite(.serialized, .enabled(if: TestFiles.isRelease)) struct MemoryTests {
     static let rows = 100_000
     static let dimension = 128
     static let seed: UInt64 = 100_128

@@ -6,6 +6,13 @@ import Foundation
 
 /// Files for tests, made without the code under test.
 enum TestFiles {
+    /// Debug builds, those with sanitizers too, do less of what repeats.
+    #if DEBUG
+    static let isRelease = false
+    #else
+    static let isRelease = true
+    #endif
+
     static func npy(_ descr: String, fortran: Bool, _ body: Data, shape: String, behind: String = "") -> Data {
         let header = "{'descr': '\(descr)', 'fortran_order': \(fortran ? "True" : "False"), 'shape': \(shape), }"
         let padded = (header + behind).padding(toLength: 117, withPad: " ", startingAt: 0) + "\n"
