@@ -1,6 +1,7 @@
 """Annex: builds a version with annctl, sweeps its efforts in process, checks its recall over the wire."""
 
 import json
+import os
 import resource
 import socket
 import subprocess
@@ -25,8 +26,8 @@ class Annex:
         self.annctl, self.folder, self.metric, self.index = annctl, Path(folder), metric, index
         self.cpu_per_second = 0.0
 
-    def run(self, *arguments):
-        done = subprocess.run([self.annctl, *map(str, arguments)], capture_output=True, text=True)
+    def run(self, *arguments, env=None):
+        done = subprocess.run([self.annctl, *map(str, arguments)], capture_output=True, text=True, env=env)
         if done.returncode:
             raise SystemExit(f"annctl {arguments[0]} failed:\n{done.stderr[-2000:]}{done.stdout[-2000:]}")
         return done.stdout
@@ -51,9 +52,11 @@ class Annex:
     def bench(self, queries_file, efforts, rounds=1):
         """Lines of annctl and the CPU seconds of its process, all queries of the file, one thread for all of it: CPU time
         may not exceed wall time."""
+        # OpenBLAS starts a thread for each core with the process, which spins for a while before it sleeps.
+        alone = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
         before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         text = self.run("bench", "index", self.folder / "annex", "--json", "--queries", queries_file, "--count", 10**6, "--rounds", rounds,
-                        "--threads", 1, *[word for effort in efforts for word in ("--effort", effort)])
+                        "--threads", 1, *[word for effort in efforts for word in ("--effort", effort)], env=alone)
         wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         if cpu > CPU_LIMIT * wall:
