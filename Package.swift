@@ -49,6 +49,7 @@ let package = Package(
         // MARK: - L0 native code
         .target(
             name: "CFaissShim",
+            dependencies: ["CAnnexKernels"],
             cxxSettings: [.headerSearchPath("private"), .unsafeFlags(undefined)],
             linkerSettings: [
                 .linkedLibrary("faiss"), .linkedLibrary("openblas"), .linkedLibrary("gomp"), .linkedLibrary("stdc++"),

@@ -88,7 +88,7 @@ package struct BuildPipeline {
             dimension: items.dimension
         )
 
-        let users = try self.timed(.users) { pipeline in try pipeline.readUsers(publisher, dimension: items.dimension) }
+        let users = try self.timed(.users) { pipeline in try pipeline.readUsers(publisher, items: vectors) }
         try self.confirmSources()
         let choice = try CandidateBuilder(
             metric: self.recipe.metric,
@@ -281,7 +281,7 @@ package struct BuildPipeline {
 
     private mutating func readUsers(
         _ publisher: Publisher,
-        dimension: Int
+        items: VectorFile
     ) throws -> (count: Int, queries: HeldOutQueries?) {
         guard let file = self.recipe.users else { return (0, nil) }
         var users = MatrixIngest(
@@ -292,22 +292,26 @@ package struct BuildPipeline {
         )
         let sortedPath = publisher.path(".users.f32")
         try users.run(to: sortedPath) { self.tell(.users, $0 * 0.7) }
-        guard users.dimension == dimension else {
+        guard users.dimension == items.dimension else {
             throw AnnexError(
                 .badInput,
-                "the users have \(users.dimension) dimensions, the items \(dimension)",
+                "the users have \(users.dimension) dimensions, the items \(items.dimension)",
                 at: self.recipe.resolve(file),
                 hint: "The two files must come from the same model"
             )
         }
         self.rejects += users.rejects
-        let sorted = try VectorFile(path: sortedPath, rows: users.identifiers.count, dimension: dimension)
-        let writer = try UserStoreWriter(folder: publisher.path(VersionLayout.users), dimension: dimension)
+        let sorted = try VectorFile(path: sortedPath, rows: users.identifiers.count, dimension: items.dimension)
+        let writer = try UserStoreWriter(folder: publisher.path(VersionLayout.users), dimension: items.dimension)
         for (row, id) in users.identifiers.enumerated() {
             try sorted.withRow(row) { try writer.append(id, vector: $0) }
         }
         try writer.finish()
-        let queries = HeldOutQueries.users(sorted, seed: self.recipe.seed)
+        let queries = HeldOutQueries.users(
+            sorted,
+            count: HeldOutQueries.count(items: items.rows, dimension: items.dimension, metric: self.recipe.metric),
+            seed: self.recipe.seed
+        )
         try FileManager.default.removeItem(atPath: sortedPath)
         return (users.identifiers.count, queries)
     }

@@ -76,7 +76,7 @@ package struct IndexBenchmark {
                 dimension: manifest.dimension
             )
         let faiss =
-            try layout != nil && !kind.needsFaiss(metric)
+            try layout?.needsFaiss(kind) == false
             ? nil
             : VectorIndex.load(
                 path: folder + "/" + VersionLayout.index,
@@ -119,7 +119,7 @@ package struct IndexBenchmark {
     ) throws(AnnexError) -> HeldOutQueries {
         let all: HeldOutQueries
         switch source ?? (manifest.users > 0 ? .users : .items) {
-        case .items: all = .items(vectors, seed: seed)
+        case .items: all = .items(vectors, count: min(limit, HeldOutQueries.maximumCount), seed: seed)
         case .users:
             guard manifest.users > 0 else {
                 throw AnnexError(.usage, "the version has no users", hint: "Give --queries items, or a file of vectors")

@@ -88,25 +88,25 @@ struct CandidateBuilder {
                 threads: self.threads
             ) { self.progress(.index, $0) }
         }
-        let layout = try timed(.layout) { () throws(AnnexError) in
+        let (layout, links) = try timed(.layout) { () throws(AnnexError) in
             try index.scanLayout(vectors: self.vectors, threads: self.threads)
         }
-        let (outcome, onItems) = try timed(.recall) { () throws(AnnexError) in try self.measure(index, layout) }
+        let (outcome, onItems) = try timed(.recall) { () throws(AnnexError) in try self.measure(index, layout, links) }
         return IndexCandidate(index: index, layout: layout, outcome: outcome, onItems: onItems, seconds: seconds)
     }
 
     /// On users where there are some, then on items: the two kinds of query that clients send.
     private func measure(
         _ index: VectorIndex,
-        _ layout: ScanLayout
+        _ layout: ScanLayout,
+        _ links: LinkCounts?
     ) throws(AnnexError) -> (RecallMeasurement.Outcome, RecallMeasurement.Outcome?) {
         let searcher = Searcher(
-            index: index.kind.needsFaiss(self.metric) ? index : nil,
+            index: layout.needsFaiss(index.kind) ? index : nil,
             layout: layout,
             vectors: self.vectors,
             metric: self.metric
         )
-        let unreachable = index.unreachableCount()
         func run(_ queries: HeldOutQueries, _ part: Range<Double>) throws(AnnexError) -> RecallMeasurement.Outcome {
             try RecallMeasurement(
                 queries: queries,
@@ -116,11 +116,16 @@ struct CandidateBuilder {
                 vectors: self.vectors,
                 threads: self.threads
             )
-            .run(target: self.target, unreachable: unreachable) {
+            .run(target: self.target, links: links) {
                 self.progress(.recall, part.lowerBound + $0 * (part.upperBound - part.lowerBound))
             }
         }
-        let items = HeldOutQueries.items(self.vectors, seed: self.seed)
+        let count = HeldOutQueries.count(
+            items: self.vectors.rows,
+            dimension: self.vectors.dimension,
+            metric: self.metric
+        )
+        let items = HeldOutQueries.items(self.vectors, count: count, seed: self.seed)
         guard let users else { return (try run(items, 0..<1), nil) }
         return (try run(users, 0..<0.5), try run(items, 0.5..<1))
     }

@@ -102,9 +102,10 @@ extension Manifest {
         guard HeldOutQueries.kinds.contains(measured.queries),
             (1...HeldOutQueries.maximumCount).contains(measured.queryCount),
             Self.isShare(measured.target), Self.isShare(measured.reportedRecall), Self.isShare(measured.reportedWorst),
-            [measured.unreachableItems, measured.itemsInTruth, measured.itemsNeverReturned].allSatisfy({
-                (0...self.items).contains($0 ?? 0)
-            })
+            [measured.unreachableItems, measured.linksAdded, measured.itemsInTruth, measured.itemsNeverReturned]
+                .allSatisfy({
+                    (0...self.items).contains($0 ?? 0)
+                })
         else { return "measured" }
         guard (1...64).contains(measured.table.count), measured.table.allSatisfy({ self.isPoint($0, kind) }) else {
             return "measured.table"

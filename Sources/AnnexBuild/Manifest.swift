@@ -3,8 +3,8 @@ package import Foundation
 
 /// `manifest.json`: the facts of a version that the same input gives again. Times and machines are in `report.json`.
 package struct Manifest: Codable, Sendable, Equatable {
-    /// 2 has `serving.bin` and operating points that are no whole numbers; 1 is still read.
-    package static let currentFormat = 2
+    /// 2 brought `serving.bin` and operating points that are no whole numbers, 3 graphs in `serving.bin`. All are read.
+    package static let currentFormat = 3
     static let knownFormats = 1...currentFormat
     /// A longer file is refused unread.
     static let limitBytes = 1 << 20
@@ -45,8 +45,10 @@ package struct Manifest: Codable, Sendable, Equatable {
         package var reportedRecall: Double
         package var reportedWorst: Double
         package var table: [OperatingPoint]
-        /// Items no walk over level-0 links reaches; absent without a graph.
+        /// Items that no walk over the graph's level-0 links reaches, as FAISS made it; absent without a graph.
         package var unreachableItems: Int?
+        /// Links that were added so that all of them are reached; absent in versions that did not.
+        package var linksAdded: Int?
         /// Items that stand in the exact top 10 of at least one query, and those of them that no query got at the chosen
         /// point: what a mean recall hides.
         package var itemsInTruth: Int?
@@ -101,6 +103,8 @@ package struct Manifest: Codable, Sendable, Equatable {
 
     /// Whether there is a scan layout.
     package var hasServingFile: Bool { self.format >= 2 }
+    /// Whether a graph is walked over the codes and links of `serving.bin`.
+    package var hasGraphCodes: Bool { self.format >= 3 }
 }
 
 extension Manifest.OperatingPoint {

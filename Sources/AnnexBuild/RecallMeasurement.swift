@@ -23,7 +23,7 @@ struct RecallMeasurement {
     /// - Throws: `.recall` with the table where no step reaches it.
     func run(
         target: Double,
-        unreachable: Int?,
+        links: LinkCounts?,
         progress: (Double) -> Void
     ) throws(AnnexError) -> Outcome {
         let truth = try RecallTruth(
@@ -67,7 +67,7 @@ struct RecallMeasurement {
                     chosen,
                     other.isEmpty ? choosing : other,
                     table,
-                    unreachable,
+                    links,
                     truth,
                     answers
                 ),
@@ -86,7 +86,7 @@ struct RecallMeasurement {
         _ chosen: Manifest.OperatingPoint,
         _ reporting: [Double],
         _ table: [Manifest.OperatingPoint],
-        _ unreachable: Int?,
+        _ links: LinkCounts?,
         _ truth: RecallTruth,
         _ answers: [QueryRun.Answer]
     ) -> Manifest.Measured {
@@ -98,7 +98,8 @@ struct RecallMeasurement {
             reportedRecall: Self.rounded(Self.mean(reporting)),
             reportedWorst: Self.rounded(reporting.min() ?? 0),
             table: table,
-            unreachableItems: unreachable,
+            unreachableItems: links?.unreachable,
+            linksAdded: links?.added,
             itemsInTruth: Set(truth.ordinals).count,
             itemsNeverReturned: truth.neverReturned(by: answers)
         )

@@ -149,20 +149,20 @@ package struct Recipe: Sendable, Equatable {
     ///
     /// - one exact scan, always;
     /// - clusters by direction on `ip` and `cosine`, above 2,000 items;
-    /// - a graph on `cosine` and `l2`, where norms say little, up to 200,000 items (FAISS takes minutes above); above, on
-    ///   `l2`, inverted lists.
+    /// - a graph on `cosine` and `l2`, where norms say little, up to 2,000,000 items (FAISS takes minutes above); above,
+    ///   on `l2`, inverted lists.
     package func kinds(rows: Int) throws(AnnexError) -> [IndexKind] {
         if self.index != "auto" { return [try IndexKind(parsing: self.index)] }
         guard rows > 2_000 else { return [try IndexKind(parsing: "Flat")] }
         // The next power of two: on ip 64 at 41,000 items and 512 at a million; on cosine, where bounds rule out less, 256
         // and 1,024.
         let lists = Self.powerOfTwo(near: (self.metric == .ip ? 0.4 : 1.2) * Double(rows).squareRoot())
-        let isSmall = rows <= 200_000
+        let isSmall = rows <= 2_000_000
         let names: [String] =
             switch self.metric {
             case .ip: ["Flat", "IVF\(lists),SQ8"]
-            case .cosine: ["Flat", "IVF\(lists),SQ8"] + (isSmall ? ["HNSW32"] : [])
-            case .l2: ["Flat", isSmall ? "HNSW32" : "IVF\(lists),Flat"]
+            case .cosine: ["Flat", "IVF\(lists),SQ8"] + (isSmall ? ["HNSW24"] : [])
+            case .l2: ["Flat", isSmall ? "HNSW24" : "IVF\(lists),Flat"]
             }
         var kinds: [IndexKind] = []
         for name in names { kinds.append(try IndexKind(parsing: name)) }

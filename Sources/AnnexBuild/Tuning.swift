@@ -64,7 +64,7 @@ package struct Tuning {
             for lists in [root / 6, root / 3, root, root * 2] where lists >= 4 {
                 names.append("IVF\(Recipe.powerOfTwo(near: lists)),SQ8")
             }
-            if self.metric != .ip, self.manifest.items <= 200_000 { names += ["HNSW16", "HNSW32"] }
+            if self.metric != .ip, self.manifest.items <= 2_000_000 { names += ["HNSW16", "HNSW32"] }
         }
         var kinds: [IndexKind] = []
         for name in names { kinds.append(try IndexKind(parsing: name)) }
@@ -81,10 +81,10 @@ package struct Tuning {
             seed: self.seed,
             threads: self.threads
         ) { _ in }
-        let layout = try index.scanLayout(vectors: self.vectors, threads: self.threads)
+        let (layout, _) = try index.scanLayout(vectors: self.vectors, threads: self.threads)
         let seconds = Double(DispatchTime.now().uptimeNanoseconds - begin) / 1e9
         let searcher = Searcher(
-            index: kind.needsFaiss(self.metric) ? index : nil,
+            index: layout.needsFaiss(kind) ? index : nil,
             layout: layout,
             vectors: self.vectors,
             metric: self.metric

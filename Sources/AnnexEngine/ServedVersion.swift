@@ -57,7 +57,7 @@ package final class ServedVersion: Sendable {
                 dimension: description.dimension
             )
         }
-        guard self.layout == nil || description.kind.needsFaiss(description.metric) else {
+        if let layout, !layout.needsFaiss(description.kind) {
             self.index = nil
             return
         }
@@ -108,11 +108,13 @@ package final class ServedVersion: Sendable {
         }
     }
 
-    /// The neighbours of an item, top level first; nil without a graph.
-    package func links(of ordinal: Int32) -> [[Int32]]? { self.index?.links(of: ordinal) }
+    /// The neighbours of an item, top level first; nil without a graph. A graph that is walked over codes has one level.
+    package func links(of ordinal: Int32) -> [[Int32]]? {
+        self.layout?.links(of: ordinal).map { [$0] } ?? self.index?.links(of: ordinal)
+    }
 
     /// The highest level of the graph; nil without one.
-    package var maximumLevel: Int? { self.index?.maximumLevel }
+    package var maximumLevel: Int? { self.layout?.isGraph == true ? 0 : self.index?.maximumLevel }
 
     /// Items that have attributes.
     package var attributesCount: Int { self.items.attributesCount }

@@ -34,6 +34,8 @@ package struct VersionDescription: Sendable {
     package var defaultItemEffort: SearchEffort
     /// Items that a query read on average at some values of kappa, ascending, as the build measured it; empty where unknown.
     package var readsByKappa: [(kappa: Double, items: Double)] = []
+    /// Whether a graph is walked over 8-bit codes.
+    package var walksCodes = false
     /// Measured on the half of the held-out queries that did not choose the operating point; nil where unknown.
     package var measuredRecall: Double?
     /// Items that no walk over the graph's level-0 links reaches; nil without a graph.

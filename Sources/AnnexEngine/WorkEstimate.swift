@@ -14,6 +14,9 @@ package enum WorkEstimate {
     private static let nanosPerScan = 3_000.0
     private static let nanosPerWalkedComponent = 0.35
     private static let nanosPerWalkedItem = 20.0
+    /// A step of a walk over codes, which looks at some ten new items.
+    private static let nanosPerStep = 250.0
+    private static let nanosPerStepComponent = 1.5
     private static let nanosPerResult = 60.0
     /// An item that is left out makes a scan with bounds go on: how many more it reads.
     private static let readsPerExcluded = 20.0
@@ -36,8 +39,12 @@ package enum WorkEstimate {
         case (.exact, _), (_, .flat):
             return scan + answer
         case (.efSearch(let ef), .hnsw(let links)):
-            let visited = min(rows, Double(max(ef, k)) * Double(links) * 0.75)
-            let walk = visited * (dimension * Self.nanosPerWalkedComponent + Self.nanosPerWalkedItem)
+            let wide = Double(max(ef, k))
+            let visited = min(rows, wide * Double(links) * 0.75)
+            let walk =
+                version.walksCodes
+                ? wide * (dimension * Self.nanosPerStepComponent + Self.nanosPerStep) + Self.nanosPerScan
+                : visited * (dimension * Self.nanosPerWalkedComponent + Self.nanosPerWalkedItem)
             // Most of the catalogue excluded: the walk finds too few and every item is looked at.
             return walk + answer + (excluded > version.itemCount / 2 ? scan : 0)
         case (.kappa(let kappa), _):

@@ -67,10 +67,15 @@ import CFaissShim
         if let problem { throw problem }
     }
 
-    func add(_ rows: [Float], count: Int, threads: Int) throws(AnnexError) {
+    /// - Parameter codes: of all rows, in the order of ordinals: a graph is built over these.
+    func add(_ rows: [Float], count: Int, codes: ScanLayout?, threads: Int) throws(AnnexError) {
         precondition(rows.count == count * self.dimension, "unchecked rows")
         let problem = unsafe Self.call("FAISS cannot add \(count) rows") { text, capacity in
-            unsafe CFaissShim_add(self.raw, Int64(count), rows, Int32(threads), text, capacity)
+            guard let codes else {
+                return unsafe CFaissShim_add(self.raw, Int64(count), rows, Int32(threads), text, capacity)
+            }
+            var lent = unsafe codes.codes
+            return unsafe CFaissShim_add_coded(self.raw, Int64(count), rows, &lent, Int32(threads), text, capacity)
         }
         if let problem { throw problem }
     }
@@ -143,10 +148,5 @@ import CFaissShim
     func lists() -> [Int32]? {
         var lists = [Int32](repeating: -1, count: self.count)
         return unsafe CFaissShim_lists(self.raw, &lists) == 0 && !lists.contains(-1) ? lists : nil
-    }
-
-    func unreachableCount() -> Int? {
-        let count = unsafe CFaissShim_unreachable(self.raw)
-        return count < 0 ? nil : Int(count)
     }
 }

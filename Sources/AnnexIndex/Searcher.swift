@@ -13,6 +13,8 @@ package struct SearchScratch {
     let scan = ScanScratch()
     /// Items read by the present search; see `SearchReport`.
     var read: Int?
+    /// Items that get their exact scores together, and those scores.
+    var chosen = [Int32](repeating: 0, count: 64)
     var rescored = [Float](repeating: 0, count: 64)
 
     package init() {}
@@ -90,6 +92,8 @@ package struct Searcher: Sendable {
             found = unsafe self.scanCodes(query, queryNorm, wanted, .kappa(kappa), exclusion, &scratch, &hits)
         case .nprobe(let lists) where self.index == nil:
             found = unsafe self.scanCodes(query, queryNorm, wanted, .nearest(lists), exclusion, &scratch, &hits)
+        case .efSearch(let ef) where self.layout?.isGraph == true:
+            found = unsafe self.walkCodes(query, queryNorm, wanted, ef, exclusion, &scratch, &hits)
         case .efSearch, .nprobe:
             guard let index, index.kind.family != .flat else { break }
             if let walk = index.walk {
@@ -177,15 +181,71 @@ package struct Searcher: Sendable {
 
     /// Gives the items of the kernels' pool their exact scores and offers them to `scratch.pool`.
     private func rescore(_ query: UnsafeBufferPointer<Float>, _ queryNorm: Float, _ scratch: inout SearchScratch) {
-        let scan = scratch.scan
-        unsafe scan.withFound { ordinals in
+        var count = 0
+        unsafe scratch.scan.withFound { ordinals, _ in
+            count = ordinals.count
+            for place in ordinals.indices { scratch.chosen[place] = unsafe ordinals[place] }
+        }
+        unsafe self.rescoreChosen(count, query, queryNorm, &scratch)
+    }
+
+    /// The same of the first `count` of `scratch.chosen`.
+    private func rescoreChosen(
+        _ count: Int,
+        _ query: UnsafeBufferPointer<Float>,
+        _ queryNorm: Float,
+        _ scratch: inout SearchScratch
+    ) {
+        unsafe scratch.chosen.withUnsafeBufferPointer { chosen in
+            let ordinals = unsafe UnsafeBufferPointer(rebasing: chosen[..<count])
             unsafe scratch.rescored.withUnsafeMutableBufferPointer { out in
                 unsafe self.vectors.scores(query, queryNorm: queryNorm, of: ordinals, metric: self.metric, into: out)
             }
-            for place in ordinals.indices {
-                scratch.pool.offer(Hit(ordinal: unsafe ordinals[place], score: scratch.rescored[place]))
-            }
         }
+        for place in 0..<count {
+            scratch.pool.offer(Hit(ordinal: scratch.chosen[place], score: scratch.rescored[place]))
+        }
+    }
+
+    /// Returns the number found; nil where a scan of everything is cheaper, or there are no codes for this query.
+    private func walkCodes(
+        _ query: UnsafeBufferPointer<Float>,
+        _ queryNorm: Float,
+        _ k: Int,
+        _ efSearch: Int,
+        _ exclusion: borrowing ExclusionMarks,
+        _ scratch: inout SearchScratch,
+        _ hits: inout [Hit]
+    ) -> Int? {
+        let ef = max(efSearch, k)
+        // A step looks at a dozen items that no other did.
+        guard let layout, ef * 12 < self.vectors.rows - exclusion.count,
+            let codes = unsafe ScanQuery(query, layout, scratch.scan)
+        else { return nil }
+        // The codes put near scores in the wrong order: some more than k get their exact score.
+        let depth = self.poolCapacity(k) ?? k + k / 4
+        guard
+            unsafe layout.walk(codes, ef: max(ef, depth), seedPool: depth, exclusion: exclusion, scratch: scratch.scan)
+        else { return nil }
+        scratch.beginPool(k: k, metric: self.metric)
+        scratch.read = unsafe scratch.scan.walk.list.visited + scratch.scan.blocksRead * ScanShape.blockItems
+        var left = depth
+        var number = 0
+        let anyExcluded = exclusion.count > 0
+        while left > 0, unsafe number < scratch.scan.walk.list.count {
+            var count = 0
+            while count < min(left, scratch.chosen.count), unsafe number < scratch.scan.walk.list.count {
+                let ordinal = unsafe layout.ordinals[Int(scratch.scan.walk.list.item(number))]
+                number += 1
+                guard !anyExcluded || !exclusion.contains(ordinal) else { continue }
+                scratch.chosen[count] = ordinal
+                count += 1
+            }
+            unsafe self.rescoreChosen(count, query, queryNorm, &scratch)
+            left -= count
+        }
+        scratch.pool.drain(into: &hits)
+        return hits.count
     }
 
     // MARK: The graph, FAISS

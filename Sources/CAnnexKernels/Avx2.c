@@ -21,7 +21,7 @@ __attribute__((always_inline)) static inline __m256i advance(__m256i sum, const 
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
-__attribute__((always_inline)) static inline Scores blockScores(
+__attribute__((always_inline)) static inline Scores interleavedScores(
     const CAnnexKernels_Codes *items, const CAnnexKernels_Query *query, size_t block) {
 #pragma clang fp contract(off)
     __m256i sums[4] = {0};
@@ -65,6 +65,37 @@ __attribute__((always_inline)) static inline uint32_t above(Scores scores, float
 
 __attribute__((always_inline)) static inline void store(Scores scores, float *out) {
     for (int part = 0; part < 4; part++) _mm256_storeu_ps(out + 8 * part, scores.parts[part]);
+}
+
+__attribute__((always_inline)) static inline Scores loadScores(const float *values) {
+    Scores out;
+    for (int part = 0; part < 4; part++) out.parts[part] = _mm256_loadu_ps(values + 8 * part);
+    return out;
+}
+
+__attribute__((always_inline)) static inline int32_t laneSum(__m256i sums) {
+    __m128i half = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+    half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(half, _mm_shuffle_epi32(half, 0xb1)));
+}
+
+__attribute__((always_inline)) static inline void fourSums(
+    const uint8_t *const rows[4], const CAnnexKernels_Query *query, size_t bytes, int32_t out[4]) {
+    __m256i sums[4] = {0};
+    for (size_t at = 0; at < bytes; at += 32) {
+        __m256i q = _mm256_loadu_si256((const __m256i *)(query->codes + at));
+        for (int row = 0; row < 4; row++) sums[row] = advance(sums[row], rows[row] + at, q);
+    }
+    for (int row = 0; row < 4; row++) out[row] = laneSum(sums[row]);
+}
+
+static int32_t codeProduct(const uint8_t *a, const uint8_t *b, size_t bytes) {
+    __m256i sum = _mm256_setzero_si256();
+    for (size_t at = 0; at < bytes; at += 32) {
+        __m256i codes = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(b + at)), _mm256_set1_epi8((char)0x80));
+        sum = advance(sum, a + at, codes);
+    }
+    return laneSum(sum);
 }
 
 #include "ScalarPool.inc"

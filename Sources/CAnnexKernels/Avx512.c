@@ -14,7 +14,7 @@ typedef struct {
 } Scores;
 
 /* Even and odd groups go into sums of their own: two chains hide the latency of the instruction. */
-__attribute__((always_inline)) static inline Scores blockScores(
+__attribute__((always_inline)) static inline Scores interleavedScores(
     const CAnnexKernels_Codes *items, const CAnnexKernels_Query *query, size_t block) {
 #pragma clang fp contract(off)
     __m512i low = _mm512_set1_epi32(-query->correction), high = low;
@@ -65,6 +65,67 @@ __attribute__((always_inline)) static inline uint32_t above(Scores scores, float
 __attribute__((always_inline)) static inline void store(Scores scores, float *out) {
     _mm512_storeu_ps(out, scores.low);
     _mm512_storeu_ps(out + 16, scores.high);
+}
+
+__attribute__((always_inline)) static inline Scores loadScores(const float *values) {
+    Scores out = {_mm512_loadu_ps(values), _mm512_loadu_ps(values + 16)};
+    return out;
+}
+
+/* The sums over the lanes of four registers. */
+__attribute__((always_inline)) static inline __m128i laneSums(__m512i a, __m512i b, __m512i c, __m512i d) {
+    __m256i x[4] = {
+        _mm256_add_epi32(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1)),
+        _mm256_add_epi32(_mm512_castsi512_si256(b), _mm512_extracti64x4_epi64(b, 1)),
+        _mm256_add_epi32(_mm512_castsi512_si256(c), _mm512_extracti64x4_epi64(c, 1)),
+        _mm256_add_epi32(_mm512_castsi512_si256(d), _mm512_extracti64x4_epi64(d, 1)),
+    };
+    __m256i sums = _mm256_hadd_epi32(_mm256_hadd_epi32(x[0], x[1]), _mm256_hadd_epi32(x[2], x[3]));
+    return _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+}
+
+__attribute__((always_inline)) static inline void fourSums(
+    const uint8_t *const rows[4], const CAnnexKernels_Query *query, size_t bytes, int32_t out[4]) {
+    __m512i a = _mm512_setzero_si512(), b = a, c = a, d = a;
+    for (size_t at = 0; at < bytes; at += 64) {
+        __m512i q = _mm512_loadu_si512(query->codes + at);
+        a = _mm512_dpbusd_epi32(a, _mm512_loadu_si512(rows[0] + at), q);
+        b = _mm512_dpbusd_epi32(b, _mm512_loadu_si512(rows[1] + at), q);
+        c = _mm512_dpbusd_epi32(c, _mm512_loadu_si512(rows[2] + at), q);
+        d = _mm512_dpbusd_epi32(d, _mm512_loadu_si512(rows[3] + at), q);
+    }
+    __m128i sums = _mm_sub_epi32(laneSums(a, b, c, d), _mm_set1_epi32(query->correction));
+    _mm_storeu_si128((__m128i *)out, sums);
+}
+
+/* b as signed codes; what the 128 in a adds is summed beside it. */
+static int32_t codeProduct(const uint8_t *a, const uint8_t *b, size_t bytes) {
+    const __m512i offset = _mm512_set1_epi8((char)0x80);
+    __m512i products = _mm512_setzero_si512(), extra = products;
+    for (size_t at = 0; at < bytes; at += 64) {
+        __m512i codes = _mm512_xor_si512(_mm512_loadu_si512(b + at), offset);
+        products = _mm512_dpbusd_epi32(products, _mm512_loadu_si512(a + at), codes);
+        extra = _mm512_dpbusd_epi32(extra, offset, codes);
+    }
+    return _mm512_reduce_add_epi32(_mm512_sub_epi32(products, extra));
+}
+
+/* Sixteen at a time. Items differ, so no two lanes write the same mark. */
+static size_t takeNew(
+    const int32_t *items, size_t count, uint32_t *marks, uint32_t epoch, int32_t lowest, int32_t *out) {
+    const __m512i now = _mm512_set1_epi32((int32_t)epoch), least = _mm512_set1_epi32(lowest);
+    size_t taken = 0;
+    for (size_t i = 0; i < count; i += 16) {
+        __mmask16 lanes = count - i < 16 ? (__mmask16)((1u << (count - i)) - 1) : (__mmask16)0xffff;
+        __m512i item = _mm512_maskz_loadu_epi32(lanes, items + i);
+        __m512i mark = _mm512_mask_i32gather_epi32(now, lanes, item, marks, 4);
+        __mmask16 unmarked = _mm512_cmpneq_epi32_mask(mark, now);
+        _mm512_mask_i32scatter_epi32(marks, unmarked, item, now, 4);
+        __mmask16 kept = _mm512_mask_cmpge_epi32_mask(unmarked, item, least);
+        _mm512_mask_compressstoreu_epi32(out + taken, kept, item);
+        taken += (size_t)__builtin_popcount(kept);
+    }
+    return taken;
 }
 
 /* The pool in registers: 16 places in each, sorted over all of them. To insert, the places below the score move one on. */

@@ -89,6 +89,20 @@ void CAnnexKernels_block_scores(
     chosen->blockScores(items, query, first, end, out);
 }
 
+void CAnnexKernels_scores_at(
+    const CAnnexKernels_Codes *items, const CAnnexKernels_Query *query, const int32_t *places, size_t count, float *out) {
+    chosen->scoresAt(items, query, places, count, out);
+}
+
+size_t CAnnexKernels_take_new(
+    const int32_t *items, size_t count, uint32_t *marks, uint32_t epoch, int32_t lowest, int32_t *out) {
+    return chosen->takeNew(items, count, marks, epoch, lowest, out);
+}
+
+int32_t CAnnexKernels_code_product(const uint8_t *a, const uint8_t *b, size_t bytes) {
+    return chosen->codeProduct(a, b, bytes);
+}
+
 float CAnnexKernels_largest(const float *values, size_t count) { return chosen->largest(values, count); }
 
 void CAnnexKernels_encode(const float *values, size_t count, float scale, int8_t *out) {

@@ -21,6 +21,9 @@ typedef struct {
         const CAnnexKernels_Codes *, const CAnnexKernels_Query *, size_t *, size_t, const CAnnexKernels_Bounds *, float,
         const float *, float, const float *, float, uint32_t *, float *);
     void (*blockScores)(const CAnnexKernels_Codes *, const CAnnexKernels_Query *, size_t, size_t, float *);
+    void (*scoresAt)(const CAnnexKernels_Codes *, const CAnnexKernels_Query *, const int32_t *, size_t, float *);
+    size_t (*takeNew)(const int32_t *, size_t, uint32_t *, uint32_t, int32_t, int32_t *);
+    int32_t (*codeProduct)(const uint8_t *, const uint8_t *, size_t);
 } Kernels;
 
 extern const Kernels AnnexKernels_plain;

@@ -6,7 +6,7 @@ typedef struct {
     float values[CAnnexKernels_blockItems];
 } Scores;
 
-static inline Scores blockScores(const CAnnexKernels_Codes *items, const CAnnexKernels_Query *query, size_t block) {
+static inline Scores interleavedScores(const CAnnexKernels_Codes *items, const CAnnexKernels_Query *query, size_t block) {
 #pragma clang fp contract(off)
     int32_t sums[CAnnexKernels_blockItems];
     for (int i = 0; i < CAnnexKernels_blockItems; i++) sums[i] = -query->correction;
@@ -37,6 +37,27 @@ static inline uint32_t above(Scores scores, float value) {
 }
 
 static inline void store(Scores scores, float *out) { memcpy(out, scores.values, sizeof scores.values); }
+
+static inline Scores loadScores(const float *values) {
+    Scores out;
+    memcpy(out.values, values, sizeof out.values);
+    return out;
+}
+
+static inline void fourSums(
+    const uint8_t *const rows[4], const CAnnexKernels_Query *query, size_t bytes, int32_t out[4]) {
+    for (int row = 0; row < 4; row++) {
+        int32_t sum = -query->correction;
+        for (size_t at = 0; at < bytes; at++) sum += rows[row][at] * query->codes[at];
+        out[row] = sum;
+    }
+}
+
+static int32_t codeProduct(const uint8_t *a, const uint8_t *b, size_t bytes) {
+    int32_t sum = 0;
+    for (size_t at = 0; at < bytes; at++) sum += (a[at] - 128) * (b[at] - 128);
+    return sum;
+}
 
 #include "ScalarPool.inc"
 #include "Scan.inc"

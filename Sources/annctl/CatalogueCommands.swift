@@ -96,6 +96,7 @@ struct InspectCommand: ParsableCommand {
             ["rejected rows", "\(manifest.rejectedRows)"], ["seed", "\(manifest.seed)"],
         ]
         if let missing = manifest.measured.unreachableItems { facts.rows.append(["unreachable items", "\(missing)"]) }
+        if let added = manifest.measured.linksAdded { facts.rows.append(["links added for them", "\(added)"]) }
         for source in manifest.sources {
             facts.rows.append([source.role, "\(source.file), SHA-256 \(source.sha256.prefix(16))…"])
         }

@@ -37,7 +37,7 @@ enum VersionLoading {
             defaultEffort: manifest.defaultEffort,
             defaultItemEffort: manifest.defaultItemEffort,
             measuredRecall: manifest.measured.reportedRecall,
-            unreachableCount: manifest.measured.unreachableItems,
+            unreachableCount: manifest.measured.linksAdded == nil ? manifest.measured.unreachableItems : 0,
             totalBytes: manifest.files.reduce(0) { $0 + $1.bytes },
             files: .init(
                 index: folder + "/" + VersionLayout.index,
@@ -50,6 +50,7 @@ enum VersionLoading {
         description.readsByKappa = manifest.measured.table.compactMap { point in
             point.knob == "kappa" ? point.itemsRead.map { (kappa: point.value, items: $0) } : nil
         }
+        if case .hnsw = kind.family { description.walksCodes = manifest.hasGraphCodes }
         if engine == .faiss { Self.leaveToFaiss(&description) }
         let served = try ServedVersion(loading: description)
         try served.warm()
@@ -60,6 +61,7 @@ enum VersionLoading {
     /// FAISS knows no kappa: an eighth of the lists stands in for it, and the recall of that was not measured.
     private static func leaveToFaiss(_ description: inout VersionDescription) {
         description.files.serving = nil
+        description.walksCodes = false
         guard case .ivf(let lists) = description.kind.family else { return }
         if case .kappa = description.defaultEffort {
             description.defaultEffort = .nprobe(max(1, lists / 8))

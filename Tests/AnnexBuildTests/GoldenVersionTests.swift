@@ -6,7 +6,7 @@ import AnnexTestSupport
 import Foundation
 import Testing
 
-/// Versions that earlier programs wrote, `Tests/Golden/v1` and `v2`, must still be read and answer as NumPy does. A
+/// Versions that earlier programs wrote, `Tests/Golden/v1` to `v3`, must still be read and answer as NumPy does. A
 /// change of the format needs a new number and a new folder beside them.
 @Suite struct GoldenVersionTests {
     private func folder(_ format: Int) -> String {
@@ -14,7 +14,7 @@ import Testing
             + "/Golden/v\(format)"
     }
 
-    @Test(arguments: [1, 2]) func everyFormatIsStillRead(_ format: Int) throws {
+    @Test(arguments: [1, 2, 3]) func everyFormatIsStillRead(_ format: Int) throws {
         let verified = try Verifier.verify(indexFolder: self.folder(format) + "/shop")
         let manifest = verified.manifest
         #expect(

@@ -68,7 +68,6 @@ import Testing
                     let (hits, _) = try fixture.search(index, fixture.rows[turn % 300], k: 20, effort)
                     #expect(hits.count == 20 && hits.allSatisfy { (0..<300).contains($0.ordinal) }, "\(what)")
                 }
-                _ = index.unreachableCount()
                 _ = index.links(of: Int32(turn % 300))
             } catch let error as AnnexError {
                 refused += 1
@@ -81,7 +80,7 @@ import Testing
     }
 
     /// `serving.bin` the same way; of a header drawn more often, as its counts say where everything lies.
-    @Test(arguments: ["Flat", "IVF16,Flat"], Metric.allCases)
+    @Test(arguments: ["Flat", "IVF16,Flat", "HNSW8"], Metric.allCases)
     func forgedServingFiles(_ text: String, _ metric: Metric) throws {
         let tries = 2 * (ProcessInfo.processInfo.environment["ANNEX_FORGERIES"].flatMap { Int($0) } ?? 60)
         let fixture = try Fixture(rows: 700, dimension: 18)
@@ -93,7 +92,7 @@ import Testing
             seed: 3,
             threads: 1
         ) { _ in }
-        try index.scanLayout(vectors: fixture.vectors, threads: 1).write(path: path)
+        try index.scanLayout(vectors: fixture.vectors, threads: 1).layout.write(path: path)
         let whole = try Data(contentsOf: URL(fileURLWithPath: path))
         func load() throws -> ScanLayout {
             try ScanLayout.load(path: path, metric: metric, rows: 700, dimension: 18)
@@ -112,7 +111,7 @@ import Testing
             try data.write(to: URL(fileURLWithPath: path))
             do {
                 let layout = try load()
-                for effort in [SearchEffort.exact, .kappa(0.5), .nprobe(3)] {
+                for effort in [SearchEffort.exact, .kappa(0.5), .nprobe(3), .efSearch(24)] {
                     let (hits, _) = try fixture.search(index, fixture.rows[turn % 700], k: 20, effort, layout: layout)
                     #expect(hits.count <= 20 && hits.allSatisfy { (0..<700).contains($0.ordinal) }, "\(what)")
                 }

@@ -101,6 +101,32 @@ import Testing
         }
     }
 
+    @Test func scoresOfRowsInEveryStride() {
+        var random = SplitMix64(seed: Self.seed)
+        for stride in stride(from: 64, through: 2_048, by: 64) {
+            let extreme = stride % 192 == 0
+            let rows = CodeBlocks(
+                blocks: 2,
+                groups: stride / 4 - stride / 64 % 5,
+                stride: stride,
+                extreme: extreme,
+                biased: stride % 128 == 0,
+                &random
+            )
+            let bits = self.withEach("stride \(stride)") { rows.scores().map(\.bitPattern) }
+            let expected = rows.expectedScores().map(\.bitPattern)
+            #expect(bits == expected)
+            for count in [0, 1, 3, 4, 5, 8, 9, 31] {
+                let places = (0..<count).map { _ in Int32.random(in: 0..<64, using: &random) }
+                let some = self.withEach("\(count) rows") { rows.scores(at: places).map(\.bitPattern) }
+                #expect(some == places.map { expected[Int($0)] })
+            }
+            for (a, b) in [(0, 1), (5, 5), (63, 2)] {
+                #expect(self.withEach("codes") { rows.product(a, b) } == rows.expectedProduct(a, b), "stride \(stride)")
+            }
+        }
+    }
+
     @Test(arguments: [16, 32, 64]) func thePoolKeepsTheBest(_ capacity: Int) {
         var random = SplitMix64(seed: Self.seed)
         for round in 0..<60 {
@@ -156,6 +182,8 @@ import Testing
 struct CodeBlocks {
     let blocks: Int
     let groups: Int
+    /// 0 for interleaved blocks.
+    let stride: Int
     let bytes: [UInt8]
     let scales: [Float]
     let biases: [Float]?
@@ -164,14 +192,17 @@ struct CodeBlocks {
     var items: Int { self.blocks * 32 }
     private var correction: Int32 { 128 * self.query.reduce(0) { $0 + Int32($1) } }
 
-    init(blocks: Int, groups: Int, extreme: Bool, biased: Bool, _ random: inout SplitMix64) {
+    init(blocks: Int, groups: Int, stride: Int = 0, extreme: Bool, biased: Bool, _ random: inout SplitMix64) {
         self.blocks = blocks
         self.groups = groups
+        self.stride = stride
         func code() -> Int {
             extreme ? (Bool.random(using: &random) ? 127 : -127) : Int.random(in: -127...127, using: &random)
         }
-        self.bytes = (0..<blocks * 32 * groups * 4).map { _ in UInt8(code() + 128) }
-        self.query = (0..<groups * 4).map { _ in Int8(code()) }
+        self.bytes = (0..<blocks * 32 * max(groups * 4, stride)).map { place in
+            UInt8(stride > 0 && place % stride >= groups * 4 ? 128 : code() + 128)
+        }
+        self.query = (0..<max(groups * 4, stride)).map { Int8($0 < groups * 4 ? code() : 0) }
         self.scales = (0..<blocks * 32).map { _ in Float.random(in: 0.001..<1, using: &random) }
         self.biases = biased ? (0..<blocks * 32).map { _ in random.normal() * 100 } : nil
         // Unlike each other, with some padding.
@@ -184,7 +215,8 @@ struct CodeBlocks {
         (0..<self.items).map { item in
             var sum = 0
             for component in 0..<self.groups * 4 {
-                let at = (item / 32 * self.groups + component / 4) * 128 + item % 32 * 4 + component % 4
+                let block = (item / 32 * self.groups + component / 4) * 128 + item % 32 * 4 + component % 4
+                let at = self.stride > 0 ? item * self.stride + component : block
                 sum += (Int(self.bytes[at]) - 128) * Int(self.query[component])
             }
             let score = self.scales[item] * Float(sum)
@@ -205,7 +237,8 @@ struct CodeBlocks {
                                 scales: scales.baseAddress,
                                 biases: self.biases == nil ? nil : biases.baseAddress,
                                 ordinals: ordinals.baseAddress,
-                                groups: self.groups
+                                groups: self.groups,
+                                stride: self.stride
                             )
                             var wanted = CAnnexKernels_Query(
                                 codes: query.baseAddress,
@@ -224,6 +257,28 @@ struct CodeBlocks {
         var out = [Float](repeating: 0, count: self.items)
         self.withCodes { CAnnexKernels_block_scores(&$0, &$1, 0, self.blocks, &out) }
         return out
+    }
+
+    func scores(at places: [Int32]) -> [Float] {
+        var out = [Float](repeating: 0, count: places.count)
+        self.withCodes { CAnnexKernels_scores_at(&$0, &$1, places, places.count, &out) }
+        return out
+    }
+
+    func product(_ a: Int, _ b: Int) -> Int32 {
+        self.bytes.withUnsafeBufferPointer {
+            CAnnexKernels_code_product(
+                $0.baseAddress! + a * self.stride,
+                $0.baseAddress! + b * self.stride,
+                self.stride
+            )
+        }
+    }
+
+    func expectedProduct(_ a: Int, _ b: Int) -> Int32 {
+        (0..<self.stride).reduce(0) {
+            $0 + (Int32(self.bytes[a * self.stride + $1]) - 128) * (Int32(self.bytes[b * self.stride + $1]) - 128)
+        }
     }
 
     func pool(capacity: Int, k: Int, marks: [UInt32]?, epoch: UInt32) -> [(Float, Int32)] {

@@ -50,8 +50,11 @@ import Testing
                 seed: 5,
                 threads: 2
             ) { _ in }
-            var layouts = [try ScanBuilder(vectors: vectors, metric: metric, threads: 2).ordered()]
-            if index.kind.scansClusters(metric) { layouts.append(try index.scanLayout(vectors: vectors, threads: 2)) }
+            let builder = ScanBuilder(vectors: vectors, metric: metric, threads: 2)
+            var layouts = [try builder.ordered(), try builder.rowCodes()]
+            if index.kind.scansClusters(metric) {
+                layouts.append(try index.scanLayout(vectors: vectors, threads: 2).layout)
+            }
             let plain = Searcher(index: nil, layout: nil, vectors: vectors, metric: metric)
             for number in 0..<25 {
                 let query = number % 4 == 3 ? rows[number * 7 % count] : self.row(shape, number, dimension, &random)
@@ -99,7 +102,7 @@ import Testing
         var contents: [[UInt8]] = []
         for threads in [1, 2, 5] {
             let path = fixture.folder.file("serving-\(threads)")
-            try index.scanLayout(vectors: fixture.vectors, threads: threads).write(path: path)
+            try index.scanLayout(vectors: fixture.vectors, threads: threads).layout.write(path: path)
             contents.append(try Array(Data(contentsOf: URL(fileURLWithPath: path))))
             let loaded = try ScanLayout.load(path: path, metric: .ip, rows: 1_300, dimension: 19)
             #expect(loaded.byteCount == contents[0].count && loaded.clusters <= 8)

@@ -51,7 +51,7 @@ package struct SmallVersion {
         let vectors = try VectorFile(path: files.vectors, rows: items, dimension: dimension)
         let index = try VectorIndex.build(kind: kind, metric: metric, vectors: vectors, seed: 1, threads: 2) { _ in }
         try index.write(path: files.index)
-        try index.scanLayout(vectors: vectors, threads: 2).write(path: Self.known(files.serving))
+        try index.scanLayout(vectors: vectors, threads: 2).layout.write(path: Self.known(files.serving))
         let effort: SearchEffort =
             switch kind.knob(metric, withCodes: true) {
             case .efSearch: .efSearch(64)

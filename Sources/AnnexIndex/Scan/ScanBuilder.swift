@@ -32,6 +32,36 @@ package struct ScanBuilder {
         return try self.layout(head: order, clusters: [])
     }
 
+    /// Codes one after the other in the order of ordinals, without links: what a graph is built over.
+    package func rowCodes() throws(AnnexError) -> ScanLayout {
+        try self.layout(
+            head: Array(0..<Int32(self.vectors.rows)),
+            clusters: [],
+            links: LinkTable(rows: self.vectors.rows)
+        )
+    }
+
+    /// Codes one after the other, in an order that begins with the items where a walk may begin. `links` lead from
+    /// ordinal to ordinal, `levels` has the number of levels of each item in the graph.
+    func graph(_ links: LinkTable, levels: [Int32]) throws(AnnexError) -> (ScanLayout, LinkCounts) {
+        let order = self.walkOrder(levels)
+        let repair = LinkRepair(links, seeds: order.prefix(ScanShape.seeds(of: order.count)))
+        let layout = try self.layout(head: order, clusters: [], links: repair.repaired.reordered(order))
+        return (layout, repair.counts)
+    }
+
+    /// On `ip` by falling norm: what walks meet most lies together. Else the items of the upper levels come first.
+    func walkOrder(_ levels: [Int32]) -> [Int32] {
+        var order = Array(0..<Int32(self.vectors.rows))
+        if self.metric == .ip {
+            self.sortByNorm(&order[...])
+        } else {
+            order.sort { (levels[Int($0)], $1) > (levels[Int($1)], $0) }
+            order[ScanShape.seeds(of: order.count)...].sort()
+        }
+        return order
+    }
+
     /// A head and clusters; `lists` has the cluster of each row, 0 ..< `count`. Not for `l2`.
     package func clustered(lists: [Int32], count: Int) throws(AnnexError) -> ScanLayout {
         precondition(lists.count == self.vectors.rows && self.metric != .l2, "unchecked lists")
@@ -73,7 +103,11 @@ package struct ScanBuilder {
         var across: [Float] = []
     }
 
-    private func layout(head: [Int32], clusters lists: [[Int32]]) throws(AnnexError) -> ScanLayout {
+    private func layout(
+        head: [Int32],
+        clusters lists: [[Int32]],
+        links: LinkTable? = nil
+    ) throws(AnnexError) -> ScanLayout {
         let clusters = self.inParallel(lists.count) { self.cluster(lists[$0]) }
         func blocks(_ count: Int) -> Int { (count + ScanShape.blockItems - 1) / ScanShape.blockItems }
         let headBlocks = blocks(head.count)
@@ -88,15 +122,18 @@ package struct ScanBuilder {
             dimension: self.vectors.dimension,
             blocks: first,
             headBlocks: headBlocks,
-            clusters: clusters.count
+            clusters: clusters.count,
+            arrangement: links.map { .graph(links: $0.links.count) } ?? .blocks
         )
         guard shape.isPossible else { throw AnnexError(.limit, "\(clusters.count) clusters are too many") }
         return unsafe try ScanLayout.make(shape) { memory, places throws(AnnexError) in
             let target = unsafe ScanTarget(memory: memory, places: places, shape: shape)
             unsafe target.writeHeader(starts: starts, center: self.center)
+            if let links { unsafe target.setLinks(links) }
             _ = self.inParallel((headBlocks + 255) / 256) { part in
                 unsafe self.fillHead(head, part * 256..<min((part + 1) * 256, headBlocks), target)
             }
+            unsafe target.boundHead()
             _ = self.inParallel(clusters.count) { place in
                 unsafe self.fill(clusters[place], number: place, firstBlock: starts[place], target)
             }
@@ -152,10 +189,7 @@ package struct ScanBuilder {
     private func fillHead(_ head: [Int32], _ blocks: Range<Int>, _ target: ScanTarget) {
         for block in blocks {
             let items = head[block * ScanShape.blockItems..<min((block + 1) * ScanShape.blockItems, head.count)]
-            let norm = unsafe self.encode(items, block, target)
-            // Sorted by norm on ip; elsewhere nothing is known of what stands behind, so nothing stops the scan.
-            let bound = self.metric == .ip ? norm : Float.infinity
-            unsafe target.setBounds(block, along: bound, across: 0, leastAlong: 0)
+            unsafe self.encode(items, block, target)
         }
     }
 
@@ -177,9 +211,8 @@ package struct ScanBuilder {
         }
     }
 
-    /// Writes codes, scales, biases and ordinals of up to 32 items; returns their largest norm.
-    @discardableResult
-    private func encode(_ items: ArraySlice<Int32>, _ block: Int, _ target: ScanTarget) -> Float {
+    /// Writes codes, scales, biases and ordinals of up to 32 items, and their largest norm and error.
+    private func encode(_ items: ArraySlice<Int32>, _ block: Int, _ target: ScanTarget) {
         var row = [Float](repeating: 0, count: self.vectors.dimension)
         var codes = [Int8](repeating: 0, count: row.count)
         var largestNorm: Float = 0
@@ -197,7 +230,6 @@ package struct ScanBuilder {
             largestError = max(largestError, code.error)
         }
         unsafe target.setLargest(block, norm: largestNorm, error: largestError)
-        return largestNorm
     }
 
     private func inParallel<R: Sendable>(_ count: Int, _ body: @Sendable (Int) -> R) -> [R] {

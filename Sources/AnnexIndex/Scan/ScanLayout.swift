@@ -5,7 +5,9 @@ import Glibc
 /// The order in which Annex scans: 8-bit codes of all items, a head of the longest rows, then clusters by direction, with
 /// an upper bound on what still stands behind each block (`serving.bin`).
 ///
-/// Derived from `vectors.f32` and from the lists of an inverted file, and from nothing else. A row's code is
+/// Or, for a walk: the codes one after the other, and links between them.
+///
+/// Derived from `vectors.f32` and from the lists or links of an index, and from nothing else. A row's code is
 /// round(component / scale), one scale a row, in -127...127. On `cosine` rows are made unit vectors first; on `l2` the
 /// mean of all rows is taken off, and half the squared length is an item's bias, so that the score
 /// q·x − |x|²/2 ranks as the distance does.
@@ -18,6 +20,10 @@ import Glibc
     private let places: ScanShape.Places
     /// Of a row as it is encoded.
     let largestNorm: Float
+    /// A graph only: the place of each ordinal.
+    let positions: [Int32]
+    /// A graph only: the most links of an item.
+    let longestList: Int
 
     /// Takes over a private mapping of `places.end` bytes, which has been filled.
     private init(shape: ScanShape, mapping: UnsafeRawPointer) {
@@ -27,6 +33,27 @@ import Glibc
         unsafe self.base = mapping
         let norms = unsafe (mapping + shape.places.norms).assumingMemoryBound(to: Float.self)
         self.largestNorm = unsafe UnsafeBufferPointer(start: norms, count: shape.blocks).reduce(0) { max($0, $1) }
+        let ordinals = unsafe (mapping + shape.places.ordinals).assumingMemoryBound(to: Int32.self)
+        var positions = [Int32](repeating: -1, count: shape.isGraph ? shape.rows : 0)
+        for place in positions.indices {
+            let ordinal = unsafe ordinals[place]
+            if positions.indices.contains(Int(ordinal)) { positions[Int(ordinal)] = Int32(truncatingIfNeeded: place) }
+        }
+        self.positions = positions
+        let starts = unsafe (mapping + shape.places.linkStarts).assumingMemoryBound(to: UInt32.self)
+        self.longestList = positions.indices.reduce(0) { max($0, unsafe Int(starts[$1 + 1]) - Int(starts[$1])) }
+    }
+
+    /// Whether a search with this layout also needs what FAISS holds.
+    package func needsFaiss(_ kind: IndexKind) -> Bool { !self.isGraph && kind.needsFaiss(self.shape.metric) }
+
+    /// The items that an item links to; nil without a graph or such an item.
+    package func links(of ordinal: Int32) -> [Int32]? {
+        guard self.positions.indices.contains(Int(ordinal)) else { return nil }
+        let place = Int(self.positions[Int(ordinal)])
+        return unsafe (self.linkStarts[place]..<self.linkStarts[place + 1]).map { link in
+            unsafe self.ordinals[Int(self.links[Int(link)])]
+        }
     }
 
     deinit { unsafe munmap(UnsafeMutableRawPointer(mutating: self.base), self.mappedBytes) }
@@ -34,8 +61,10 @@ import Glibc
     package var rows: Int { self.shape.rows }
     /// Clusters by direction; 0 where all items stand in one order.
     package var clusters: Int { self.shape.clusters }
+    /// Whether there are links to walk along.
+    package var isGraph: Bool { self.shape.isGraph }
     /// Bytes of all parts.
-    package var byteCount: Int { self.mappedBytes }
+    package var byteCount: Int { self.mappedBytes + self.positions.count * 4 }
 
     // MARK: Making
 
@@ -70,7 +99,8 @@ import Glibc
             scales: self.pointer(self.places.scales, Float.self),
             biases: self.shape.hasBiases ? self.pointer(self.places.biases, Float.self) : nil,
             ordinals: self.pointer(self.places.ordinals, Int32.self),
-            groups: self.shape.groups
+            groups: self.shape.groups,
+            stride: self.shape.stride
         )
     }
 
@@ -80,8 +110,17 @@ import Glibc
             scales: self.pointer(self.places.centroidScales, Float.self),
             biases: nil,
             ordinals: self.pointer(self.places.ordinals, Int32.self),
-            groups: self.shape.groups
+            groups: self.shape.groups,
+            stride: 0
         )
+    }
+
+    /// The seeds of a walk once more, in blocks, as they are scanned.
+    var seedCodes: CAnnexKernels_Codes {
+        var codes = unsafe self.codes
+        unsafe codes.codes = self.pointer(self.places.seedCodes, UInt8.self)
+        unsafe codes.stride = 0
+        return unsafe codes
     }
 
     var along: UnsafePointer<Float> { unsafe self.pointer(self.places.along, Float.self) }
@@ -99,6 +138,9 @@ import Glibc
     var center: UnsafePointer<Float>? {
         self.shape.hasBiases ? unsafe self.pointer(self.places.center, Float.self) : nil
     }
+
+    var linkStarts: UnsafePointer<UInt32> { unsafe self.pointer(self.places.linkStarts, UInt32.self) }
+    var links: UnsafePointer<Int32> { unsafe self.pointer(self.places.links, Int32.self) }
 
     private func pointer<T>(_ place: Int, _ type: T.Type) -> UnsafePointer<T> {
         unsafe (self.base + place).assumingMemoryBound(to: type)
@@ -182,7 +224,29 @@ import Glibc
             seen[Int(ordinal)] = true
             count += 1
         }
-        return count == shape.rows ? nil : "\(shape.rows - count) items are missing"
+        guard count == shape.rows else { return "\(shape.rows - count) items are missing" }
+        return shape.isGraph ? self.linkProblem() : nil
+    }
+
+    private func linkProblem() -> String? {
+        let shape = self.shape
+        for place in 0..<shape.rows where unsafe self.ordinals[place] < 0 { return "an item is missing among others" }
+        guard unsafe self.linkStarts[0] == 0, unsafe Int(self.linkStarts[shape.rows]) == shape.links else {
+            return "links without an item"
+        }
+        for place in 0..<shape.rows where unsafe self.linkStarts[place] > self.linkStarts[place + 1] {
+            return "links of an item lie out of bounds"
+        }
+        var lastNamed = [Int32](repeating: -1, count: shape.rows)
+        for place in 0..<shape.rows {
+            for link in unsafe Int(self.linkStarts[place])..<Int(self.linkStarts[place + 1]) {
+                let other = unsafe Int(self.links[link])
+                guard lastNamed.indices.contains(other) else { return "a link leads nowhere" }
+                guard lastNamed[other] != place else { return "an item has the same link twice" }
+                lastNamed[other] = Int32(truncatingIfNeeded: place)
+            }
+        }
+        return nil
     }
 }
 
@@ -194,7 +258,8 @@ enum ScanHeader {
         let metric = UInt64(Self.metrics.firstIndex(of: shape.metric) ?? 0)
         let numbers: [UInt64] = [
             ScanShape.magic, UInt64(ScanShape.format) | metric << 32, UInt64(shape.rows), UInt64(shape.dimension),
-            UInt64(shape.blocks), UInt64(shape.headBlocks), UInt64(shape.clusters), 0,
+            UInt64(shape.blocks), UInt64(shape.headBlocks), UInt64(shape.clusters),
+            shape.isGraph ? UInt64(shape.links) + 1 : 0,
         ]
         return numbers.flatMap { number in (0..<8).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) } }
     }
@@ -203,9 +268,9 @@ enum ScanHeader {
         let numbers = (0..<8).map { place in
             (0..<8).reduce(UInt64(0)) { $0 | UInt64(bytes[place * 8 + $1]) << (8 * $1) }
         }
-        guard numbers[0] == ScanShape.magic, numbers[1] & 0xffff_ffff == UInt64(ScanShape.format), numbers[7] == 0,
+        guard numbers[0] == ScanShape.magic, numbers[1] & 0xffff_ffff == UInt64(ScanShape.format),
             Self.metrics.indices.contains(Int(clamping: numbers[1] >> 32)),
-            numbers[2...6].allSatisfy({ $0 <= UInt64(UInt32.max) })
+            numbers[2...7].allSatisfy({ $0 <= UInt64(UInt32.max) })
         else { return nil }
         let shape = ScanShape(
             metric: Self.metrics[Int(numbers[1] >> 32)],
@@ -213,7 +278,8 @@ enum ScanHeader {
             dimension: Int(numbers[3]),
             blocks: Int(numbers[4]),
             headBlocks: Int(numbers[5]),
-            clusters: Int(numbers[6])
+            clusters: Int(numbers[6]),
+            arrangement: numbers[7] == 0 ? .blocks : .graph(links: Int(numbers[7]) - 1)
         )
         return shape.isPossible ? shape : nil
     }

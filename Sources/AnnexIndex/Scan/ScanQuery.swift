@@ -16,11 +16,11 @@ import CAnnexKernels
     /// Nil where 8 bits cannot stand for the vector: all zeros, or values outside 1e-15 ... 1e15.
     init?(_ query: UnsafeBufferPointer<Float>, _ layout: ScanLayout, _ scratch: ScanScratch) {
         scratch.reserve(layout.shape)
-        let components = layout.shape.groups * 4
+        let components = ScanScratch.components(layout.shape)
         let vector = unsafe scratch.vector
         for place in 0..<components { unsafe vector[place] = place < query.count ? query[place] : 0 }
         if let center = unsafe layout.center {
-            for place in 0..<components { unsafe vector[place] -= center[place] }
+            for place in 0..<query.count { unsafe vector[place] -= center[place] }
         }
         let largest = unsafe CAnnexKernels_largest(vector, components)
         guard largest > 1e-15, largest < 1e15 else { return nil }

@@ -11,7 +11,8 @@ import CAnnexKernels
         var cluster: Int32
     }
 
-    /// As the layout encodes rows: with the mean taken off on l2; zeros behind the last component.
+    /// As the layout encodes rows: with the mean taken off on l2; zeros behind the last component, codes too, up to the
+    /// next multiple of 64.
     private(set) var vector: UnsafeMutablePointer<Float>
     private(set) var codes: UnsafeMutablePointer<Int8>
     /// Per cluster, rounded up to whole blocks.
@@ -20,6 +21,7 @@ import CAnnexKernels
     private var components = 0
     private var clusters = 0
     var pool = CAnnexKernels_Pool()
+    let walk = WalkScratch()
     /// Blocks of items whose codes the present search has read.
     var blocksRead = 0
     let places = UnsafeMutablePointer<UInt32>.allocate(capacity: ScanShape.blockItems)
@@ -41,11 +43,14 @@ import CAnnexKernels
         unsafe self.scores.deallocate()
     }
 
+    static func components(_ shape: ScanShape) -> Int { (shape.dimension + 63) / 64 * 64 }
+
     func reserve(_ shape: ScanShape) {
-        if self.components < shape.groups * 4 {
+        let components = Self.components(shape)
+        if self.components < components {
             unsafe self.vector.deallocate()
             unsafe self.codes.deallocate()
-            self.components = shape.groups * 4
+            self.components = components
             unsafe self.vector = .allocate(capacity: self.components)
             unsafe self.codes = .allocate(capacity: self.components)
         }
@@ -62,14 +67,20 @@ import CAnnexKernels
     /// Items that would have entered the pool but were left out.
     var skipped: Int { Int(self.pool.skipped) }
 
-    /// Lends the ordinals in the pool, best first.
-    func withFound(_ body: (UnsafeBufferPointer<Int32>) -> Void) {
+    /// Lends the ordinals in the pool, best first, and their scores.
+    func withFound(_ body: (UnsafeBufferPointer<Int32>, UnsafeBufferPointer<Float>) -> Void) {
         let capacity = Int(self.pool.capacity)
-        unsafe withUnsafeBytes(of: &self.pool.ordinals) { bytes in
-            let all = unsafe bytes.assumingMemoryBound(to: Int32.self)
+        unsafe withUnsafeMutablePointer(to: &self.pool) { pool in
+            let bytes = UnsafeRawPointer(pool)
+            let scores = unsafe bytes.assumingMemoryBound(to: Float.self)
+            let ordinals = unsafe (bytes + 4 * CAnnexKernels_maximumPool)
+                .assumingMemoryBound(to: Int32.self)
             var count = 0
-            while count < capacity, unsafe all[count] >= 0 { count += 1 }
-            unsafe body(UnsafeBufferPointer(rebasing: all[..<count]))
+            while count < capacity, unsafe ordinals[count] >= 0 { count += 1 }
+            unsafe body(
+                UnsafeBufferPointer(start: ordinals, count: count),
+                UnsafeBufferPointer(start: scores, count: count)
+            )
         }
     }
 }

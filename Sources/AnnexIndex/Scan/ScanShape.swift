@@ -18,10 +18,28 @@ struct ScanShape: Equatable {
     var headBlocks: Int
     /// Clusters by direction behind the head.
     var clusters: Int
+    var arrangement = Arrangement.blocks
+
+    /// How codes lie.
+    enum Arrangement: Equatable {
+        /// 32 items interleaved: for scans.
+        case blocks
+        /// One item after the other, with links from each to others: for walks. Everything is head then, and item p of the
+        /// scan is row p.
+        case graph(links: Int)
+    }
 
     /// Components of a code row, divided by four.
     var groups: Int { (self.dimension + 3) / 4 }
     var blockCodeBytes: Int { self.groups * 4 * Self.blockItems }
+    var isGraph: Bool { self.arrangement != .blocks }
+    var links: Int { if case .graph(let links) = self.arrangement { links } else { 0 } }
+    /// Places that walks begin at, the first ones: a scan finds the best of them.
+    var seeds: Int { self.isGraph ? Self.seeds(of: self.rows) : 0 }
+    static func seeds(of rows: Int) -> Int { min(512, (rows + 7) / 8) }
+    var seedBlocks: Int { (self.seeds + Self.blockItems - 1) / Self.blockItems }
+    /// Bytes from one row of codes to the next; 0 where they lie in blocks.
+    var stride: Int { self.isGraph ? (self.dimension + 63) / 64 * 64 : 0 }
     var centroidBlocks: Int { (self.clusters + Self.blockItems - 1) / Self.blockItems }
     var hasBiases: Bool { self.metric == .l2 }
 
@@ -47,6 +65,11 @@ struct ScanShape: Equatable {
         var centroidScales = 0
         /// What is taken off every row and query (l2 only): groups * 4 components.
         var center = 0
+        /// A graph only. Per item, and one behind: where its links begin; and all links, each the place of an item.
+        var linkStarts = 0
+        var links = 0
+        /// A graph only: the first blocks once more, interleaved.
+        var seedCodes = 0
         var end = 0
     }
 
@@ -59,7 +82,7 @@ struct ScanShape: Equatable {
         }
         let items = self.blocks * Self.blockItems
         var places = Places()
-        places.codes = part(self.blocks * self.blockCodeBytes)
+        places.codes = part(self.isGraph ? items * self.stride : self.blocks * self.blockCodeBytes)
         places.scales = part(items * 4)
         places.biases = part(self.hasBiases ? items * 4 : 0)
         places.ordinals = part(items * 4)
@@ -73,6 +96,9 @@ struct ScanShape: Equatable {
         places.centroidCodes = part(self.centroidBlocks * self.blockCodeBytes)
         places.centroidScales = part(self.centroidBlocks * Self.blockItems * 4)
         places.center = part(self.hasBiases ? self.groups * 16 : 0)
+        places.linkStarts = part(self.isGraph ? (self.rows + 1) * 4 : 0)
+        places.links = part(self.links * 4)
+        places.seedCodes = part(self.seedBlocks * self.blockCodeBytes)
         places.end = at
         return places
     }
@@ -84,5 +110,7 @@ struct ScanShape: Equatable {
             && self.headBlocks >= 0 && self.blocks >= max(1, self.headBlocks)
             && self.blocks <= self.rows / Self.blockItems + self.clusters + 2
             && (self.clusters > 0 || self.headBlocks == self.blocks)
+            && (!self.isGraph || (self.clusters == 0 && self.blocks == (self.rows + 31) / 32))
+            && self.links <= Int(UInt32.max)
     }
 }

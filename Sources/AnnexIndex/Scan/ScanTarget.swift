@@ -31,6 +31,22 @@ import AnnexCore
         unsafe self.pointer(self.places.leastAlong, Float.self)[block] = leastAlong
     }
 
+    /// On `ip` no item of a block or behind it scores more than the query's length times the largest of theirs. Elsewhere
+    /// nothing is known of what stands behind, so nothing stops the scan.
+    func boundHead() {
+        let norms = unsafe self.pointer(self.places.norms, Float.self)
+        var largest: Float = 0
+        for block in unsafe (0..<self.shape.headBlocks).reversed() {
+            largest = unsafe max(largest, norms[block])
+            unsafe self.setBounds(
+                block,
+                along: self.shape.metric == .ip ? largest : .infinity,
+                across: 0,
+                leastAlong: 0
+            )
+        }
+    }
+
     func setLargest(_ block: Int, norm: Float, error: Float) {
         unsafe self.pointer(self.places.norms, Float.self)[block] = norm
         unsafe self.pointer(self.places.errors, Float.self)[block] = error
@@ -38,7 +54,7 @@ import AnnexCore
 
     func setPadding(_ block: Int, _ place: Int) {
         unsafe self.pointer(self.places.ordinals, Int32.self)[block * ScanShape.blockItems + place] = -1
-        unsafe self.setCodes(self.places.codes, block, place, [])
+        unsafe self.setItemCodes(block, place, [])
     }
 
     func set(_ block: Int, _ place: Int, ordinal: Int32, _ code: RowCode, _ codes: [Int8]) {
@@ -48,7 +64,15 @@ import AnnexCore
         if unsafe self.shape.hasBiases {
             unsafe self.pointer(self.places.biases, Float.self)[item] = -code.norm * code.norm / 2
         }
-        unsafe self.setCodes(self.places.codes, block, place, codes)
+        unsafe self.setItemCodes(block, place, codes)
+    }
+
+    /// In the order of places, each link the place of an item.
+    func setLinks(_ table: LinkTable) {
+        let starts = unsafe self.pointer(self.places.linkStarts, UInt32.self)
+        for (place, start) in table.starts.enumerated() { unsafe starts[place] = start }
+        let links = unsafe self.pointer(self.places.links, Int32.self)
+        for (place, link) in table.links.enumerated() { unsafe links[place] = link }
     }
 
     func setDirection(_ cluster: Int, _ direction: [Float]) {
@@ -59,6 +83,17 @@ import AnnexCore
         unsafe self.pointer(self.places.centroidScales, Float.self)[cluster] = code.scale
         let (block, place) = cluster.quotientAndRemainder(dividingBy: ScanShape.blockItems)
         unsafe self.setCodes(self.places.centroidCodes, block, place, codes)
+    }
+
+    private func setItemCodes(_ block: Int, _ place: Int, _ codes: [Int8]) {
+        let stride = unsafe self.shape.stride
+        guard stride > 0 else { return unsafe self.setCodes(self.places.codes, block, place, codes) }
+        let item = block * ScanShape.blockItems + place
+        let target = unsafe self.pointer(self.places.codes + item * stride, UInt8.self)
+        for component in 0..<stride {
+            unsafe target[component] = UInt8((component < codes.count ? Int(codes[component]) : 0) + 128)
+        }
+        if unsafe block < self.shape.seedBlocks { unsafe self.setCodes(self.places.seedCodes, block, place, codes) }
     }
 
     /// Component c of group g of an item stands at (g * 32 + item) * 4 + c of its block.

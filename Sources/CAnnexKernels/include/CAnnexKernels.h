@@ -50,10 +50,13 @@ typedef struct {
     const int32_t *ordinals;
     /* Components, rounded up to a multiple of four, divided by four. */
     size_t groups;
+    /* 0: blocks as above. Else rows one behind the other, so many bytes apart (a multiple of 64; 128 behind the last
+     * component): what a walk over a graph reads. Item i of block b is then row b * 32 + i. */
+    size_t stride;
 } CAnnexKernels_Codes;
 
 typedef struct {
-    /* groups * 4 codes in -127...127. */
+    /* groups * 4 codes in -127...127, zeros behind them up to the next multiple of 64. */
     const int8_t *codes;
     /* 128 * the sum of the codes. */
     int32_t correction;
@@ -101,6 +104,23 @@ size_t CAnnexKernels_collect(
 /* The scores of blocks first ..< end, into out[(end - first) * 32]. */
 void CAnnexKernels_block_scores(
     const CAnnexKernels_Codes *items, const CAnnexKernels_Query *query, size_t first, size_t end, float *out);
+
+/* Of codes in rows: the scores of the `count` rows places[0], places[1], …, which are fetched together. */
+void CAnnexKernels_scores_at(
+    const CAnnexKernels_Codes *items, const CAnnexKernels_Query *query, const int32_t *places, size_t count, float *out);
+
+/* Of `count` different items those that are not below `lowest` and were not marked: they are written to `out`, in order,
+ * and their number is returned. All get their mark: marks[item] = epoch. */
+size_t CAnnexKernels_take_new(
+    const int32_t *items, size_t count, uint32_t *marks, uint32_t epoch, int32_t lowest, int32_t *out);
+
+/* Asks for the cache lines of some bytes that will be read soon. */
+static inline void CAnnexKernels_fetch(const void *start, size_t bytes) {
+    for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch((const char *)start + at);
+}
+
+/* The sum of (a[i] - 128) * (b[i] - 128) over `bytes`, a multiple of 64 below 2^17. */
+int32_t CAnnexKernels_code_product(const uint8_t *a, const uint8_t *b, size_t bytes);
 
 /* The largest absolute value; 0 for none. */
 float CAnnexKernels_largest(const float *values, size_t count);

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CAnnexKernels.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -45,6 +47,12 @@ int CFaissShim_train(
 /* Adds rows (count x dimension floats, finite) with the ordinals that follow. The index is trained. */
 int CFaissShim_add(
     CFaissShim_Index *index, int64_t count, const float *rows, int threads, char *error, size_t errorCapacity);
+
+/* The same for a graph, which is built by the distances between `codes`: one row for each item that there is and that is
+ * added (stride > 0), of the vectors as the metric has them, with biases on l2. Rows go to the index's own storage. */
+int CFaissShim_add_coded(
+    CFaissShim_Index *index, int64_t count, const float *rows, const CAnnexKernels_Codes *codes, int threads,
+    char *error, size_t errorCapacity);
 
 int CFaissShim_read(const char *path, CFaissShim_Index **out, char *error, size_t errorCapacity);
 int CFaissShim_write(const CFaissShim_Index *index, const char *path, char *error, size_t errorCapacity);
@@ -84,10 +92,6 @@ typedef struct {
 int CFaissShim_graph(const CFaissShim_Index *index, CFaissShim_Graph *out);
 /* Writes the list of each item (count places). -1 where the index has no lists. */
 int CFaissShim_lists(const CFaissShim_Index *index, int32_t *out);
-
-/* Items that no path of level-0 links reaches from the items of the upper levels (or, without upper levels, from the
- * entry point). -1 without a graph, -2 out of memory. O(links). */
-int64_t CFaissShim_unreachable(const CFaissShim_Index *index);
 
 #ifdef __cplusplus
 }

@@ -4,6 +4,8 @@ import CFaissShim
 /// FAISS's HNSW graph (Malkov and Yashunin 2016), walked here: FAISS 1.7.3 keeps `efSearch` on the shared index and does
 /// not heed it in a call, two queries would race for it.
 ///
+/// The reference for the walk over codes (`CodeWalk.swift`), and what serves versions made before that.
+///
 /// Distances are the exact float32 scores of `vectors.f32`, whatever the graph was built over, so a walk's results
 /// need no rescoring. Items left out are walked over but not kept.
 ///
@@ -27,6 +29,12 @@ import CFaissShim
         let end = unsafe base + Int(self.graph.levelOffsets[level + 1])
         return unsafe UnsafeBufferPointer(start: self.graph.neighbours + begin, count: end - begin)
     }
+
+    /// Of the level that has all items.
+    func lowestLinks(of ordinal: Int32) -> [Int32] { unsafe Array(self.links(ordinal, 0).prefix { $0 >= 0 }) }
+
+    /// The number of levels that an item is on.
+    func levels(of ordinal: Int32) -> Int32 { unsafe self.graph.itemLevels[Int(ordinal)] }
 
     /// The neighbours of an item, its top level first.
     func allLinks(of ordinal: Int32) -> [[Int32]] {

@@ -1,0 +1,52 @@
+/// Links from each item to others, one item's behind the other's.
+struct LinkTable: Equatable, Sendable {
+    /// Per item, and one behind: where its links begin.
+    private(set) var starts: [UInt32]
+    private(set) var links: [Int32]
+
+    /// Of items without any.
+    init(rows: Int) {
+        self.starts = [UInt32](repeating: 0, count: rows + 1)
+        self.links = []
+    }
+
+    /// The lowest level of a graph: the one that has all items.
+    init(_ graph: GraphWalk, rows: Int) {
+        self.init(rows: rows)
+        for ordinal in 0..<rows {
+            self.links += graph.lowestLinks(of: Int32(ordinal))
+            self.starts[ordinal + 1] = UInt32(self.links.count)
+        }
+    }
+
+    var rows: Int { self.starts.count - 1 }
+
+    subscript(item: Int32) -> ArraySlice<Int32> {
+        self.links[Int(self.starts[Int(item)])..<Int(self.starts[Int(item) + 1])]
+    }
+
+    /// The same links where item `order[p]` is called p. O(links).
+    func reordered(_ order: [Int32]) -> LinkTable {
+        var names = [Int32](repeating: 0, count: order.count)
+        for (place, item) in order.enumerated() { names[Int(item)] = Int32(place) }
+        var out = LinkTable(rows: self.rows)
+        out.links.reserveCapacity(self.links.count)
+        for (place, item) in order.enumerated() {
+            for link in self[item] { out.links.append(names[Int(link)]) }
+            out.starts[place + 1] = UInt32(out.links.count)
+        }
+        return out
+    }
+
+    /// With these links behind each item's own.
+    func adding(_ more: [Int32: [Int32]]) -> LinkTable {
+        var out = LinkTable(rows: self.rows)
+        out.links.reserveCapacity(self.links.count)
+        for item in 0..<Int32(self.rows) {
+            out.links += self[item]
+            out.links += more[item] ?? []
+            out.starts[Int(item) + 1] = UInt32(out.links.count)
+        }
+        return out
+    }
+}
