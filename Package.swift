@@ -23,6 +23,7 @@ let undefined =
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -44,6 +45,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     ],
     targets: [
         // MARK: - L0 native code
@@ -90,7 +92,7 @@ let package = Package(
         ),
         .target(
             name: "AnnexNetwork",
-            dependencies: ["AnnexCore", "AnnexWire", nioCore, nioPosix, logging, crypto],
+            dependencies: ["AnnexCore", "AnnexWire", nioCore, nioPosix, logging, crypto, histogram],
             swiftSettings: settings
         ),
 
@@ -101,8 +103,8 @@ let package = Package(
         .executableTarget(
             name: "annctl",
             dependencies: [
-                "AnnexCore", "AnnexBuild", "AnnexEngine", "AnnexNetwork", "AnnexShard", "AnnexWire", argumentParser,
-                logging, nioCore, "Yams",
+                "AnnexCore", "AnnexBuild", "AnnexEngine", "AnnexFormats", "AnnexNetwork", "AnnexShard", "AnnexWire",
+                argumentParser, logging, nioCore, "Yams",
             ],
             swiftSettings: settings
         ),

@@ -1,6 +1,5 @@
 import AnnexCore
 package import AnnexWire
-import Glibc
 import NIOCore
 import NIOPosix
 
@@ -28,19 +27,8 @@ package final class LineClient: Sendable {
             return LineClient(group: group, channel: channel)
         } catch {
             try? await group.shutdownGracefully()
-            let reason =
-                (error as? NIOConnectionError)?.connectionErrors.first.map { Self.text($0.error) } ?? "\(error)"
-            throw AnnexError(
-                .system,
-                "cannot connect: \(reason)",
-                at: "\(host):\(port)",
-                hint: "Is `annctl serve` running there? See --host and --port"
-            )
+            throw ConnectionFailure.refused(error, at: "\(host):\(port)")
         }
-    }
-
-    private static func text(_ error: any Error) -> String {
-        (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
     }
 
     private init(group: MultiThreadedEventLoopGroup, channel: any Channel) {

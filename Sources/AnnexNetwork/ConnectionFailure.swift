@@ -1,0 +1,31 @@
+import AnnexCore
+import Glibc
+import NIOCore
+import NIOPosix
+
+/// What a client says about a connection that did not come about, or broke.
+enum ConnectionFailure {
+    static func refused(_ error: any Error, at address: String) -> AnnexError {
+        let reason =
+            (error as? NIOConnectionError)?.connectionErrors.first.map { Self.text($0.error) } ?? Self.text(error)
+        return AnnexError(
+            .system,
+            "cannot connect: \(reason)",
+            at: address,
+            hint: "Is `annctl serve` running there? See --host and --port"
+        )
+    }
+
+    static func broken(_ error: any Error, at address: String) -> AnnexError {
+        AnnexError(
+            .system,
+            "the connection broke: \(Self.text(error))",
+            at: address,
+            hint: "Does the server still run?"
+        )
+    }
+
+    private static func text(_ error: any Error) -> String {
+        (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
+    }
+}

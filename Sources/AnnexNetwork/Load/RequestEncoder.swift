@@ -1,0 +1,33 @@
+import NIOCore
+
+/// Commands as arrays of bulk strings.
+enum RequestEncoder {
+    /// A slice that begins behind the first 16 MiB of its buffer would be a copy, so a buffer ends well before.
+    private static let bufferBytes = 4 << 20
+
+    /// `count` requests, of the words that `words` gives for each number, as slices of few buffers.
+    static func encode(_ count: Int, _ words: (Int) -> [[UInt8]]) -> [ByteBuffer] {
+        var out: [ByteBuffer] = []
+        out.reserveCapacity(count)
+        while out.count < count {
+            // All of a buffer is written before the first slice is taken: after that, writing would copy it.
+            var buffer = ByteBuffer()
+            var ends: [Int] = []
+            while out.count + ends.count < count, buffer.writerIndex < Self.bufferBytes {
+                Self.append(words(out.count + ends.count), to: &buffer)
+                ends.append(buffer.writerIndex)
+            }
+            for end in ends { out.append(buffer.readSlice(length: end - buffer.readerIndex) ?? ByteBuffer()) }
+        }
+        return out
+    }
+
+    static func append(_ words: [[UInt8]], to buffer: inout ByteBuffer) {
+        buffer.writeString("*\(words.count)\r\n")
+        for word in words {
+            buffer.writeString("$\(word.count)\r\n")
+            buffer.writeBytes(word)
+            buffer.writeString("\r\n")
+        }
+    }
+}
