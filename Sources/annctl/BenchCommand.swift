@@ -6,8 +6,8 @@ import Foundation
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
-        abstract: "Measure an index: latency, throughput and recall.",
-        subcommands: [BenchIndexCommand.self]
+        abstract: "Measure an index, or a running server: latency, throughput, recall.",
+        subcommands: [BenchIndexCommand.self, BenchServerCommand.self]
     )
 }
 

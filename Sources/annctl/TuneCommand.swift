@@ -103,9 +103,6 @@ struct TuneCommand: ParsableCommand {
 struct ParetoDrawing {
     let points: [Tuning.Point]
     let title: String
-    private static let colours = [
-        "#1b6ca8", "#c8553d", "#3a7d44", "#8e5ea2", "#b8860b", "#4d4d4d", "#d81b60", "#00838f",
-    ]
     private static let (width, height) = (760.0, 460.0)
     private static let (left, right, top, bottom) = (80.0, 170.0, 50.0, 60.0)
 
@@ -123,57 +120,38 @@ struct ParetoDrawing {
         return Self.height - Self.bottom - share * (Self.height - Self.top - Self.bottom)
     }
 
-    private func line(_ x1: Double, _ y1: Double, _ x2: Double, _ y2: Double) -> String {
-        "<line x1=\"\(Figures.fixed(x1, 1))\" y1=\"\(Figures.fixed(y1, 1))\" x2=\"\(Figures.fixed(x2, 1))\" y2=\"\(Figures.fixed(y2, 1))\" stroke=\"#ddd\"/>"
-    }
-
-    private func label(_ x: Double, _ y: Double, _ text: String, _ anchor: String = "middle", _ colour: String = "#333")
-        -> String
-    {
-        "<text x=\"\(Figures.fixed(x, 1))\" y=\"\(Figures.fixed(y, 1))\" text-anchor=\"\(anchor)\" fill=\"\(colour)\">\(text)</text>"
-    }
-
     private func axes() -> [String] {
         var out: [String] = []
         for recall in [0.5, 0.9, 0.95, 0.98, 0.99, 0.999, 0.9999] {
-            out.append(self.line(self.x(recall), Self.top, self.x(recall), Self.height - Self.bottom))
-            out.append(self.label(self.x(recall), Self.height - Self.bottom + 18, "\(recall)"))
+            out.append(SVG.line(self.x(recall), Self.top, self.x(recall), Self.height - Self.bottom))
+            out.append(SVG.label(self.x(recall), Self.height - Self.bottom + 18, "\(recall)"))
         }
         for power in 1...7 {
             let speed = pow(10, Double(power))
             let at = self.y(speed)
             guard at > Self.top, at < Self.height - Self.bottom else { continue }
-            out.append(self.line(Self.left, at, Self.width - Self.right, at))
-            out.append(self.label(Self.left - 8, at + 4, "\(Int(speed))", "end"))
+            out.append(SVG.line(Self.left, at, Self.width - Self.right, at))
+            out.append(SVG.label(Self.left - 8, at + 4, "\(Int(speed))", "end"))
         }
-        out.append(self.label((Self.left + Self.width - Self.right) / 2, Self.height - 18, "recall@10"))
-        out.append(self.label(12, 34, "queries per second", "start"))
-        out.append(self.label(12, 16, self.title, "start"))
+        out.append(SVG.label((Self.left + Self.width - Self.right) / 2, Self.height - 18, "recall@10"))
+        out.append(SVG.label(12, 34, "queries per second", "start"))
+        out.append(SVG.label(12, 16, self.title, "start"))
         return out
     }
 
     var text: String {
-        var out = [
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"\(Int(Self.width))\" height=\"\(Int(Self.height))\" font-family=\"sans-serif\" font-size=\"12\">",
-            "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>",
-        ]
-        out += self.axes()
+        var out = self.axes()
         var kinds: [String] = []
         for point in self.points where !kinds.contains(point.kind) { kinds.append(point.kind) }
         for (number, kind) in kinds.enumerated() {
-            let colour = Self.colours[number % Self.colours.count]
+            let colour = SVG.colours[number % SVG.colours.count]
             let own = self.points.filter { $0.kind == kind }.map {
                 (self.x($0.recall), self.y(1e6 / max($0.micros, 1e-3)))
             }
-            let path = own.map { "\(Figures.fixed($0.0, 1)),\(Figures.fixed($0.1, 1))" }.joined(separator: " ")
-            out.append("<polyline points=\"\(path)\" fill=\"none\" stroke=\"\(colour)\" stroke-width=\"1.5\"/>")
-            for (x, y) in own {
-                out.append(
-                    "<circle cx=\"\(Figures.fixed(x, 1))\" cy=\"\(Figures.fixed(y, 1))\" r=\"3\" fill=\"\(colour)\"/>"
-                )
-            }
-            out.append(self.label(Self.width - Self.right + 12, Self.top + 16 * Double(number), kind, "start", colour))
+            out.append(SVG.polyline(own, colour))
+            for (x, y) in own { out.append(SVG.dot(x, y, colour)) }
+            out.append(SVG.label(Self.width - Self.right + 12, Self.top + 16 * Double(number), kind, "start", colour))
         }
-        return (out + ["</svg>"]).joined(separator: "\n") + "\n"
+        return SVG.document(width: Self.width, height: Self.height, out)
     }
 }

@@ -1,0 +1,121 @@
+import AnnexCore
+import AnnexFormats
+import AnnexNetwork
+import AnnexWire
+import ArgumentParser
+
+/// What the requests of a load are about.
+struct LoadSubjectOptions: ParsableArguments {
+    @Option(help: "Name of the index. (default: the only one served)") var index: String?
+    @Option(help: ArgumentHelp("Users for TOPK, one a line, the most asked first.", valueName: "file")) var userIds:
+        String?
+    @Option(
+        help: ArgumentHelp(
+            "Items for VSIM, one a line, the most asked first. (default: up to 10000 that the server draws)",
+            valueName: "file"
+        )
+    )
+    var itemIds: String?
+    @Option(name: [.customShort("k"), .customLong("k")], help: "Answers per query.") var k = 10
+    @Option(help: "Exponent of Zipf's law by which users and items are drawn; 0: all alike.") var zipf = 1.0
+
+    func validate() throws {
+        guard (1...Limits.maximumK).contains(self.k) else { throw ValidationError("--k is 1 to \(Limits.maximumK)") }
+        guard (0...10).contains(self.zipf) else { throw ValidationError("--zipf is 0 to 10") }
+        guard self.index.map({ EntryName($0) != nil }) ?? true else {
+            throw ValidationError("--index is no index name: [A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+        }
+    }
+
+    /// Reads the files; asks the server for what `mixes` need beyond them.
+    func read(for mixes: [LoadMix], at settings: LoadSettings) async throws -> LoadRequests.Subjects {
+        var subjects = LoadRequests.Subjects()
+        subjects.k = self.k
+        subjects.zipf = self.zipf
+        subjects.index = self.index.map { Array($0.utf8) }
+        if mixes.contains(where: { $0.has(.topk) }) {
+            guard let userIds else {
+                throw AnnexError(.usage, "TOPK needs users", hint: "Give --user-ids FILE, as it was given to the build")
+            }
+            subjects.users = try Self.ids(userIds)
+        }
+        if mixes.contains(where: { $0.has(.vsim) }) {
+            if let itemIds { subjects.items = try Self.ids(itemIds) }
+            if subjects.items.isEmpty || subjects.index == nil { try await self.ask(settings, &subjects) }
+        }
+        return subjects
+    }
+
+    private static func ids(_ file: String) throws(AnnexError) -> [[UInt8]] {
+        let ids = try IdentifierFile.read(file, skipBadRows: false).compactMap { $0?.bytes }
+        guard !ids.isEmpty else { throw AnnexError(.badInput, "there is no id in it", at: file) }
+        return ids
+    }
+
+    // MARK: What the server tells
+
+    private func ask(_ settings: LoadSettings, _ subjects: inout LoadRequests.Subjects) async throws {
+        let seconds = settings.timeout.components.seconds + 1
+        let client = try await LineClient.connect(host: settings.host, port: settings.port, timeoutSeconds: seconds)
+        // Who waits for a reply then gets an error.
+        let late = Task {
+            try await Task.sleep(for: .seconds(seconds))
+            await client.close()
+        }
+        let found = subjects
+        let outcome: Result<LoadRequests.Subjects, any Error>
+        do { outcome = .success(try await Self.ask(client, settings, found)) } catch { outcome = .failure(error) }
+        late.cancel()
+        await client.close()
+        subjects = try outcome.get()
+    }
+
+    private static func ask(_ client: LineClient, _ settings: LoadSettings, _ known: LoadRequests.Subjects) async throws
+        -> LoadRequests.Subjects
+    {
+        let address = "\(settings.host):\(settings.port)"
+        func send(_ words: [[UInt8]]) async throws -> ReplyValue {
+            let reply = try await client.send(words)
+            guard case .error(let text) = reply else { return reply }
+            throw AnnexError(
+                .system,
+                "asked for \(Printable.escape(words[0])), the server answered '\(Printable.escape(text, limit: 1024))'",
+                at: address,
+                hint: "VSIM needs a server of indexes, and --index where it has several"
+            )
+        }
+        var subjects = known
+        if let password = settings.password { _ = try await send([Array("AUTH".utf8), Array(password.utf8)]) }
+        let index: [UInt8]
+        if let named = subjects.index {
+            index = named
+        } else {
+            index = try Self.onlyIndex(try await send([Array("INDEXES".utf8)]), at: address)
+            subjects.index = index
+        }
+        if subjects.items.isEmpty {
+            let count = Array("\(Limits.maximumRandomCount)".utf8)
+            let reply = try await send([Array("VRANDMEMBER".utf8), index, count])
+            subjects.items = (reply.elements ?? []).compactMap { $0.text.map { Array($0.utf8) } }
+        }
+        return subjects
+    }
+
+    /// INDEXES answers, in RESP2, with a flat array of fields and values for each.
+    private static func onlyIndex(_ reply: ReplyValue, at address: String) throws(AnnexError) -> [UInt8] {
+        let names = (reply.elements ?? []).compactMap { index -> String? in
+            let fields = index.elements ?? []
+            return stride(from: 0, to: fields.count - 1, by: 2).first { fields[$0].text == "name" }
+                .flatMap { fields[$0 + 1].text }
+        }
+        guard names.count == 1 else {
+            throw AnnexError(
+                .usage,
+                "the server has \(names.count) indexes: \(Printable.escape(names.joined(separator: ", "), limit: 1024))",
+                at: address,
+                hint: "Name one with --index"
+            )
+        }
+        return Array(names[0].utf8)
+    }
+}
