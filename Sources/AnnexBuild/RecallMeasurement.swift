@@ -120,11 +120,22 @@ struct RecallMeasurement {
         case (.hnsw, _):
             [16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1_024, 2_048, 4_096]
                 .filter { $0 <= Double(max(16, rows)) }
-        case (.ivf(let lists), _):
-            (0...20).map { Double(1 << $0) }.filter { $0 < Double(min(lists, Limits.maximumNprobe)) }
-                + [Double(min(lists, Limits.maximumNprobe))]
+        case (.ivf(let lists), _): Self.listLadder(upTo: min(lists, Limits.maximumNprobe))
         case (.flat, _): [0]
         }
+    }
+
+    /// 1, 2, 3, 4, 6, 8, 12 … and all.
+    private static func listLadder(upTo lists: Int) -> [Double] {
+        var steps: [Int] = [1]
+        var power = 2
+        while power < lists {
+            steps.append(power)
+            if power / 2 * 3 < lists { steps.append(power / 2 * 3) }
+            power *= 2
+        }
+        if lists > 1 { steps.append(lists) }
+        return steps.map(Double.init)
     }
 
     // MARK: Statistics

@@ -154,9 +154,9 @@ package struct Recipe: Sendable, Equatable {
     package func kinds(rows: Int) throws(AnnexError) -> [IndexKind] {
         if self.index != "auto" { return [try IndexKind(parsing: self.index)] }
         guard rows > 2_000 else { return [try IndexKind(parsing: "Flat")] }
-        // The next power of two: on ip 64 at 41,000 items and 512 at a million; on cosine, where bounds rule out less, 256
-        // and 1,024.
-        let lists = Self.powerOfTwo(near: (self.metric == .ip ? 0.4 : 1.2) * Double(rows).squareRoot())
+        // The next power of two: on ip 64 at 41,000 items and 512 at a million; on cosine, where bounds rule out less, 512
+        // and 2,048.
+        let lists = Self.powerOfTwo(near: (self.metric == .ip ? 0.4 : 2.4) * Double(rows).squareRoot())
         let isSmall = rows <= 2_000_000
         let names: [String] =
             switch self.metric {

@@ -83,7 +83,7 @@ package final class VectorIndex: Sendable {
     /// Row numbers to train on, ascending; empty where the kind needs no training.
     private static func trainingSample(kind: IndexKind, rows: Int, seed: UInt64) -> [Int] {
         var wanted = 0
-        if case .ivf(let lists) = kind.family { wanted = lists * 256 }
+        if case .ivf(let lists) = kind.family { wanted = min(lists * 256, max(lists * 64, 262_144)) }
         if case .pq = kind.storage { wanted = max(wanted, 65_536) }
         if kind.storage == .sq8 { wanted = max(wanted, 100_000) }
         if kind.transform != nil { wanted = max(wanted, 65_536) }

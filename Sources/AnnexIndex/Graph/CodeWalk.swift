@@ -7,7 +7,7 @@ import CAnnexKernels
 /// It begins at the best of the seeds, the first places of the layout, which are scanned; upper levels are not needed.
 extension ScanLayout {
     /// Of the links of the item that is likely to be next.
-    private static let bytesAhead = 128
+    private static let linkBytesAhead = 128
 
     /// Items left out that a walk may have in its list, before it is cheaper to scan.
     private static let mostLeftOut = 256
@@ -48,7 +48,7 @@ extension ScanLayout {
         while let place = unsafe list.next() {
             let first = unsafe Int(starts[place])
             if let likely = unsafe list.likelyNext() {
-                unsafe CAnnexKernels_fetch(links + Int(starts[likely]), Self.bytesAhead)
+                unsafe CAnnexKernels_fetch(links + Int(starts[likely]), Self.linkBytesAhead)
             }
             let count = unsafe list.keepNew(links + first, Int(starts[place + 1]) - first, skipping: skipped)
             guard count > 0 else { continue }

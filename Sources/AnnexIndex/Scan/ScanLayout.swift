@@ -20,6 +20,8 @@ import Glibc
     private let places: ScanShape.Places
     /// Of a row as it is encoded.
     let largestNorm: Float
+    /// 0, 1, 2, … as the centroids' ordinals; -1 for the padding of their last block.
+    private let clusterNumbers: UnsafeMutablePointer<Int32>
     /// A graph only: the place of each ordinal.
     let positions: [Int32]
     /// A graph only: the most links of an item.
@@ -31,6 +33,11 @@ import Glibc
         self.places = shape.places
         self.mappedBytes = shape.places.end
         unsafe self.base = mapping
+        let numbers = shape.centroidBlocks * ScanShape.blockItems
+        unsafe self.clusterNumbers = .allocate(capacity: max(1, numbers))
+        for place in 0..<numbers {
+            unsafe self.clusterNumbers[place] = place < shape.clusters ? Int32(truncatingIfNeeded: place) : -1
+        }
         let norms = unsafe (mapping + shape.places.norms).assumingMemoryBound(to: Float.self)
         self.largestNorm = unsafe UnsafeBufferPointer(start: norms, count: shape.blocks).reduce(0) { max($0, $1) }
         let ordinals = unsafe (mapping + shape.places.ordinals).assumingMemoryBound(to: Int32.self)
@@ -56,7 +63,10 @@ import Glibc
         }
     }
 
-    deinit { unsafe munmap(UnsafeMutableRawPointer(mutating: self.base), self.mappedBytes) }
+    deinit {
+        unsafe self.clusterNumbers.deallocate()
+        unsafe munmap(UnsafeMutableRawPointer(mutating: self.base), self.mappedBytes)
+    }
 
     package var rows: Int { self.shape.rows }
     /// Clusters by direction; 0 where all items stand in one order.
@@ -109,7 +119,7 @@ import Glibc
             codes: self.pointer(self.places.centroidCodes, UInt8.self),
             scales: self.pointer(self.places.centroidScales, Float.self),
             biases: nil,
-            ordinals: self.pointer(self.places.ordinals, Int32.self),
+            ordinals: UnsafePointer(self.clusterNumbers),
             groups: self.shape.groups,
             stride: 0
         )

@@ -21,6 +21,8 @@ import CAnnexKernels
     private var components = 0
     private var clusters = 0
     var pool = CAnnexKernels_Pool()
+    /// The nearest clusters.
+    var clusterPool = CAnnexKernels_Pool()
     let walk = WalkScratch()
     /// Blocks of items whose codes the present search has read.
     var blocksRead = 0
@@ -69,12 +71,18 @@ import CAnnexKernels
 
     /// Lends the ordinals in the pool, best first, and their scores.
     func withFound(_ body: (UnsafeBufferPointer<Int32>, UnsafeBufferPointer<Float>) -> Void) {
-        let capacity = Int(self.pool.capacity)
-        unsafe withUnsafeMutablePointer(to: &self.pool) { pool in
+        unsafe Self.withFound(&self.pool, body)
+    }
+
+    static func withFound(
+        _ pool: inout CAnnexKernels_Pool,
+        _ body: (UnsafeBufferPointer<Int32>, UnsafeBufferPointer<Float>) -> Void
+    ) {
+        let capacity = Int(pool.capacity)
+        unsafe withUnsafeMutablePointer(to: &pool) { pool in
             let bytes = UnsafeRawPointer(pool)
             let scores = unsafe bytes.assumingMemoryBound(to: Float.self)
-            let ordinals = unsafe (bytes + 4 * CAnnexKernels_maximumPool)
-                .assumingMemoryBound(to: Int32.self)
+            let ordinals = unsafe (bytes + 4 * CAnnexKernels_maximumPool).assumingMemoryBound(to: Int32.self)
             var count = 0
             while count < capacity, unsafe ordinals[count] >= 0 { count += 1 }
             unsafe body(

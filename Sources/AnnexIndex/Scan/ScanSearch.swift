@@ -59,7 +59,12 @@ extension ScanLayout {
         )
         guard shape.clusters > 0 else { return }
         let kappa = reach.kappa
-        var count = unsafe self.rankClusters(query, reach, atLeast: scratch.kth(k), scratch)
+        var count: Int
+        if case .nearest(let wanted) = reach, wanted <= CAnnexKernels_maximumPool {
+            count = unsafe self.nearestClusters(query, wanted, scratch)
+        } else {
+            count = unsafe self.rankClusters(query, reach, atLeast: scratch.kth(k), scratch)
+        }
         let firstBlocks = unsafe self.firstBlocks
         var batch = 8
         var first = 0
@@ -105,6 +110,45 @@ extension ScanLayout {
         unsafe bounds.along = along >= 0 ? self.along : self.leastAlong
         unsafe bounds.a = along
         unsafe bounds.b = kappa * max(0, norm * norm - along * along).squareRoot()
+    }
+
+    /// Writes the `wanted` clusters (64 at most) whose direction has the largest product with the query to
+    /// `scratch.candidates`, and returns their number. Of thousands of centroids this is a scan like any other: no bound is
+    /// made and nothing sorted for those that are not wanted. O(clusters × dimension).
+    private func nearestClusters(_ query: ScanQuery, _ wanted: Int, _ scratch: ScanScratch) -> Int {
+        var codes = unsafe self.centroidCodes
+        var queryCodes = unsafe query.codes
+        let capacity: Int32 = wanted <= 16 ? 16 : wanted <= 32 ? 32 : 64
+        unsafe CAnnexKernels_empty(&scratch.clusterPool, capacity, capacity)
+        // A bound above every score: nothing ends this scan. There are at least as many blocks of items.
+        var bounds = unsafe CAnnexKernels_Bounds(along: self.norms, across: self.norms, a: .infinity, b: 0)
+        unsafe CAnnexKernels_scan(
+            &codes,
+            &queryCodes,
+            0,
+            self.shape.centroidBlocks,
+            &bounds,
+            nil,
+            0,
+            &scratch.clusterPool
+        )
+        let norm = unsafe query.norm / query.scale
+        var count = 0
+        unsafe ScanScratch.withFound(&scratch.clusterPool) { clusters, products in
+            count = min(wanted, clusters.count)
+            for place in 0..<count {
+                let (cluster, product) = unsafe (clusters[place], products[place])
+                let block = unsafe Int(self.firstBlocks[Int(cluster)])
+                let part = unsafe product >= 0 ? self.along[block] : self.leastAlong[block]
+                let beside = max(0, norm * norm - product * product).squareRoot()
+                unsafe scratch.products[Int(cluster)] = product
+                unsafe scratch.candidates[place] = ScanScratch.Candidate(
+                    bound: product * part + beside * self.across[block],
+                    cluster: cluster
+                )
+            }
+        }
+        return count
     }
 
     /// Scores all centroids and writes those clusters within reach to `scratch.candidates` whose bound is at least
