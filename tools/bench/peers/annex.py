@@ -15,7 +15,7 @@ import data
 SWEEP = {
     "kappa": [0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9, 1.0],
     "ef": [10, 14, 20, 30, 45, 70, 110, 200, 400, 800],
-    "nprobe": [1, 2, 4, 8, 16, 32, 64, 128],
+    "nprobe": [1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128],
 }
 CPU_LIMIT = 1.1
 PASSES_SECONDS = 0.4  # of wall time that one reading of CPU time covers, about
