@@ -38,7 +38,7 @@ with_progress() {
     elapsed=$((SECONDS - started))
     if ((status != 0)); then
         note "$label: failed after $elapsed s (exit $status). What it printed last:"
-        { grep -E 'error:|warning:' "$log" || true; } | head -n 40 >&2
+        { grep -E 'error:|warning:|✘' "$log" || true; } | head -n 40 >&2
         tail -n 30 "$log" >&2
         note "(the whole log: $log)"
         return "$status"

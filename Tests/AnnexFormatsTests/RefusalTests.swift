@@ -30,7 +30,7 @@ import Testing
     }
 
     /// At once: nobody ever writes into the FIFO.
-    @Test(.timeLimit(.minutes(1)), arguments: Self.endings) func noRegularFile(_ ending: String) throws {
+    @Test(.timeLimit(.minutes(10)), arguments: Self.endings) func noRegularFile(_ ending: String) throws {
         let folder = try TemporaryFolder()
         let fifo = folder.file("fifo.\(ending)")
         try #require(mkfifo(fifo, 0o600) == 0)
