@@ -1,4 +1,5 @@
 import AnnexCore
+import AnnexIndex
 import Foundation
 
 /// Attributes between their file, in any order, and `items.lmdb`, in order of ordinals: the texts wait in a file, only
@@ -19,7 +20,7 @@ final class AttributeSpool {
         self.offsets = [Int](repeating: 0, count: items)
         self.lengths = [Int32](repeating: -1, count: items)
         self.descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        guard self.descriptor >= 0 else { throw FileSystem.failure("cannot make the file", path) }
+        guard self.descriptor >= 0 else { throw SystemFailure.error("cannot make the file", at: path) }
     }
 
     deinit {
@@ -72,7 +73,7 @@ final class AttributeSpool {
         while done < count {
             let moved = step(done)
             if moved < 0, errno == EINTR { continue }
-            guard moved > 0 else { throw FileSystem.failure("cannot keep the attributes", self.path) }
+            guard moved > 0 else { throw SystemFailure.error("cannot keep the attributes", at: self.path) }
             done += moved
         }
     }

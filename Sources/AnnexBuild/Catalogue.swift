@@ -1,4 +1,5 @@
 package import AnnexCore
+import AnnexIndex
 import Foundation
 
 /// The versions of an index on disk.
@@ -55,9 +56,9 @@ package enum Catalogue {
             indexFolder + "/" + VersionLayout.temporaryPrefix + "current-"
             + String(UInt64.random(in: 0...UInt64.max), radix: 16)
         let target = VersionLayout.versions + "/" + version.value
-        guard symlink(target, temporary) == 0 else { throw FileSystem.failure("cannot make the link", temporary) }
+        guard symlink(target, temporary) == 0 else { throw SystemFailure.error("cannot make the link", at: temporary) }
         guard rename(temporary, indexFolder + "/" + VersionLayout.current) == 0 else {
-            let failure = FileSystem.failure("cannot replace the link", indexFolder + "/" + VersionLayout.current)
+            let failure = SystemFailure.error("cannot replace the link", at: indexFolder + "/" + VersionLayout.current)
             unlink(temporary)
             throw failure
         }
@@ -101,7 +102,7 @@ package enum Catalogue {
             // Out of sight first: a folder that is being removed is no version any more.
             let doomed =
                 indexFolder + "/" + VersionLayout.versions + "/" + VersionLayout.temporaryPrefix + version.value
-            guard rename(folder, doomed) == 0 else { throw FileSystem.failure("cannot remove", folder) }
+            guard rename(folder, doomed) == 0 else { throw SystemFailure.error("cannot remove", at: folder) }
             do {
                 try FileManager.default.removeItem(atPath: doomed)
             } catch {

@@ -1,4 +1,5 @@
 package import AnnexCore
+import AnnexIndex
 import Crypto
 package import Foundation
 
@@ -30,7 +31,7 @@ package enum FileHash {
         while true {
             let count = buffer.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { throw FileSystem.failure("cannot read", path) }
+            guard count >= 0 else { throw SystemFailure.error("cannot read", at: path) }
             if count == 0 { break }
             total += count
             guard total <= mark.bytes else { break }

@@ -1,4 +1,5 @@
 import AnnexCore
+import AnnexIndex
 import Foundation
 
 /// What the file system says of a file, so that a change can be noticed without reading it again.
@@ -32,7 +33,7 @@ struct FileMark: Equatable, Sendable {
     /// Of an open file.
     init(descriptor: Int32, path: String) throws(AnnexError) {
         var status = stat()
-        guard fstat(descriptor, &status) == 0 else { throw FileSystem.failure("cannot be looked at", path) }
+        guard fstat(descriptor, &status) == 0 else { throw SystemFailure.error("cannot be looked at", at: path) }
         try self.init(status, path)
     }
 

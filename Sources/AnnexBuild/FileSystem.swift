@@ -1,18 +1,15 @@
 import AnnexCore
+import AnnexIndex
 import Foundation
 
 /// The few system calls that Foundation has no word for.
 enum FileSystem {
-    static func failure(_ what: String, _ path: String) -> AnnexError {
-        AnnexError(.system, "\(what): \(String(cString: strerror(errno)))", at: path)
-    }
-
     /// fsync of a file or folder.
     static func flush(_ path: String) throws(AnnexError) {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw Self.failure("cannot open", path) }
+        guard descriptor >= 0 else { throw SystemFailure.error("cannot open", at: path) }
         defer { close(descriptor) }
-        guard fsync(descriptor) == 0 else { throw Self.failure("cannot flush", path) }
+        guard fsync(descriptor) == 0 else { throw SystemFailure.error("cannot flush", at: path) }
     }
 
     /// The whole content of a small regular file.
@@ -61,14 +58,14 @@ final class FileLock {
     /// - Throws: `.busy` where another holds it and `wait` is false.
     init(_ path: String, wait: Bool) throws(AnnexError) {
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
-        guard descriptor >= 0 else { throw FileSystem.failure("cannot open the lock", path) }
+        guard descriptor >= 0 else { throw SystemFailure.error("cannot open the lock", at: path) }
         var status = flock(descriptor, LOCK_EX | (wait ? 0 : LOCK_NB))
         while status != 0, errno == EINTR { status = flock(descriptor, LOCK_EX | (wait ? 0 : LOCK_NB)) }
         guard status == 0 else {
             let error =
                 errno == EWOULDBLOCK
                 ? AnnexError(.busy, "another process holds the lock", at: path)
-                : FileSystem.failure("cannot lock", path)
+                : SystemFailure.error("cannot lock", at: path)
             close(descriptor)
             throw error
         }

@@ -83,12 +83,3 @@ struct HeldOutQueries: Sendable {
         return try result.get()
     }
 }
-
-extension SeededRandom {
-    /// Of the standard normal distribution (sum of 12 uniforms).
-    fileprivate mutating func normal() -> Float {
-        var sum: Float = -6
-        for _ in 0..<12 { sum += Float.random(in: 0..<1, using: &self) }
-        return sum
-    }
-}

@@ -101,12 +101,7 @@ struct CandidateBuilder {
         _ layout: ScanLayout,
         _ links: LinkCounts?
     ) throws(AnnexError) -> (RecallMeasurement.Outcome, RecallMeasurement.Outcome?) {
-        let searcher = Searcher(
-            index: layout.needsFaiss(index.kind) ? index : nil,
-            layout: layout,
-            vectors: self.vectors,
-            metric: self.metric
-        )
+        let searcher = Searcher(index: index, layout: layout, vectors: self.vectors, metric: self.metric)
         func run(_ queries: HeldOutQueries, _ part: Range<Double>) throws(AnnexError) -> RecallMeasurement.Outcome {
             try RecallMeasurement(
                 queries: queries,

@@ -108,14 +108,7 @@ package struct Manifest: Codable, Sendable, Equatable {
 }
 
 extension Manifest.OperatingPoint {
-    package var effort: SearchEffort {
-        switch self.knob {
-        case "efSearch": .efSearch(Int(self.value))
-        case "nprobe": .nprobe(Int(self.value))
-        case "kappa": .kappa(Float(self.value))
-        default: .exact
-        }
-    }
+    package var effort: SearchEffort { SearchEffort(IndexKind.Knob(rawValue: self.knob), self.value) }
 
     /// The value as people write it.
     package var valueText: String {

@@ -1,4 +1,5 @@
 package import AnnexCore
+import AnnexIndex
 package import Foundation
 
 /// A version in the making: a temporary folder beside the finished ones, and the lock that keeps other builds out.
@@ -97,7 +98,7 @@ package final class Publisher {
         }
         if let rejects { try self.write(rejects, for: version) }
         guard rename(self.temporary, versions + "/" + name) == 0 else {
-            throw FileSystem.failure("cannot rename", self.temporary)
+            throw SystemFailure.error("cannot rename", at: self.temporary)
         }
         try FileSystem.flush(versions)
         try Catalogue.setCurrent(version, of: self.indexFolder)
@@ -109,6 +110,6 @@ package final class Publisher {
         let target = self.indexFolder + "/" + VersionLayout.rejects(version)
         let temporary = self.indexFolder + "/" + VersionLayout.temporaryPrefix + VersionLayout.rejects(version)
         try FileSystem.write(rejects, to: temporary)
-        guard rename(temporary, target) == 0 else { throw FileSystem.failure("cannot rename", temporary) }
+        guard rename(temporary, target) == 0 else { throw SystemFailure.error("cannot rename", at: temporary) }
     }
 }

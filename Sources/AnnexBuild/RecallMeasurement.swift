@@ -38,29 +38,23 @@ struct RecallMeasurement {
         var micros: [Double] = []
         let knob = self.kind.knob(self.metric, withCodes: true)
         let ladder = Self.ladder(self.kind, knob, rows: self.vectors.rows)
-        for (step, value) in ladder.enumerated() {
-            let point = Manifest.OperatingPoint(
-                knob: knob?.rawValue ?? "exact",
-                value: value,
-                recall: 0,
-                recallLowerBound: 0,
-                worst: 0
-            )
-            let answers = try QueryRun.all(
+        for (number, value) in ladder.enumerated() {
+            let step = try LadderStep(
+                value,
+                of: knob,
                 self.queries,
+                truth,
                 searcher: self.searcher,
                 rows: self.vectors.rows,
-                k: truth.k,
-                effort: point.effort,
                 threads: self.threads
             )
-            let recalls = truth.recalls(of: answers)
-            let choosing = recalls.enumerated().filter { $0.offset % 2 == 0 }.map(\.element)
-            table.append(Self.filled(point, choosing, answers.map(\.read)))
-            micros.append(answers.reduce(0) { $0 + $1.nanos } / 1_000 / Double(answers.count))
-            progress(0.5 + 0.5 * Double(step + 1) / Double(ladder.count))
-            guard let chosen = table.last, chosen.recallLowerBound >= target else { continue }
-            let other = recalls.enumerated().filter { $0.offset % 2 == 1 }.map(\.element)
+            let choosing = step.recalls.enumerated().filter { $0.offset % 2 == 0 }.map(\.element)
+            let chosen = Self.point(step, choosing)
+            table.append(chosen)
+            micros.append(step.micros)
+            progress(0.5 + 0.5 * Double(number + 1) / Double(ladder.count))
+            guard chosen.recallLowerBound >= target else { continue }
+            let other = step.recalls.enumerated().filter { $0.offset % 2 == 1 }.map(\.element)
             return Outcome(
                 measured: self.measured(
                     target,
@@ -69,7 +63,7 @@ struct RecallMeasurement {
                     table,
                     links,
                     truth,
-                    answers
+                    step.answers
                 ),
                 micros: micros
             )
@@ -140,20 +134,16 @@ struct RecallMeasurement {
 
     // MARK: Statistics
 
-    private static func filled(
-        _ point: Manifest.OperatingPoint,
-        _ recalls: [Double],
-        _ reads: [Int?]
-    ) -> Manifest.OperatingPoint {
-        var point = point
-        let known = reads.compactMap { $0 }
-        if known.count == reads.count {
-            point.itemsRead = (Double(known.reduce(0, +)) / Double(max(1, known.count))).rounded()
-        }
-        point.recall = Self.rounded(Self.mean(recalls))
-        point.recallLowerBound = Self.rounded(Self.lowerBound(recalls))
-        point.worst = Self.rounded(recalls.min() ?? 0)
-        return point
+    /// - Parameter recalls: of the queries that choose.
+    private static func point(_ step: LadderStep, _ recalls: [Double]) -> Manifest.OperatingPoint {
+        Manifest.OperatingPoint(
+            knob: step.knob,
+            value: step.value,
+            recall: Self.rounded(Self.mean(recalls)),
+            recallLowerBound: Self.rounded(Self.lowerBound(recalls)),
+            worst: Self.rounded(recalls.min() ?? 0),
+            itemsRead: step.itemsRead?.rounded()
+        )
     }
 
     private static func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(max(1, values.count)) }

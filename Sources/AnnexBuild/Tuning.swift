@@ -83,41 +83,30 @@ package struct Tuning {
         ) { _ in }
         let (layout, _) = try index.scanLayout(vectors: self.vectors, threads: self.threads)
         let seconds = Double(DispatchTime.now().uptimeNanoseconds - begin) / 1e9
-        let searcher = Searcher(
-            index: layout.needsFaiss(kind) ? index : nil,
-            layout: layout,
-            vectors: self.vectors,
-            metric: self.metric
-        )
+        let searcher = Searcher(index: index, layout: layout, vectors: self.vectors, metric: self.metric)
         let knob = kind.knob(self.metric, withCodes: true)
         var points: [Point] = []
         for value in RecallMeasurement.ladder(kind, knob, rows: self.vectors.rows) {
-            let step = Manifest.OperatingPoint(
-                knob: knob?.rawValue ?? "exact",
-                value: value,
-                recall: 0,
-                recallLowerBound: 0,
-                worst: 0
-            )
-            let answers = try QueryRun.all(
+            let rows = self.vectors.rows
+            let step = try LadderStep(
+                value,
+                of: knob,
                 self.queries,
+                self.truth,
                 searcher: searcher,
-                rows: self.vectors.rows,
-                k: self.truth.k,
-                effort: step.effort,
+                rows: rows,
                 threads: 1
             )
-            let recalls = self.truth.recalls(of: answers)
-            let recall = recalls.reduce(0, +) / Double(recalls.count)
+            let recall = step.recalls.reduce(0, +) / Double(step.recalls.count)
             points.append(
                 Point(
                     kind: kind.description,
                     knob: step.knob,
                     value: value,
                     recall: recall,
-                    worst: recalls.min() ?? 0,
-                    neverReturned: self.truth.neverReturned(by: answers),
-                    micros: answers.reduce(0) { $0 + $1.nanos } / 1_000 / Double(answers.count),
+                    worst: step.recalls.min() ?? 0,
+                    neverReturned: self.truth.neverReturned(by: step.answers),
+                    micros: step.micros,
                     bytesPerItem: Double(layout.byteCount) / Double(layout.rows),
                     buildSeconds: seconds
                 )

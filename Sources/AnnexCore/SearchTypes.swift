@@ -23,3 +23,17 @@ package enum SearchEffort: Equatable, Sendable {
     /// Every item, by exact float32 score.
     case exact
 }
+
+extension SearchEffort {
+    /// - Parameters:
+    ///   - knob: nil for a kind that has none.
+    ///   - value: in the knob's range; not looked at without one.
+    package init(_ knob: IndexKind.Knob?, _ value: Double) {
+        switch knob {
+        case .efSearch: self = .efSearch(Int(value))
+        case .nprobe: self = .nprobe(Int(value))
+        case .kappa: self = .kappa(Float(value))
+        case nil: self = .exact
+        }
+    }
+}

@@ -54,10 +54,11 @@ package struct Searcher: Sendable {
     private let metric: Metric
 
     /// - Parameters:
-    ///   - index: what walks a graph and what FAISS searches; without it every search is a scan.
-    ///   - layout: what scans over codes; without it an exact search reads all of `vectors`.
+    ///   - index: what FAISS holds; let go where `layout` can do without. With neither every search reads all of `vectors`.
+    ///   - layout: what is scanned or walked over codes.
     package init(index: VectorIndex?, layout: ScanLayout?, vectors: VectorFile, metric: Metric) {
-        self.index = index
+        let needsIndex = index.map { layout?.needsFaiss($0.kind) ?? true } ?? false
+        self.index = needsIndex ? index : nil
         self.layout = layout
         self.vectors = vectors
         self.metric = metric

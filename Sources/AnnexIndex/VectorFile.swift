@@ -33,22 +33,17 @@ import Glibc
         guard (1...Limits.maximumItems).contains(rows), (1...Limits.maximumDimension).contains(dimension),
             let byteCount = Self.byteCount(rows: rows, dimension: dimension)
         else { throw AnnexError(.damaged, "impossible size: \(rows) rows of \(dimension)", at: path) }
-        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw SystemFailure.error("cannot open", at: path) }
-        defer { close(descriptor) }
-        var status = stat()
-        guard unsafe fstat(descriptor, &status) == 0 else {
-            throw SystemFailure.error("cannot read the size", at: path)
-        }
-        guard Int(status.st_size) == byteCount else {
+        let file = try OpenedFile(path: path)
+        defer { file.close() }
+        guard file.byteCount == byteCount else {
             throw AnnexError(
                 .damaged,
-                "has \(status.st_size) bytes where \(rows) rows of \(dimension) take \(byteCount)",
+                "has \(file.byteCount) bytes where \(rows) rows of \(dimension) take \(byteCount)",
                 at: path,
                 hint: "Run `annctl verify`; build again or roll back"
             )
         }
-        guard let mapping = unsafe mmap(nil, byteCount, PROT_READ, MAP_SHARED, descriptor, 0),
+        guard let mapping = unsafe mmap(nil, byteCount, PROT_READ, MAP_SHARED, file.descriptor, 0),
             unsafe mapping != MAP_FAILED
         else { throw SystemFailure.error("cannot map", at: path) }
         self.rows = rows
@@ -158,13 +153,5 @@ import Glibc
     private static func cosine(_ dot: Float, _ a: Float, _ b: Float) -> Float {
         let lengths = a * b
         return lengths > 0 ? dot / lengths : 0
-    }
-}
-
-/// The one way from `errno` to an error.
-enum SystemFailure {
-    static func error(_ what: String, at path: String) -> AnnexError {
-        let reason = unsafe String(cString: strerror(errno))
-        return AnnexError(.system, "\(what): \(reason)", at: path)
     }
 }

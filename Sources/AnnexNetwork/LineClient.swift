@@ -71,12 +71,7 @@ private final class ReplyCollector: ChannelDuplexHandler {
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         let command = self.unwrapOutboundIn(data)
         var buffer = context.channel.allocator.buffer(capacity: 64)
-        buffer.writeString("*\(command.arguments.count)\r\n")
-        for argument in command.arguments {
-            buffer.writeString("$\(argument.count)\r\n")
-            buffer.writeBytes(argument)
-            buffer.writeString("\r\n")
-        }
+        RequestEncoder.append(command.arguments, to: &buffer)
         self.waiting.append(command.promise)
         context.write(self.wrapOutboundOut(buffer), promise: promise)
     }

@@ -127,7 +127,7 @@ private final class Forgery {
     /// Seeded damage of the text, with checksums that fit: refused or harmless, and never a trap.
     @Test func damagedTextWithGoodChecksums() throws {
         let forgery = try Forgery()
-        var random = SplitMix64(seed: BuiltIndex.seed)
+        var random = SeededRandom(seed: BuiltIndex.seed)
         var refused = 0
         let tries = 600
         for turn in 0..<tries {

@@ -40,7 +40,7 @@ import Testing
             rows: 600
         )
         let searcher = Searcher(
-            index: faiss.kind.needsFaiss(metric) ? faiss : nil,
+            index: faiss,
             layout: try ScanLayout.load(
                 path: result.folder + "/" + VersionLayout.serving,
                 metric: metric,

@@ -12,7 +12,7 @@ struct BuiltIndex {
 
     init(items: Int = 400, users: Int = 30, dimension: Int = 6) throws {
         self.folder = try TemporaryFolder()
-        var random = SplitMix64(seed: Self.seed)
+        var random = SeededRandom(seed: Self.seed)
         func lines(_ prefix: String, _ count: Int) -> String {
             (0..<count).map { row in
                 "\(prefix)\(row)," + (0..<dimension).map { _ in "\(random.normal())" }.joined(separator: ",")
@@ -67,7 +67,7 @@ struct BuiltIndex {
     @Test func everyDamageIsFoundAndNamed() throws {
         let index = try BuiltIndex()
         let folder = try index.build().folder
-        var random = SplitMix64(seed: BuiltIndex.seed)
+        var random = SeededRandom(seed: BuiltIndex.seed)
         var injected = 0
         for file in VersionLayout.files(withUsers: true) + [VersionLayout.manifest, VersionLayout.manifestSum] {
             let url = URL(fileURLWithPath: folder + "/" + file)

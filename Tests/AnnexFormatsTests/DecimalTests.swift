@@ -6,7 +6,7 @@ import Testing
 /// Numbers of a text come out with the bits that strtof gives.
 @Suite struct DecimalTests {
     /// One number as text.
-    static func spelling(_ round: Int, _ random: inout SplitMix64) -> String {
+    static func spelling(_ round: Int, _ random: inout SeededRandom) -> String {
         let bits = UInt32(truncatingIfNeeded: random.next())
         let any = Float(bitPattern: bits)
         let factor = random.normal() / 8
@@ -27,7 +27,7 @@ import Testing
 
     @Test func theBitsOfStrtof() throws {
         let seed: UInt64 = 19_022
-        var random = SplitMix64(seed: seed)
+        var random = SeededRandom(seed: seed)
         let folder = try TemporaryFolder()
         let spellings = (0..<(TestFiles.isRelease ? 100_000 : 8_000)).map { Self.spelling($0, &random) }.filter {
             Float($0)?.isFinite == true

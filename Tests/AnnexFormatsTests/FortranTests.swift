@@ -13,6 +13,11 @@ import Testing
         return bytes.withUnsafeBytes { Data($0) }
     }
 
+    static func npy(_ rows: Int, _ columns: Int) -> Data {
+        let body = Self.data(rows: rows, columns: columns)
+        return TestFiles.npy("<f8", fortran: true, body, shape: "(\(rows), \(columns))")
+    }
+
     static func value(_ row: Int, _ column: Int) -> Double { Double((row * 31 + column * 7_919) % 1_000_003) }
 
     static let shapes =
@@ -22,12 +27,7 @@ import Testing
     @Test(arguments: Self.shapes)
     func rowsComeOutInOrder(_ rows: Int, _ columns: Int) throws {
         let folder = try TemporaryFolder()
-        let npy = TestFiles.npy(
-            "<f8",
-            fortran: true,
-            Self.data(rows: rows, columns: columns),
-            shape: "(\(rows), \(columns))"
-        )
+        let npy = Self.npy(rows, columns)
         var names = [try folder.write("x.npy", npy)]
         names.append(try folder.write("stored.npz", TestFiles.npz("x.npy", npy, deflated: false)))
         names.append(try folder.write("x.npy.gz", TestFiles.gzip(npy)))
@@ -97,12 +97,7 @@ import Testing
     @Test func aPackedArrayNeedsRoomInTMPDIR() async throws {
         await #expect(processExitsWith: .success) {
             let folder = try TemporaryFolder()
-            let npy = TestFiles.npy(
-                "<f8",
-                fortran: true,
-                FortranTests.data(rows: 50, columns: 4),
-                shape: "(50, 4)"
-            )
+            let npy = FortranTests.npy(50, 4)
             let path = try folder.write("x.npy.gz", TestFiles.gzip(npy))
             let spool = folder.file("spool")
             setenv("TMPDIR", spool, 1)
@@ -119,12 +114,7 @@ import Testing
     @Test func aFullDiskIsAnError() async throws {
         await #expect(processExitsWith: .success) {
             let folder = try TemporaryFolder()
-            let npy = TestFiles.npy(
-                "<f8",
-                fortran: true,
-                FortranTests.data(rows: 50_000, columns: 4),
-                shape: "(50000, 4)"
-            )
+            let npy = FortranTests.npy(50_000, 4)
             let packed = try folder.write("x.npz", TestFiles.npz("x.npy", npy, deflated: true))
             let plain = try folder.write("x.npy", npy)
             signal(SIGXFSZ, SIG_IGN)

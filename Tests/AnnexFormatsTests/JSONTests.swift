@@ -94,7 +94,7 @@ import Testing
     /// Foundation's parser agrees on lines that were bent at random, where both have an opinion.
     @Test func theSameAsFoundation() throws {
         let seed: UInt64 = 77_001
-        var random = SplitMix64(seed: seed)
+        var random = SeededRandom(seed: seed)
         let folder = try TemporaryFolder()
         let good = Array(
             #"{"id": 12, "a": [1.5e-3, true, null, {"b": "x\n\u00e9é", "c": {}}], "d": [], "e": -0.0}"#.utf8

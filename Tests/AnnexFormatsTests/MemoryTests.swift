@@ -83,7 +83,7 @@ import Testing
     }
 
     static func binary<T>(_ bits: (Float) -> T) -> Data {
-        var random = SplitMix64(seed: Self.seed)
+        var random = SeededRandom(seed: Self.seed)
         var values: [T] = []
         values.reserveCapacity(Self.rows * Self.dimension)
         for _ in 0..<Self.rows * Self.dimension {
@@ -93,7 +93,7 @@ import Testing
     }
 
     static func text(before: (Int) -> String, between: String, after: String) -> Data {
-        var random = SplitMix64(seed: Self.seed)
+        var random = SeededRandom(seed: Self.seed)
         let words = (0..<4_096).map { Array("\(Float($0 - 2_048) * 0.00137)".utf8) }
         var out: [UInt8] = []
         out.reserveCapacity(Self.rows * Self.dimension * 12)

@@ -9,7 +9,7 @@ import Testing
 @Suite struct ForgedFileTests {
     private static let seed: UInt64 = 20_241_123
 
-    private static func forge(_ whole: Data, _ random: inout SplitMix64) -> (data: Data, what: String) {
+    private static func forge(_ whole: Data, _ random: inout SeededRandom) -> (data: Data, what: String) {
         var data = whole
         // Headers and tables of lengths stand at the front and at the end; what lies between are mostly codes.
         let place: Int =
@@ -57,7 +57,7 @@ import Testing
             .write(path: path)
         let whole = try Data(contentsOf: URL(fileURLWithPath: path))
         _ = try VectorIndex.load(path: path, kind: kind, metric: metric, dimension: 16, rows: 300)
-        var random = SplitMix64(seed: Self.seed)
+        var random = SeededRandom(seed: Self.seed)
         var refused = 0
         for turn in 0..<tries {
             let (data, what) = Self.forge(whole, &random)
@@ -98,7 +98,7 @@ import Testing
             try ScanLayout.load(path: path, metric: metric, rows: 700, dimension: 18)
         }
         _ = try load()
-        var random = SplitMix64(seed: Self.seed)
+        var random = SeededRandom(seed: Self.seed)
         var refused = 0
         for turn in 0..<tries {
             var (data, what) = Self.forge(whole, &random)

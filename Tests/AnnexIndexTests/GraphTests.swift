@@ -63,7 +63,7 @@ import Testing
     /// How many of some rare items a walk finds as the best answer to a query that points at them.
     private func found(_ fixture: Fixture, _ index: VectorIndex, _ layout: ScanLayout?) throws -> Int {
         var found = 0
-        var random = SplitMix64(seed: Self.seed)
+        var random = SeededRandom(seed: Self.seed)
         for _ in 0..<200 {
             let query = (0..<20).map { _ in random.normal() }
             let truth = fixture.exact(query, k: 10, .ip)
@@ -77,7 +77,7 @@ import Testing
     func moreEffortFindsMore(_ metric: Metric, _ kind: String) throws {
         let fixture = try Fixture(rows: 5_000, dimension: 24)
         let (index, layout, _) = try self.graph(fixture, metric, kind)
-        var random = SplitMix64(seed: Self.seed)
+        var random = SeededRandom(seed: Self.seed)
         let queries = (0..<50).map { _ in (0..<24).map { _ in random.normal() } }
         let truths = queries.map { Set(fixture.exact($0, k: 10, metric).map(\.0)) }
         var shares: [Double] = []
@@ -105,7 +105,7 @@ import Testing
     @Test(arguments: Metric.allCases) func itemsLeftOut(_ metric: Metric) throws {
         let fixture = try Fixture(rows: 4_000, dimension: 24)
         let (index, layout, _) = try self.graph(fixture, metric, "HNSW16")
-        var random = SplitMix64(seed: Self.seed)
+        var random = SeededRandom(seed: Self.seed)
         var found = 0
         for number in 0..<20 {
             let query = (0..<24).map { _ in random.normal() }

@@ -1,3 +1,4 @@
+import AnnexCore
 import AnnexTestSupport
 import CAnnexKernels
 import Testing
@@ -33,7 +34,7 @@ import Testing
     }
 
     @Test func productsOfRowsHaveEqualBitsInEveryDimension() {
-        var random = SplitMix64(seed: Self.seed)
+        var random = SeededRandom(seed: Self.seed)
         for dimension in 1...2_048 {
             let a = (0..<dimension).map { _ in random.normal() }
             let b = (0..<dimension).map { _ in random.normal() * Float(1 + dimension % 7) }
@@ -51,7 +52,7 @@ import Testing
     }
 
     @Test func rowsThatLieApart() {
-        var random = SplitMix64(seed: Self.seed)
+        var random = SeededRandom(seed: Self.seed)
         let rows = (0..<40 * 48).map { _ in random.normal() }
         let query = (0..<37).map { _ in random.normal() }
         let ordinals: [Int32] = [39, 0, 7, 7, 21]
@@ -71,7 +72,7 @@ import Testing
     }
 
     @Test(arguments: [1, 15, 16, 17, 31, 33, 128, 2_048]) func codesRoundToEvenAndAreBounded(_ count: Int) {
-        var random = SplitMix64(seed: Self.seed)
+        var random = SeededRandom(seed: Self.seed)
         var values = (0..<count).map { _ in random.normal() * 40 }
         for (place, value) in [Float(0.5), 1.5, -2.5, 500, -500, 126.5].enumerated() where place < count {
             values[place] = value
@@ -91,7 +92,7 @@ import Testing
     // MARK: Blocks of codes
 
     @Test func scoresOfBlocksInEveryNumberOfGroups() {
-        var random = SplitMix64(seed: Self.seed)
+        var random = SeededRandom(seed: Self.seed)
         for groups in Array(1...70) + [127, 256, 512, 1_024] {
             // The extremes are where an instruction that saturates would show.
             let extreme = groups % 3 == 0
@@ -102,7 +103,7 @@ import Testing
     }
 
     @Test func scoresOfRowsInEveryStride() {
-        var random = SplitMix64(seed: Self.seed)
+        var random = SeededRandom(seed: Self.seed)
         for stride in stride(from: 64, through: 2_048, by: 64) {
             let extreme = stride % 192 == 0
             let rows = CodeBlocks(
@@ -128,7 +129,7 @@ import Testing
     }
 
     @Test(arguments: [16, 32, 64]) func thePoolKeepsTheBest(_ capacity: Int) {
-        var random = SplitMix64(seed: Self.seed)
+        var random = SeededRandom(seed: Self.seed)
         for round in 0..<60 {
             let blocks = CodeBlocks(blocks: 1 + round, groups: 1 + round % 5, extreme: false, biased: false, &random)
             let marks = (0..<blocks.items).map { _ in UInt32.random(in: 0..<4, using: &random) }
@@ -156,7 +157,7 @@ import Testing
     }
 
     @Test func collectGivesEveryItemAboveItsBlocksThreshold() {
-        var random = SplitMix64(seed: Self.seed)
+        var random = SeededRandom(seed: Self.seed)
         for round in 0..<40 {
             let blocks = CodeBlocks(blocks: 20, groups: 3, extreme: false, biased: round % 2 == 0, &random)
             let scores = blocks.expectedScores()
@@ -169,7 +170,7 @@ import Testing
     }
 
     @Test func aScanEndsWhereNoBoundReachesTheKth() {
-        var random = SplitMix64(seed: Self.seed)
+        var random = SeededRandom(seed: Self.seed)
         let blocks = CodeBlocks(blocks: 30, groups: 4, extreme: false, biased: false, &random)
         for stop in [1, 2, 17, 30] {
             let read = self.withEach("stop") { blocks.blocksRead(stop: stop) }
@@ -192,7 +193,7 @@ struct CodeBlocks {
     var items: Int { self.blocks * 32 }
     private var correction: Int32 { 128 * self.query.reduce(0) { $0 + Int32($1) } }
 
-    init(blocks: Int, groups: Int, stride: Int = 0, extreme: Bool, biased: Bool, _ random: inout SplitMix64) {
+    init(blocks: Int, groups: Int, stride: Int = 0, extreme: Bool, biased: Bool, _ random: inout SeededRandom) {
         self.blocks = blocks
         self.groups = groups
         self.stride = stride

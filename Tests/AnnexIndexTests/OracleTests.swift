@@ -12,7 +12,7 @@ struct Fixture {
     let vectors: VectorFile
 
     init(rows count: Int, dimension: Int, seed: UInt64 = Fixture.seed) throws {
-        var random = SplitMix64(seed: seed)
+        var random = SeededRandom(seed: seed)
         self.folder = try TemporaryFolder()
         self.rows = (0..<count).map { _ in
             let length = Float.random(in: 0.2..<2, using: &random)
@@ -61,13 +61,7 @@ struct Fixture {
         var marks = ExclusionMarks(rows: self.rows.count)
         marks.begin()
         for ordinal in without { marks.mark(ordinal) }
-        let usesFaiss = layout?.needsFaiss(index.kind) ?? true
-        let searcher = Searcher(
-            index: usesFaiss ? index : nil,
-            layout: layout,
-            vectors: self.vectors,
-            metric: index.metric
-        )
+        let searcher = Searcher(index: index, layout: layout, vectors: self.vectors, metric: index.metric)
         let report = try query.withUnsafeBufferPointer {
             try searcher.search(
                 query: $0,
@@ -113,7 +107,7 @@ struct Fixture {
             case .kappa: .kappa(1)
             case .nprobe, nil: .nprobe(16)
             }
-        var random = SplitMix64(seed: Fixture.seed + 1)
+        var random = SeededRandom(seed: Fixture.seed + 1)
         var found = 0
         for _ in 0..<20 {
             let query = (0..<24).map { _ in random.normal() }

@@ -13,7 +13,7 @@ import Testing
         "tiny", "huge", "one large component", "far from the origin",
     ]
 
-    private func row(_ shape: String, _ number: Int, _ dimension: Int, _ random: inout SplitMix64) -> [Float] {
+    private func row(_ shape: String, _ number: Int, _ dimension: Int, _ random: inout SeededRandom) -> [Float] {
         let row = (0..<dimension).map { _ in random.normal() }
         switch shape {
         case "long tail of lengths": return row.map { $0 * 10 / Float(1 + number) }
@@ -32,7 +32,7 @@ import Testing
     }
 
     @Test(arguments: shapes, Metric.allCases) func theSameAsAPlainScan(_ shape: String, _ metric: Metric) throws {
-        var random = SplitMix64(seed: Self.seed)
+        var random = SeededRandom(seed: Self.seed)
         for (dimension, count) in [(1, 40), (3, 700), (24, 1_200), (130, 900)] {
             let folder = try TemporaryFolder()
             let path = folder.file("vectors.f32")
@@ -128,7 +128,7 @@ import Testing
         for length in [0, 1, 63, 64, whole.count / 2, whole.count - 1] { #expect(try refused(Array(whole[..<length]))) }
         #expect(try refused(whole + [0]))
         var faults = 0
-        var random = SplitMix64(seed: Self.seed)
+        var random = SeededRandom(seed: Self.seed)
         // Counts in the header, at their limits and anywhere.
         for place in 0..<64 {
             for value in [0, 1, 127, 255, UInt8.random(in: 0...255, using: &random)] where whole[place] != value {

@@ -17,7 +17,7 @@ import Testing
         let stride: Int
 
         init(rows count: Int, queries: Int, dimension: Int, stride: Int) {
-            var random = SplitMix64(seed: ExactSearchTests.seed)
+            var random = SeededRandom(seed: ExactSearchTests.seed)
             self.rows = (0..<count * stride).map { $0 % stride < dimension ? random.normal() : 0 }
             self.queries = (0..<queries * dimension).map { _ in random.normal() }
             self.norms = (0..<count).map { [rows] row in

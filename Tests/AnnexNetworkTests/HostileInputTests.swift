@@ -1,3 +1,4 @@
+import AnnexCore
 import AnnexNetwork
 import AnnexTestSupport
 import AnnexWire
@@ -21,7 +22,7 @@ import Testing
         let gate = Gate()
         gate.open()
         try await withServer(gate: gate) { port, _ in
-            var generator = SplitMix64(seed: seed)
+            var generator = SeededRandom(seed: seed)
             let healthy = try TestClient(port: port)
             for round in 0..<150 {
                 let client = try TestClient(port: port)

@@ -8,7 +8,7 @@ import Testing
     @Test(arguments: [(1, 1.0), (2, 0), (10, 1), (1_000, 1), (1_000, 0), (1_000, 0.7), (50, 3), (1_000, 10)])
     func zipfDrawsByTheFormula(count: Int, exponent: Double) {
         let seed: UInt64 = 20_262
-        var random = SplitMix64(seed: seed)
+        var random = SeededRandom(seed: seed)
         let draws = 400_000
         let zipf = WeightedDraw.zipf(count: count, exponent: exponent)
         var seen = [Int](repeating: 0, count: count)
@@ -24,7 +24,7 @@ import Testing
     }
 
     @Test func weightsOfZeroAreNeverDrawn() {
-        var random = SplitMix64(seed: 3)
+        var random = SeededRandom(seed: 3)
         let draw = WeightedDraw(weights: [0, 3, 0, 1, 0])
         var seen = [Int](repeating: 0, count: 5)
         for _ in 0..<100_000 { seen[draw.draw(random.next())] += 1 }

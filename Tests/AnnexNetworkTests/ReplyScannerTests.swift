@@ -1,3 +1,4 @@
+import AnnexCore
 import AnnexNetwork
 import AnnexTestSupport
 import Testing
@@ -93,7 +94,7 @@ private func scan(_ pieces: [[UInt8]]) throws -> [String] {
     }
 
     @Test func bentBytesEndInAFailureOrInNothing() {
-        var random = SplitMix64(seed: 77)
+        var random = SeededRandom(seed: 77)
         let good = Array(Self.replies.map(\.bytes).joined().utf8)
         for _ in 0..<5_000 {
             var bytes = good

@@ -35,7 +35,7 @@ import Testing
         try self.write(path)
         let whole = try Data(contentsOf: URL(fileURLWithPath: path))
         _ = try self.readAll(path)
-        var random = SplitMix64(seed: Self.seed)
+        var random = SeededRandom(seed: Self.seed)
         let pages = whole.count / 4_096
         let tries = 500
         var refused = 0

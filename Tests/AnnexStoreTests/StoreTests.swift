@@ -57,7 +57,7 @@ import Testing
 
     @Test func usersInSixteenBlocks() throws {
         let folder = try TemporaryFolder()
-        var random = SplitMix64(seed: 11)
+        var random = SeededRandom(seed: 11)
         let users = try (0..<5_000).map { try id("user-\($0)") }.sorted()
         let vectors = users.map { _ in (0..<7).map { _ in random.normal() } }
         let writer = try UserStoreWriter(folder: folder.file("users"), dimension: 7)

@@ -20,7 +20,7 @@ package struct SmallVersion {
         metric: Metric = .ip,
         seed: UInt64 = SmallVersion.seed
     ) throws {
-        var random = SplitMix64(seed: seed)
+        var random = SeededRandom(seed: seed)
         self.folder = try TemporaryFolder()
         let kind = try IndexKind(parsing: kind)
         let files = VersionDescription.Files(

@@ -1,3 +1,4 @@
+import AnnexCore
 import AnnexTestSupport
 import AnnexWire
 import NIOCore
@@ -48,7 +49,7 @@ import Testing
 
     @Test func shortestDecimalsReadBackTheSame() {
         let seed: UInt64 = 7
-        var generator = SplitMix64(seed: seed)
+        var generator = SeededRandom(seed: seed)
         for _ in 0..<20_000 {
             let single = Float(bitPattern: UInt32(truncatingIfNeeded: generator.next()))
             let double = Double(bitPattern: generator.next())

@@ -1,3 +1,4 @@
+import AnnexCore
 import AnnexTestSupport
 import AnnexWire
 import Foundation
@@ -5,9 +6,9 @@ import NIOCore
 
 /// Frames out of a seed, and ways to feed them.
 struct WireSamples {
-    var generator: SplitMix64
+    var generator: SeededRandom
 
-    init(seed: UInt64) { self.generator = SplitMix64(seed: seed) }
+    init(seed: UInt64) { self.generator = SeededRandom(seed: seed) }
 
     /// Bytes of a word: short, long, empty, binary, or such as look like framing.
     mutating func word() -> [UInt8] {

@@ -87,10 +87,8 @@ extension ScanLayout {
     }
 
     private func appendSeeds(_ scratch: ScanScratch, _ list: inout WalkList) {
-        unsafe scratch.withFound { ordinals, scores in
-            for place in ordinals.indices {
-                unsafe list.append(scores[place], self.positions[Int(ordinals[place])])
-            }
+        unsafe scratch.withFound { places, scores in
+            for number in places.indices { unsafe list.append(scores[number], places[number]) }
         }
     }
 }

@@ -15,15 +15,15 @@ import Glibc
 /// Immutable; any number of threads. Unchecked because the memory is not written after `init`.
 @safe package final class ScanLayout: @unchecked Sendable {
     let shape: ScanShape
-    private let base: UnsafeRawPointer
-    private let mappedBytes: Int
+    let base: UnsafeRawPointer
+    let mappedBytes: Int
     private let places: ScanShape.Places
     /// Of a row as it is encoded.
     let largestNorm: Float
-    /// 0, 1, 2, … as the centroids' ordinals; -1 for the padding of their last block.
-    private let clusterNumbers: UnsafeMutablePointer<Int32>
+    /// 0, 1, 2, …: the ordinals of centroids, or the places of the seeds of a graph; -1 for the padding of the last block.
+    private let numbers: UnsafeMutablePointer<Int32>
     /// A graph only: the place of each ordinal.
-    let positions: [Int32]
+    private let positions: [Int32]
     /// A graph only: the most links of an item.
     let longestList: Int
 
@@ -33,11 +33,10 @@ import Glibc
         self.places = shape.places
         self.mappedBytes = shape.places.end
         unsafe self.base = mapping
-        let numbers = shape.centroidBlocks * ScanShape.blockItems
-        unsafe self.clusterNumbers = .allocate(capacity: max(1, numbers))
-        for place in 0..<numbers {
-            unsafe self.clusterNumbers[place] = place < shape.clusters ? Int32(truncatingIfNeeded: place) : -1
-        }
+        let numbered = shape.isGraph ? shape.rows : shape.clusters
+        let numbers = max(shape.seedBlocks, shape.centroidBlocks) * ScanShape.blockItems
+        unsafe self.numbers = .allocate(capacity: max(1, numbers))
+        for place in 0..<numbers { unsafe self.numbers[place] = place < numbered ? Int32(place) : -1 }
         let norms = unsafe (mapping + shape.places.norms).assumingMemoryBound(to: Float.self)
         self.largestNorm = unsafe UnsafeBufferPointer(start: norms, count: shape.blocks).reduce(0) { max($0, $1) }
         let ordinals = unsafe (mapping + shape.places.ordinals).assumingMemoryBound(to: Int32.self)
@@ -64,7 +63,7 @@ import Glibc
     }
 
     deinit {
-        unsafe self.clusterNumbers.deallocate()
+        unsafe self.numbers.deallocate()
         unsafe munmap(UnsafeMutableRawPointer(mutating: self.base), self.mappedBytes)
     }
 
@@ -119,16 +118,17 @@ import Glibc
             codes: self.pointer(self.places.centroidCodes, UInt8.self),
             scales: self.pointer(self.places.centroidScales, Float.self),
             biases: nil,
-            ordinals: UnsafePointer(self.clusterNumbers),
+            ordinals: UnsafePointer(self.numbers),
             groups: self.shape.groups,
             stride: 0
         )
     }
 
-    /// The seeds of a walk once more, in blocks, as they are scanned.
+    /// The seeds of a walk once more, in blocks, as they are scanned; known by their places.
     var seedCodes: CAnnexKernels_Codes {
         var codes = unsafe self.codes
         unsafe codes.codes = self.pointer(self.places.seedCodes, UInt8.self)
+        unsafe codes.ordinals = UnsafePointer(self.numbers)
         unsafe codes.stride = 0
         return unsafe codes
     }
@@ -154,143 +154,5 @@ import Glibc
 
     private func pointer<T>(_ place: Int, _ type: T.Type) -> UnsafePointer<T> {
         unsafe (self.base + place).assumingMemoryBound(to: type)
-    }
-
-    // MARK: Files
-
-    /// Writes `serving.bin`. The caller flushes it to the disk.
-    package func write(path: String) throws(AnnexError) {
-        let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else { throw SystemFailure.error("cannot make the file", at: path) }
-        defer { close(descriptor) }
-        var done = 0
-        while done < self.mappedBytes {
-            let count = unsafe Glibc.write(descriptor, self.base + done, self.mappedBytes - done)
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { throw SystemFailure.error("cannot write", at: path) }
-            done += count
-        }
-    }
-
-    /// Reads `serving.bin` into memory of its own and checks every number that a scan follows. O(bytes); blocks.
-    ///
-    /// - Throws: `.damaged` where it is no layout of `rows` × `dimension` in this metric.
-    package static func load(
-        path: String,
-        metric: Metric,
-        rows: Int,
-        dimension: Int
-    ) throws(AnnexError) -> ScanLayout {
-        func damaged(_ what: String) -> AnnexError {
-            AnnexError(.damaged, what, at: path, hint: "Run `annctl verify`; build again or roll back")
-        }
-        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw SystemFailure.error("cannot open", at: path) }
-        defer { close(descriptor) }
-        var status = stat()
-        guard unsafe fstat(descriptor, &status) == 0 else {
-            throw SystemFailure.error("cannot read the size", at: path)
-        }
-        var header = [UInt8](repeating: 0, count: ScanShape.headerBytes)
-        guard unsafe pread(descriptor, &header, header.count, 0) == header.count else { throw damaged("is too short") }
-        guard let shape = ScanHeader.decode(header) else { throw damaged("is no scan layout of a known format") }
-        guard shape.metric == metric, shape.rows == rows, shape.dimension == dimension else {
-            throw damaged("is of \(shape.rows) × \(shape.dimension), the manifest says \(rows) × \(dimension)")
-        }
-        guard Int(status.st_size) == shape.places.end else {
-            throw damaged("has \(status.st_size) bytes where its counts take \(shape.places.end)")
-        }
-        let layout = unsafe try Self.make(shape) { memory, places throws(AnnexError) in
-            var done = 0
-            while done < places.end {
-                let count = unsafe pread(descriptor, memory + done, min(places.end - done, 1 << 30), done)
-                if count < 0, errno == EINTR { continue }
-                guard count > 0 else { throw SystemFailure.error("cannot read", at: path) }
-                done += count
-            }
-        }
-        if let problem = layout.structuralProblem() { throw damaged(problem) }
-        return layout
-    }
-
-    /// What would lead a scan astray; nil where all is well. O(items).
-    private func structuralProblem() -> String? {
-        let shape = self.shape
-        var last = UInt32(shape.headBlocks)
-        for cluster in 0...shape.clusters {
-            let first = unsafe self.firstBlocks[cluster]
-            guard first >= last, Int(first) <= shape.blocks else { return "cluster \(cluster) lies out of bounds" }
-            last = first
-        }
-        guard unsafe self.firstBlocks[0] == shape.headBlocks, last == shape.blocks else {
-            return "blocks without a cluster"
-        }
-        var seen = [Bool](repeating: false, count: shape.rows)
-        var count = 0
-        for place in 0..<shape.blocks * ScanShape.blockItems {
-            let ordinal = unsafe self.ordinals[place]
-            guard ordinal >= 0 else { continue }
-            guard ordinal < shape.rows, !seen[Int(ordinal)] else { return "an item is out of range or stands twice" }
-            seen[Int(ordinal)] = true
-            count += 1
-        }
-        guard count == shape.rows else { return "\(shape.rows - count) items are missing" }
-        return shape.isGraph ? self.linkProblem() : nil
-    }
-
-    private func linkProblem() -> String? {
-        let shape = self.shape
-        for place in 0..<shape.rows where unsafe self.ordinals[place] < 0 { return "an item is missing among others" }
-        guard unsafe self.linkStarts[0] == 0, unsafe Int(self.linkStarts[shape.rows]) == shape.links else {
-            return "links without an item"
-        }
-        for place in 0..<shape.rows where unsafe self.linkStarts[place] > self.linkStarts[place + 1] {
-            return "links of an item lie out of bounds"
-        }
-        var lastNamed = [Int32](repeating: -1, count: shape.rows)
-        for place in 0..<shape.rows {
-            for link in unsafe Int(self.linkStarts[place])..<Int(self.linkStarts[place + 1]) {
-                let other = unsafe Int(self.links[link])
-                guard lastNamed.indices.contains(other) else { return "a link leads nowhere" }
-                guard lastNamed[other] != place else { return "an item has the same link twice" }
-                lastNamed[other] = Int32(truncatingIfNeeded: place)
-            }
-        }
-        return nil
-    }
-}
-
-/// The first 64 bytes of `serving.bin`.
-enum ScanHeader {
-    private static let metrics: [Metric] = [.ip, .l2, .cosine]
-
-    static func encode(_ shape: ScanShape) -> [UInt8] {
-        let metric = UInt64(Self.metrics.firstIndex(of: shape.metric) ?? 0)
-        let numbers: [UInt64] = [
-            ScanShape.magic, UInt64(ScanShape.format) | metric << 32, UInt64(shape.rows), UInt64(shape.dimension),
-            UInt64(shape.blocks), UInt64(shape.headBlocks), UInt64(shape.clusters),
-            shape.isGraph ? UInt64(shape.links) + 1 : 0,
-        ]
-        return numbers.flatMap { number in (0..<8).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) } }
-    }
-
-    static func decode(_ bytes: [UInt8]) -> ScanShape? {
-        let numbers = (0..<8).map { place in
-            (0..<8).reduce(UInt64(0)) { $0 | UInt64(bytes[place * 8 + $1]) << (8 * $1) }
-        }
-        guard numbers[0] == ScanShape.magic, numbers[1] & 0xffff_ffff == UInt64(ScanShape.format),
-            Self.metrics.indices.contains(Int(clamping: numbers[1] >> 32)),
-            numbers[2...7].allSatisfy({ $0 <= UInt64(UInt32.max) })
-        else { return nil }
-        let shape = ScanShape(
-            metric: Self.metrics[Int(numbers[1] >> 32)],
-            rows: Int(numbers[2]),
-            dimension: Int(numbers[3]),
-            blocks: Int(numbers[4]),
-            headBlocks: Int(numbers[5]),
-            clusters: Int(numbers[6]),
-            arrangement: numbers[7] == 0 ? .blocks : .graph(links: Int(numbers[7]) - 1)
-        )
-        return shape.isPossible ? shape : nil
     }
 }

@@ -46,7 +46,7 @@ package struct LoadRequests: Sendable {
     }
 
     /// A request and the number of its command.
-    func draw(_ random: inout LoadRandom) -> (command: Int, request: ByteBuffer) {
+    func draw(_ random: inout SeededRandom) -> (command: Int, request: ByteBuffer) {
         let command = self.groups.count == 1 ? 0 : self.command.draw(random.next())
         let group = self.groups[command]
         return (command, group.requests[group.draw?.draw(random.next()) ?? 0])

@@ -18,7 +18,7 @@ final class LoadWorker: @unchecked Sendable {
     private let share: LoadShare
     private let requests: LoadRequests
 
-    private var random: LoadRandom
+    private var random: SeededRandom
     private var connections: [LoadConnection] = []
     private var tally: LoadTally
     private var schedule: LoadSchedule?
@@ -44,7 +44,7 @@ final class LoadWorker: @unchecked Sendable {
         self.address = address
         self.share = share
         self.requests = requests
-        self.random = LoadRandom(seed: share.seed)
+        self.random = SeededRandom(seed: share.seed)
         self.tally = LoadTally(commands: requests.names.count)
     }
 

@@ -40,17 +40,3 @@ package struct WeightedDraw: Sendable {
         return UInt32(truncatingIfNeeded: bits) < found.keep ? column : Int(found.other)
     }
 }
-
-/// Random bits that are the same for the same seed (Steele, Lea and Flood 2014).
-struct LoadRandom {
-    private var state: UInt64
-    init(seed: UInt64) { self.state = seed }
-
-    mutating func next() -> UInt64 {
-        self.state &+= 0x9e37_79b9_7f4a_7c15
-        var z = self.state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-}

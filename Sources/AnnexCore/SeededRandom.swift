@@ -1,5 +1,5 @@
-/// A seeded generator for tests (Steele, Lea and Flood 2014). Print the seed with every failure.
-package struct SplitMix64: RandomNumberGenerator {
+/// A small seeded generator (SplitMix64; Steele, Lea and Flood 2014), so that what is drawn depends on the seed alone.
+package struct SeededRandom: RandomNumberGenerator, Sendable {
     private var state: UInt64
     package init(seed: UInt64) { self.state = seed }
 
@@ -10,6 +10,9 @@ package struct SplitMix64: RandomNumberGenerator {
         z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
         return z ^ (z >> 31)
     }
+
+    /// Uniform in 0 ..< bound.
+    package mutating func below(_ bound: Int) -> Int { Int.random(in: 0..<bound, using: &self) }
 
     /// A sample of the standard normal distribution (Irwin–Hall with 12 uniforms: tails end at ±6).
     package mutating func normal() -> Float {
