@@ -144,6 +144,7 @@ package struct BuildPipeline {
             recipe: self.recipe.rendered,
             sources: facts.sources,
             measured: winner.outcome.measured,
+            measuredLeavingOut: winner.leavingOut,
             measuredOnItems: winner.onItems?.measured,
             candidates: choice.tried.count > 1 ? choice.tried : nil,
             files: try VersionLayout.files(withUsers: facts.users > 0).map { file in

@@ -10,7 +10,9 @@ struct IndexCandidate {
     let outcome: RecallMeasurement.Outcome
     /// On items, where `outcome` is on users.
     let onItems: RecallMeasurement.Outcome?
-    let seconds: [(BuildProgress.Stage, Double)]
+    var seconds: [(BuildProgress.Stage, Double)]
+    /// On users who leave out what is best for them; of the winner only.
+    var leavingOut: Manifest.LeavingOut?
 
     var kind: IndexKind { self.index.kind }
     /// Microseconds per query at the chosen point, one thread.
@@ -65,7 +67,8 @@ struct CandidateBuilder {
                 failure = error
             }
         }
-        guard let winner else { throw failure }
+        guard var winner else { throw failure }
+        try self.measureLeavingOut(&winner)
         return Choice(winner: winner, tried: choice.tried, micros: choice.micros)
     }
 
@@ -93,6 +96,26 @@ struct CandidateBuilder {
         }
         let (outcome, onItems) = try timed(.recall) { () throws(AnnexError) in try self.measure(index, layout, links) }
         return IndexCandidate(index: index, layout: layout, outcome: outcome, onItems: onItems, seconds: seconds)
+    }
+
+    private func measureLeavingOut(_ candidate: inout IndexCandidate) throws(AnnexError) {
+        guard let users else { return }
+        let begin = DispatchTime.now().uptimeNanoseconds
+        candidate.leavingOut = try ExclusionMeasurement(
+            queries: users,
+            kind: candidate.kind,
+            metric: self.metric,
+            searcher: Searcher(
+                index: candidate.index,
+                layout: candidate.layout,
+                vectors: self.vectors,
+                metric: self.metric
+            ),
+            vectors: self.vectors,
+            threads: self.threads
+        )
+        .run(target: self.target, from: candidate.outcome.measured.chosen.value, seed: self.seed)
+        candidate.seconds.append((.recall, Double(DispatchTime.now().uptimeNanoseconds - begin) / 1e9))
     }
 
     /// On users where there are some, then on items: the two kinds of query that clients send.

@@ -18,7 +18,8 @@ struct LadderStep {
         _ truth: RecallTruth,
         searcher: Searcher,
         rows: Int,
-        threads: Int
+        threads: Int,
+        excluding: QueryRun.Exclusion = .nothing
     ) throws(AnnexError) {
         self.knob = knob?.rawValue ?? "exact"
         self.value = value
@@ -28,7 +29,8 @@ struct LadderStep {
             rows: rows,
             k: truth.k,
             effort: SearchEffort(knob, value),
-            threads: threads
+            threads: threads,
+            excluding: excluding
         )
         self.recalls = truth.recalls(of: self.answers)
     }
@@ -41,4 +43,30 @@ struct LadderStep {
         let reads = self.answers.compactMap(\.read)
         return reads.count == self.answers.count ? Double(reads.reduce(0, +)) / Double(max(1, reads.count)) : nil
     }
+
+    // MARK: Statistics
+
+    /// - Parameter recalls: of the queries that choose.
+    func point(of recalls: [Double]) -> Manifest.OperatingPoint {
+        Manifest.OperatingPoint(
+            knob: self.knob,
+            value: self.value,
+            recall: Self.rounded(Self.mean(recalls)),
+            recallLowerBound: Self.rounded(Self.lowerBound(recalls)),
+            worst: Self.rounded(recalls.min() ?? 0),
+            itemsRead: self.itemsRead?.rounded()
+        )
+    }
+
+    static func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(max(1, values.count)) }
+
+    /// One-sided 95 %: mean − 1.645 × standard error over the queries.
+    private static func lowerBound(_ values: [Double]) -> Double {
+        guard values.count > 1 else { return values.first ?? 0 }
+        let mean = Self.mean(values)
+        let variance = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(values.count - 1)
+        return mean - 1.645 * (variance / Double(values.count)).squareRoot()
+    }
+
+    static func rounded(_ value: Double) -> Double { (value * 1e6).rounded(.down) / 1e6 }
 }

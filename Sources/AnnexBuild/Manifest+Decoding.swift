@@ -65,6 +65,15 @@ extension Manifest {
         else { return "candidates" }
         return self.problemOfNames ?? self.problemOfFiles ?? self.problemOf(self.measured, kind)
             ?? self.measuredOnItems.flatMap { self.problemOf($0, kind) }
+            ?? self.measuredLeavingOut.flatMap { self.problemOf($0, kind) }
+    }
+
+    private func problemOf(_ leavingOut: LeavingOut, _ kind: IndexKind) -> String? {
+        let isPossible =
+            (1...self.items).contains(leavingOut.items)
+            && (1...HeldOutQueries.maximumCount).contains(leavingOut.queryCount)
+            && self.isPoint(leavingOut.point, kind)
+        return isPossible ? nil : "measuredLeavingOut"
     }
 
     private static let roles: Set<String> = ["vectors", "ids", "attributes", "users", "user-ids"]

@@ -55,6 +55,13 @@ package struct Manifest: Codable, Sendable, Equatable {
         package var itemsNeverReturned: Int?
     }
 
+    /// The same where each query leaves out its own best `items`, as users do who have seen them.
+    package struct LeavingOut: Codable, Sendable, Equatable {
+        package var items: Int
+        package var queryCount: Int
+        package var point: OperatingPoint
+    }
+
     /// A kind that `auto` tried, at its chosen point. How long a query took is in `report.json`, as it varies.
     package struct Candidate: Codable, Sendable, Equatable {
         package var kind: String
@@ -82,6 +89,8 @@ package struct Manifest: Codable, Sendable, Equatable {
     package var sources: [Source]
     /// With users as queries where there are users: what `TOPK` does.
     package var measured: Measured
+    /// With users as queries; absent without users, in small indexes, and in versions that did not measure it.
+    package var measuredLeavingOut: LeavingOut?
     /// With items as queries: what `VSIM` does. Absent where `measured` is just that.
     package var measuredOnItems: Measured?
     /// Where the kind was `auto` and several fit; the fastest was kept.
@@ -98,7 +107,12 @@ package struct Manifest: Codable, Sendable, Equatable {
     package var parsedKind: IndexKind? { try? IndexKind(parsing: self.kind) }
 
     /// The effort that the build chose for users' vectors, and for items'.
-    package var defaultEffort: SearchEffort { self.measured.chosen.effort }
+    package var defaultEffort: DefaultEffort {
+        DefaultEffort(
+            self.measured.chosen.effort,
+            leavingOut: self.measuredLeavingOut.map { .init(items: $0.items, effort: $0.point.effort) }
+        )
+    }
     package var defaultItemEffort: SearchEffort { (self.measuredOnItems ?? self.measured).chosen.effort }
 
     /// Whether there is a scan layout.

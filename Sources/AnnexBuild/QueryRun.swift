@@ -13,7 +13,11 @@ package enum QueryRun {
     }
 
     /// What each query leaves out. Marking it is not timed.
-    package enum Exclusion: Sendable { case nothing, random(Int), ownTop(Int) }
+    package enum Exclusion: Sendable {
+        case nothing, random(Int), ownTop(Int)
+        /// Query number n leaves out the ordinals n × each ..< (n + 1) × each of the list.
+        case given([Int32], each: Int)
+    }
 
     /// The answers in the order of the queries. Blocks.
     static func all(
@@ -97,6 +101,8 @@ package enum QueryRun {
                         hits: &hits
                     )
                     for hit in hits { exclusion.mark(hit.ordinal) }
+                case .given(let ordinals, let each):
+                    for ordinal in ordinals[number * each..<(number + 1) * each] { exclusion.mark(ordinal) }
                 }
                 let begin = DispatchTime.now().uptimeNanoseconds
                 let report = try searcher.search(

@@ -49,7 +49,7 @@ struct RecallMeasurement {
                 threads: self.threads
             )
             let choosing = step.recalls.enumerated().filter { $0.offset % 2 == 0 }.map(\.element)
-            let chosen = Self.point(step, choosing)
+            let chosen = step.point(of: choosing)
             table.append(chosen)
             micros.append(step.micros)
             progress(0.5 + 0.5 * Double(number + 1) / Double(ladder.count))
@@ -89,8 +89,8 @@ struct RecallMeasurement {
             queryCount: self.queries.count,
             target: target,
             chosen: chosen,
-            reportedRecall: Self.rounded(Self.mean(reporting)),
-            reportedWorst: Self.rounded(reporting.min() ?? 0),
+            reportedRecall: LadderStep.rounded(LadderStep.mean(reporting)),
+            reportedWorst: LadderStep.rounded(reporting.min() ?? 0),
             table: table,
             unreachableItems: links?.unreachable,
             linksAdded: links?.added,
@@ -131,30 +131,4 @@ struct RecallMeasurement {
         if lists > 1 { steps.append(lists) }
         return steps.map(Double.init)
     }
-
-    // MARK: Statistics
-
-    /// - Parameter recalls: of the queries that choose.
-    private static func point(_ step: LadderStep, _ recalls: [Double]) -> Manifest.OperatingPoint {
-        Manifest.OperatingPoint(
-            knob: step.knob,
-            value: step.value,
-            recall: Self.rounded(Self.mean(recalls)),
-            recallLowerBound: Self.rounded(Self.lowerBound(recalls)),
-            worst: Self.rounded(recalls.min() ?? 0),
-            itemsRead: step.itemsRead?.rounded()
-        )
-    }
-
-    private static func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(max(1, values.count)) }
-
-    /// One-sided 95 %: mean − 1.645 × standard error over the queries.
-    private static func lowerBound(_ values: [Double]) -> Double {
-        guard values.count > 1 else { return values.first ?? 0 }
-        let mean = Self.mean(values)
-        let variance = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(values.count - 1)
-        return mean - 1.645 * (variance / Double(values.count)).squareRoot()
-    }
-
-    private static func rounded(_ value: Double) -> Double { (value * 1e6).rounded(.down) / 1e6 }
 }

@@ -50,6 +50,23 @@ struct RecallTruth: Sendable {
         if case .nothing = excluding { try self.check(queries, vectors, metric, threads) }
     }
 
+    private init(ordinals: [Int32], lastScores: [Float], k: Int, metric: Metric) {
+        (self.ordinals, self.lastScores, self.k, self.metric) = (ordinals, lastScores, k, metric)
+    }
+
+    /// The best `count` of each query, and what is best once they are left out. `count` is below k.
+    func leavingOut(_ count: Int) -> (leftOut: [Int32], truth: RecallTruth) {
+        var leftOut: [Int32] = []
+        var rest: [Int32] = []
+        for first in stride(from: 0, to: self.ordinals.count, by: self.k) {
+            leftOut += self.ordinals[first..<first + count]
+            rest += self.ordinals[first + count..<first + self.k]
+        }
+        return (
+            leftOut, RecallTruth(ordinals: rest, lastScores: self.lastScores, k: self.k - count, metric: self.metric)
+        )
+    }
+
     /// Of each query: the share of its answers that score no worse than the k-th best item does.
     func recalls(of answers: [QueryRun.Answer]) -> [Double] {
         zip(answers, self.lastScores).map { answer, last in

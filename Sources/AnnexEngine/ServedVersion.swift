@@ -80,7 +80,7 @@ package final class ServedVersion: Sendable {
         for step in 0..<min(16, count) {
             let ordinal = Int32(step * (count / min(16, count)))
             context.useItem(ordinal)
-            let report = try context.search(k: min(10, count), effort: self.description.defaultEffort)
+            let report = try context.search(k: min(10, count), effort: self.description.defaultEffort.plain)
             guard context.hits.count == min(10, count), report.candidates >= 0,
                 context.hits.allSatisfy({ $0.score.isFinite && $0.ordinal >= 0 && Int($0.ordinal) < count })
             else {

@@ -30,7 +30,7 @@ package struct VersionDescription: Sendable {
     package var itemCount: Int
     package var userCount: Int
     /// The operating points that the build chose, for users' vectors and for items'; `exact` for a flat index.
-    package var defaultEffort: SearchEffort
+    package var defaultEffort: DefaultEffort
     package var defaultItemEffort: SearchEffort
     /// Items that a query read on average at some values of kappa, ascending, as the build measured it; empty where unknown.
     package var readsByKappa: [(kappa: Double, items: Double)] = []
@@ -52,7 +52,7 @@ package struct VersionDescription: Sendable {
         dimension: Int,
         itemCount: Int,
         userCount: Int,
-        defaultEffort: SearchEffort,
+        defaultEffort: DefaultEffort,
         defaultItemEffort: SearchEffort,
         measuredRecall: Double?,
         unreachableCount: Int?,

@@ -155,7 +155,7 @@ package struct Searcher: Sendable {
                 exclusion: exclusion,
                 scratch: scratch.scan
             )
-            if scratch.scan.skipped <= Self.mostSkipped {
+            if scratch.scan.skipped <= self.mostSkipped(exclusion.count, capacity) {
                 scratch.read = scratch.scan.blocksRead * ScanShape.blockItems
                 unsafe self.rescore(query, queryNorm, &scratch)
                 scratch.pool.drain(into: &hits)
@@ -177,8 +177,14 @@ package struct Searcher: Sendable {
         return hits.count
     }
 
-    /// Of 41,000 items, 10,000 random ones left out are met some 30 times; a user's own 10,000 best thousands of times.
-    private static let mostSkipped = 256
+    /// Items left out that a scan may meet. Where so many are left out that few can be the query's own best, it is some
+    /// more than chance brings: a pool of p places is offered about p (1 + ln (read / p)) items. Of 41,000 items 10,000
+    /// random ones are met some 30 times, a user's own 10,000 best thousands of times.
+    private func mostSkipped(_ excluded: Int, _ capacity: Int) -> Int {
+        let rows = self.vectors.rows
+        guard excluded > DefaultEffort.mostLeftOut(of: rows) else { return 256 }
+        return 32 + 8 * capacity * excluded / max(1, rows - excluded)
+    }
 
     /// Gives the items of the kernels' pool their exact scores and offers them to `scratch.pool`.
     private func rescore(_ query: UnsafeBufferPointer<Float>, _ queryNorm: Float, _ scratch: inout SearchScratch) {

@@ -61,13 +61,13 @@ package final class ShardHandler: CommandHandler {
         case .topk:
             let arguments = try TopKArguments(request)
             let lane = try self.lane(request, name: arguments.options.index)
-            let effort = try Self.effort(arguments.options.effort, lane.version.description)
+            let effort = try Self.effort(arguments.options, lane.version.description)
             let nanos = Self.nanos(effort, arguments.k, arguments.options, lane)
             return self.run(lane, nanos, &reply) { UserCommands.topK(arguments, effort, request, $0, &$1) }
         case .mtopk:
             let arguments = try MTopKArguments(request)
             let lane = try self.lane(request, name: arguments.options.index)
-            let effort = try Self.effort(arguments.options.effort, lane.version.description)
+            let effort = try Self.effort(arguments.options, lane.version.description)
             let each = Self.nanos(effort, arguments.k, arguments.options, lane)
             return self.run(lane, each * Double(arguments.users.count), &reply) {
                 UserCommands.manyTopK(arguments, effort, request, $0, &$1)
@@ -130,10 +130,12 @@ package final class ShardHandler: CommandHandler {
 
     /// A stated effort must be one that the index has; none is silently ignored.
     private static func effort(
-        _ stated: SearchEffort?,
+        _ options: QueryOptions,
         _ version: VersionDescription
     ) throws(ArgumentFailure) -> SearchEffort {
-        guard let stated else { return version.defaultEffort }
+        guard let stated = options.effort else {
+            return version.defaultEffort.leavingOut(options.exclude.count, of: version.itemCount)
+        }
         guard !version.accepts(stated) else { return stated }
         let why =
             switch stated {

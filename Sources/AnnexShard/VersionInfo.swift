@@ -36,9 +36,12 @@ package enum VersionInfo {
         ]
         var texts: [(String, String)] = [
             ("index", facts.index.value), ("version", facts.version.value), ("index-kind", facts.kind.description),
-            ("metric", facts.metric.rawValue), ("default-effort", Self.effortText(facts.defaultEffort)),
+            ("metric", facts.metric.rawValue), ("default-effort", Self.effortText(facts.defaultEffort.plain)),
             ("default-item-effort", Self.effortText(facts.defaultItemEffort)),
         ]
+        if let most = facts.defaultEffort.leavingOut {
+            texts.append(("default-effort-leaving-out-\(most.items)", Self.effortText(most.effort)))
+        }
         if let error = engine.status(of: facts.index).lastError { texts.append(("last-reload-error", error)) }
         reply.map(1 + numbers.count + texts.count + (facts.measuredRecall == nil ? 0 : 1))
         reply.bulk("quant-type")

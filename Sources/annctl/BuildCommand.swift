@@ -136,11 +136,21 @@ struct BuildCommand: ParsableCommand {
             "On the other half: recall \(Figures.fixed(measured.reportedRecall, 4)), worst query "
                 + "\(Figures.fixed(measured.reportedWorst, 2)); \(Figures.fixed(result.microsPerQuery, 1)) µs a query"
         )
+        if let most = manifest.measuredLeavingOut { print(MeasuredTable.line(most)) }
     }
 }
 
 /// What the recall table looks like, here and in `inspect`.
 enum MeasuredTable {
+    /// What queries that leave out their own best get.
+    static func line(_ most: Manifest.LeavingOut) -> String {
+        let point = most.point
+        let effort = point.knob == "exact" ? point.knob : "\(point.knob) \(point.valueText)"
+        return
+            "With each query's own best \(most.items) left out: \(effort), recall \(Figures.fixed(point.recall, 4)), "
+            + "worst query \(Figures.fixed(point.worst, 2))"
+    }
+
     static func render(_ measured: Manifest.Measured) -> String {
         var table = TextTable(
             headings: [measured.chosen.knob, "recall", "lower 95 %", "worst query", ""],

@@ -104,8 +104,10 @@ struct InspectCommand: ParsableCommand {
         print("recall@10 on \(manifest.measured.queryCount) held-out queries (\(manifest.measured.queries)):")
         print(MeasuredTable.render(manifest.measured))
         print(
-            "On the other half: \(Figures.fixed(manifest.measured.reportedRecall, 4)), worst query \(Figures.fixed(manifest.measured.reportedWorst, 2))\n"
+            "On the other half: \(Figures.fixed(manifest.measured.reportedRecall, 4)), worst query \(Figures.fixed(manifest.measured.reportedWorst, 2))"
         )
+        if let most = manifest.measuredLeavingOut { print(MeasuredTable.line(most)) }
+        print("")
         var files = TextTable(headings: ["file", "size", "SHA-256"], rightAligned: [1])
         files.rows = manifest.files.map { [$0.path, Figures.bytes($0.bytes), String($0.sha256.prefix(16)) + "…"] }
         print(files.render())

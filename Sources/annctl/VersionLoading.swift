@@ -47,7 +47,8 @@ enum VersionLoading {
                 users: manifest.users > 0 ? folder + "/" + VersionLayout.users : nil
             )
         )
-        description.readsByKappa = manifest.measured.table.compactMap { point in
+        let points = manifest.measured.table + (manifest.measuredLeavingOut.map { [$0.point] } ?? [])
+        description.readsByKappa = points.compactMap { point in
             point.knob == "kappa" ? point.itemsRead.map { (kappa: point.value, items: $0) } : nil
         }
         if case .hnsw = kind.family { description.walksCodes = manifest.hasGraphCodes }
@@ -63,8 +64,8 @@ enum VersionLoading {
         description.files.serving = nil
         description.walksCodes = false
         guard case .ivf(let lists) = description.kind.family else { return }
-        if case .kappa = description.defaultEffort {
-            description.defaultEffort = .nprobe(max(1, lists / 8))
+        if case .kappa = description.defaultEffort.plain {
+            description.defaultEffort = DefaultEffort(.nprobe(max(1, lists / 8)))
             description.measuredRecall = nil
         }
         if case .kappa = description.defaultItemEffort { description.defaultItemEffort = .nprobe(max(1, lists / 8)) }

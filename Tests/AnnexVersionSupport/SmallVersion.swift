@@ -67,7 +67,7 @@ package struct SmallVersion {
             dimension: dimension,
             itemCount: items,
             userCount: users,
-            defaultEffort: effort,
+            defaultEffort: DefaultEffort(effort),
             defaultItemEffort: effort,
             measuredRecall: nil,
             unreachableCount: nil,

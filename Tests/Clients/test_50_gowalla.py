@@ -65,3 +65,20 @@ def test_truth_equals_numpy_and_recall_holds(gowalla, fact):
          f"recall@10 {np.mean(recalls):.4f} at the default effort, worst user {min(recalls):.1f}")
     assert worst <= 1e-5
     assert np.mean(recalls) >= 0.99
+
+
+@pytest.mark.parametrize("left_out", [10, 30, 100])
+def test_recall_holds_where_a_user_has_seen_the_best(gowalla, fact, left_out):
+    server, catalogue, what = gowalla
+    chosen = annex.generator("gowalla").choice(len(catalogue.users), USERS, replace=False)
+    exact = catalogue.users[chosen].astype(np.float64) @ catalogue.items.astype(np.float64).T
+    recalls = []
+    with server.connect(timeout=60) as c:
+        for user, scores in zip(chosen, exact):
+            order = np.argsort(-scores, kind="stable")[:left_out + 10].tolist()
+            found = [int(i) for i in c.call("TOPK", str(user), 10, "EXCLUDE", left_out, *order[:left_out])]
+            assert len(found) == 10 and not set(found) & set(order[:left_out])
+            recalls.append(len(set(found) & set(order[left_out:])) / 10)
+    fact(f"Gowalla, {what}; {USERS} users who have seen their best {left_out}: recall@10 {np.mean(recalls):.4f} of the rest, "
+         f"worst user {min(recalls):.1f}")
+    assert np.mean(recalls) >= 0.985
