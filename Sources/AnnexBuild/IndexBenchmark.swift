@@ -167,7 +167,6 @@ package struct IndexBenchmark {
         nanos.sort()
         means.sort()
         let recalls = self.truth.recalls(of: last)
-        let reads = last.compactMap(\.read)
         func quantile(_ share: Double) -> Double {
             nanos[min(nanos.count - 1, Int(Double(nanos.count) * share))] / 1_000
         }
@@ -182,7 +181,7 @@ package struct IndexBenchmark {
             p99: quantile(0.99),
             p999: quantile(0.999),
             queriesPerSecond: 1e9 / means[means.count / 2],
-            itemsRead: reads.count == last.count ? Double(reads.reduce(0, +)) / Double(reads.count) : nil
+            itemsRead: QueryRun.itemsRead(last)
         )
     }
 }

@@ -39,10 +39,7 @@ struct LadderStep {
     var micros: Double { self.answers.reduce(0) { $0 + $1.nanos } / 1_000 / Double(self.answers.count) }
 
     /// Items read by a query, on average; nil where FAISS searched.
-    var itemsRead: Double? {
-        let reads = self.answers.compactMap(\.read)
-        return reads.count == self.answers.count ? Double(reads.reduce(0, +)) / Double(max(1, reads.count)) : nil
-    }
+    var itemsRead: Double? { QueryRun.itemsRead(self.answers) }
 
     // MARK: Statistics
 

@@ -72,7 +72,7 @@ extension Manifest {
         let isPossible =
             (1...self.items).contains(leavingOut.items)
             && (1...HeldOutQueries.maximumCount).contains(leavingOut.queryCount)
-            && self.isPoint(leavingOut.point, kind)
+            && (self.isPoint(leavingOut.point, self.knob(of: kind)) || self.isPoint(leavingOut.point, nil))
         return isPossible ? nil : "measuredLeavingOut"
     }
 
@@ -116,16 +116,20 @@ extension Manifest {
                     (0...self.items).contains($0 ?? 0)
                 })
         else { return "measured" }
-        guard (1...64).contains(measured.table.count), measured.table.allSatisfy({ self.isPoint($0, kind) }) else {
+        guard (1...64).contains(measured.table.count),
+            measured.table.allSatisfy({ self.isPoint($0, self.knob(of: kind)) })
+        else {
             return "measured.table"
         }
         guard measured.table.contains(measured.chosen) else { return "measured.chosen" }
         return nil
     }
 
-    private func isPoint(_ point: OperatingPoint, _ kind: IndexKind) -> Bool {
-        guard let metric = Metric(rawValue: self.metric) else { return false }
-        let knob = kind.knob(metric, withCodes: self.hasServingFile)
+    private func knob(of kind: IndexKind) -> IndexKind.Knob? {
+        Metric(rawValue: self.metric).flatMap { kind.knob($0, withCodes: self.hasServingFile) }
+    }
+
+    private func isPoint(_ point: OperatingPoint, _ knob: IndexKind.Knob?) -> Bool {
         let values: ClosedRange<Double> =
             switch knob {
             case .efSearch: 1...Double(Limits.maximumEfSearch)

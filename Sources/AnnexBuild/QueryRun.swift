@@ -19,6 +19,12 @@ package enum QueryRun {
         case given([Int32], each: Int)
     }
 
+    /// Items read by a query, on average; nil where FAISS searched.
+    static func itemsRead(_ answers: [Answer]) -> Double? {
+        let reads = answers.compactMap(\.read)
+        return reads.count == answers.count ? Double(reads.reduce(0, +)) / Double(max(1, reads.count)) : nil
+    }
+
     /// The answers in the order of the queries. Blocks.
     static func all(
         _ queries: HeldOutQueries,

@@ -14,6 +14,8 @@ struct RecallTruth: Sendable {
     let lastScores: [Float]
     /// min(k, items).
     let k: Int
+    /// What finding it took: items read by a query, on average; nil where FAISS searched.
+    let itemsRead: Double?
     private let metric: Metric
 
     /// Asks the exact search, which rules items out by bounds only, and compares it with a plain scan by another library
@@ -47,11 +49,13 @@ struct RecallTruth: Sendable {
         self.k = k
         self.ordinals = answers.flatMap { $0.hits.map(\.ordinal) }
         self.lastScores = answers.map { $0.hits[k - 1].score }
+        self.itemsRead = QueryRun.itemsRead(answers)
         if case .nothing = excluding { try self.check(queries, vectors, metric, threads) }
     }
 
-    private init(ordinals: [Int32], lastScores: [Float], k: Int, metric: Metric) {
-        (self.ordinals, self.lastScores, self.k, self.metric) = (ordinals, lastScores, k, metric)
+    private init(ordinals: [Int32], lastScores: [Float], k: Int, itemsRead: Double?, metric: Metric) {
+        (self.ordinals, self.lastScores, self.k) = (ordinals, lastScores, k)
+        (self.itemsRead, self.metric) = (itemsRead, metric)
     }
 
     /// The best `count` of each query, and what is best once they are left out. `count` is below k.
@@ -62,9 +66,14 @@ struct RecallTruth: Sendable {
             leftOut += self.ordinals[first..<first + count]
             rest += self.ordinals[first + count..<first + self.k]
         }
-        return (
-            leftOut, RecallTruth(ordinals: rest, lastScores: self.lastScores, k: self.k - count, metric: self.metric)
+        let truth = RecallTruth(
+            ordinals: rest,
+            lastScores: self.lastScores,
+            k: self.k - count,
+            itemsRead: self.itemsRead,
+            metric: self.metric
         )
+        return (leftOut, truth)
     }
 
     /// Of each query: the share of its answers that score no worse than the k-th best item does.

@@ -232,7 +232,7 @@ package struct Searcher: Sendable {
         // The codes put near scores in the wrong order: some more than k get their exact score.
         let depth = self.poolCapacity(k) ?? k + k / 4
         guard
-            unsafe layout.walk(codes, ef: max(ef, depth), seedPool: depth, exclusion: exclusion, scratch: scratch.scan)
+            unsafe layout.walk(codes, ef: max(ef, depth), depth: depth, exclusion: exclusion, scratch: scratch.scan)
         else { return nil }
         scratch.beginPool(k: k, metric: self.metric)
         scratch.read = unsafe scratch.scan.walk.list.visited + scratch.scan.blocksRead * ScanShape.blockItems

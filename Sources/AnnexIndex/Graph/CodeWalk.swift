@@ -15,35 +15,38 @@ extension ScanLayout {
     /// Writes the best places by their codes to `scratch.walk`, best first; false where it met too many that are left
     /// out.
     ///
+    /// No step looks at a seed again: `depth` of them that may be answers begin in the list, so the others are none.
+    ///
     /// O(ef × links) products of codes. Allocates nothing once the scratch memory has grown.
+    ///
+    /// - Parameter depth: answers that are wanted, and some more for what codes put in the wrong order.
     func walk(
         _ query: ScanQuery,
         ef: Int,
-        seedPool: Int,
+        depth: Int,
         exclusion: borrowing ExclusionMarks,
         scratch: ScanScratch
     ) -> Bool {
         var codes = unsafe self.codes
         var queryCodes = unsafe query.codes
-        unsafe self.scanSeeds(query, &queryCodes, seedPool, scratch)
+        let anyExcluded = exclusion.count > 0
+        let deepest = Int(CAnnexKernels_maximumPool)
+        // Long rows are seeds and what most queries like best: of those that are left out, many are seeds.
+        unsafe self.scanSeeds(query, &queryCodes, anyExcluded ? deepest : min(depth, deepest), scratch)
         var list = unsafe scratch.walk.begin(
             rows: self.shape.rows,
-            capacity: max(ef, seedPool) + Self.mostLeftOut,
+            capacity: max(ef, deepest) + Self.mostLeftOut,
             longest: self.longestList
         )
         defer { unsafe scratch.walk.list = list }
-        unsafe self.appendSeeds(scratch, &list)
-        // Where the pool of seeds is deep enough for those that matter, no step looks at a seed again.
-        let skipped = seedPool <= 64 ? Int32(truncatingIfNeeded: self.shape.seeds) : 0
+        let leftOut = unsafe self.appendSeeds(depth, exclusion, scratch, &list)
+        let answers = unsafe list.count - leftOut
+        let hasAll = answers >= min(depth, self.shape.seeds)
+        guard hasAll || depth > deepest || !anyExcluded else { return false }
+        let skipped = hasAll ? Int32(truncatingIfNeeded: self.shape.seeds) : 0
         let ordinals = unsafe self.ordinals
-        let anyExcluded = exclusion.count > 0
-        let plain = unsafe max(ef, list.count)
-        var limit = plain
-        if anyExcluded {
-            for number in 0..<(unsafe list.count) where exclusion.contains(unsafe ordinals[Int(list.item(number))]) {
-                limit += 1
-            }
-        }
+        let plain = max(ef, answers)
+        var limit = plain + leftOut
         let (starts, links) = unsafe (self.linkStarts, self.links)
         while let place = unsafe list.next() {
             let first = unsafe Int(starts[place])
@@ -74,7 +77,7 @@ extension ScanLayout {
         _ scratch: ScanScratch
     ) {
         var codes = unsafe self.seedCodes
-        let capacity = Int32(min(pool, 64))
+        let capacity = Int32(pool)
         var bounds = unsafe CAnnexKernels_Bounds(
             along: self.along,
             across: self.across,
@@ -86,9 +89,22 @@ extension ScanLayout {
         scratch.blocksRead = unsafe CAnnexKernels_scan(&codes, &queryCodes, 0, blocks, &bounds, nil, 0, &scratch.pool)
     }
 
-    private func appendSeeds(_ scratch: ScanScratch, _ list: inout WalkList) {
+    /// Appends the best seeds until `depth` of them are not left out; returns how many are.
+    private func appendSeeds(
+        _ depth: Int,
+        _ exclusion: borrowing ExclusionMarks,
+        _ scratch: ScanScratch,
+        _ list: inout WalkList
+    ) -> Int {
+        let ordinals = unsafe self.ordinals
+        var leftOut = 0
         unsafe scratch.withFound { places, scores in
-            for number in places.indices { unsafe list.append(scores[number], places[number]) }
+            for number in places.indices {
+                guard unsafe list.count - leftOut < depth else { break }
+                unsafe list.append(scores[number], places[number])
+                leftOut += exclusion.contains(unsafe ordinals[Int(places[number])]) ? 1 : 0
+            }
         }
+        return leftOut
     }
 }
