@@ -84,46 +84,73 @@ package enum QueryRun {
         _ effort: SearchEffort,
         _ excluding: Exclusion
     ) throws(AnnexError) -> [Answer] {
-        var exclusion = ExclusionMarks(rows: rows)
         var scratch = SearchScratch()
         var hits: [Hit] = []
         var answers: [Answer] = []
-        for number in range {
-            let (nanos, read) = try queries.withQuery(number) { query, norm throws(AnnexError) in
-                exclusion.begin()
-                switch excluding {
-                case .nothing: break
-                case .random(let count):
-                    var random = SeededRandom(seed: UInt64(number))
-                    while exclusion.count < min(count, rows) { exclusion.mark(Int32(random.below(rows))) }
-                case .ownTop(let count):
-                    _ = try searcher.search(
+        // Marks of several queries are set first: between two searches, marking would empty the caches of the second.
+        var marks: [ExclusionMarks] = []
+        for first in stride(from: range.lowerBound, to: range.upperBound, by: Self.batch) {
+            let numbers = first..<min(first + Self.batch, range.upperBound)
+            for number in numbers {
+                if case .nothing = excluding, !marks.isEmpty { break }
+                if marks.count <= number - first { marks.append(ExclusionMarks(rows: rows)) }
+                try Self.mark(&marks[number - first], number, queries, searcher, rows, excluding, &scratch)
+            }
+            for number in numbers {
+                let exclusion = marks[min(number - first, marks.count - 1)]
+                let (nanos, read) = try queries.withQuery(number) { query, norm throws(AnnexError) in
+                    let begin = DispatchTime.now().uptimeNanoseconds
+                    let report = try searcher.search(
                         query: query,
                         queryNorm: norm,
-                        k: min(count, rows),
-                        effort: .exact,
+                        k: k,
+                        effort: effort,
                         exclusion: exclusion,
                         scratch: &scratch,
                         hits: &hits
                     )
-                    for hit in hits { exclusion.mark(hit.ordinal) }
-                case .given(let ordinals, let each):
-                    for ordinal in ordinals[number * each..<(number + 1) * each] { exclusion.mark(ordinal) }
+                    return (Double(DispatchTime.now().uptimeNanoseconds - begin), report.read)
                 }
-                let begin = DispatchTime.now().uptimeNanoseconds
-                let report = try searcher.search(
+                answers.append(Answer(hits: hits, nanos: nanos, read: read))
+            }
+        }
+        return answers
+    }
+
+    private static let batch = 16
+
+    private static func mark(
+        _ marks: inout ExclusionMarks,
+        _ number: Int,
+        _ queries: HeldOutQueries,
+        _ searcher: Searcher,
+        _ rows: Int,
+        _ excluding: Exclusion,
+        _ scratch: inout SearchScratch
+    ) throws(AnnexError) {
+        marks.begin()
+        switch excluding {
+        case .nothing: break
+        case .random(let count):
+            var random = SeededRandom(seed: UInt64(number))
+            while marks.count < min(count, rows) { marks.mark(Int32(random.below(rows))) }
+        case .ownTop(let count):
+            var hits: [Hit] = []
+            let none = marks
+            _ = try queries.withQuery(number) { query, norm throws(AnnexError) in
+                try searcher.search(
                     query: query,
                     queryNorm: norm,
-                    k: k,
-                    effort: effort,
-                    exclusion: exclusion,
+                    k: min(count, rows),
+                    effort: .exact,
+                    exclusion: none,
                     scratch: &scratch,
                     hits: &hits
                 )
-                return (Double(DispatchTime.now().uptimeNanoseconds - begin), report.read)
             }
-            answers.append(Answer(hits: hits, nanos: nanos, read: read))
+            for hit in hits { marks.mark(hit.ordinal) }
+        case .given(let ordinals, let each):
+            for ordinal in ordinals[number * each..<(number + 1) * each] { marks.mark(ordinal) }
         }
-        return answers
     }
 }

@@ -85,7 +85,7 @@ import CFaissShim
         _ query: [Float],
         _ k: Int,
         _ effort: Int,
-        _ marks: UnsafePointer<UInt32>?,
+        _ marks: UnsafePointer<UInt64>?,
         _ epoch: UInt32,
         _ distances: inout [Float],
         _ ordinals: inout [Int64]

@@ -72,7 +72,7 @@ void CAnnexKernels_empty(CAnnexKernels_Pool *pool, int32_t capacity, int32_t k) 
 
 size_t CAnnexKernels_scan(
     const CAnnexKernels_Codes *items, const CAnnexKernels_Query *query, size_t first, size_t end,
-    const CAnnexKernels_Bounds *bounds, const uint32_t *marks, uint32_t epoch, CAnnexKernels_Pool *pool) {
+    const CAnnexKernels_Bounds *bounds, const uint64_t *marks, uint32_t epoch, CAnnexKernels_Pool *pool) {
     return chosen->scan(items, query, first, end, bounds, marks, epoch, pool);
 }
 

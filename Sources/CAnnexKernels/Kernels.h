@@ -16,7 +16,7 @@ typedef struct {
     void (*encode)(const float *, size_t, float, int8_t *);
     size_t (*scan)(
         const CAnnexKernels_Codes *, const CAnnexKernels_Query *, size_t, size_t, const CAnnexKernels_Bounds *,
-        const uint32_t *, uint32_t, CAnnexKernels_Pool *);
+        const uint64_t *, uint32_t, CAnnexKernels_Pool *);
     size_t (*collect)(
         const CAnnexKernels_Codes *, const CAnnexKernels_Query *, size_t *, size_t, const CAnnexKernels_Bounds *, float,
         const float *, float, const float *, float, uint32_t *, float *);

@@ -98,10 +98,13 @@ void configure(CFaissShim_Index &shim, uint64_t seed) {
 }
 
 struct MarkSelector final : faiss::IDSelector {
-    const uint32_t *marks;
+    const uint64_t *marks;
     uint32_t epoch;
-    MarkSelector(const uint32_t *marks, uint32_t epoch) : marks(marks), epoch(epoch) {}
-    bool is_member(Ordinal id) const override { return marks[id] != epoch; }
+    MarkSelector(const uint64_t *marks, uint32_t epoch) : marks(marks), epoch(epoch) {}
+    bool is_member(Ordinal id) const override {
+        const uint64_t word = marks[id / 32];
+        return word >> 32 != epoch || !(word >> (id % 32) & 1);
+    }
 };
 
 }  // namespace
@@ -213,7 +216,7 @@ int CFaissShim_validate(const CFaissShim_Index *index, char *error, size_t capac
 }
 
 int CFaissShim_search(
-    const CFaissShim_Index *index, const float *query, int64_t k, int64_t effort, const uint32_t *marks, uint32_t epoch,
+    const CFaissShim_Index *index, const float *query, int64_t k, int64_t effort, const uint64_t *marks, uint32_t epoch,
     float *distances, int64_t *ordinals, char *error, size_t capacity) {
     return fenced(error, capacity, [&] {
         omp_set_num_threads(1);

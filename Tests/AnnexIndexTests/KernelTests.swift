@@ -128,11 +128,19 @@ import Testing
         }
     }
 
+    private static func isMarked(_ marks: [UInt64], _ epoch: UInt64, _ ordinal: Int32) -> Bool {
+        let (word, bit) = Int(ordinal).quotientAndRemainder(dividingBy: 32)
+        return marks[word] >> 32 == epoch && marks[word] >> UInt64(bit) & 1 == 1
+    }
+
     @Test(arguments: [16, 32, 64]) func thePoolKeepsTheBest(_ capacity: Int) {
         var random = SeededRandom(seed: Self.seed)
         for round in 0..<60 {
             let blocks = CodeBlocks(blocks: 1 + round, groups: 1 + round % 5, extreme: false, biased: false, &random)
-            let marks = (0..<blocks.items).map { _ in UInt32.random(in: 0..<4, using: &random) }
+            // Words of three epochs, of which one counts.
+            let marks = (0..<(blocks.items + 31) / 32).map { _ in
+                UInt64.random(in: 1...3, using: &random) << 32 | UInt64(UInt32.random(in: 0...(.max), using: &random))
+            }
             let usesMarks = round % 2 == 0
             let k = Int.random(in: 1...capacity, using: &random)
             let found = self.withEach("pool of \(capacity), round \(round)") {
@@ -142,7 +150,7 @@ import Testing
             }
             let scores = blocks.expectedScores()
             let eligible = scores.indices.filter {
-                blocks.ordinals[$0] >= 0 && !(usesMarks && marks[Int(blocks.ordinals[$0])] == 2)
+                blocks.ordinals[$0] >= 0 && !(usesMarks && Self.isMarked(marks, 2, blocks.ordinals[$0]))
             }
             let best = eligible.map { scores[$0] }.sorted(by: >).prefix(capacity)
             #expect(found.prefix(best.count).map { Float(bitPattern: $0[0]) } == Array(best), "seed \(Self.seed)")
@@ -282,7 +290,7 @@ struct CodeBlocks {
         }
     }
 
-    func pool(capacity: Int, k: Int, marks: [UInt32]?, epoch: UInt32) -> [(Float, Int32)] {
+    func pool(capacity: Int, k: Int, marks: [UInt64]?, epoch: UInt32) -> [(Float, Int32)] {
         var pool = CAnnexKernels_Pool()
         CAnnexKernels_empty(&pool, Int32(capacity), Int32(k))
         let bounds = [Float](repeating: .infinity, count: self.blocks)

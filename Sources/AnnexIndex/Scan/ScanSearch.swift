@@ -34,7 +34,7 @@ extension ScanLayout {
         _ query: ScanQuery,
         _ k: Int,
         _ reach: Reach,
-        _ marks: UnsafePointer<UInt32>?,
+        _ marks: UnsafePointer<UInt64>?,
         _ epoch: UInt32,
         _ scratch: ScanScratch
     ) {

@@ -86,11 +86,11 @@ typedef struct {
 void CAnnexKernels_empty(CAnnexKernels_Pool *pool, int32_t capacity, int32_t k);
 
 /* Offers the items of blocks first ..< end to the pool, and stops at the first block whose bound is below the k-th best.
- * An item o is left out where marks[o] == epoch (marks may be NULL). Returns the block where it stopped. Scores are in
- * units of the query's scale: scale * sum + bias * biasFactor. */
+ * An item o is left out where the upper half of marks[o / 32] is the epoch and bit o % 32 of it is set (marks may be
+ * NULL). Returns the block where it stopped. Scores are in units of the query's scale: scale * sum + bias * biasFactor. */
 size_t CAnnexKernels_scan(
     const CAnnexKernels_Codes *items, const CAnnexKernels_Query *query, size_t first, size_t end,
-    const CAnnexKernels_Bounds *bounds, const uint32_t *marks, uint32_t epoch, CAnnexKernels_Pool *pool);
+    const CAnnexKernels_Bounds *bounds, const uint64_t *marks, uint32_t epoch, CAnnexKernels_Pool *pool);
 
 /* Looks for the first block from *block on with items of a score of at least `threshold` - slackA * slacksA[block] -
  * slackB * slacksB[block] (both may be NULL), while bounds are at least `threshold`. Writes those items' places (block *

@@ -70,10 +70,10 @@ int CFaissShim_validate(const CFaissShim_Index *index, char *error, size_t error
 
 /* Flat and IVF only (FAISS 1.7.3 does not heed efSearch in a call's parameters: see CFaissShim_graph). One query
  * (dimension floats, finite), k 1...count. `effort` is nprobe, at least 1, kept nowhere. An ordinal o
- * is left out where marks[o] == epoch; marks may be NULL. Writes k ordinals and distances, best first, -1 behind the last
+ * is left out where the upper half of marks[o / 32] is the epoch and bit o % 32 of it is set; marks may be NULL. Writes k ordinals and distances, best first, -1 behind the last
  * found. Runs on the calling thread alone. */
 int CFaissShim_search(
-    const CFaissShim_Index *index, const float *query, int64_t k, int64_t effort, const uint32_t *marks, uint32_t epoch,
+    const CFaissShim_Index *index, const float *query, int64_t k, int64_t effort, const uint64_t *marks, uint32_t epoch,
     float *distances, int64_t *ordinals, char *error, size_t errorCapacity);
 
 /* The graph of an HNSW index, for walking outside FAISS; valid as long as the index. Item o is on levels 0 to
