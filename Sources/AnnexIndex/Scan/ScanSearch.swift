@@ -225,7 +225,13 @@ extension ScanScratch {
     private func moveBest(_ range: Range<Int>) {
         let items = unsafe self.candidates
         var best = range.lowerBound
-        for place in range where unsafe items[place].bound > items[best].bound { best = place }
+        var bound = unsafe items[best].bound
+        // Without a branch: which one is best cannot be foreseen.
+        for place in range {
+            let other = unsafe items[place].bound
+            best = other > bound ? place : best
+            bound = max(other, bound)
+        }
         unsafe self.swapAt(items, range.lowerBound, best)
     }
 
