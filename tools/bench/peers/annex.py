@@ -19,7 +19,7 @@ SWEEP = {
 }
 CPU_LIMIT = 1.1
 LEAST_SHARE = 0.1  # of the CPU time of a process that has to be search
-PASSES_SECONDS = 0.4  # of wall time that one reading of CPU time covers, about
+PASSES_SECONDS = 0.4  # of wall time that one reading of CPU time covers, at least; else half of what loading takes
 
 
 class Annex:
@@ -76,12 +76,15 @@ class Annex:
         def run(line, passes):
             return self.bench(queries_file, [line["effort"]], passes)[1]
 
-        def passes(line):
-            return 2 + round(max(PASSES_SECONDS * line["queriesPerSecond"] / count, 2))
-
         first, rates = lines[0], []
+        few = run(first, 1)
+        seconds = max(PASSES_SECONDS, few / 2)
+
+        def passes(line):
+            return 2 + round(max(seconds * line["queriesPerSecond"] / count, 2))
+
         many = passes(first)
-        few, all_of = run(first, 1), run(first, many)
+        all_of = run(first, many)
         rest = few - (all_of - few) / (many - 1)
         for line in lines:
             taken = all_of if line is first else run(line, passes(line))
