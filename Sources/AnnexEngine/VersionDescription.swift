@@ -1,4 +1,5 @@
 package import AnnexCore
+import AnnexIndex
 
 /// What the engine needs to know of a version: the facts of its manifest, read and verified by whoever calls.
 package struct VersionDescription: Sendable {
@@ -80,6 +81,11 @@ package struct VersionDescription: Sendable {
     /// Items that a query reads on average: what was measured at this kappa or the next above it; nil above the table.
     package func itemsRead(kappa: Double) -> Double? {
         self.readsByKappa.first { $0.kappa >= kappa - 1e-6 }?.items
+    }
+
+    /// What a query that states no effort and leaves out `count` items gets.
+    package func effort(leavingOut count: Int) -> SearchEffort {
+        self.defaultEffort.leavingOut(count, of: self.itemCount)
     }
 
     /// Whether a query may state this effort: nothing is silently ignored.

@@ -133,9 +133,7 @@ package final class ShardHandler: CommandHandler {
         _ options: QueryOptions,
         _ version: VersionDescription
     ) throws(ArgumentFailure) -> SearchEffort {
-        guard let stated = options.effort else {
-            return version.defaultEffort.leavingOut(options.exclude.count, of: version.itemCount)
-        }
+        guard let stated = options.effort else { return version.effort(leavingOut: options.exclude.count) }
         guard !version.accepts(stated) else { return stated }
         let why =
             switch stated {

@@ -43,7 +43,8 @@ class Annex:
         seconds = time.perf_counter() - started
         manifest = json.loads(next((self.folder / "annex" / "versions").glob("*/manifest.json")).read_text())
         knob = manifest["measured"]["chosen"]["knob"]
-        self.efforts = [f"{knob} {value}" for value in SWEEP.get(knob, [])] + ["exact"]
+        word = "ef" if knob == "efSearch" else knob
+        self.efforts = [f"{word} {value}" for value in SWEEP.get(word, [])] + ["exact"]
         return {
             "kind": manifest["kind"], "seconds": seconds,
             "tried": [f"{c['kind']} recall {c['recall']:.4f}" for c in manifest.get("candidates", [])],

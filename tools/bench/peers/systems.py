@@ -193,8 +193,8 @@ class Scann(System):
     def grid(self, n):
         """Leaves to search with candidates to rescore."""
         leaves = self.leaves(n)
-        pairs = [(0.02, 30), (0.04, 40), (0.07, 60), (0.12, 100), (0.2, 150), (0.35, 250), (0.6, 400), (1.0, 800)]
-        return [[max(1, round(part * leaves)), rescored] for part, rescored in pairs]
+        parts = [0.01, 0.02, 0.04, 0.07, 0.12, 0.2, 0.35, 0.6]
+        return [[max(1, round(part * leaves)), rescored] for part in parts for rescored in (40, 100, 250)] + [[leaves, 800]]
 
     @staticmethod
     def leaves(n):

@@ -1,4 +1,5 @@
 import AnnexCore
+import AnnexIndex
 import Testing
 
 @Suite struct DefaultEffortTests {
