@@ -3,8 +3,9 @@ package import Foundation
 
 /// `manifest.json`: the facts of a version that the same input gives again. Times and machines are in `report.json`.
 package struct Manifest: Codable, Sendable, Equatable {
-    /// 2 brought `serving.bin` and operating points that are no whole numbers, 3 graphs in `serving.bin`. All are read.
-    package static let currentFormat = 3
+    /// 2 brought `serving.bin` and operating points that are no whole numbers, 3 graphs in `serving.bin`, 4 codes
+    /// without the mean on cosine. All are read.
+    package static let currentFormat = 4
     static let knownFormats = 1...currentFormat
     /// A longer file is refused unread.
     static let limitBytes = 1 << 20

@@ -75,7 +75,12 @@ import CFaissShim
                 return unsafe CFaissShim_add(self.raw, Int64(count), rows, Int32(threads), text, capacity)
             }
             var lent = unsafe codes.codes
-            return unsafe CFaissShim_add_coded(self.raw, Int64(count), rows, &lent, Int32(threads), text, capacity)
+            // On cosine a search needs no biases, and the layout has none.
+            let biases = codes.shape.metric == .cosine ? codes.halfSquares() : []
+            return unsafe biases.withUnsafeBufferPointer { biases in
+                if !biases.isEmpty { unsafe lent.biases = biases.baseAddress }
+                return unsafe CFaissShim_add_coded(self.raw, Int64(count), rows, &lent, Int32(threads), text, capacity)
+            }
         }
         if let problem { throw problem }
     }

@@ -6,7 +6,7 @@ import AnnexTestSupport
 import Foundation
 import Testing
 
-/// Versions that earlier programs wrote, `Tests/Golden/v1` to `v3`, must still be read and answer as NumPy does. A
+/// Versions that earlier programs wrote, `Tests/Golden/v1` to `v4`, must still be read and answer as NumPy does. A
 /// change of the format needs a new number and a new folder beside them.
 @Suite struct GoldenVersionTests {
     private func folder(_ format: Int) -> String {
@@ -14,34 +14,53 @@ import Testing
             + "/Golden/v\(format)"
     }
 
-    @Test(arguments: [1, 2, 3]) func everyFormatIsStillRead(_ format: Int) throws {
+    @Test(arguments: [1, 2, 3, 4]) func everyFormatIsStillRead(_ format: Int) throws {
         let verified = try Verifier.verify(indexFolder: self.folder(format) + "/shop")
         let manifest = verified.manifest
         #expect(
             manifest.format == format && manifest.items == 60 && manifest.users == 5
                 && manifest.itemsWithAttributes == 60
         )
+        try self.expectAnswers(of: verified, usersOf: verified, .ip, [.exact, .efSearch(60)], "expected.json")
+    }
+
+    /// Codes on cosine have been without the mean of all rows since format 4.
+    @Test(arguments: [3, 4], ["lists", "graph"]) func soIsEveryFormatOnCosine(_ format: Int, _ kind: String) throws {
+        let verified = try Verifier.verify(indexFolder: self.folder(format) + "/cosine-" + kind)
+        #expect(verified.manifest.format == format && verified.manifest.metric == "cosine")
+        let efforts: [SearchEffort] = kind == "graph" ? [.exact, .efSearch(48)] : [.exact, .nprobe(4), .kappa(1)]
+        let users = try Verifier.verify(indexFolder: self.folder(1) + "/shop")
+        try self.expectAnswers(of: verified, usersOf: users, .cosine, efforts, "expected-cosine.json")
+    }
+
+    private func expectAnswers(
+        of verified: VerifiedVersion,
+        usersOf other: VerifiedVersion,
+        _ metric: Metric,
+        _ efforts: [SearchEffort],
+        _ file: String
+    ) throws {
         let path = verified.folder
         let vectors = try VectorFile(path: path + "/" + VersionLayout.vectors, rows: 60, dimension: 8)
         let items = try ItemStore(path: path + "/" + VersionLayout.items)
-        let users = try UserStore(folder: path + "/" + VersionLayout.users, dimension: 8).makeReader()
+        let users = try UserStore(folder: other.folder + "/" + VersionLayout.users, dimension: 8).makeReader()
         let index = try VectorIndex.load(
             path: path + "/" + VersionLayout.index,
-            kind: try #require(manifest.parsedKind),
-            metric: .ip,
+            kind: try #require(verified.manifest.parsedKind),
+            metric: metric,
             dimension: 8,
             rows: 60
         )
         let layout =
-            try format < 2
+            try verified.manifest.format < 2
             ? nil
             : ScanLayout.load(
                 path: path + "/" + VersionLayout.serving,
-                metric: .ip,
+                metric: metric,
                 rows: 60,
                 dimension: 8
             )
-        let data = try Data(contentsOf: URL(fileURLWithPath: self.folder(1) + "/source/expected.json"))
+        let data = try Data(contentsOf: URL(fileURLWithPath: self.folder(1) + "/source/" + file))
         let expected = try #require(try JSONSerialization.jsonObject(with: data) as? [String: [[Any]]])
         #expect(expected.count == 5)
         for (user, top) in expected {
@@ -51,13 +70,14 @@ import Testing
                     query.withUnsafeMutableBufferPointer { users.copyVector(of: id, into: $0) }
                 }
             )
-            for effort in [SearchEffort.exact, .efSearch(60)] {
+            let norm = Float(query.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot())
+            for effort in efforts {
                 var scratch = SearchScratch()
                 var hits: [Hit] = []
                 _ = try query.withUnsafeBufferPointer {
-                    try Searcher(index: index, layout: layout, vectors: vectors, metric: .ip).search(
+                    try Searcher(index: index, layout: layout, vectors: vectors, metric: metric).search(
                         query: $0,
-                        queryNorm: 1,
+                        queryNorm: norm,
                         k: 5,
                         effort: effort,
                         exclusion: ExclusionMarks(rows: 60),

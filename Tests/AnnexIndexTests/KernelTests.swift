@@ -295,7 +295,7 @@ struct CodeBlocks {
         CAnnexKernels_empty(&pool, Int32(capacity), Int32(k))
         let bounds = [Float](repeating: .infinity, count: self.blocks)
         bounds.withUnsafeBufferPointer { along in
-            var limit = CAnnexKernels_Bounds(along: along.baseAddress, across: along.baseAddress, a: 1, b: 1)
+            var limit = CAnnexKernels_Bounds(along: along.baseAddress, across: along.baseAddress, a: 1, b: 1, c: 0)
             self.withCodes { codes, query in
                 // In two calls: the pool carries over.
                 let half = self.blocks / 2
@@ -324,7 +324,7 @@ struct CodeBlocks {
         var places = [UInt32](repeating: 0, count: 32)
         var scores = [Float](repeating: 0, count: 32)
         bounds.withUnsafeBufferPointer { along in
-            var limit = CAnnexKernels_Bounds(along: along.baseAddress, across: along.baseAddress, a: 1, b: 1)
+            var limit = CAnnexKernels_Bounds(along: along.baseAddress, across: along.baseAddress, a: 1, b: 1, c: 0)
             self.withCodes { codes, query in
                 var block = 0
                 while block < self.blocks {
@@ -356,7 +356,7 @@ struct CodeBlocks {
         CAnnexKernels_empty(&pool, 16, 5)
         let along = (0..<self.blocks).map { $0 < stop ? Float(1e30) : -1e30 }
         return along.withUnsafeBufferPointer { along in
-            var limit = CAnnexKernels_Bounds(along: along.baseAddress, across: along.baseAddress, a: 0.5, b: 0.25)
+            var limit = CAnnexKernels_Bounds(along: along.baseAddress, across: along.baseAddress, a: 0.5, b: 0.25, c: 0)
             return self.withCodes { CAnnexKernels_scan(&$0, &$1, 0, self.blocks, &limit, nil, 0, &pool) }
         }
     }

@@ -132,6 +132,8 @@ import Testing
         // Counts in the header, at their limits and anywhere.
         for place in 0..<64 {
             for value in [0, 1, 127, 255, UInt8.random(in: 0...255, using: &random)] where whole[place] != value {
+                // Format 1 is known too, and the same on inner products.
+                if place == 8, value == 1 { continue }
                 var bent = whole
                 bent[place] = value
                 faults += 1

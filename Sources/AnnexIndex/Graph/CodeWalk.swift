@@ -82,7 +82,8 @@ extension ScanLayout {
             along: self.along,
             across: self.across,
             a: query.norm / query.scale,
-            b: 0
+            b: 0,
+            c: -query.offset
         )
         unsafe CAnnexKernels_empty(&scratch.pool, capacity, capacity)
         let blocks = self.shape.seedBlocks

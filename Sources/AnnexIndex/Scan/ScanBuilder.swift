@@ -14,7 +14,7 @@ package struct ScanBuilder {
 
     private let vectors: VectorFile
     private let metric: Metric
-    /// Scale of each row: 1 / norm on cosine, else 1.
+    /// Taken off every row before it is encoded.
     private let center: [Float]
     private let workers: Int
 
@@ -22,7 +22,7 @@ package struct ScanBuilder {
         self.vectors = vectors
         self.metric = metric
         self.workers = max(1, threads)
-        self.center = metric == .l2 ? Self.mean(vectors) : []
+        self.center = metric == .ip ? [] : Self.mean(vectors, metric)
     }
 
     /// One order for all items. O(rows × (dimension + log rows)).
@@ -82,11 +82,12 @@ package struct ScanBuilder {
         ordinals.sort { (self.vectors.norm(Int($0)), $1) > (self.vectors.norm(Int($1)), $0) }
     }
 
-    private static func mean(_ vectors: VectorFile) -> [Float] {
+    private static func mean(_ vectors: VectorFile, _ metric: Metric) -> [Float] {
         var sums = [Double](repeating: 0, count: vectors.dimension)
         for row in 0..<vectors.rows {
+            let scale = Self.scale(vectors, row, metric)
             unsafe vectors.withRow(row) { values in
-                for place in values.indices { sums[place] += Double(unsafe values[place]) }
+                for place in values.indices { sums[place] += Double(unsafe values[place] * scale) }
             }
         }
         return sums.map { Float($0 / Double(vectors.rows)) }
@@ -118,6 +119,7 @@ package struct ScanBuilder {
         }
         let shape = ScanShape(
             metric: self.metric,
+            isCentered: !self.center.isEmpty,
             rows: self.vectors.rows,
             dimension: self.vectors.dimension,
             blocks: first,
@@ -140,15 +142,17 @@ package struct ScanBuilder {
         }
     }
 
-    /// The row as it is encoded: normalised, or with the mean taken off.
+    /// What a row is multiplied with before all else: 1 / norm on cosine, else 1.
+    private static func scale(_ vectors: VectorFile, _ row: Int, _ metric: Metric) -> Float {
+        let norm = vectors.norm(row)
+        return metric == .cosine && norm > 0 ? 1 / norm : 1
+    }
+
+    /// The row as the metric has it: normalised on cosine.
     private func row(_ ordinal: Int32, into out: inout [Float]) {
-        let norm = self.vectors.norm(Int(ordinal))
-        let scale = self.metric == .cosine && norm > 0 ? 1 / norm : 1
+        let scale = Self.scale(self.vectors, Int(ordinal), self.metric)
         unsafe self.vectors.withRow(Int(ordinal)) { values in
-            for place in values.indices {
-                let value = unsafe values[place]
-                out[place] = self.metric == .l2 ? value - self.center[place] : value * scale
-            }
+            for place in values.indices { out[place] = unsafe values[place] * scale }
         }
     }
 
@@ -194,7 +198,7 @@ package struct ScanBuilder {
     }
 
     private func fill(_ cluster: Cluster, number: Int, firstBlock: Int, _ target: ScanTarget) {
-        unsafe target.setDirection(number, cluster.direction)
+        unsafe target.setDirection(number, cluster.direction, center: self.center)
         let blocks = (cluster.members.count + ScanShape.blockItems - 1) / ScanShape.blockItems
         var along = -Float.infinity
         var across: Float = 0
@@ -224,6 +228,7 @@ package struct ScanBuilder {
             }
             let ordinal = items[items.startIndex + place]
             self.row(ordinal, into: &row)
+            for place in self.center.indices { row[place] -= self.center[place] }
             let code = RowCode(row, &codes)
             unsafe target.set(block, place, ordinal: ordinal, code, codes)
             largestNorm = max(largestNorm, code.norm)

@@ -31,16 +31,23 @@ extension ScanLayout {
             queryNorm: queryNorm,
             vectors: vectors,
             scale: scale,
+            offset: query.offset,
             length: norm,
             rounding: rounding,
             errorWeight: (norm + error) / scale,
             normWeight: error / scale
         )
         var queryCodes = unsafe query.codes
-        var bounds = unsafe CAnnexKernels_Bounds(along: self.along, across: self.across, a: norm / scale, b: 0)
+        var bounds = unsafe CAnnexKernels_Bounds(
+            along: self.along,
+            across: self.across,
+            a: norm / scale,
+            b: 0,
+            c: -query.offset
+        )
         unsafe run.scan(0, self.shape.headBlocks, &bounds, &queryCodes, exclusion, scratch, &pool)
         guard self.shape.clusters > 0 else { return }
-        var count = self.boundClusters(norm / scale, rounding, scale, reach.kappa, scratch)
+        var count = unsafe self.boundClusters(query, norm / scale, rounding, reach.kappa, scratch)
         if case .nearest(let wanted) = reach { scratch.keepNearest(wanted, &count) }
         var batch = 8
         var first = 0
@@ -77,9 +84,9 @@ extension ScanLayout {
 
     /// A bound for each cluster, from float32 products with the centroids; returns the number of clusters.
     private func boundClusters(
+        _ query: ScanQuery,
         _ norm: Float,
         _ rounding: Float,
-        _ scale: Float,
         _ kappa: Float,
         _ scratch: ScanScratch
     ) -> Int {
@@ -92,12 +99,12 @@ extension ScanLayout {
             self.shape.clusters,
             scratch.products
         )
-        var bounds = unsafe CAnnexKernels_Bounds(along: self.along, across: self.across, a: 0, b: 0)
+        var bounds = unsafe CAnnexKernels_Bounds(along: self.along, across: self.across, a: 0, b: 0, c: -query.offset)
         for cluster in 0..<self.shape.clusters {
-            unsafe scratch.products[cluster] /= scale
+            unsafe scratch.products[cluster] /= query.scale
             unsafe self.setExactBounds(&bounds, scratch.products[cluster], norm, rounding, kappa, cluster)
             let block = unsafe Int(self.firstBlocks[cluster])
-            let bound = unsafe bounds.a * bounds.along[block] + bounds.b * bounds.across[block]
+            let bound = unsafe bounds.a * bounds.along[block] + bounds.b * bounds.across[block] + bounds.c
             unsafe scratch.candidates[cluster] = ScanScratch.Candidate(
                 bound: bound,
                 cluster: Int32(truncatingIfNeeded: cluster)
@@ -142,6 +149,7 @@ extension ScanLayout {
     let queryNorm: Float
     let vectors: VectorFile
     let scale: Float
+    let offset: Float
     /// Of the query as it is encoded.
     let length: Float
     let rounding: Float
@@ -156,7 +164,9 @@ extension ScanLayout {
         let slack = unsafe self.rounding * self.length * largest
         switch unsafe self.layout.shape.metric {
         case .ip: return unsafe (worst - slack) / self.scale
-        case .cosine: return unsafe (worst * self.queryNorm - slack) / self.scale
+        // Unit rows; so is what two products, with the mean and with the rest of a row, add up to.
+        case .cosine:
+            return unsafe (worst * self.queryNorm - 3 * self.rounding * self.length) / self.scale - self.offset
         case .l2:
             let square = unsafe self.length * self.length
             let unsure = unsafe self.rounding * (largest * largest + square + worst)

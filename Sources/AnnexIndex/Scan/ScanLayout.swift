@@ -8,9 +8,10 @@ import Glibc
 /// Or, for a walk: the codes one after the other, and links between them.
 ///
 /// Derived from `vectors.f32` and from the lists or links of an index, and from nothing else. A row's code is
-/// round(component / scale), one scale a row, in -127...127. On `cosine` rows are made unit vectors first; on `l2` the
-/// mean of all rows is taken off, and half the squared length is an item's bias, so that the score
-/// q·x − |x|²/2 ranks as the distance does.
+/// round(component / scale), one scale a row, in -127...127. On `cosine` rows are made unit vectors first. On `cosine` and
+/// `l2` the mean of all rows is taken off: what they have in common would take up most of the codes, where it tells none
+/// from another. On `l2` half the squared length is an item's bias, so that the score q·x − |x|²/2 ranks as the distance
+/// does; on `cosine` scores lack the product of query and mean, which is the same for all.
 ///
 /// Immutable; any number of threads. Unchecked because the memory is not written after `init`.
 @safe package final class ScanLayout: @unchecked Sendable {
@@ -113,6 +114,16 @@ import Glibc
         )
     }
 
+    /// Of codes in rows: minus half the squared length of what each stands for. O(rows × dimension).
+    func halfSquares() -> [Float] {
+        let codes = unsafe self.codes
+        return (0..<self.rows).map { row in
+            let code = unsafe codes.codes + row * codes.stride
+            let square = unsafe Float(CAnnexKernels_code_product(code, code, codes.stride))
+            return unsafe -codes.scales[row] * codes.scales[row] * square / 2
+        }
+    }
+
     var centroidCodes: CAnnexKernels_Codes {
         unsafe CAnnexKernels_Codes(
             codes: self.pointer(self.places.centroidCodes, UInt8.self),
@@ -144,9 +155,9 @@ import Glibc
     func centroid(_ cluster: Int) -> UnsafePointer<Float> {
         unsafe self.pointer(self.places.centroids, Float.self) + cluster * self.shape.groups * 4
     }
-    /// Nil but on l2.
+    /// What was taken off all rows; nil for nothing.
     var center: UnsafePointer<Float>? {
-        self.shape.hasBiases ? unsafe self.pointer(self.places.center, Float.self) : nil
+        self.shape.isCentered ? unsafe self.pointer(self.places.center, Float.self) : nil
     }
 
     var linkStarts: UnsafePointer<UInt32> { unsafe self.pointer(self.places.linkStarts, UInt32.self) }

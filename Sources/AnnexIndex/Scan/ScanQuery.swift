@@ -8,6 +8,8 @@ import CAnnexKernels
     let scale: Float
     /// Euclidean length of the vector as it is encoded, within `ScanQuery.rounding`.
     let norm: Float
+    /// On `cosine`: the product with the mean that rows were encoded without. In units of the scale, as scores are.
+    let offset: Float
 
     /// What a float32 product of this many components may be wrong by, relative to the product of the lengths: a sum in
     /// 32 lanes has dimension / 32 additions and a tree of 6; the rest is room for the roundings around it.
@@ -19,7 +21,8 @@ import CAnnexKernels
         let components = ScanScratch.components(layout.shape)
         let vector = unsafe scratch.vector
         for place in 0..<components { unsafe vector[place] = place < query.count ? query[place] : 0 }
-        if let center = unsafe layout.center {
+        let center = unsafe layout.center
+        if let center = unsafe center, layout.shape.metric == .l2 {
             for place in 0..<query.count { unsafe vector[place] -= center[place] }
         }
         let largest = unsafe CAnnexKernels_largest(vector, components)
@@ -32,6 +35,11 @@ import CAnnexKernels
         unsafe self.codes = CAnnexKernels_Query(codes: codes, correction: 128 * sum, biasFactor: 1 / scale)
         unsafe self.scale = scale
         unsafe self.norm = CAnnexKernels_dot(vector, vector, components).squareRoot()
+        if let center = unsafe center, layout.shape.metric == .cosine {
+            unsafe self.offset = CAnnexKernels_dot(vector, center, layout.shape.groups * 4) / scale
+        } else {
+            unsafe self.offset = 0
+        }
     }
 
     /// Euclidean length of what the codes leave out, rounded up. O(dimension).

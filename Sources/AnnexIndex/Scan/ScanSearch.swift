@@ -1,7 +1,8 @@
 import AnnexCore
 import CAnnexKernels
 
-/// Searching a layout. All scores in here are in units of the query's scale, as the kernels give them.
+/// Searching a layout. All scores and bounds of items in here are as the kernels give them: in units of the query's
+/// scale, and without `ScanQuery.offset`. Products with centroids have it.
 extension ScanLayout {
     /// Which clusters a search looks at.
     enum Reach {
@@ -45,7 +46,8 @@ extension ScanLayout {
             along: self.along,
             across: self.across,
             a: query.norm / query.scale,
-            b: 0
+            b: 0,
+            c: -query.offset
         )
         scratch.blocksRead = unsafe CAnnexKernels_scan(
             &codes,
@@ -121,7 +123,7 @@ extension ScanLayout {
         let capacity: Int32 = wanted <= 16 ? 16 : wanted <= 32 ? 32 : 64
         unsafe CAnnexKernels_empty(&scratch.clusterPool, capacity, capacity)
         // A bound above every score: nothing ends this scan. There are at least as many blocks of items.
-        var bounds = unsafe CAnnexKernels_Bounds(along: self.norms, across: self.norms, a: .infinity, b: 0)
+        var bounds = unsafe CAnnexKernels_Bounds(along: self.norms, across: self.norms, a: .infinity, b: 0, c: 0)
         unsafe CAnnexKernels_scan(
             &codes,
             &queryCodes,
@@ -137,13 +139,13 @@ extension ScanLayout {
         unsafe ScanScratch.withFound(&scratch.clusterPool) { clusters, products in
             count = min(wanted, clusters.count)
             for place in 0..<count {
-                let (cluster, product) = unsafe (clusters[place], products[place])
+                let (cluster, product) = unsafe (clusters[place], products[place] + query.offset)
                 let block = unsafe Int(self.firstBlocks[Int(cluster)])
                 let part = unsafe product >= 0 ? self.along[block] : self.leastAlong[block]
                 let beside = max(0, norm * norm - product * product).squareRoot()
                 unsafe scratch.products[Int(cluster)] = product
                 unsafe scratch.candidates[place] = ScanScratch.Candidate(
-                    bound: product * part + beside * self.across[block],
+                    bound: product * part + beside * self.across[block] - query.offset,
                     cluster: cluster
                 )
             }
@@ -165,15 +167,18 @@ extension ScanLayout {
         unsafe CAnnexKernels_block_scores(&codes, &queryCodes, 0, self.shape.centroidBlocks, scratch.products)
         let norm = unsafe query.norm / query.scale
         let square = norm * norm
+        let offset = unsafe query.offset
         let products = unsafe scratch.products
         let candidates = unsafe scratch.candidates
         let (along, least, across, first) = unsafe (self.along, self.leastAlong, self.across, self.firstBlocks)
         var count = 0
         for cluster in 0..<self.shape.clusters {
             let block = unsafe Int(first[cluster])
-            let product = unsafe products[cluster]
+            let product = unsafe products[cluster] + offset
+            unsafe products[cluster] = product
             let part = unsafe product >= 0 ? along[block] : least[block]
-            let bound = unsafe product * part + kappa * max(0, square - product * product).squareRoot() * across[block]
+            let beside = max(0, square - product * product).squareRoot()
+            let bound = unsafe product * part + kappa * beside * across[block] - offset
             unsafe candidates[count] = ScanScratch.Candidate(bound: bound, cluster: Int32(truncatingIfNeeded: cluster))
             count += bound >= threshold ? 1 : 0
         }

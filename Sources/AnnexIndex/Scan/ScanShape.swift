@@ -7,10 +7,13 @@ import AnnexCore
 struct ScanShape: Equatable {
     static let headerBytes = 64
     static let magic: UInt64 = 0x4e_43_53_58_45_4e_4e_41  // "ANNEXSCN"
-    static let format: UInt32 = 1
+    /// 2 takes the mean off on cosine too. Both are read.
+    static let format: UInt32 = 2
     static let blockItems = 32
 
     var metric: Metric
+    /// Whether codes are of rows with the mean taken off.
+    var isCentered: Bool
     var rows: Int
     var dimension: Int
     /// Blocks of 32 items, in all and before the first cluster.
@@ -63,7 +66,7 @@ struct ScanShape: Equatable {
         var centroids = 0
         var centroidCodes = 0
         var centroidScales = 0
-        /// What is taken off every row and query (l2 only): groups * 4 components.
+        /// What is taken off every row before it is encoded: groups * 4 components.
         var center = 0
         /// A graph only. Per item, and one behind: where its links begin; and all links, each the place of an item.
         var linkStarts = 0
@@ -95,7 +98,7 @@ struct ScanShape: Equatable {
         places.centroids = part(self.clusters * self.groups * 16)
         places.centroidCodes = part(self.centroidBlocks * self.blockCodeBytes)
         places.centroidScales = part(self.centroidBlocks * Self.blockItems * 4)
-        places.center = part(self.hasBiases ? self.groups * 16 : 0)
+        places.center = part(self.isCentered ? self.groups * 16 : 0)
         places.linkStarts = part(self.isGraph ? (self.rows + 1) * 4 : 0)
         places.links = part(self.links * 4)
         places.seedCodes = part(self.seedBlocks * self.blockCodeBytes)

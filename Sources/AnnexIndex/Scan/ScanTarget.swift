@@ -75,11 +75,11 @@ import AnnexCore
         for (place, link) in table.links.enumerated() { unsafe links[place] = link }
     }
 
-    func setDirection(_ cluster: Int, _ direction: [Float]) {
+    func setDirection(_ cluster: Int, _ direction: [Float], center: [Float]) {
         let target = unsafe self.pointer(self.places.centroids, Float.self) + cluster * self.shape.groups * 4
         for (place, value) in direction.enumerated() { unsafe target[place] = value }
         var codes = [Int8](repeating: 0, count: direction.count)
-        let code = RowCode(direction, &codes)
+        let code = RowCode(center.isEmpty ? direction : zip(direction, center).map { $0 - $1 }, &codes)
         unsafe self.pointer(self.places.centroidScales, Float.self)[cluster] = code.scale
         let (block, place) = cluster.quotientAndRemainder(dividingBy: ScanShape.blockItems)
         unsafe self.setCodes(self.places.centroidCodes, block, place, codes)

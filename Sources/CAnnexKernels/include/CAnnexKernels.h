@@ -64,12 +64,14 @@ typedef struct {
     float biasFactor;
 } CAnnexKernels_Query;
 
-/* An upper bound of what stands in a block and all behind it: a * along[block] + b * across[block]. */
+/* An upper bound of the scores in a block and all behind it: a * along[block] + b * across[block] + c. */
 typedef struct {
     const float *along;
     const float *across;
     float a;
     float b;
+    /* Minus what is not in the scores: the query's product with what was taken off all rows before they were encoded. */
+    float c;
 } CAnnexKernels_Bounds;
 
 /* The best so far: `capacity` (16, 32 or 64) places, best first, -INFINITY and -1 in empty ones. `k`, at most

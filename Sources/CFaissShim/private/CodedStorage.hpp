@@ -8,14 +8,16 @@
 namespace shim {
 
 /* Distances between rows of 8-bit codes, in this project's kernels: FAISS as Debian builds it knows SSE2 only, and reads
- * four times as much. On l2 a bias is minus half the squared length of a row, so |a - b|^2 = -2 (ab + bias a + bias b). */
+ * four times as much. With biases, minus half the squared length of each row, ab + bias a + bias b is -|a - b|^2 / 2: what
+ * ranks rows that have something taken off as they were before. On l2 FAISS wants the square itself. */
 class CodedDistances final : public faiss::DistanceComputer {
   public:
     using Ordinal = decltype(faiss::Index::ntotal);
 
     /* `rows` are those that begin with item `first`. */
-    CodedDistances(const CAnnexKernels_Codes &codes, const float *rows, Ordinal first, size_t dimension)
-        : codes(codes), rows(rows), first(first), dimension(dimension) {}
+    CodedDistances(const CAnnexKernels_Codes &codes, const float *rows, Ordinal first, const faiss::Index &index)
+        : codes(codes), rows(rows), first(first), dimension(static_cast<size_t>(index.d)),
+          factor(index.metric_type == faiss::METRIC_L2 ? -2.f : 1.f) {}
 
     /* FAISS asks about rows that it is adding, by their address. */
     void set_query(const float *x) override {
@@ -27,7 +29,7 @@ class CodedDistances final : public faiss::DistanceComputer {
     float symmetric_dis(Ordinal a, Ordinal b) override {
         float product = codes.scales[a] * codes.scales[b] *
             static_cast<float>(CAnnexKernels_code_product(row(a), row(b), codes.stride));
-        return codes.biases ? -2 * (product + codes.biases[a] + codes.biases[b]) : product;
+        return codes.biases ? factor * (product + codes.biases[a] + codes.biases[b]) : product;
     }
 
   private:
@@ -37,6 +39,7 @@ class CodedDistances final : public faiss::DistanceComputer {
     const float *rows;
     Ordinal first;
     size_t dimension;
+    float factor;
     Ordinal query = 0;
 };
 
@@ -58,7 +61,7 @@ class CodedStorage final : public faiss::Index {
     }
 
     faiss::DistanceComputer *get_distance_computer() const override {
-        return new CodedDistances(codes, rows, first, static_cast<size_t>(d));
+        return new CodedDistances(codes, rows, first, *this);
     }
 
     void search(
