@@ -13,11 +13,18 @@ struct Fixture {
 
     init(rows count: Int, dimension: Int, seed: UInt64 = Fixture.seed) throws {
         var random = SeededRandom(seed: seed)
+        try self.init(
+            (0..<count).map { _ in
+                let length = Float.random(in: 0.2..<2, using: &random)
+                return (0..<dimension).map { _ in random.normal() * length }
+            }
+        )
+    }
+
+    init(_ rows: [[Float]]) throws {
+        let (count, dimension) = (rows.count, rows[0].count)
         self.folder = try TemporaryFolder()
-        self.rows = (0..<count).map { _ in
-            let length = Float.random(in: 0.2..<2, using: &random)
-            return (0..<dimension).map { _ in random.normal() * length }
-        }
+        self.rows = rows
         let path = self.folder.file("vectors.f32")
         let writer = try VectorFileWriter(path: path, rows: count, dimension: dimension)
         for ordinal in (0..<count).reversed() {

@@ -94,6 +94,8 @@ import CAnnexKernels
         return place < 0 ? ~place : place
     }
 
+    func score(_ number: Int) -> Float { unsafe self.kept[number] }
+
     /// Behind all that is there: for the seeds, which come in order.
     mutating func append(_ score: Float, _ item: Int32) {
         unsafe self.marks?[Int(item)] = self.epoch

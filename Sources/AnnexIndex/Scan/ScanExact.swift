@@ -45,6 +45,7 @@ extension ScanLayout {
             b: 0,
             c: -query.offset
         )
+        defer { unsafe run.scorePending(scratch, &pool) }
         unsafe run.scan(0, self.shape.headBlocks, &bounds, &queryCodes, exclusion, scratch, &pool)
         guard self.shape.clusters > 0 else { return }
         var count = unsafe self.boundClusters(query, norm / scale, rounding, reach.kappa, scratch)
@@ -143,7 +144,7 @@ extension ScanLayout {
 }
 
 /// One exact search under way.
-@unsafe private struct ExactRun {
+@unsafe struct ExactRun {
     let layout: ScanLayout
     let query: UnsafeBufferPointer<Float>
     let queryNorm: Float
@@ -155,6 +156,8 @@ extension ScanLayout {
     let rounding: Float
     let errorWeight: Float
     let normWeight: Float
+    /// Items that had their exact score before.
+    var known = unsafe UnsafeBufferPointer<Int32>(start: nil, count: 0)
 
     /// The score, in the scan's units, that an item must be able to reach; -infinity while the pool is not full.
     func threshold(_ pool: borrowing TopPool) -> Float {
@@ -174,6 +177,9 @@ extension ScanLayout {
         }
     }
 
+    /// Items that wait for their scores before it is worth while: the threshold is a little late by it.
+    private static let togetherAtLeast = 8
+
     mutating func scan(
         _ first: Int,
         _ end: Int,
@@ -185,7 +191,6 @@ extension ScanLayout {
     ) {
         var items = unsafe self.layout.codes
         let ordinals = unsafe self.layout.ordinals
-        let metric = unsafe self.layout.shape.metric
         let anyExcluded = exclusion.count > 0
         var block = first
         defer { scratch.blocksRead += block - first }
@@ -208,8 +213,26 @@ extension ScanLayout {
             for place in 0..<found {
                 let ordinal = unsafe ordinals[Int(scratch.places[place])]
                 guard ordinal >= 0, !(anyExcluded && exclusion.contains(ordinal)) else { continue }
-                let score = unsafe self.vectors.score(self.query, queryNorm: self.queryNorm, ordinal, metric)
-                pool.offer(Hit(ordinal: ordinal, score: score))
+                if unsafe self.known.contains(ordinal) { continue }
+                scratch.addPending(ordinal)
+            }
+            if unsafe scratch.pending >= Self.togetherAtLeast { unsafe self.scorePending(scratch, &pool) }
+        }
+    }
+
+    /// Gives items their exact scores that wait for it: several at once, so that the next is on its way from memory while
+    /// one is worked on. To be called behind the last `scan`.
+    func scorePending(_ scratch: ScanScratch, _ pool: inout TopPool) {
+        unsafe scratch.withPending { ordinals, scores in
+            unsafe self.vectors.scores(
+                self.query,
+                queryNorm: self.queryNorm,
+                of: ordinals,
+                metric: self.layout.shape.metric,
+                into: scores
+            )
+            for place in ordinals.indices {
+                unsafe pool.offer(Hit(ordinal: ordinals[place], score: scores[place]))
             }
         }
     }

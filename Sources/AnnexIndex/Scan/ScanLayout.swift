@@ -21,6 +21,8 @@ import Glibc
     private let places: ScanShape.Places
     /// Of a row as it is encoded.
     let largestNorm: Float
+    /// The Euclidean length of what a row's codes leave out, at most.
+    let largestError: Float
     /// 0, 1, 2, …: the ordinals of centroids, or the places of the seeds of a graph; -1 for the padding of the last block.
     private let numbers: UnsafeMutablePointer<Int32>
     /// A graph only: the place of each ordinal.
@@ -40,6 +42,8 @@ import Glibc
         for place in 0..<numbers { unsafe self.numbers[place] = place < numbered ? Int32(place) : -1 }
         let norms = unsafe (mapping + shape.places.norms).assumingMemoryBound(to: Float.self)
         self.largestNorm = unsafe UnsafeBufferPointer(start: norms, count: shape.blocks).reduce(0) { max($0, $1) }
+        let errors = unsafe (mapping + shape.places.errors).assumingMemoryBound(to: Float.self)
+        self.largestError = unsafe UnsafeBufferPointer(start: errors, count: shape.blocks).reduce(0) { max($0, $1) }
         let ordinals = unsafe (mapping + shape.places.ordinals).assumingMemoryBound(to: Int32.self)
         var positions = [Int32](repeating: -1, count: shape.isGraph ? shape.rows : 0)
         for place in positions.indices {

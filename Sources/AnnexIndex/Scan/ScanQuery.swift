@@ -42,6 +42,30 @@ import CAnnexKernels
         }
     }
 
+    /// What a score by codes may differ by from the exact one, but for one in 700: three standard deviations. Rounding
+    /// errors of components are as good as independent, so a product with them is as small as one with a random
+    /// direction (Gao and Long 2024, "RaBitQ", on why that is far less than the bound by Cauchy and Schwarz).
+    func doubt(_ layout: ScanLayout) -> Float {
+        let ofRow = unsafe Self.trust(layout.shape.dimension) * layout.largestError * self.norm / self.scale
+        let ofQuery = unsafe layout.largestNorm * Self.roundingDeviations
+        return (ofRow * ofRow + ofQuery * ofQuery).squareRoot()
+    }
+
+    /// Three standard deviations of the product of unit vectors of which one points anywhere; 1 is all there can be.
+    static func trust(_ dimension: Int) -> Float { min(1, 3 / Float(dimension).squareRoot()) }
+
+    /// Three standard deviations of what rounding to whole numbers brings.
+    static let roundingDeviations: Float = 3 / Float(12).squareRoot()
+
+    /// An exact score as the scan would have it, better ones higher.
+    func units(_ score: Float, queryNorm: Float, _ metric: Metric) -> Float {
+        switch metric {
+        case .ip: return unsafe score / self.scale
+        case .cosine: return unsafe score * queryNorm / self.scale - self.offset
+        case .l2: return unsafe (self.norm * self.norm - score) / (2 * self.scale)
+        }
+    }
+
     /// Euclidean length of what the codes leave out, rounded up. O(dimension).
     func error(_ components: Int, _ scratch: ScanScratch) -> Float {
         var missed: Double = 0

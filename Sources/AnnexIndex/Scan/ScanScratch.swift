@@ -26,8 +26,14 @@ import CAnnexKernels
     let walk = WalkScratch()
     /// Blocks of items whose codes the present search has read.
     var blocksRead = 0
+    /// The first of `candidates`: those that the present search has scanned.
+    var clustersScanned = 0
     let places = UnsafeMutablePointer<UInt32>.allocate(capacity: ScanShape.blockItems)
     let scores = UnsafeMutablePointer<Float>.allocate(capacity: ScanShape.blockItems)
+    /// Items that wait for their exact scores, up to two blocks of them.
+    private let waiting = UnsafeMutablePointer<Int32>.allocate(capacity: 2 * ScanShape.blockItems)
+    private let exactScores = UnsafeMutablePointer<Float>.allocate(capacity: 2 * ScanShape.blockItems)
+    private(set) var pending = 0
 
     init() {
         unsafe self.vector = .allocate(capacity: 1)
@@ -43,6 +49,25 @@ import CAnnexKernels
         unsafe self.candidates.deallocate()
         unsafe self.places.deallocate()
         unsafe self.scores.deallocate()
+        unsafe self.waiting.deallocate()
+        unsafe self.exactScores.deallocate()
+    }
+
+    @inline(__always)
+    func addPending(_ ordinal: Int32) {
+        unsafe self.waiting[self.pending] = ordinal
+        self.pending += 1
+    }
+
+    /// Lends the items that wait, and places for their scores; none waits from then on.
+    @inline(__always)
+    func withPending(_ body: (UnsafeBufferPointer<Int32>, UnsafeMutableBufferPointer<Float>) -> Void) {
+        let count = self.pending
+        self.pending = 0
+        unsafe body(
+            UnsafeBufferPointer(start: self.waiting, count: count),
+            UnsafeMutableBufferPointer(start: self.exactScores, count: count)
+        )
     }
 
     static func components(_ shape: ScanShape) -> Int { (shape.dimension + 63) / 64 * 64 }

@@ -6,8 +6,8 @@ import CAnnexKernels
 extension ScanLayout {
     /// Which clusters a search looks at.
     enum Reach {
-        /// All whose bound reaches the k-th best, with the part across the centroid weighed by kappa: at 1 nothing but
-        /// quantisation is lost, below it is a bet that gets faster.
+        /// All whose bound reaches the k-th best, with the part across the centroid weighed by kappa: at 1 next to nothing
+        /// is lost (`ScanQuery.doubt`), below it is a bet that gets faster.
         case kappa(Float)
         /// The n whose direction is nearest to the query's.
         case nearest(Int)
@@ -42,12 +42,13 @@ extension ScanLayout {
         let shape = self.shape
         var codes = unsafe self.codes
         var queryCodes = unsafe query.codes
+        let margin = unsafe reach.kappa < 1 ? 0 : query.doubt(self)
         var bounds = unsafe CAnnexKernels_Bounds(
             along: self.along,
             across: self.across,
             a: query.norm / query.scale,
             b: 0,
-            c: -query.offset
+            c: margin - query.offset
         )
         scratch.blocksRead = unsafe CAnnexKernels_scan(
             &codes,
@@ -59,13 +60,14 @@ extension ScanLayout {
             epoch,
             &scratch.pool
         )
+        scratch.clustersScanned = 0
         guard shape.clusters > 0 else { return }
         let kappa = reach.kappa
         var count: Int
         if case .nearest(let wanted) = reach, wanted <= CAnnexKernels_maximumPool {
             count = unsafe self.nearestClusters(query, wanted, scratch)
         } else {
-            count = unsafe self.rankClusters(query, reach, atLeast: scratch.kth(k), scratch)
+            count = unsafe self.rankClusters(query, reach, atLeast: scratch.kth(k) - margin, scratch)
         }
         let firstBlocks = unsafe self.firstBlocks
         var batch = 8
@@ -76,7 +78,8 @@ extension ScanLayout {
             scratch.selectBest(first..<count, end - first)
             for place in first..<end {
                 let candidate = unsafe scratch.candidates[place]
-                guard candidate.bound >= scratch.kth(k) else { break }
+                guard candidate.bound + margin >= scratch.kth(k) else { break }
+                scratch.clustersScanned = place + 1
                 let cluster = Int(candidate.cluster)
                 unsafe self.setBounds(&bounds, query, cluster, kappa, scratch)
                 let block = unsafe Int(firstBlocks[cluster])
@@ -92,7 +95,7 @@ extension ScanLayout {
                 )
                 scratch.blocksRead += stop - block
             }
-            count = scratch.dropBelow(scratch.kth(k), end..<count)
+            count = scratch.dropBelow(scratch.kth(k) - margin, end..<count)
             first = end
             batch *= 2
         }
@@ -100,7 +103,7 @@ extension ScanLayout {
 
     /// How the bound of a cluster is made of its parts. Where the query points away from the centroid the smallest part
     /// along it counts, or it would be no bound.
-    private func setBounds(
+    func setBounds(
         _ bounds: inout CAnnexKernels_Bounds,
         _ query: ScanQuery,
         _ cluster: Int,
