@@ -68,6 +68,12 @@ struct HeldOutQueries: Sendable {
         return HeldOutQueries(vectors: chosen, dimension: self.dimension, kind: self.kind)
     }
 
+    /// The first `limit` of them.
+    func prefix(_ limit: Int) -> HeldOutQueries {
+        let vectors = Array(self.vectors.prefix(limit * self.dimension))
+        return HeldOutQueries(vectors: vectors, dimension: self.dimension, kind: self.kind)
+    }
+
     /// Lends one query and its Euclidean norm.
     func withQuery<R>(
         _ number: Int,

@@ -35,6 +35,12 @@ struct LadderStep {
         self.recalls = truth.recalls(of: self.answers)
     }
 
+    /// The exact search's own answers, which were timed when they were computed.
+    init(exact truth: RecallTruth) {
+        (self.knob, self.value, self.answers) = ("exact", 0, truth.answers)
+        self.recalls = truth.recalls(of: truth.answers)
+    }
+
     /// Mean microseconds per query, one thread.
     var micros: Double { self.answers.reduce(0) { $0 + $1.nanos } / 1_000 / Double(self.answers.count) }
 

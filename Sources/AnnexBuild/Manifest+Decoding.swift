@@ -59,8 +59,9 @@ extension Manifest {
         let candidates = self.candidates ?? []
         guard candidates.count <= 16,
             candidates.allSatisfy({
-                (try? IndexKind(parsing: $0.kind)) != nil && Self.isPlain($0.knob, limit: 16) && $0.value.isFinite
-                    && Self.isShare($0.recall) && $0.bytesPerItem.isFinite
+                (try? IndexKind(parsing: $0.kind)) != nil && Self.isPlain($0.knob, limit: 16)
+                    && ($0.value ?? 0).isFinite
+                    && Self.isShare($0.recall ?? 0) && $0.bytesPerItem.isFinite
             })
         else { return "candidates" }
         return self.problemOfNames ?? self.problemOfFiles ?? self.problemOf(self.measured, kind)
@@ -111,10 +112,8 @@ extension Manifest {
         guard HeldOutQueries.kinds.contains(measured.queries),
             (1...HeldOutQueries.maximumCount).contains(measured.queryCount),
             Self.isShare(measured.target), Self.isShare(measured.reportedRecall), Self.isShare(measured.reportedWorst),
-            [measured.unreachableItems, measured.linksAdded, measured.itemsInTruth, measured.itemsNeverReturned]
-                .allSatisfy({
-                    (0...self.items).contains($0 ?? 0)
-                })
+            measured.countsOfItems.allSatisfy({ (0...self.items).contains($0 ?? 0) }),
+            (0...self.items * LinkCounts.addedPerItem).contains(measured.bridgesAdded ?? 0)
         else { return "measured" }
         guard (1...64).contains(measured.table.count),
             measured.table.allSatisfy({ self.isPoint($0, self.knob(of: kind)) })
@@ -158,5 +157,14 @@ extension Manifest {
 
     private static func isPlain(_ text: String, limit: Int) -> Bool {
         text.utf8.count <= limit && Printable.escape(text, limit: limit) == text
+    }
+}
+
+extension Manifest.Measured {
+    fileprivate var countsOfItems: [Int?] {
+        [
+            self.unreachableItems, self.linksAdded, self.itemsLookedFor, self.itemsMissed, self.itemsInTruth,
+            self.itemsNeverReturned,
+        ]
     }
 }

@@ -50,6 +50,11 @@ package struct Manifest: Codable, Sendable, Equatable {
         package var unreachableItems: Int?
         /// Links that were added so that all of them are reached; absent in versions that did not.
         package var linksAdded: Int?
+        /// Items that walks were sent to look for, those that they did not find, and links added for that; absent on `ip`
+        /// and without a graph.
+        package var itemsLookedFor: Int?
+        package var itemsMissed: Int?
+        package var bridgesAdded: Int?
         /// Items that stand in the exact top 10 of at least one query, and those of them that no query got at the chosen
         /// point: what a mean recall hides.
         package var itemsInTruth: Int?
@@ -67,8 +72,9 @@ package struct Manifest: Codable, Sendable, Equatable {
     package struct Candidate: Codable, Sendable, Equatable {
         package var kind: String
         package var knob: String
-        package var value: Double
-        package var recall: Double
+        /// Nil, as `recall` is, where it was given up: slower than the fastest before it reached the target.
+        package var value: Double?
+        package var recall: Double?
         /// What a search reads beside the float32 rows.
         package var bytesPerItem: Double
     }

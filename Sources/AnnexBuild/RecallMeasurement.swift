@@ -14,9 +14,17 @@ struct RecallMeasurement {
         var measured: Manifest.Measured
         /// Mean microseconds per query, one thread, in the order of the table.
         var micros: [Double]
+        let truth: RecallTruth
+        /// A step that does not reach the target takes longer than anything that would do: the last one in the table.
+        var isGivenUp = false
     }
 
     /// Climbs the ladder until the lower bound on the first half reaches `target`, then reports the second half.
+    ///
+    /// - Parameters:
+    ///   - shared: what another index's exact search found for the same queries; this one's must find the same for some.
+    ///   - slowest: microseconds above which a step that does not reach the target ends the climb, as more effort only
+    ///     takes longer.
     ///
     /// The bound is the normal one over the queries' recalls, one-sided: mean − 1.645 × standard error. On a half where
     /// every query found everything it is 1, however few queries there are.
@@ -24,36 +32,24 @@ struct RecallMeasurement {
     func run(
         target: Double,
         links: LinkCounts?,
+        sharing shared: RecallTruth? = nil,
+        slowest: Double = .infinity,
         progress: (Double) -> Void
     ) throws(AnnexError) -> Outcome {
-        let truth = try RecallTruth(
-            self.queries,
-            k: 10,
-            searcher: self.searcher,
-            vectors: self.vectors,
-            metric: self.metric,
-            threads: self.threads
-        ) { progress($0 * 0.5) }
+        let truth = try self.truth(shared) { progress($0 * 0.5) }
         var table: [Manifest.OperatingPoint] = []
         var micros: [Double] = []
         let knob = self.kind.knob(self.metric, withCodes: true)
         let ladder = Self.ladder(self.kind, knob, rows: self.vectors.rows)
         for (number, value) in ladder.enumerated() {
-            let step = try LadderStep(
-                value,
-                of: knob,
-                self.queries,
-                truth,
-                searcher: self.searcher,
-                rows: self.vectors.rows,
-                threads: self.threads
-            )
+            let step = try self.step(value, of: knob, truth, isOwn: shared == nil)
             let choosing = step.recalls.enumerated().filter { $0.offset % 2 == 0 }.map(\.element)
             let chosen = step.point(of: choosing)
             table.append(chosen)
             micros.append(step.micros)
             progress(0.5 + 0.5 * Double(number + 1) / Double(ladder.count))
-            guard chosen.recallLowerBound >= target else { continue }
+            let isReached = chosen.recallLowerBound >= target
+            guard isReached || step.micros > slowest else { continue }
             let other = step.recalls.enumerated().filter { $0.offset % 2 == 1 }.map(\.element)
             return Outcome(
                 measured: self.measured(
@@ -65,13 +61,49 @@ struct RecallMeasurement {
                     truth,
                     step.answers
                 ),
-                micros: micros
+                micros: micros,
+                truth: truth,
+                isGivenUp: !isReached
             )
         }
         throw AnnexError(
             .recall,
             "recall@10 on \(self.queries.kind) does not reach \(target):\n" + Self.text(table),
             hint: "Take another index kind, more lists or links, or a lower --recall"
+        )
+    }
+
+    private func truth(_ shared: RecallTruth?, progress: (Double) -> Void) throws(AnnexError) -> RecallTruth {
+        if let shared {
+            try shared.confirm(self.queries, by: self.searcher, rows: self.vectors.rows, threads: self.threads)
+            return shared
+        }
+        return try RecallTruth(
+            self.queries,
+            k: 10,
+            searcher: self.searcher,
+            vectors: self.vectors,
+            metric: self.metric,
+            threads: self.threads,
+            progress: progress
+        )
+    }
+
+    private func step(
+        _ value: Double,
+        of knob: IndexKind.Knob?,
+        _ truth: RecallTruth,
+        isOwn: Bool
+    ) throws(AnnexError) -> LadderStep {
+        if knob == nil, isOwn { return LadderStep(exact: truth) }
+        return try LadderStep(
+            value,
+            of: knob,
+            self.queries,
+            truth,
+            searcher: self.searcher,
+            rows: self.vectors.rows,
+            threads: self.threads
         )
     }
 
@@ -94,6 +126,9 @@ struct RecallMeasurement {
             table: table,
             unreachableItems: links?.unreachable,
             linksAdded: links?.added,
+            itemsLookedFor: links?.looks?.tried,
+            itemsMissed: links?.looks?.missed,
+            bridgesAdded: links?.looks?.bridges,
             itemsInTruth: Set(truth.ordinals).count,
             itemsNeverReturned: truth.neverReturned(by: answers)
         )

@@ -4,7 +4,8 @@ import AnnexLinearAlgebra
 
 /// The exact top k of each query.
 struct RecallTruth: Sendable {
-    /// Queries whose truth is computed a second time, by matrix products of OpenBLAS over the float32 rows.
+    /// Queries whose truth is computed a second time, by matrix products of OpenBLAS over the float32 rows, and by every
+    /// candidate that did not compute it itself.
     static let checkedQueries = 256
 
     /// Of each query the k best items, best first, one query after the other.
@@ -16,6 +17,8 @@ struct RecallTruth: Sendable {
     let k: Int
     /// What finding it took: items read by a query, on average; nil where FAISS searched.
     let itemsRead: Double?
+    /// The searcher's answers with their times, where nothing was left out.
+    let answers: [QueryRun.Answer]
     private let metric: Metric
 
     /// Asks the exact search, which rules items out by bounds only, and compares it with a plain scan by another library
@@ -50,12 +53,46 @@ struct RecallTruth: Sendable {
         self.ordinals = answers.flatMap { $0.hits.map(\.ordinal) }
         self.lastScores = answers.map { $0.hits[k - 1].score }
         self.itemsRead = QueryRun.itemsRead(answers)
-        if case .nothing = excluding { try self.check(queries, vectors, metric, threads) }
+        guard case .nothing = excluding else {
+            self.answers = []
+            return
+        }
+        self.answers = answers
+        try self.check(queries, vectors, metric, threads)
     }
 
     private init(ordinals: [Int32], lastScores: [Float], k: Int, itemsRead: Double?, metric: Metric) {
         (self.ordinals, self.lastScores, self.k) = (ordinals, lastScores, k)
-        (self.itemsRead, self.metric) = (itemsRead, metric)
+        (self.itemsRead, self.metric, self.answers) = (itemsRead, metric, [])
+    }
+
+    /// Asks another index's exact search some of the same queries: exact means the same items from each.
+    ///
+    /// - Throws: `.system` where one differs.
+    func confirm(
+        _ queries: HeldOutQueries,
+        by searcher: Searcher,
+        rows: Int,
+        threads: Int
+    ) throws(AnnexError) {
+        let answers = try QueryRun.all(
+            queries.prefix(Self.checkedQueries),
+            searcher: searcher,
+            rows: rows,
+            k: self.k,
+            effort: .exact,
+            threads: threads
+        )
+        for (number, answer) in answers.enumerated() {
+            let expected = self.ordinals[number * self.k..<(number + 1) * self.k]
+            guard answer.hits.map(\.ordinal) == Array(expected) else {
+                throw AnnexError(
+                    .system,
+                    "the exact searches of two indexes differ on held-out query \(number)",
+                    hint: "Nothing was published. Please report this with the recipe"
+                )
+            }
+        }
     }
 
     /// The best `count` of each query, and what is best once they are left out. `count` is below k.

@@ -114,9 +114,10 @@ struct BuildCommand: ParsableCommand {
             "\(manifest.items) items, \(manifest.users) users, \(manifest.dimension) dimensions, \(manifest.metric), \(manifest.kind)"
         )
         for (candidate, micros) in zip(manifest.candidates ?? [], result.candidateMicros) {
+            let result = candidate.recall.map { "recall \(Figures.fixed($0, 4))" } ?? "slower below the target"
             print(
-                "  tried \(candidate.kind): recall \(Figures.fixed(candidate.recall, 4)), "
-                    + "\(Figures.fixed(micros, 1)) µs a query, \(Figures.fixed(candidate.bytesPerItem, 0)) bytes an item"
+                "  tried \(candidate.kind): \(result), \(Figures.fixed(micros, 1)) µs a query, "
+                    + "\(Figures.fixed(candidate.bytesPerItem, 0)) bytes an item"
                     + (candidate.kind == manifest.kind ? " ← kept" : "")
             )
         }
@@ -125,6 +126,12 @@ struct BuildCommand: ParsableCommand {
             print(
                 "\(missing) items (\(Figures.percent(Double(missing) / Double(manifest.items)))) were reached by no walk over "
                     + "the graph's level-0 links; \(measured.linksAdded ?? 0) added links lead to all of them"
+            )
+        }
+        if let tried = measured.itemsLookedFor, let missed = measured.itemsMissed {
+            print(
+                "\(missed) of \(tried) items that walks looked for were not found; "
+                    + "\(measured.bridgesAdded ?? 0) more links lead to where they are"
             )
         }
         print("recall@10 on \(measured.queryCount) held-out queries (\(measured.queries)), target \(measured.target):")

@@ -97,6 +97,10 @@ struct InspectCommand: ParsableCommand {
         ]
         if let missing = manifest.measured.unreachableItems { facts.rows.append(["unreachable items", "\(missing)"]) }
         if let added = manifest.measured.linksAdded { facts.rows.append(["links added for them", "\(added)"]) }
+        if let tried = manifest.measured.itemsLookedFor, let missed = manifest.measured.itemsMissed {
+            facts.rows.append(["not found by a walk to them", "\(missed) of \(tried)"])
+            facts.rows.append(["links added for that", "\(manifest.measured.bridgesAdded ?? 0)"])
+        }
         for source in manifest.sources {
             facts.rows.append([source.role, "\(source.file), SHA-256 \(source.sha256.prefix(16))…"])
         }

@@ -73,6 +73,28 @@ import Testing
         return found
     }
 
+    /// Crowds far apart, which a graph of the nearest has hardly a way between: every item is reachable, but walks to many
+    /// rows end in a wrong crowd until links are added where they do.
+    @Test(arguments: [Metric.l2, .cosine]) func walksGetIntoCrowdsFarApart(_ metric: Metric) throws {
+        var random = SeededRandom(seed: Self.seed)
+        let centers = (0..<20).map { _ in (0..<24).map { _ in 2 + random.normal() } }
+        let fixture = try Fixture(
+            (0..<5_000).map { number in centers[number / 250].map { $0 + 0.05 * random.normal() } }
+        )
+        let (index, layout, counts) = try self.graph(fixture, metric)
+        let looks = try #require(counts.looks)
+        #expect(looks.tried == 5_000 && looks.missed >= 10 && looks.bridges >= looks.missed)
+        #expect(counts.added <= counts.unreachable, "those links are counted apart")
+        let missed = try (0..<5_000).count { number in
+            let (hits, _) = try fixture.search(index, fixture.rows[number], k: 1, .efSearch(32), layout: layout)
+            return hits.first.map { Int($0.ordinal) / 250 } != number / 250
+        }
+        print(
+            "crowds, \(metric): of 5000 rows walks missed \(looks.missed), and the crowds of \(missed) with \(looks.bridges) links more"
+        )
+        #expect(missed * 5 <= looks.missed, "seed \(Self.seed)")
+    }
+
     @Test(arguments: Metric.allCases, ["HNSW16", "HNSW16,SQ8", "PCA16,HNSW16"])
     func moreEffortFindsMore(_ metric: Metric, _ kind: String) throws {
         let fixture = try Fixture(rows: 5_000, dimension: 24)

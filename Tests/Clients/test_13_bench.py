@@ -40,8 +40,13 @@ def test_auto_says_what_it_tried(shop):
     manifest = json.loads((annex.current_version(index) / "manifest.json").read_text())
     kinds = [c["kind"] for c in manifest["candidates"]]
     assert manifest["kind"] in kinds and len(kinds) >= 2 and kinds[0] == "Flat"
-    assert all(c["recall"] >= 0.93 for c in manifest["candidates"])
     report = json.loads((annex.current_version(index) / "report.json").read_text())
+    micros = {c["kind"]: c["meanMicros"] for c in report["candidates"]}
+    for candidate in manifest["candidates"]:
+        if "recall" in candidate:
+            assert candidate["recall"] >= 0.93
+        else:  # given up, as it was slower than another
+            assert candidate["kind"] != manifest["kind"] and micros[candidate["kind"]] > min(micros.values())
     assert [c["kind"] for c in report["candidates"]] == kinds and all(c["meanMicros"] > 0 for c in report["candidates"])
 
 

@@ -4,6 +4,20 @@ package struct LinkCounts: Equatable, Sendable {
     package var unreachable: Int
     /// Links that were added: often fewer, as one such item leads to others.
     package var added: Int
+    /// What walks to some of the items themselves showed; nil on `ip`.
+    package var looks: Looks?
+
+    /// Links added to an item at most.
+    package static let addedPerItem = 4
+
+    package struct Looks: Equatable, Sendable {
+        /// Items that walks looked for at first.
+        package var tried: Int
+        /// Those of them that the walks did not find.
+        package var missed: Int
+        /// Links that were added where walks ended short of what they looked for, then and in later rounds.
+        package var bridges: Int
+    }
 }
 
 /// Makes every item of a graph reachable.
@@ -11,9 +25,9 @@ package struct LinkCounts: Equatable, Sendable {
 /// HNSW drops the links to items that are nobody's best choice: on inner products, where long rows win, no link leads to
 /// a fifth of the items or to most of them. Mean recall does not show that; rare items and filters meet it.
 struct LinkRepair {
-    /// Links added to an item; what comes on top goes to one of those that it was linked to, so that no walk has to look
-    /// at hundreds of them in one step.
-    static let addedPerItem = 4
+    /// What comes on top goes to one of those that it was linked to, so that no walk has to look at hundreds of them in one
+    /// step.
+    private static let addedPerItem = LinkCounts.addedPerItem
 
     private let table: LinkTable
     private var reached: [Bool]
@@ -69,6 +83,17 @@ struct LinkRepair {
         guard let host else { return false }
         self.add(item, under: host)
         return true
+    }
+
+    /// For each item that a walk missed a link from one that it found, the best that has room for one.
+    mutating func bridge(_ missed: [WalkProbe.Missed]) -> Int {
+        var bridges = 0
+        for miss in missed {
+            guard let host = miss.found.first(where: { self.count($0) < Self.addedPerItem }) else { continue }
+            self.added[host, default: []].append(miss.item)
+            bridges += 1
+        }
+        return bridges
     }
 
     private func count(_ item: Int32) -> Int { self.added[item]?.count ?? 0 }

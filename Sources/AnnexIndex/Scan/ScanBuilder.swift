@@ -45,9 +45,20 @@ package struct ScanBuilder {
     /// ordinal to ordinal, `levels` has the number of levels of each item in the graph.
     func graph(_ links: LinkTable, levels: [Int32]) throws(AnnexError) -> (ScanLayout, LinkCounts) {
         let order = self.walkOrder(levels)
-        let repair = LinkRepair(links, seeds: order.prefix(ScanShape.seeds(of: order.count)))
-        let layout = try self.layout(head: order, clusters: [], links: repair.repaired.reordered(order))
-        return (layout, repair.counts)
+        var repair = LinkRepair(links, seeds: order.prefix(ScanShape.seeds(of: order.count)))
+        var layout = try self.layout(head: order, clusters: [], links: repair.repaired.reordered(order))
+        var counts = repair.counts
+        for round in 0..<WalkProbe.rounds(self.metric) {
+            let items = WalkProbe.items(of: self.vectors.rows, round: round)
+            let missed = WalkProbe(layout: layout, vectors: self.vectors, workers: self.workers).missed(items)
+            let bridges = repair.bridge(missed)
+            var looks = counts.looks ?? .init(tried: items.count, missed: missed.count, bridges: 0)
+            looks.bridges += bridges
+            counts.looks = looks
+            guard bridges > 0 else { break }
+            layout = try self.layout(head: order, clusters: [], links: repair.repaired.reordered(order))
+        }
+        return (layout, counts)
     }
 
     /// On `ip` by falling norm: what walks meet most lies together. Else the items of the upper levels come first.

@@ -58,6 +58,9 @@ import Glibc
     /// Whether a search with this layout also needs what FAISS holds.
     package func needsFaiss(_ kind: IndexKind) -> Bool { !self.isGraph && kind.needsFaiss(self.shape.metric) }
 
+    /// A graph only.
+    func place(of ordinal: Int32) -> Int32 { self.positions[Int(ordinal)] }
+
     /// The items that an item links to; nil without a graph or such an item.
     package func links(of ordinal: Int32) -> [Int32]? {
         guard self.positions.indices.contains(Int(ordinal)) else { return nil }

@@ -47,7 +47,10 @@ class Annex:
         self.efforts = [f"{word} {value}" for value in SWEEP.get(word, [])] + ["exact"]
         return {
             "kind": manifest["kind"], "seconds": seconds,
-            "tried": [f"{c['kind']} recall {c['recall']:.4f}" for c in manifest.get("candidates", [])],
+            "tried": [
+                f"{c['kind']} " + (f"recall {c['recall']:.4f}" if "recall" in c else "given up as slower")
+                for c in manifest.get("candidates", [])
+            ],
             "chosen": f"{knob} {manifest['measured']['chosen'].get('value', '')}".strip(),
         }
 
