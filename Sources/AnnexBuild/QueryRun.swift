@@ -26,6 +26,9 @@ package enum QueryRun {
     }
 
     /// The answers in the order of the queries. Blocks.
+    ///
+    /// - Parameter heedsMarks: false searches as if nothing were left out, though all is marked as ever: what is
+    ///   marked between searches costs them cache lines, and only what has lost the same is comparable.
     static func all(
         _ queries: HeldOutQueries,
         searcher: Searcher,
@@ -34,6 +37,7 @@ package enum QueryRun {
         effort: SearchEffort,
         threads: Int,
         excluding: Exclusion = .nothing,
+        heedsMarks: Bool = true,
         progress: (Double) -> Void = { _ in }
     ) throws(AnnexError) -> [Answer] {
         // In rounds, so that progress shows.
@@ -42,7 +46,7 @@ package enum QueryRun {
         var first = 0
         while first < queries.count {
             let round = first..<min(first + step, queries.count)
-            answers += try Self.round(queries, round, searcher, rows, k, effort, threads, excluding)
+            answers += try Self.round(queries, round, searcher, rows, k, effort, threads, excluding, heedsMarks)
             first = round.upperBound
             progress(Double(first) / Double(queries.count))
         }
@@ -57,7 +61,8 @@ package enum QueryRun {
         _ k: Int,
         _ effort: SearchEffort,
         _ threads: Int,
-        _ excluding: Exclusion
+        _ excluding: Exclusion,
+        _ heedsMarks: Bool
     ) throws(AnnexError) -> [Answer] {
         let workers = max(1, min(threads, range.count))
         let share = (range.count + workers - 1) / workers
@@ -66,7 +71,7 @@ package enum QueryRun {
             let low = min(range.lowerBound + worker * share, range.upperBound)
             let part = low..<min(low + share, range.upperBound)
             let result = Result { () throws(AnnexError) in
-                try Self.work(queries, part, searcher, rows, k, effort, excluding)
+                try Self.work(queries, part, searcher, rows, k, effort, excluding, heedsMarks)
             }
             results.withLock { $0[worker] = result }
         }
@@ -82,8 +87,10 @@ package enum QueryRun {
         _ rows: Int,
         _ k: Int,
         _ effort: SearchEffort,
-        _ excluding: Exclusion
+        _ excluding: Exclusion,
+        _ heedsMarks: Bool
     ) throws(AnnexError) -> [Answer] {
+        let unmarked = ExclusionMarks(rows: rows)
         var scratch = SearchScratch()
         var hits: [Hit] = []
         var answers: [Answer] = []
@@ -97,7 +104,7 @@ package enum QueryRun {
                 try Self.mark(&marks[number - first], number, queries, searcher, rows, excluding, &scratch)
             }
             for number in numbers {
-                let exclusion = marks[min(number - first, marks.count - 1)]
+                let exclusion = heedsMarks ? marks[min(number - first, marks.count - 1)] : unmarked
                 let (nanos, read) = try queries.withQuery(number) { query, norm throws(AnnexError) in
                     let begin = DispatchTime.now().uptimeNanoseconds
                     let report = try searcher.search(

@@ -32,7 +32,10 @@ struct BenchIndexCommand: ParsableCommand {
     var efforts: [String] = []
     @Option(help: "Times that all queries run at each effort; speed is the median's.") var rounds = 3
     @Option(help: "What searches: annex, or faiss alone as a reference.") var engine = SearchEngine.annex
-    @Option(help: "Leave so many random items out of each query's answers; marking them is not timed.")
+    @Option(
+        help:
+            "Leave so many random items out of each query's answers; marking them is not timed, and p50 stands beside that with nothing left out and as much marked."
+    )
     var excludeRandom: Int?
     @Option(help: "Leave each query's own best so many items out; marking them is not timed.") var excludeTop: Int?
     @Option(help: "Cores for the exact answers. (default: all)") var threads: Int?
@@ -121,23 +124,32 @@ struct BenchIndexCommand: ParsableCommand {
             terminator: ""
         )
         print("\(self.rounds) rounds; \(benchmark.itemsInTruth) items stand in somebody's top \(self.k)")
+        let leavesOut = lines.contains { $0.p50LeavingNothingOut != nil }
         var table = TextTable(
             headings: [
                 "effort", "recall", "worst", "below ½", "never returned", "read", "p50 µs", "p90", "p99", "p99.9",
                 "queries/s",
-            ],
-            rightAligned: Set(1...10)
+            ] + (leavesOut ? ["p50, nothing out", "ratio"] : []),
+            rightAligned: Set(1...12)
         )
         for line in lines {
-            table.rows.append([
-                line.effort, Figures.fixed(line.recall, 4), Figures.fixed(line.worst, 2), "\(line.below)",
-                "\(line.neverReturned)", line.itemsRead.map { "\(Int($0.rounded()))" } ?? "-",
-                Figures.fixed(line.p50, 1),
-                Figures.fixed(line.p90, 1), Figures.fixed(line.p99, 1), Figures.fixed(line.p999, 1),
-                "\(Int(line.queriesPerSecond))",
-            ])
+            table.rows.append(
+                [
+                    line.effort, Figures.fixed(line.recall, 4), Figures.fixed(line.worst, 2), "\(line.below)",
+                    "\(line.neverReturned)", line.itemsRead.map { "\(Int($0.rounded()))" } ?? "-",
+                    Figures.fixed(line.p50, 1),
+                    Figures.fixed(line.p90, 1), Figures.fixed(line.p99, 1), Figures.fixed(line.p999, 1),
+                    "\(Int(line.queriesPerSecond))",
+                ] + Self.beside(line)
+            )
         }
         print(table.render(indent: "  "))
+    }
+
+    /// The same searches with nothing left out; empty where nothing is.
+    private static func beside(_ line: IndexBenchmark.Line) -> [String] {
+        guard let plain = line.p50LeavingNothingOut else { return [] }
+        return [Figures.fixed(plain, 1), Figures.fixed(line.p50 / max(plain, 1e-9), 2)]
     }
 
     private func printJSON(_ benchmark: IndexBenchmark, _ lines: [IndexBenchmark.Line]) throws {

@@ -66,7 +66,11 @@ def test_bench_counts_what_numpy_counts(shop):
 def test_bench_with_items_left_out_is_still_exact(shop, option):
     index, *_ = shop
     done = annex.run_annctl("bench", "index", index, "--effort", "exact", "--json", "--count", 50, *option, check=True)
-    assert json.loads(done.stdout)["lines"][0]["recall"] == 1
+    [line] = json.loads(done.stdout)["lines"]
+    assert line["recall"] == 1
+    # What leaves items out stands beside the same searches with nothing left out.
+    assert ("p50LeavingNothingOut" in line) == option[0].startswith("--exclude")
+    assert line.get("p50LeavingNothingOut", 1) > 0
 
 
 @pytest.mark.parametrize(
