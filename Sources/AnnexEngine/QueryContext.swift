@@ -5,22 +5,22 @@ import AnnexStore
 /// One thread's view of one version: readers, scratch memory, the query vector and the last answer.
 ///
 /// Made once per thread and version; a query allocates nothing. Not thread-safe: it belongs to one event loop, or to
-/// one piece of work that borrowed it.
+/// one piece of work that borrowed it: what each query touches is left out of the run-time checks of exclusive access.
 package final class QueryContext {
     /// The context keeps the version alive, not the other way round, except while it lies in the version's idle list.
     package unowned(safe) let version: ServedVersion
     /// Best first; valid until the next search.
-    package private(set) var hits: [Hit] = []
+    @exclusivity(unchecked) package private(set) var hits: [Hit] = []
 
     private let items: ItemReader
     private let users: UserReader?
     private let vectors: VectorFile
     private let searcher: Searcher
     private let metric: Metric
-    private var query: [Float]
-    private var queryNorm: Float = 0
-    private var scratch = SearchScratch()
-    private var exclusion: ExclusionMarks
+    @exclusivity(unchecked) private var query: [Float]
+    @exclusivity(unchecked) private var queryNorm: Float = 0
+    @exclusivity(unchecked) private var scratch = SearchScratch()
+    @exclusivity(unchecked) private var exclusion: ExclusionMarks
 
     package init(_ version: ServedVersion) throws(AnnexError) {
         self.version = version
@@ -123,7 +123,7 @@ package final class QueryContext {
 
     package func ordinal(of id: UnsafeRawBufferPointer) -> Int32? { self.items.ordinal(of: id) }
 
-    package func withIdentifier<R>(_ ordinal: Int32, _ body: (UnsafeRawBufferPointer) -> R) -> R {
+    package func withIdentifier(_ ordinal: Int32, _ body: (UnsafeRawBufferPointer) -> Void) {
         self.version.items.withIdentifier(ordinal, body)
     }
 

@@ -62,8 +62,11 @@ package final class ShardHandler: CommandHandler {
             let arguments = try TopKArguments(request)
             let lane = try self.lane(request, name: arguments.options.index)
             let effort = try Self.effort(arguments.options, lane.version.description)
-            let nanos = Self.nanos(effort, arguments.k, arguments.options, lane)
-            return self.run(lane, nanos, &reply) { UserCommands.topK(arguments, effort, request, $0, &$1) }
+            guard Self.nanos(effort, arguments.k, arguments.options, lane) > WorkEstimate.loopBudgetNanos else {
+                UserCommands.topK(arguments, effort, request, lane.context, &reply)
+                return .done
+            }
+            return Self.onWorker(lane.version) { UserCommands.topK(arguments, effort, request, $0, &$1) }
         case .mtopk:
             let arguments = try MTopKArguments(request)
             let lane = try self.lane(request, name: arguments.options.index)
@@ -112,8 +115,15 @@ package final class ShardHandler: CommandHandler {
             body(lane.context, &reply)
             return .done
         }
-        let version = lane.version
-        return .deferred { reply in
+        return Self.onWorker(lane.version, body)
+    }
+
+    /// Runs `body` on a worker thread, with a context of its own.
+    private static func onWorker(
+        _ version: ServedVersion,
+        _ body: @escaping @Sendable (QueryContext, inout ReplyWriter) -> Void
+    ) -> Disposition {
+        .deferred { reply in
             do throws(AnnexError) {
                 let context = try version.borrowContext()
                 body(context, &reply)
@@ -155,20 +165,26 @@ package final class ShardHandler: CommandHandler {
 
     /// The index named at a position, or the only one.
     private func lane(_ request: Request, name position: Int?) throws(ArgumentFailure) -> Lane {
-        let served = self.lanes.map(\.version.description.index.value).joined(separator: ", ")
         guard let position else {
             guard self.lanes.count == 1 else {
-                throw ArgumentFailure(code: "NOINDEX", "several indexes are served; add INDEX and one of: \(served)")
+                throw ArgumentFailure(
+                    code: "NOINDEX",
+                    "several indexes are served; add INDEX and one of: \(self.servedNames)"
+                )
             }
             return self.lanes[0]
         }
         guard let lane = self.find(request, position) else {
             throw ArgumentFailure(
                 code: "NOINDEX",
-                "no index '\(request.printable(position))' is served; there is: \(served)"
+                "no index '\(request.printable(position))' is served; there is: \(self.servedNames)"
             )
         }
         return lane
+    }
+
+    private var servedNames: String {
+        self.lanes.map(\.version.description.index.value).joined(separator: ", ")
     }
 
     // MARK: Administration

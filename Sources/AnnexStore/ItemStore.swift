@@ -146,13 +146,19 @@ package final class ItemStore: Sendable {
         self.attributesCount = try snapshot.count(attributes)
     }
 
-    /// Lends the id of an item. O(1).
-    package func withIdentifier<R>(_ ordinal: Int32, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+    /// Lends the id of an item. O(1). Not generic: what is generic is not specialised across modules, and costs more
+    /// than the rest.
+    package func withIdentifier(_ ordinal: Int32, _ body: (UnsafeRawBufferPointer) -> Void) {
         let begin = Int(self.starts[Int(ordinal)])
         let end = Int(self.starts[Int(ordinal) + 1])
-        return unsafe try self.arena.withUnsafeBytes {
-            unsafe try body(UnsafeRawBufferPointer(rebasing: $0[begin..<end]))
-        }
+        unsafe self.arena.withUnsafeBytes { unsafe body(UnsafeRawBufferPointer(rebasing: $0[begin..<end])) }
+    }
+
+    /// A copy of the id of an item.
+    package func identifier(_ ordinal: Int32) -> [UInt8] {
+        var bytes: [UInt8] = []
+        unsafe self.withIdentifier(ordinal) { unsafe bytes.append(contentsOf: $0) }
+        return bytes
     }
 
     /// A reader for one thread.

@@ -48,10 +48,15 @@ package struct ReplyWriter: Sendable {
 
     package mutating func integer(_ value: Int) { self.line(UInt8(ascii: ":"), value) }
 
+    /// In one step: ten of these are most of an answer.
     package mutating func bulk(_ bytes: UnsafeRawBufferPointer) {
-        self.line(UInt8(ascii: "$"), bytes.count)
-        self.buffer.writeBytes(bytes)
-        self.endLine()
+        self.buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: bytes.count + 2 + Self.lineBytes) { out in
+            let start = Self.putLine(UInt8(ascii: "$"), bytes.count, out)
+            UnsafeMutableRawBufferPointer(rebasing: out[start...]).copyMemory(from: bytes)
+            out[start + bytes.count] = 0x0d
+            out[start + bytes.count + 1] = 0x0a
+            return start + bytes.count + 2
+        }
     }
 
     package mutating func bulk(_ text: String) {
@@ -128,27 +133,44 @@ package struct ReplyWriter: Sendable {
 
     /// A marker, a decimal number, CR LF, without an allocation.
     private mutating func line(_ marker: UInt8, _ value: Int) {
-        self.buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: 24) { out in
-            var magnitude = value.magnitude
-            var start = 22
-            out[22] = 0x0d
-            out[23] = 0x0a
-            repeat {
-                start -= 1
-                let (quotient, digit) = magnitude.quotientAndRemainder(dividingBy: 10)
-                out[start] = 0x30 + UInt8(digit)
-                magnitude = quotient
-            } while magnitude > 0
-            if value < 0 {
-                start -= 1
-                out[start] = UInt8(ascii: "-")
-            }
-            start -= 1
-            out[start] = marker
-            let length = 24 - start
-            for index in 0..<length { out[index] = out[start + index] }
-            return length
+        self.buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.lineBytes) {
+            Self.putLine(marker, value, $0)
         }
+    }
+
+    /// As many as a line with a number can have: marker, sign, 19 digits, CR LF, and one to spare.
+    private static let lineBytes = 24
+
+    /// Returns the number of bytes.
+    @inline(__always)
+    private static func putLine(_ marker: UInt8, _ value: Int, _ out: UnsafeMutableRawBufferPointer) -> Int {
+        out[0] = marker
+        if value >= 0, value < 10 {
+            out[1] = 0x30 + UInt8(truncatingIfNeeded: value)
+            out[2] = 0x0d
+            out[3] = 0x0a
+            return 4
+        }
+        var length = 1
+        if value < 0 {
+            out[1] = UInt8(ascii: "-")
+            length = 2
+        }
+        var (magnitude, digits) = (value.magnitude, 0)
+        repeat {
+            magnitude /= 10
+            digits += 1
+        } while magnitude > 0
+        magnitude = value.magnitude
+        for place in stride(from: length + digits - 1, through: length, by: -1) {
+            let (quotient, digit) = magnitude.quotientAndRemainder(dividingBy: 10)
+            out[place] = 0x30 + UInt8(digit)
+            magnitude = quotient
+        }
+        length += digits
+        out[length] = 0x0d
+        out[length + 1] = 0x0a
+        return length + 2
     }
 }
 

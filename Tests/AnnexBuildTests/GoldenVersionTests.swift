@@ -87,7 +87,7 @@ import Testing
                 }
                 for (hit, want) in zip(hits, top) {
                     #expect(
-                        items.withIdentifier(hit.ordinal) { Array($0) } == Array(try #require(want[0] as? String).utf8)
+                        items.identifier(hit.ordinal) == Array(try #require(want[0] as? String).utf8)
                     )
                     #expect(abs(Double(hit.score) - (try #require(want[1] as? Double))) < 2e-5)
                 }

@@ -23,7 +23,7 @@ import Testing
             let fields = line.split(separator: ",")
             let id = Array(fields[0].utf8)
             let ordinal = try #require(id.withUnsafeBytes { reader.ordinal(of: $0) })
-            #expect(items.withIdentifier(ordinal) { Array($0) } == id)
+            #expect(items.identifier(ordinal) == id)
             #expect(vectors.withRow(Int(ordinal)) { Array($0) } == fields.dropFirst().compactMap { Float($0) })
             let text = reader.withAttributes(ordinal) { $0.map { String(decoding: $0, as: UTF8.self) } }
             if let text {

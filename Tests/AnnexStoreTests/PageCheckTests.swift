@@ -23,7 +23,7 @@ import Testing
         let reader = try store.makeReader()
         var bytes = 0
         for ordinal in 0..<Int32(store.count) {
-            #expect(store.withIdentifier(ordinal) { reader.ordinal(of: $0) } != -1)
+            #expect(store.identifier(ordinal).withUnsafeBytes { reader.ordinal(of: $0) } != -1)
             bytes += reader.withAttributes(ordinal) { $0.map { $0.reduce(0) { $0 &+ Int($1 & 1) } } ?? 0 }
         }
         return bytes

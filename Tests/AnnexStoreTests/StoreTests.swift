@@ -28,7 +28,7 @@ import Testing
         for (ordinal, id) in ids.enumerated() {
             let found = id.bytes.withUnsafeBytes { reader.ordinal(of: $0) }
             #expect(found == Int32(ordinal))
-            #expect(store.withIdentifier(Int32(ordinal)) { Array($0) } == id.bytes)
+            #expect(store.identifier(Int32(ordinal)) == id.bytes)
         }
         for unknown in ["", "b", "item-", String(repeating: "z", count: 256), String(repeating: "z", count: 5_000)] {
             #expect(Array(unknown.utf8).withUnsafeBytes { reader.ordinal(of: $0) } == nil)

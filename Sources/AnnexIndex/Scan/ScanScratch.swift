@@ -20,9 +20,10 @@ import CAnnexKernels
     private(set) var candidates: UnsafeMutablePointer<Candidate>
     private var components = 0
     private var clusters = 0
-    var pool = CAnnexKernels_Pool()
+    // Read in the innermost loops, and by one thread: run-time checks of exclusive access are left out.
+    @exclusivity(unchecked) var pool = CAnnexKernels_Pool()
     /// The nearest clusters.
-    var clusterPool = CAnnexKernels_Pool()
+    @exclusivity(unchecked) var clusterPool = CAnnexKernels_Pool()
     let walk = WalkScratch()
     /// Blocks of items whose codes the present search has read.
     var blocksRead = 0
@@ -92,7 +93,7 @@ import CAnnexKernels
     }
 
     /// Items that would have entered the pool but were left out.
-    var skipped: Int { Int(self.pool.skipped) }
+    var skipped: Int { unsafe Int(self.pool.skipped) }
 
     /// Lends the ordinals in the pool, best first, and their scores.
     func withFound(_ body: (UnsafeBufferPointer<Int32>, UnsafeBufferPointer<Float>) -> Void) {

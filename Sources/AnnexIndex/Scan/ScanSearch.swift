@@ -232,15 +232,24 @@ extension ScanScratch {
     /// Swaps the best of a range to its front. O(range).
     private func moveBest(_ range: Range<Int>) {
         let items = unsafe self.candidates
-        var best = range.lowerBound
+        // Two runs of comparisons that do not wait for each other, without a branch: which is best cannot be foreseen.
+        var (best, second) = (range.lowerBound, range.lowerBound)
         var bound = unsafe items[best].bound
-        // Without a branch: which one is best cannot be foreseen.
-        for place in range {
-            let other = unsafe items[place].bound
-            best = other > bound ? place : best
-            bound = max(other, bound)
+        var secondBound = bound
+        var place = range.lowerBound
+        while place + 1 < range.upperBound {
+            let (one, other) = unsafe (items[place].bound, items[place + 1].bound)
+            best = one > bound ? place : best
+            bound = one > bound ? one : bound
+            second = other > secondBound ? place + 1 : second
+            secondBound = other > secondBound ? other : secondBound
+            place += 2
         }
-        unsafe self.swapAt(items, range.lowerBound, best)
+        if place < range.upperBound, unsafe items[place].bound > bound {
+            best = place
+            bound = unsafe items[place].bound
+        }
+        unsafe self.swapAt(items, range.lowerBound, secondBound > bound ? second : best)
     }
 
     private func swapAt(_ items: UnsafeMutablePointer<Candidate>, _ a: Int, _ b: Int) {
@@ -251,10 +260,12 @@ extension ScanScratch {
 
     /// Takes the candidates below a bound out of a range; returns its new end.
     func dropBelow(_ bound: Float, _ range: Range<Int>) -> Int {
+        let items = unsafe self.candidates
         var end = range.lowerBound
-        for place in range where unsafe self.candidates[place].bound >= bound {
-            unsafe self.candidates[end] = self.candidates[place]
-            end += 1
+        for place in range {
+            let candidate = unsafe items[place]
+            unsafe items[end] = candidate
+            end += candidate.bound >= bound ? 1 : 0
         }
         return end
     }
