@@ -194,7 +194,7 @@ class Scann(System):
         """Leaves to search with candidates to rescore."""
         leaves = self.leaves(n)
         parts = [0.01, 0.02, 0.04, 0.07, 0.12, 0.2, 0.35, 0.6]
-        return [[max(1, round(part * leaves)), rescored] for part in parts for rescored in (40, 100, 250)] + [[leaves, 800]]
+        return [[max(1, round(part * leaves)), rescored] for part in parts for rescored in (40, 100, 250, 600)] + [[leaves, 800]]
 
     @staticmethod
     def leaves(n):
