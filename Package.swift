@@ -87,7 +87,7 @@ let package = Package(
         ),
         .target(
             name: "AnnexEngine",
-            dependencies: ["AnnexCore", "AnnexIndex", "AnnexStore"],
+            dependencies: ["AnnexCore", "AnnexIndex", "AnnexStore", "AnnexLinearAlgebra"],
             swiftSettings: settings
         ),
         .target(
@@ -149,7 +149,7 @@ if sanitized {
     let native: Set = [
         "CFaissShim", "CAnnexKernels", "CLMDB", "COpenBLAS", "CZlib", "AnnexCore", "AnnexIndex", "AnnexStore",
         "AnnexFormats", "AnnexLinearAlgebra", "AnnexBuild", "AnnexTestSupport", "AnnexIndexTests", "AnnexStoreTests",
-        "AnnexFormatsTests", "AnnexBuildTests",
+        "AnnexFormatsTests", "AnnexBuildTests", "AnnexLinearAlgebraTests",
     ]
     package.targets.removeAll { !native.contains($0.name) }
     package.products = []
