@@ -8,6 +8,12 @@ extension FoldInModel {
     private static let format: UInt32 = 1
     private static let headerBytes = 40
 
+    /// Bytes of a file; `dimension` is a possible one.
+    package static func byteCount(_ method: Method, dimension: Int) -> Int {
+        guard case .als = method else { return Self.headerBytes }
+        return Self.headerBytes + dimension * dimension * 8
+    }
+
     /// The file's bytes. O(dimension²).
     package var encoded: [UInt8] {
         var bytes = Self.mark
@@ -41,21 +47,30 @@ extension FoldInModel {
             data.count == size
         else { throw damaged("is missing, or its length is not that of \(dimension) dimensions") }
         let bytes = [UInt8](data)
-        func number(_ offset: Int, _ count: Int) -> UInt64 {
-            bytes[offset..<offset + count].reversed().reduce(0) { $0 << 8 | UInt64($1) }
+        /// Little-endian; within the file, as its length was compared.
+        func number<T: FixedWidthInteger & BitwiseCopyable>(_ offset: Int, _: T.Type) -> T {
+            T(
+                littleEndian: unsafe bytes.withUnsafeBytes {
+                    unsafe $0.loadUnaligned(fromByteOffset: offset, as: T.self)
+                }
+            )
         }
-        guard bytes.starts(with: Self.mark), number(8, 4) == Self.format, number(20, 4) == 0 else {
+        guard bytes.starts(with: Self.mark), number(8, UInt32.self) == Self.format,
+            number(20, UInt32.self) == 0
+        else {
             throw damaged("is not of a format that this program reads")
         }
-        guard number(16, 4) == dimension else { throw damaged("is of another dimension than \(dimension)") }
-        let (regularization, alpha) = (Double(bitPattern: number(24, 8)), Double(bitPattern: number(32, 8)))
+        guard number(16, UInt32.self) == dimension else { throw damaged("is of another dimension than \(dimension)") }
+        let (regularization, alpha) = (
+            Double(bitPattern: number(24, UInt64.self)), Double(bitPattern: number(32, UInt64.self))
+        )
         let method: Method
-        switch number(12, 4) {
+        switch number(12, UInt32.self) {
         case 1: method = .als(regularization: regularization, alpha: alpha)
         case 2 where alpha == 0: method = .ridge(regularization: regularization)
         default: throw damaged("has an unknown method")
         }
-        let gram = stride(from: Self.headerBytes, to: size, by: 8).map { Double(bitPattern: number($0, 8)) }
+        let gram = stride(from: Self.headerBytes, to: size, by: 8).map { Double(bitPattern: number($0, UInt64.self)) }
         do throws(AnnexError) {
             return try FoldInModel(method: method, dimension: dimension, gram: gram)
         } catch {
