@@ -91,7 +91,8 @@ struct HistoryIngest: Sendable {
                     ? "Rows are users: save matrix.T.tocsr()" : "Matrix and factors must come from the same model"
             )
         }
-        self.entries.reserveCapacity(matrix.count)
+        // A header may say anything.
+        self.entries.reserveCapacity(min(matrix.count, 1 << 24))
         var block: [InteractionMatrix.Entry] = []
         while try matrix.next(&block) {
             for entry in block {

@@ -45,6 +45,9 @@ extension UserIngest {
             let run = FoldInRun(model: model, vectors: self.vectors, histories: histories, threads: self.threads)
             let path = self.publisher.path(Self.servedFile)
             let served = try VectorFileWriter(path: path, rows: roster.count, dimension: self.vectors.dimension)
+            // Each solve is one thread's; training, later, is for all of them again.
+            BLASThreads.set(1)
+            defer { BLASThreads.set(self.threads) }
             let without = try self.writeUsers(roster, run, served, &outcome, progress)
             try served.finish()
             if outcome.users > 0 {
@@ -102,7 +105,6 @@ extension UserIngest {
         )
         var distances = FoldInDistances()
         var without: Set<Int> = []
-        BLASThreads.set(1)
         for first in stride(from: 0, to: roster.count, by: Self.blockUsers) {
             let users = roster[first..<min(first + Self.blockUsers, roster.count)]
             let solved = self.solve(users, run, &outcome)
