@@ -10,10 +10,25 @@ package struct BuildProgress: Sendable {
         case sources = "hashing sources"
         case items = "reading items"
         case users = "reading users"
+        /// Only with a history.
+        case histories = "reading the history"
+        /// Only with a history or a fold-in.
+        case foldIn = "folding in"
         case index = "building the index"
         case layout = "ordering for the scan"
         case recall = "measuring recall"
         case publish = "publishing"
+
+        /// Those of a build, in their order.
+        package static func all(of recipe: Recipe) -> [Stage] {
+            Self.allCases.filter { stage in
+                switch stage {
+                case .histories: recipe.history != nil
+                case .foldIn: recipe.history != nil || recipe.foldIn != nil
+                default: true
+                }
+            }
+        }
     }
 
     package let stage: Stage
@@ -88,7 +103,8 @@ package struct BuildPipeline {
             dimension: items.dimension
         )
 
-        let users = try self.timed(.users) { pipeline in try pipeline.readUsers(publisher, items: vectors) }
+        let known = KnownRows(identifiers: items.identifiers, numbersOfRows: items.ordinalsOfRows)
+        let users = try self.takeUsers(publisher, vectors, known)
         try self.confirmSources()
         let choice = try CandidateBuilder(
             metric: self.recipe.metric,
@@ -109,7 +125,7 @@ package struct BuildPipeline {
                 items: items.identifiers.count,
                 dimension: items.dimension,
                 withAttributes: withAttributes,
-                users: users.count
+                users: users
             )
             return try pipeline.publish(publisher, facts, choice, started: started)
         }
@@ -120,7 +136,7 @@ package struct BuildPipeline {
         var items: Int
         var dimension: Int
         var withAttributes: Int
-        var users: Int
+        var users: UserIngest.Outcome
     }
 
     private func publish(
@@ -130,14 +146,17 @@ package struct BuildPipeline {
         started: Date
     ) throws -> BuildResult {
         let winner = choice.winner
+        let users = facts.users
+        let hasHistory = self.recipe.history != nil
         let manifest = Manifest(
+            format: hasHistory || users.foldIn != nil ? Manifest.formatOfHistories : Manifest.formatOfHistories - 1,
             index: self.recipe.name.value,
             metric: self.recipe.metric.rawValue,
             kind: winner.kind.description,
             dimension: facts.dimension,
             storedDimension: facts.dimension,
             items: facts.items,
-            users: facts.users,
+            users: users.users,
             itemsWithAttributes: facts.withAttributes,
             rejectedRows: self.rejects.count,
             seed: self.recipe.seed,
@@ -147,7 +166,14 @@ package struct BuildPipeline {
             measuredLeavingOut: winner.leavingOut,
             measuredOnItems: winner.onItems?.measured,
             candidates: choice.tried.count > 1 ? choice.tried : nil,
-            files: try VersionLayout.files(withUsers: facts.users > 0).map { file in
+            foldIn: users.foldIn,
+            trainedUntil: self.recipe.trainedUntil,
+            histories: hasHistory ? users.histories : nil,
+            interactions: hasHistory ? users.interactions : nil,
+            files: try VersionLayout.files(
+                withUsers: users.users > 0 || users.histories > 0,
+                withFoldIn: users.foldIn != nil
+            ).map { file in
                 let (hex, bytes) = try FileHash.sha256(publisher.path(file))
                 return Manifest.FileEntry(path: file, bytes: bytes, sha256: hex)
             }
@@ -280,41 +306,33 @@ package struct BuildPipeline {
         return low < identifiers.count && identifiers[low] == id ? low : nil
     }
 
-    private mutating func readUsers(
+    /// Up to three stages, by what the recipe says.
+    private mutating func takeUsers(
         _ publisher: Publisher,
-        items: VectorFile
-    ) throws -> (count: Int, queries: HeldOutQueries?) {
-        guard let file = self.recipe.users else { return (0, nil) }
-        var users = MatrixIngest(
-            vectors: self.recipe.resolve(file),
-            ids: self.recipe.userIDs.map(self.recipe.resolve),
-            what: "users",
-            skipBadRows: self.recipe.skipBadRows
+        _ vectors: VectorFile,
+        _ items: KnownRows
+    ) throws -> UserIngest.Outcome {
+        var users = UserIngest(
+            recipe: self.recipe,
+            publisher: publisher,
+            vectors: vectors,
+            items: items,
+            threads: self.threads
         )
-        let sortedPath = publisher.path(".users.f32")
-        try users.run(to: sortedPath) { self.tell(.users, $0 * 0.7) }
-        guard users.dimension == items.dimension else {
-            throw AnnexError(
-                .badInput,
-                "the users have \(users.dimension) dimensions, the items \(items.dimension)",
-                at: self.recipe.resolve(file),
-                hint: "The two files must come from the same model"
-            )
+        let stages = BuildProgress.Stage.all(of: self.recipe)
+        var outcome = UserIngest.Outcome()
+        try self.timed(.users) { pipeline in
+            try users.readFactors { pipeline.tell(.users, $0 * 0.7) }
+            if !stages.contains(.foldIn) { outcome = try users.write { pipeline.tell(.users, 0.7 + $0 * 0.3) } }
+        }
+        if stages.contains(.histories) {
+            try self.timed(.histories) { pipeline in try users.readHistories { pipeline.tell(.histories, $0) } }
+        }
+        if stages.contains(.foldIn) {
+            try self.timed(.foldIn) { pipeline in outcome = try users.write { pipeline.tell(.foldIn, $0) } }
         }
         self.rejects += users.rejects
-        let sorted = try VectorFile(path: sortedPath, rows: users.identifiers.count, dimension: items.dimension)
-        let writer = try UserStoreWriter(folder: publisher.path(VersionLayout.users), dimension: items.dimension)
-        for (row, id) in users.identifiers.enumerated() {
-            try sorted.withRow(row) { try writer.append(id, vector: $0) }
-        }
-        try writer.finish()
-        let queries = HeldOutQueries.users(
-            sorted,
-            count: HeldOutQueries.count(items: items.rows, dimension: items.dimension, metric: self.recipe.metric),
-            seed: self.recipe.seed
-        )
-        try FileManager.default.removeItem(atPath: sortedPath)
-        return (users.identifiers.count, queries)
+        return outcome
     }
 
     /// Rows that were left out, a JSON object each; nil where there are none.

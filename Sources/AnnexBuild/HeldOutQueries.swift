@@ -24,8 +24,10 @@ struct HeldOutQueries: Sendable {
     var count: Int { self.vectors.count / self.dimension }
 
     /// A sample of the rows of a file, as it is.
-    static func users(_ file: VectorFile, count: Int, seed: UInt64) -> HeldOutQueries {
-        Self.sample(file, count, seed: seed, noise: 0, kind: Self.kinds[0])
+    ///
+    /// - Parameter leavingOut: rows that stand for nobody.
+    static func users(_ file: VectorFile, count: Int, seed: UInt64, leavingOut: Set<Int> = []) -> HeldOutQueries {
+        Self.sample(file, count, seed: seed, noise: 0, kind: Self.kinds[0], leavingOut: leavingOut)
     }
 
     /// A sample of the items, each moved by a tenth of its length in a random direction, so that it does not find just
@@ -39,13 +41,16 @@ struct HeldOutQueries: Sendable {
         _ count: Int,
         seed: UInt64,
         noise: Float,
-        kind: String
+        kind: String,
+        leavingOut: Set<Int> = []
     ) -> HeldOutQueries {
         var random = SeededRandom(seed: seed ^ 0x5eed_0f_9e47)
-        var wanted = min(count, file.rows)
+        var left = file.rows - leavingOut.count
+        var wanted = min(count, left)
         var queries: [Float] = []
-        for row in 0..<file.rows where wanted > 0 {
-            guard random.below(file.rows - row) < wanted else { continue }
+        for row in 0..<file.rows where wanted > 0 && !leavingOut.contains(row) {
+            left -= 1
+            guard random.below(left + 1) < wanted else { continue }
             wanted -= 1
             let scale = noise * file.norm(row) / Float(file.dimension).squareRoot()
             file.withRow(row) { values in

@@ -64,7 +64,8 @@ extension Manifest {
                     && Self.isShare($0.recall ?? 0) && $0.bytesPerItem.isFinite
             })
         else { return "candidates" }
-        return self.problemOfNames ?? self.problemOfFiles ?? self.problemOf(self.measured, kind)
+        return self.problemOfNames ?? self.problemOfFiles ?? self.problemOfFoldIn
+            ?? self.problemOf(self.measured, kind)
             ?? self.measuredOnItems.flatMap { self.problemOf($0, kind) }
             ?? self.measuredLeavingOut.flatMap { self.problemOf($0, kind) }
     }
@@ -77,7 +78,9 @@ extension Manifest {
         return isPossible ? nil : "measuredLeavingOut"
     }
 
-    private static let roles: Set<String> = ["vectors", "ids", "attributes", "users", "user-ids"]
+    private static let roles: Set<String> = [
+        "vectors", "ids", "attributes", "users", "user-ids", "history",
+    ]
 
     private var problemOfNames: String? {
         let recipe = self.recipe ?? [:]
@@ -94,7 +97,11 @@ extension Manifest {
     }
 
     private var problemOfFiles: String? {
-        let expected = VersionLayout.files(withUsers: self.users > 0, withServing: self.hasServingFile)
+        let expected = VersionLayout.files(
+            withUsers: self.hasUsers,
+            withServing: self.hasServingFile,
+            withFoldIn: self.foldIn != nil
+        )
         guard self.files.map(\.path) == expected else {
             return "files (it does not list those that a version has)"
         }

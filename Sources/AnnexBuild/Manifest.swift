@@ -4,8 +4,10 @@ package import Foundation
 /// `manifest.json`: the facts of a version that the same input gives again. Times and machines are in `report.json`.
 package struct Manifest: Codable, Sendable, Equatable {
     /// 2 brought `serving.bin` and operating points that are no whole numbers, 3 graphs in `serving.bin`, 4 codes
-    /// without the mean on cosine. All are read.
-    package static let currentFormat = 4
+    /// without the mean on cosine, 5 histories and `foldin.bin`. All are read; a version without histories and fold-in is
+    /// written in format 4, so that programs that do not know 5 read it.
+    package static let currentFormat = 5
+    static let formatOfHistories = 5
     static let knownFormats = 1...currentFormat
     /// A longer file is refused unread.
     static let limitBytes = 1 << 20
@@ -79,7 +81,7 @@ package struct Manifest: Codable, Sendable, Equatable {
         package var bytesPerItem: Double
     }
 
-    package var format = Manifest.currentFormat
+    package var format = Manifest.formatOfHistories - 1
     package var index: String
     package var metric: String
     package var kind: String
@@ -102,6 +104,12 @@ package struct Manifest: Codable, Sendable, Equatable {
     package var measuredOnItems: Measured?
     /// Where the kind was `auto` and several fit; the fastest was kept.
     package var candidates: [Candidate]?
+    /// Where users' vectors follow from histories, with `foldin.bin`.
+    package var foldIn: FoldIn?
+    /// With a history: up to when it goes (milliseconds since 1970), users that have one, and different items in them all.
+    package var trainedUntil: Int64?
+    package var histories: Int?
+    package var interactions: Int?
     /// Every other file, by path, but `manifest.sha256` and `report.json`.
     package var files: [FileEntry]
 
@@ -122,6 +130,8 @@ package struct Manifest: Codable, Sendable, Equatable {
     }
     package var defaultItemEffort: SearchEffort { (self.measuredOnItems ?? self.measured).chosen.effort }
 
+    /// Whether there are users' files.
+    package var hasUsers: Bool { self.users > 0 || (self.histories ?? 0) > 0 }
     /// Whether there is a scan layout.
     package var hasServingFile: Bool { self.format >= 2 }
     /// Whether a graph is walked over the codes and links of `serving.bin`.

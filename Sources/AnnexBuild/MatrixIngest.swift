@@ -5,10 +5,12 @@ import AnnexIndex
 /// A factor matrix on its way into a version: ids sorted into ordinals, rows written at them.
 ///
 /// Two passes over the source: the first checks every row and gathers ids, the second writes. Held in memory: the ids,
-/// one block of rows, and 16 bytes a row.
+/// one block of rows, and 28 bytes a row.
 struct MatrixIngest {
     /// In byte order; the position is the ordinal.
     private(set) var identifiers: [Identifier] = []
+    /// Of each of the source's rows, those that were left out included: its ordinal, or -1 where it was.
+    private(set) var ordinalsOfRows: [Int32] = []
     private(set) var dimension = 0
     private(set) var rejects: [(file: String, row: RejectedRow)] = []
 
@@ -40,6 +42,8 @@ struct MatrixIngest {
         var identifier: Identifier
         /// Where the id stands, from 0: the row's number where ids have a file of their own, else the row's place.
         var number: Int
+        /// Among the source's rows, from 0.
+        var row: Int
     }
 
     private mutating func firstPass(
@@ -74,6 +78,7 @@ struct MatrixIngest {
         }
         let rows = try self.pair(given, reader, progress)
         for reject in reader.rejects { self.rejects.append((self.source.path, reject)) }
+        self.ordinalsOfRows = [Int32](repeating: -1, count: reader.rowsRead)
         guard !rows.isEmpty else { throw AnnexError(.badInput, "no row is left", at: self.source.path) }
         guard rows.count <= Limits.maximumItems else {
             throw AnnexError(.limit, "more than \(Limits.maximumItems) rows", at: self.source.path)
@@ -92,12 +97,18 @@ struct MatrixIngest {
         while try reader.next(&block) {
             for place in 0..<block.count {
                 guard let given else {
-                    rows.append(Row(identifier: block.identifiers[place], number: block.places[place]))
+                    rows.append(
+                        Row(
+                            identifier: block.identifiers[place],
+                            number: block.places[place],
+                            row: block.rowNumbers[place]
+                        )
+                    )
                     continue
                 }
                 let number = block.rowNumbers[place]
                 guard number < given.count else { continue }
-                if let id = given[number] { rows.append(Row(identifier: id, number: number)) }
+                if let id = given[number] { rows.append(Row(identifier: id, number: number, row: number)) }
             }
             if let total = reader.rowCount { progress(Double(reader.rowsRead) / Double(total)) }
         }
@@ -135,6 +146,7 @@ struct MatrixIngest {
                 continue
             }
             ordinals[place] = Int32(self.identifiers.count)
+            self.ordinalsOfRows[row.row] = ordinals[place]
             self.identifiers.append(row.identifier)
         }
         return ordinals

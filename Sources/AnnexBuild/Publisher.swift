@@ -74,8 +74,8 @@ package final class Publisher {
             to: self.path(VersionLayout.manifestSum)
         )
         try FileSystem.write(data, to: self.path(VersionLayout.manifest))
-        for file in VersionLayout.files(withUsers: manifest.users > 0) { try FileSystem.flush(self.path(file)) }
-        if manifest.users > 0 { try FileSystem.flush(self.path(VersionLayout.users)) }
+        for file in manifest.files { try FileSystem.flush(self.path(file.path)) }
+        if manifest.hasUsers { try FileSystem.flush(self.path(VersionLayout.users)) }
         try FileSystem.flush(self.temporary)
 
         let lock = try Catalogue.lock(self.indexFolder)

@@ -17,6 +17,14 @@ package struct Recipe: Sendable, Equatable {
     package var attributes: String?
     package var users: String?
     package var userIDs: String?
+    /// The interactions that the factors were trained on, all up to `trainedUntil`: milliseconds since 1970.
+    package var history: String?
+    package var trainedUntil: Int64?
+    /// How users' vectors follow from histories; nil for not at all.
+    package var foldIn: FoldIn?
+    /// As the trainer was given them, for `foldIn`; `alpha` is 1 where it is nil.
+    package var regularization: Double?
+    package var alpha: Double?
     package var seed: UInt64 = 1
     /// Cores to use, 1 to 1,024; nil for all. How a version is built, not what it is: the manifest does not have it.
     package var threads: Int?
@@ -33,10 +41,10 @@ package struct Recipe: Sendable, Equatable {
     /// A file of the recipe, to be opened.
     package func resolve(_ file: String) -> String { file.hasPrefix("/") ? file : self.folder + "/" + file }
 
-    private static let keys: Set<String> = [
+    private static let keys = Self.foldInKeys.union([
         "name", "metric", "index", "recall", "vectors", "ids", "attributes", "users", "user-ids", "seed",
         "threads", "skip-bad-rows",
-    ]
+    ])
 
     /// What the manifest says of the recipe: the keys of `recipe.yaml` and their values, defaults written out. A file
     /// that was given by its whole path is named by its last part, so that the same build elsewhere gives the same bytes.
@@ -45,6 +53,7 @@ package struct Recipe: Sendable, Equatable {
             "name": self.name.value, "metric": self.metric.rawValue, "index": self.index, "recall": "\(self.recall)",
             "seed": "\(self.seed)", "skip-bad-rows": "\(self.skipBadRows)",
         ]
+        out.merge(self.renderedFoldIn) { $1 }
         for (key, file) in self.files { out[key] = file.hasPrefix("/") ? (file as NSString).lastPathComponent : file }
         return out
     }
@@ -53,7 +62,7 @@ package struct Recipe: Sendable, Equatable {
     var files: [(key: String, file: String)] {
         let all: [(String, String?)] = [
             ("vectors", self.vectors), ("ids", self.ids), ("attributes", self.attributes), ("users", self.users),
-            ("user-ids", self.userIDs),
+            ("user-ids", self.userIDs), ("history", self.history),
         ]
         return all.compactMap { key, file in file.map { (key: key, file: $0) } }
     }
@@ -118,7 +127,10 @@ package struct Recipe: Sendable, Equatable {
         recipe.attributes = values["attributes"]
         recipe.users = values["users"]
         recipe.userIDs = values["user-ids"]
-        do throws(AnnexError) { try recipe.validate() } catch {
+        do throws(AnnexError) {
+            try recipe.readFoldIn(values)
+            try recipe.validate()
+        } catch {
             throw AnnexError(error.code, error.message, at: path, hint: error.hint)
         }
         return recipe
@@ -139,9 +151,10 @@ package struct Recipe: Sendable, Equatable {
                 throw AnnexError(.usage, "'\(key)' is no file name: '\(Printable.escape(file))'")
             }
         }
-        guard self.userIDs == nil || self.users != nil else {
-            throw AnnexError(.usage, "user ids without users", hint: "Give the users' factors too")
+        guard self.userIDs == nil || self.users != nil || self.history != nil else {
+            throw AnnexError(.usage, "user ids without users", hint: "Give the users' factors or their history too")
         }
+        try self.validateFoldIn()
         if self.index != "auto" { _ = try IndexKind(parsing: self.index) }
     }
 

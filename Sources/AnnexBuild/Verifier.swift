@@ -52,7 +52,7 @@ package enum Verifier {
             throw Self.damaged("the folder's name is not that of its content", folder)
         }
         let listed = read.manifest.files
-        try Self.checkTree(folder, Set(listed.map(\.path)), withUsers: read.manifest.users > 0)
+        try Self.checkTree(folder, Set(listed.map(\.path)), withUsers: read.manifest.hasUsers)
         for entry in listed {
             let path = folder + "/" + entry.path
             let bytes = try Self.hinted { () throws(AnnexError) in try FileMark(path).bytes }

@@ -11,6 +11,7 @@ package enum VersionLayout {
     package static let index = "index.faiss"
     package static let vectors = "vectors.f32"
     package static let serving = "serving.bin"
+    package static let foldIn = "foldin.bin"
     package static let items = "items.lmdb"
     package static let users = "users"
     /// What begins with this is picked up by nobody, and removed by the next build.
@@ -20,12 +21,14 @@ package enum VersionLayout {
     /// Held while versions appear or go and while `current` moves.
     package static let catalogueLock = ".catalogue-lock"
 
-    /// Every file that a version has, and no other: `users/00.lmdb` … only where it has users. The first versions have no
-    /// `serving.bin`; they are served by FAISS's search and by scans over float32 rows.
-    package static func files(withUsers: Bool, withServing: Bool = true) -> [String] {
+    /// Every file that a version has, and no other: `users/00.lmdb` … only where it has users or histories, `foldin.bin` only
+    /// where histories are folded in. The first versions have no `serving.bin`; they are served by FAISS's search and by
+    /// scans over float32 rows.
+    package static func files(withUsers: Bool, withServing: Bool = true, withFoldIn: Bool = false) -> [String] {
         let users =
             withUsers ? (0..<Slot.blockCount).map { Self.users + "/" + ($0 < 10 ? "0" : "") + "\($0).lmdb" } : []
-        return [Self.index, Self.items] + (withServing ? [Self.serving] : []) + users + [Self.vectors]
+        return (withFoldIn ? [Self.foldIn] : []) + [Self.index, Self.items] + (withServing ? [Self.serving] : [])
+            + users + [Self.vectors]
     }
 
     /// `YYYYMMDDThhmmssZ-<8 hex of the content hash>`.

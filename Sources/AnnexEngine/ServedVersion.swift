@@ -1,5 +1,6 @@
 package import AnnexCore
 import AnnexIndex
+package import AnnexLinearAlgebra
 import AnnexStore
 import Synchronization
 
@@ -11,6 +12,8 @@ package final class ServedVersion: Sendable {
     let items: ItemStore
     let users: UserStore?
     let vectors: VectorFile
+    /// What solves for users' vectors from histories; nil where the version does not say how.
+    package let foldIn: FoldInModel?
     /// What FAISS holds; nil where the scan layout is all that searches need.
     let index: VectorIndex?
     let layout: ScanLayout?
@@ -29,22 +32,20 @@ package final class ServedVersion: Sendable {
             dimension: description.dimension
         )
         self.items = try ItemStore(path: files.items)
-        guard self.items.count == description.itemCount else {
-            throw AnnexError(
-                .damaged,
-                "has \(self.items.count) items where the manifest says \(description.itemCount)",
-                at: files.items,
-                hint: "Build the version again, or roll back"
-            )
-        }
+        try Self.check("items", self.items.count, description.itemCount, files.items)
         self.users = try files.users.map { folder throws(AnnexError) in
-            try UserStore(folder: folder, dimension: description.dimension)
+            try UserStore(folder: folder, dimension: description.dimension, itemCount: description.itemCount)
         }
-        guard (self.users?.count ?? 0) == description.userCount else {
+        try Self.check("users", self.users?.count ?? 0, description.userCount, files.users)
+        try Self.check("histories", self.users?.historyCount ?? 0, description.historyCount, files.users)
+        self.foldIn = try files.foldIn.map { path throws(AnnexError) in
+            try FoldInModel.load(path: path, dimension: description.dimension)
+        }
+        guard self.foldIn?.method == description.foldIn else {
             throw AnnexError(
                 .damaged,
-                "has \(self.users?.count ?? 0) users where the manifest says \(description.userCount)",
-                at: files.users,
+                "folds in otherwise than the manifest says",
+                at: files.foldIn,
                 hint: "Build the version again, or roll back"
             )
         }
@@ -67,6 +68,16 @@ package final class ServedVersion: Sendable {
             metric: description.metric,
             dimension: description.dimension,
             rows: description.itemCount
+        )
+    }
+
+    private static func check(_ what: String, _ found: Int, _ expected: Int, _ path: String?) throws(AnnexError) {
+        guard found != expected else { return }
+        throw AnnexError(
+            .damaged,
+            "has \(found) \(what) where the manifest says \(expected)",
+            at: path,
+            hint: "Build the version again, or roll back"
         )
     }
 

@@ -1,5 +1,6 @@
 package import AnnexCore
 import AnnexIndex
+package import AnnexLinearAlgebra
 
 /// What the engine needs to know of a version: the facts of its manifest, read and verified by whoever calls.
 package struct VersionDescription: Sendable {
@@ -10,8 +11,10 @@ package struct VersionDescription: Sendable {
         /// The scan layout; nil where the version has none or FAISS is to search.
         package var serving: String?
         package var items: String
-        /// The folder of `00.lmdb` … `15.lmdb`; nil where the version has no users.
+        /// The folder of `00.lmdb` … `15.lmdb`; nil where the version has neither users nor histories.
         package var users: String?
+        /// What solves for users' vectors; nil where histories are not folded in.
+        package var foldIn: String?
 
         package init(index: String, vectors: String, serving: String?, items: String, users: String?) {
             self.index = index
@@ -29,7 +32,14 @@ package struct VersionDescription: Sendable {
     /// Components of a vector as clients see it.
     package var dimension: Int
     package var itemCount: Int
+    /// Users with a vector.
     package var userCount: Int
+    /// Users with a trained history.
+    package var historyCount = 0
+    /// Up to when the histories go, in milliseconds since 1970; nil in versions without.
+    package var trainedUntil: Int64?
+    /// How users' vectors follow from histories; nil for not at all.
+    package var foldIn: FoldInModel.Method?
     /// The operating points that the build chose, for users' vectors and for items'; `exact` for a flat index.
     package var defaultEffort: DefaultEffort
     package var defaultItemEffort: SearchEffort
@@ -74,6 +84,9 @@ package struct VersionDescription: Sendable {
         self.totalBytes = totalBytes
         self.files = files
     }
+
+    /// Whether users have trained histories, so that events after `trainedUntil` are all that is to be added to them.
+    package var hasHistories: Bool { self.trainedUntil != nil }
 
     /// The search parameter that trades speed for recall; nil where every search is exact.
     package var knob: IndexKind.Knob? { self.kind.knob(self.metric, withCodes: self.files.serving != nil) }

@@ -21,7 +21,9 @@ final class DelimitedReader: LineRowReader {
 
     override func parse(_ line: [UInt8]) -> TextRow? {
         if line.allSatisfy({ $0 == 0x20 || ($0 == 0x09 && $0 != self.separator) }) { return nil }
-        guard let fields = self.fields(line) else { return TextRow(problem: ("a quote is not closed", nil)) }
+        guard let fields = DelimitedLine.fields(line, separator: self.separator) else {
+            return TextRow(problem: ("a quote is not closed", nil))
+        }
         if !self.sawFirst {
             self.sawFirst = true
             if self.isHeading(fields) { return nil }
@@ -61,32 +63,5 @@ final class DelimitedReader: LineRowReader {
     private func isText(_ field: ArraySlice<UInt8>) -> Bool {
         if case .text = TextNumbers.field(field) { return true }
         return false
-    }
-
-    /// Nil where a quote is not closed.
-    private func fields(_ line: [UInt8]) -> [ArraySlice<UInt8>]? {
-        guard line.contains(UInt8(ascii: "\"")) else {
-            return line.split(separator: self.separator, omittingEmptySubsequences: false)
-        }
-        var fields: [ArraySlice<UInt8>] = [[]]
-        var quoted = false
-        var index = 0
-        while index < line.count {
-            let byte = line[index]
-            if byte == UInt8(ascii: "\"") {
-                if quoted, index + 1 < line.count, line[index + 1] == byte {
-                    fields[fields.count - 1].append(byte)
-                    index += 1
-                } else {
-                    quoted.toggle()
-                }
-            } else if byte == self.separator, !quoted {
-                fields.append([])
-            } else {
-                fields[fields.count - 1].append(byte)
-            }
-            index += 1
-        }
-        return quoted ? nil : fields
     }
 }

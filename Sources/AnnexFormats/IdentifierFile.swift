@@ -36,7 +36,7 @@ package enum IdentifierFile {
 
     private static func array(_ stream: ByteStream, _ gate: inout RowGate) throws(AnnexError) -> [Identifier?] {
         let header = try NpyHeader.read(stream)
-        guard header.shape.count == 1, header.kind != UInt8(ascii: "f") else {
+        guard header.shape.count == 1, header.kind != UInt8(ascii: "f"), header.kind != UInt8(ascii: "b") else {
             throw AnnexError(.badInput, "ids are a one-dimensional array of integers or strings", at: stream.path)
         }
         var ids: [Identifier?] = []
@@ -50,7 +50,8 @@ package enum IdentifierFile {
         return ids
     }
 
-    private static func text(_ bytes: [UInt8], _ header: NpyHeader) -> [UInt8] {
+    /// One element of an array of strings or integers.
+    static func text(_ bytes: [UInt8], _ header: NpyHeader) -> [UInt8] {
         switch header.kind {
         case UInt8(ascii: "S"): Array(bytes[..<((bytes.lastIndex { $0 != 0 } ?? -1) + 1)])
         case UInt8(ascii: "U"): Self.unicode(bytes, header)

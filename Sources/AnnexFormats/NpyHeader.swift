@@ -2,7 +2,7 @@ import AnnexCore
 
 /// The head of a `.npy` file (versions 1 to 3): what NumPy's `format.py` documents, read strictly.
 struct NpyHeader: Equatable {
-    /// `f`, `i`, `u`, `S` or `U`.
+    /// `b`, `f`, `i`, `u`, `S` or `U`.
     let kind: UInt8
     /// Bytes of one element.
     let itemBytes: Int
@@ -59,6 +59,7 @@ struct NpyHeader: Equatable {
         }
         let big = order == UInt8(ascii: ">")
         switch bytes[1] {
+        case UInt8(ascii: "b"): return size == 1 ? (bytes[1], size, big) : nil
         case UInt8(ascii: "f"): return [2, 4, 8].contains(size) ? (bytes[1], size, big) : nil
         case UInt8(ascii: "i"), UInt8(ascii: "u"): return [1, 2, 4, 8].contains(size) ? (bytes[1], size, big) : nil
         case UInt8(ascii: "S"): return size <= 4_096 ? (bytes[1], size, big) : nil

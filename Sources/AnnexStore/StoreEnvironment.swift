@@ -18,7 +18,9 @@ import Glibc
 
     /// Opens a file that exists and does not change, with all the tables that will be read, once `PageCheck` has walked
     /// it. O(pages).
-    init(readOnly path: String, tables names: [String]) throws(AnnexError) {
+    ///
+    /// - Parameter optional: tables that may be missing.
+    init(readOnly path: String, tables names: [String], optional: [String] = []) throws(AnnexError) {
         try PageCheck.check(path)
         self.path = path
         let environment = unsafe try Self.create(path)
@@ -29,7 +31,7 @@ import Glibc
                 path,
                 UInt32(MDB_NOSUBDIR) | UInt32(MDB_NOTLS) | UInt32(MDB_RDONLY) | UInt32(MDB_NOLOCK)
             )
-            self.tables = unsafe try Self.openTables(unsafe environment, path, names)
+            self.tables = unsafe try Self.openTables(unsafe environment, path, names, optional)
         } catch {
             // Not all members are set, so deinit does not run.
             unsafe mdb_env_close(environment)
@@ -40,7 +42,8 @@ import Glibc
     private static func openTables(
         _ environment: OpaquePointer,
         _ path: String,
-        _ names: [String]
+        _ names: [String],
+        _ optional: [String]
     ) throws(AnnexError) -> [String: MDB_dbi] {
         var begun: OpaquePointer?
         try StoreFailure.check(
@@ -49,9 +52,10 @@ import Glibc
             path
         )
         var tables: [String: MDB_dbi] = [:]
-        for name in names {
+        for name in names + optional {
             var table: MDB_dbi = 0
             let status = unsafe mdb_dbi_open(begun, name, 0, &table)
+            if status == MDB_NOTFOUND, optional.contains(name) { continue }
             guard status == 0 else {
                 unsafe mdb_txn_abort(begun)
                 throw StoreFailure(status: status).described("has no table '\(name)'", path)
@@ -93,6 +97,9 @@ import Glibc
         guard let table = self.tables[name] else { preconditionFailure("table '\(name)' was not opened with the file") }
         return table
     }
+
+    /// The handle of an optional table; nil where the file has none of that name.
+    func optionalTable(_ name: String) -> MDB_dbi? { self.tables[name] }
 
     // MARK: Reading
 

@@ -2,10 +2,12 @@ package import AnnexCore
 import CLMDB
 import Foundation
 
-/// `users/00.lmdb` … `15.lmdb`: table `factors`, user id → float32 × dimension, little-endian; a user lies in the file
-/// of its slot's block, so that a shard needs only its own.
+/// `users/00.lmdb` … `15.lmdb`: table `factors`, user id → float32 × dimension, little-endian; in versions with histories
+/// also table `histories`, user id → what `HistoryView` reads. A user lies in the file of its slot's block, so that a shard
+/// needs only its own, and may stand in either table without the other.
 enum UserSchema {
     static let factors = "factors"
+    static let histories = "histories"
 
     static func file(_ block: Int) -> String { (block < 10 ? "0" : "") + "\(block).lmdb" }
 }
@@ -13,15 +15,25 @@ enum UserSchema {
 /// Writes the 16 users files; users come in byte order of their ids. Used by one thread. The same users give the same
 /// bytes.
 package final class UserStoreWriter {
+    private struct Pending {
+        var id: Identifier
+        var vector: [UInt8]?
+        var history: [UInt8]?
+    }
+
     private let dimension: Int
+    private let withHistories: Bool
     private let environments: [StoreEnvironment]
-    private var pending: [[(id: Identifier, value: [UInt8])]]
+    private var pending: [[Pending]]
     private var pendingBytes = 0
     private var last: Identifier?
 
     /// Makes the folder and 16 new files.
-    package init(folder: String, dimension: Int) throws(AnnexError) {
+    ///
+    /// - Parameter withHistories: whether there is a table for them.
+    package init(folder: String, dimension: Int, withHistories: Bool = false) throws(AnnexError) {
         self.dimension = dimension
+        self.withHistories = withHistories
         do {
             try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         } catch {
@@ -38,12 +50,30 @@ package final class UserStoreWriter {
 
     /// - Parameter vector: `dimension` floats.
     package func append(_ id: Identifier, vector: UnsafeBufferPointer<Float>) throws(AnnexError) {
-        precondition(vector.count == self.dimension, "unchecked dimension")
+        unsafe try self.append(id, vector: vector, history: [HistoryEntry]())
+    }
+
+    /// - Parameters:
+    ///   - vector: `dimension` floats; nil for a user without one.
+    ///   - history: ordinals ascending; empty for a user without one.
+    package func append(
+        _ id: Identifier,
+        vector: UnsafeBufferPointer<Float>?,
+        history: some Collection<HistoryEntry>
+    ) throws(AnnexError) {
+        precondition(unsafe vector.map { $0.count == self.dimension } ?? true, "unchecked dimension")
+        precondition(self.withHistories || history.isEmpty, "a history, and no table for it")
         if let last, !(last < id) { throw AnnexError(.badInput, "user '\(id)' does not come behind '\(last)'") }
         self.last = id
         let block = Slot.block(of: Slot.of(id.bytes))
-        self.pending[block].append((id, unsafe Array(UnsafeRawBufferPointer(vector))))
-        self.pendingBytes += id.bytes.count + self.dimension * 4 + 48
+        self.pending[block].append(
+            Pending(
+                id: id,
+                vector: unsafe vector.map { unsafe Array(UnsafeRawBufferPointer($0)) },
+                history: history.isEmpty ? nil : HistoryView.pack(history)
+            )
+        )
+        self.pendingBytes += id.bytes.count + self.dimension * 4 + history.count * HistoryView.entryBytes + 64
         if self.pendingBytes > 32 << 20 {
             for block in 0..<Slot.blockCount { try self.flush(block) }
             self.pendingBytes = 0
@@ -61,8 +91,17 @@ package final class UserStoreWriter {
     private func flush(_ block: Int) throws(AnnexError) {
         let users = self.pending[block]
         try unsafe self.environments[block].write { transaction throws(StoreFailure) in
-            let table = try unsafe StoreWriting.table(transaction, UserSchema.factors)
-            for user in users { try unsafe StoreWriting.append(transaction, table, user.id.bytes, user.value) }
+            let factors = try unsafe StoreWriting.table(transaction, UserSchema.factors)
+            for user in users {
+                guard let vector = user.vector else { continue }
+                try unsafe StoreWriting.append(transaction, factors, user.id.bytes, vector)
+            }
+            guard self.withHistories else { return }
+            let histories = try unsafe StoreWriting.table(transaction, UserSchema.histories)
+            for user in users {
+                guard let history = user.history else { continue }
+                try unsafe StoreWriting.append(transaction, histories, user.id.bytes, history)
+            }
         }
         self.pending[block].removeAll(keepingCapacity: true)
     }
@@ -70,30 +109,60 @@ package final class UserStoreWriter {
 
 /// The users of a served version. Any number of threads, each through a reader of its own.
 package final class UserStore: Sendable {
+    /// Users with a vector.
     package let count: Int
+    /// Users with a history.
+    package let historyCount: Int
     package let dimension: Int
     private let environments: [StoreEnvironment]
 
-    /// Opens the 16 files and checks each user's key and the size and finiteness of its vector. O(users × dimension).
-    package init(folder: String, dimension: Int) throws(AnnexError) {
+    /// Opens the 16 files and checks each user's key, the size and finiteness of its vector, and its history.
+    /// O(users × dimension + interactions).
+    ///
+    /// - Parameter itemCount: ordinals of histories are below.
+    package init(folder: String, dimension: Int, itemCount: Int = Limits.maximumItems) throws(AnnexError) {
         var environments: [StoreEnvironment] = []
-        var count = 0
+        var (count, historyCount) = (0, 0)
         for block in 0..<Slot.blockCount {
             let path = folder + "/" + UserSchema.file(block)
-            let environment = try StoreEnvironment(readOnly: path, tables: [UserSchema.factors])
-            let snapshot = try environment.makeSnapshot()
-            try unsafe snapshot.forEach(environment.table(UserSchema.factors)) { key, value throws(AnnexError) in
-                guard unsafe Identifier.isValid(key), value.count == dimension * 4,
-                    unsafe Slot.block(of: Slot.of(key)) == block, unsafe Self.isFinite(value)
-                else { throw AnnexError(.damaged, "user '\(unsafe Printable.escape(key))' is wrong", at: path) }
-                count += 1
-                return true
+            let environment = try StoreEnvironment(
+                readOnly: path,
+                tables: [UserSchema.factors],
+                optional: [UserSchema.histories]
+            )
+            count += unsafe try Self.check(environment, environment.table(UserSchema.factors), block) { value in
+                unsafe value.count == dimension * 4 && Self.isFinite(value)
+            }
+            if let table = environment.optionalTable(UserSchema.histories) {
+                historyCount += unsafe try Self.check(environment, table, block) { value in
+                    unsafe HistoryView(value)?.isSound(itemCount: itemCount) ?? false
+                }
             }
             environments.append(environment)
         }
         self.environments = environments
         self.count = count
+        self.historyCount = historyCount
         self.dimension = dimension
+    }
+
+    /// Looks at every entry of a table; returns how many there are.
+    private static func check(
+        _ environment: StoreEnvironment,
+        _ table: MDB_dbi,
+        _ block: Int,
+        _ isRight: (UnsafeRawBufferPointer) -> Bool
+    ) throws(AnnexError) -> Int {
+        var count = 0
+        try unsafe environment.makeSnapshot().forEach(table) { key, value throws(AnnexError) in
+            guard unsafe Identifier.isValid(key), unsafe Slot.block(of: Slot.of(key)) == block, unsafe isRight(value)
+            else {
+                throw AnnexError(.damaged, "user '\(unsafe Printable.escape(key))' is wrong", at: environment.path)
+            }
+            count += 1
+            return true
+        }
+        return count
     }
 
     private static func isFinite(_ value: UnsafeRawBufferPointer) -> Bool {
@@ -116,22 +185,34 @@ package final class UserStore: Sendable {
     }
 
     package func makeReader() throws(AnnexError) -> UserReader {
-        var snapshots: [(StoreSnapshot, MDB_dbi)] = []
+        var blocks: [UserReader.Block] = []
         for environment in self.environments {
-            let snapshot = try environment.makeSnapshot()
-            snapshots.append((snapshot, environment.table(UserSchema.factors)))
+            blocks.append(
+                UserReader.Block(
+                    snapshot: try environment.makeSnapshot(),
+                    factors: environment.table(UserSchema.factors),
+                    histories: environment.optionalTable(UserSchema.histories)
+                )
+            )
         }
-        return UserReader(snapshots, dimension: self.dimension)
+        return UserReader(blocks, dimension: self.dimension)
     }
 }
 
 /// Looks users up, for one thread at a time. Allocates nothing per call.
 package final class UserReader {
-    private let snapshots: [(snapshot: StoreSnapshot, table: MDB_dbi)]
+    struct Block {
+        var snapshot: StoreSnapshot
+        var factors: MDB_dbi
+        /// Nil in versions without histories.
+        var histories: MDB_dbi?
+    }
+
+    private let blocks: [Block]
     private let dimension: Int
 
-    init(_ snapshots: [(StoreSnapshot, MDB_dbi)], dimension: Int) {
-        self.snapshots = snapshots.map { (snapshot: $0.0, table: $0.1) }
+    init(_ blocks: [Block], dimension: Int) {
+        self.blocks = blocks
         self.dimension = dimension
     }
 
@@ -143,11 +224,22 @@ package final class UserReader {
         into target: UnsafeMutableBufferPointer<Float>
     ) -> Bool {
         precondition(target.count == self.dimension, "unchecked dimension")
-        let block = self.snapshots[Slot.block(of: unsafe Slot.of(id))]
-        return unsafe block.snapshot.withValue(block.table, id) { value in
+        let block = self.blocks[Slot.block(of: unsafe Slot.of(id))]
+        return unsafe block.snapshot.withValue(block.factors, id) { value in
             guard let value = unsafe value, value.count == target.count * 4 else { return false }
             unsafe UnsafeMutableRawBufferPointer(target).copyMemory(from: value)
             return true
+        }
+    }
+
+    /// Lends a user's trained history; nil where the user has none. O(log users).
+    ///
+    /// What is lent may be used as long as the reader lives, and was checked with the store.
+    package func withHistory<R>(of id: UnsafeRawBufferPointer, _ body: (HistoryView?) -> R) -> R {
+        let block = self.blocks[Slot.block(of: unsafe Slot.of(id))]
+        guard let histories = block.histories else { return body(nil) }
+        return unsafe block.snapshot.withValue(histories, id) { value in
+            body(unsafe value.flatMap { unsafe HistoryView($0) })
         }
     }
 }

@@ -16,6 +16,11 @@ struct BuildCommand: ParsableCommand {
 
               annctl build --vectors items.npy --ids items.txt --users users.npy --user-ids users.txt --output indexes/shop
 
+            With the history that the factors were trained on, users' vectors follow from it, and from later events, by the \
+            trainer's own equation:
+
+              annctl build … --history train.npz --trained-until 1735689600000 --fold-in als --regularization 1.0 --alpha 10
+
             Index kinds: \(IndexKind.documentation); or auto, which builds those that fit size and metric and keeps the fastest.
             Factor files: .npy .npz (FILE:NAME picks an array) .fvecs .csv .tsv .jsonl .w2v (word2vec binary) .vec (word2vec \
             text), each also gzipped.
@@ -30,6 +35,7 @@ struct BuildCommand: ParsableCommand {
     var attributes: String?
     @Option(help: ArgumentHelp("User factors.", valueName: "file")) var users: String?
     @Option(help: ArgumentHelp("User ids.", valueName: "file")) var userIds: String?
+    @OptionGroup var foldIn: FoldInOptions
     @Option(help: "ip, cosine or l2. (default: ip)") var metric: String?
     @Option(help: ArgumentHelp("FAISS factory string, or auto. (default: auto)", valueName: "kind")) var index: String?
     @Option(help: "Target of recall@10; the build fails below it. (default: 0.99)") var recall: Double?
@@ -51,7 +57,7 @@ struct BuildCommand: ParsableCommand {
 
     func run() throws {
         let (recipe, folder) = try self.makeRecipe()
-        let bar = ProgressBar(stages: BuildProgress.Stage.allCases.map(\.rawValue))
+        let bar = ProgressBar(stages: BuildProgress.Stage.all(of: recipe).map(\.rawValue))
         var pipeline = BuildPipeline(
             recipe: recipe,
             indexFolder: folder,
@@ -91,17 +97,15 @@ struct BuildCommand: ParsableCommand {
             }
             recipe.metric = known
         }
-        func absolute(_ file: String) -> String {
-            file.hasPrefix("/") ? file : FileManager.default.currentDirectoryPath + "/" + file
-        }
         if let index { recipe.index = index }
         if let recall { recipe.recall = recall }
         if let seed { recipe.seed = seed }
-        if let ids { recipe.ids = absolute(ids) }
-        if let attributes { recipe.attributes = absolute(attributes) }
-        if let users { recipe.users = absolute(users) }
-        if let userIds { recipe.userIDs = absolute(userIds) }
+        if let ids { recipe.ids = WorkingFolder.absolute(ids) }
+        if let attributes { recipe.attributes = WorkingFolder.absolute(attributes) }
+        if let users { recipe.users = WorkingFolder.absolute(users) }
+        if let userIds { recipe.userIDs = WorkingFolder.absolute(userIds) }
         if self.skipBadRows { recipe.skipBadRows = true }
+        try self.foldIn.apply(to: &recipe)
         try recipe.validate()
         return (recipe, folder)
     }
@@ -113,6 +117,7 @@ struct BuildCommand: ParsableCommand {
         print(
             "\(manifest.items) items, \(manifest.users) users, \(manifest.dimension) dimensions, \(manifest.metric), \(manifest.kind)"
         )
+        for line in FoldInText.lines(manifest) { print(line) }
         for (candidate, micros) in zip(manifest.candidates ?? [], result.candidateMicros) {
             let result = candidate.recall.map { "recall \(Figures.fixed($0, 4))" } ?? "slower below the target"
             print(
@@ -188,6 +193,13 @@ enum Figures {
             value /= 1024
         }
         return "\(count) B"
+    }
+}
+
+enum WorkingFolder {
+    /// A file that a flag names, wherever the recipe lies.
+    static func absolute(_ file: String) -> String {
+        file.hasPrefix("/") ? file : FileManager.default.currentDirectoryPath + "/" + file
     }
 }
 

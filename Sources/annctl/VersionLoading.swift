@@ -44,9 +44,13 @@ enum VersionLoading {
                 vectors: folder + "/" + VersionLayout.vectors,
                 serving: manifest.hasServingFile ? folder + "/" + VersionLayout.serving : nil,
                 items: folder + "/" + VersionLayout.items,
-                users: manifest.users > 0 ? folder + "/" + VersionLayout.users : nil
+                users: manifest.hasUsers ? folder + "/" + VersionLayout.users : nil
             )
         )
+        description.historyCount = manifest.histories ?? 0
+        description.trainedUntil = manifest.trainedUntil
+        description.foldIn = manifest.foldIn?.parsedMethod
+        if manifest.foldIn != nil { description.files.foldIn = folder + "/" + VersionLayout.foldIn }
         let points = manifest.measured.table + (manifest.measuredLeavingOut.map { [$0.point] } ?? [])
         description.readsByKappa = points.compactMap { point in
             point.knob == "kappa" ? point.itemsRead.map { (kappa: point.value, items: $0) } : nil

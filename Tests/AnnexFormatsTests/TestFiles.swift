@@ -64,6 +64,26 @@ enum TestFiles {
         file += Data([0x50, 0x4b, 5, 6]) + Data(count: 4) + counts
         return file + (wide ? Data() : Self.little(begin, 4)) + Data(count: 2)
     }
+
+    /// A ZIP archive of several members.
+    static func npz(_ members: [(String, Data)], deflated: Bool) -> Data {
+        var file = Data()
+        var directory = Data()
+        for (name, data) in members {
+            let packed = deflated ? Self.deflate(data) : data
+            let common =
+                Self.little(20, 2) + Self.little(0, 2) + Self.little(deflated ? 8 : 0, 2) + Self.little(0, 4)
+                + Self.little(Self.crc(data), 4) + Self.little(packed.count, 4) + Self.little(data.count, 4)
+                + Self.little(name.utf8.count, 2) + Self.little(0, 2)
+            directory += Data([0x50, 0x4b, 1, 2, 20, 0]) + common + Data(count: 10) + Self.little(file.count, 4)
+            directory += Data(name.utf8)
+            file += Data([0x50, 0x4b, 3, 4]) + common + Data(name.utf8) + packed
+        }
+        let place = file.count
+        file += directory + Data([0x50, 0x4b, 5, 6]) + Data(count: 4)
+        return file + Self.little(members.count, 2) + Self.little(members.count, 2) + Self.little(directory.count, 4)
+            + Self.little(place, 4) + Data(count: 2)
+    }
 }
 
 /// All that a reader says of a file.

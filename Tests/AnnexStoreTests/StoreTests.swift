@@ -84,6 +84,71 @@ import Testing
         #expect(throws: AnnexError.self) { try UserStore(folder: folder.file("users"), dimension: 8) }
     }
 
+    /// A user may have a vector, a history, or both.
+    @Test func histories() throws {
+        let folder = try TemporaryFolder()
+        var random = SeededRandom(seed: 12)
+        let users = try (0..<600).map { try id("user-\($0)") }.sorted()
+        // Up to some that do not fit a page.
+        let all = (0..<600).map { number in
+            number % 3 == 0
+                ? [] : (0..<Int32(number * 2)).map { HistoryEntry(ordinal: $0 * 3, weight: random.normal()) }
+        }
+        let writer = try UserStoreWriter(folder: folder.file("users"), dimension: 2, withHistories: true)
+        for (number, user) in users.enumerated() {
+            try [Float(number), 1].withUnsafeBufferPointer {
+                try writer.append(user, vector: number % 5 == 0 ? nil : $0, history: all[number])
+            }
+        }
+        try writer.finish()
+        let store = try UserStore(folder: folder.file("users"), dimension: 2, itemCount: 3_600)
+        #expect(store.count == 480 && store.historyCount == 400)
+        let reader = try store.makeReader()
+        for (number, user) in users.enumerated() {
+            let found = user.bytes.withUnsafeBytes { id in
+                reader.withHistory(of: id) { view in
+                    view.map { view in
+                        (0..<view.count).map { HistoryEntry(ordinal: view.ordinal($0), weight: view.weight($0)) }
+                    }
+                }
+            }
+            #expect(found == (all[number].isEmpty ? nil : all[number]))
+        }
+        #expect([1, 2, 3].withUnsafeBytes { reader.withHistory(of: $0) { $0 == nil } })
+        #expect(throws: AnnexError.self, "an ordinal beyond the items") {
+            try UserStore(folder: folder.file("users"), dimension: 2, itemCount: 3_000)
+        }
+    }
+
+    @Test(
+        arguments: [
+            [(1, 1), (1, 2)], [(2, 1), (1, 1)], [(-1, 1)], [(1, .nan)], [(1, -.infinity)],
+        ] as [[(Int32, Float)]]
+    )
+    func historiesThatAreWrong(_ entries: [(Int32, Float)]) throws {
+        let folder = try TemporaryFolder()
+        let writer = try UserStoreWriter(folder: folder.file("users"), dimension: 2, withHistories: true)
+        try writer.append(
+            self.id("u"),
+            vector: nil,
+            history: entries.map { HistoryEntry(ordinal: $0.0, weight: $0.1) }
+        )
+        try writer.finish()
+        let error = #expect(throws: AnnexError.self) { try UserStore(folder: folder.file("users"), dimension: 2) }
+        #expect(error?.code == .damaged)
+    }
+
+    @Test func withoutHistoriesThereAreNone() throws {
+        let folder = try TemporaryFolder()
+        let writer = try UserStoreWriter(folder: folder.file("users"), dimension: 2)
+        try [Float(1), 1].withUnsafeBufferPointer { try writer.append(self.id("u"), vector: $0) }
+        try writer.finish()
+        let store = try UserStore(folder: folder.file("users"), dimension: 2)
+        let reader = try store.makeReader()
+        #expect(store.historyCount == 0)
+        #expect(Array("u".utf8).withUnsafeBytes { reader.withHistory(of: $0) { $0 == nil } })
+    }
+
     /// Readers come and go on many threads while a version is swapped; LMDB's handles must survive that.
     @Test func readersComeAndGoOnManyThreads() throws {
         let folder = try TemporaryFolder()

@@ -1,0 +1,72 @@
+import AnnexCore
+import AnnexIndex
+import AnnexLinearAlgebra
+import AnnexStore
+import Dispatch
+import Synchronization
+
+/// Vectors of many users solved from their histories, by several threads with a solver each. What comes out does not
+/// depend on how many there are.
+struct FoldInRun: Sendable {
+    let model: FoldInModel
+    let vectors: VectorFile
+    let histories: HistoryIngest
+    let threads: Int
+
+    /// The vectors of some users, one after the other, each `dimension` floats; nil for one without a finite solution.
+    /// Blocks.
+    func solve(_ users: ArraySlice<Int>) -> [[Float]?] {
+        guard !users.isEmpty else { return [] }
+        let workers = max(1, min(self.threads, users.count))
+        let share = (users.count + workers - 1) / workers
+        let results = Mutex([[[Float]?]](repeating: [], count: workers))
+        DispatchQueue.concurrentPerform(iterations: workers) { worker in
+            let low = min(users.startIndex + worker * share, users.endIndex)
+            let part = self.work(users[low..<min(low + share, users.endIndex)])
+            results.withLock { $0[worker] = part }
+        }
+        return results.withLock { $0 }.flatMap { $0 }
+    }
+
+    private func work(_ users: ArraySlice<Int>) -> [[Float]?] {
+        let solver = FoldInSolver(self.model)
+        return users.map { user in
+            let history = Array(self.histories.history(of: user))
+            var vector = [Float](repeating: 0, count: self.model.dimension)
+            let solved = self.vectors.withRows { rows in
+                vector.withUnsafeMutableBufferPointer { target in
+                    solver.solve(count: history.count, into: target) { place in
+                        (rows + Int(history[place].ordinal) * self.vectors.stride, Double(history[place].weight))
+                    }
+                }
+            }
+            return solved ? vector : nil
+        }
+    }
+}
+
+/// How far solved vectors are from the trainer's.
+struct FoldInDistances {
+    private var all: [Float] = []
+
+    /// ‖x − x₀‖ / ‖x₀‖; a trainer's vector of length 0 has no distance.
+    mutating func add(_ solved: [Float], _ trained: UnsafeBufferPointer<Float>) {
+        var (difference, length) = (0.0, 0.0)
+        for (x, before) in zip(solved, trained) {
+            difference += (Double(x) - Double(before)) * (Double(x) - Double(before))
+            length += Double(before) * Double(before)
+        }
+        if length > 0 { self.all.append(Float((difference / length).squareRoot())) }
+    }
+
+    /// Nil where there is none.
+    var mean: Double? {
+        self.all.isEmpty ? nil : self.all.reduce(0.0) { $0 + Double($1) } / Double(self.all.count)
+    }
+
+    /// The smallest that 99 % do not exceed; nil where there is none. O(users × log users).
+    var percentile99: Double? {
+        guard !self.all.isEmpty else { return nil }
+        return Double(self.all.sorted()[(self.all.count * 99 + 99) / 100 - 1])
+    }
+}

@@ -1,0 +1,85 @@
+package import AnnexCore
+
+/// How a user's vector follows from the history, for the items of one version: what a solve needs beside the rows.
+/// Immutable; any number of threads, each with a `FoldInSolver` of its own.
+package struct FoldInModel: Sendable, Equatable {
+    /// What is solved. A history is a set of items, each with a weight w (events on one item have added up) and a row y.
+    package enum Method: Sendable, Equatable {
+        /// The user's half of a step of implicit-feedback ALS (Hu, Koren and Volinsky 2008), exactly:
+        /// x = (YᵀY + λI + Σ (|c| − 1) y yᵀ)⁻¹ Σ c y with the confidence c = alpha × w, the second sum over c > 0 only: an
+        /// item with a negative weight is one that the user is known not to want. So does `implicit`'s `recalculate_user`.
+        case als(regularization: Double, alpha: Double)
+        /// x = argmin Σ (w − x · y)² + λ‖x‖² = (λI + Σ y yᵀ)⁻¹ Σ w y over the history alone, for trainers that have no
+        /// such step: the vector whose scores come closest to the weights, and the shortest one where several do.
+        ///
+        /// - Ratings (SVD): w is what is left of the rating once the trainer's mean and biases are taken off; it is the
+        ///   user's half of a step of explicit ALS.
+        /// - BPR, word2vec, item embeddings of neural collaborative filtering: w is 1 for what the user took, less or
+        ///   negative for what counts less or against. The ranking is that of likeness to the history; items that are like
+        ///   each other share what they say instead of adding it up. Scores are on the scale of w, not the trainer's.
+        ///
+        /// λ weighs against the squared lengths of the rows: as large as those, a first event gives a score of w / 2.
+        case ridge(regularization: Double)
+    }
+
+    package let method: Method
+    package let dimension: Int
+    /// YᵀY, `dimension` × `dimension`, for ALS; empty for ridge.
+    package let gram: [Double]
+    /// What each solve begins with, symmetric: YᵀY + λI for ALS, λI for ridge.
+    let base: [Double]
+
+    /// Copies the matrix. O(dimension²).
+    ///
+    /// - Parameter gram: of all items of the version (`Gram.matrix`), symmetric; nothing for ridge.
+    /// - Throws: `.badInput` where a parameter is not above 0 and finite, or the matrix is none of this dimension, not
+    ///   finite, not symmetric or with a negative diagonal.
+    package init(method: Method, dimension: Int, gram: [Double] = []) throws(AnnexError) {
+        if let problem = Self.problem(method, dimension, gram) { throw AnnexError(.badInput, problem) }
+        self.method = method
+        self.dimension = dimension
+        self.gram = gram
+        var base = gram.isEmpty ? [Double](repeating: 0, count: dimension * dimension) : gram
+        for place in 0..<dimension { base[place * dimension + place] += method.regularization }
+        self.base = base
+    }
+
+    /// What is wrong; nil where all is well. O(dimension²).
+    static func problem(_ method: Method, _ dimension: Int, _ gram: [Double]) -> String? {
+        guard (1...Limits.maximumDimension).contains(dimension) else {
+            return "\(dimension) dimensions are not possible"
+        }
+        guard Self.isPossible(method.regularization) else { return "the regularization is not above 0" }
+        guard case .als(_, let alpha) = method else { return gram.isEmpty ? nil : "ridge has no YᵀY" }
+        guard Self.isPossible(alpha) else { return "alpha is not above 0" }
+        guard gram.count == dimension * dimension else { return "YᵀY is not of \(dimension) dimensions" }
+        for row in 0..<dimension {
+            guard gram[row * dimension + row] >= 0 else { return "YᵀY has a negative square" }
+            for column in 0...row {
+                let value = gram[row * dimension + column]
+                guard value.isFinite else { return "YᵀY is not finite" }
+                guard value == gram[column * dimension + row] else { return "YᵀY is not symmetric" }
+            }
+        }
+        return nil
+    }
+
+    private static func isPossible(_ parameter: Double) -> Bool { parameter > 0 && parameter.isFinite }
+}
+
+extension FoldInModel.Method {
+    /// λ.
+    package var regularization: Double {
+        switch self {
+        case .als(let regularization, _), .ridge(let regularization): regularization
+        }
+    }
+
+    /// `als` or `ridge`, as recipes and manifests say.
+    package var name: String {
+        switch self {
+        case .als: "als"
+        case .ridge: "ridge"
+        }
+    }
+}
