@@ -17,10 +17,10 @@ struct PageCheck {
     private let path: String
     private let descriptor: Int32
     private let fileBytes: Int
-    private let isState: Bool
-    private var pageBytes = 4_096
-    private var lastPage: UInt64 = 0
-    private var seen: [Bool] = []
+    let isState: Bool
+    var pageBytes = 4_096
+    var lastPage: UInt64 = 0
+    var seen: [Bool] = []
     private var page: [UInt8] = []
     private var tables = 0
 
@@ -47,7 +47,7 @@ struct PageCheck {
         self.fileBytes = fileBytes
     }
 
-    private func damaged(_ what: String) -> AnnexError {
+    func damaged(_ what: String) -> AnnexError {
         AnnexError(
             .damaged,
             "is no sound LMDB file: " + what,
@@ -58,8 +58,8 @@ struct PageCheck {
 
     // MARK: Meta pages
 
-    private static let header = 16
-    private enum Flag {
+    static let header = 16
+    enum Flag {
         static let branch = 0x01
         static let leaf = 0x02
         static let overflow = 0x04
@@ -70,14 +70,14 @@ struct PageCheck {
     }
 
     /// What a node says of its value.
-    private enum NodeFlag {
+    enum NodeFlag {
         static let ownPages = 1
         static let table = 2
         static let duplicates = 4
     }
 
     /// What a tree holds.
-    private enum Kind {
+    enum Kind {
         /// The names of the tables.
         case main
         case plain
@@ -90,7 +90,7 @@ struct PageCheck {
     }
 
     /// What LMDB calls MDB_db: 48 bytes in a meta page, or as the value of a table's name.
-    private struct Table {
+    struct Table {
         static let byteCount = 48
         static let noRoot = UInt64.max
         var flags: Int
@@ -132,7 +132,7 @@ struct PageCheck {
         if self.isState { try self.walk(free, .free) }
     }
 
-    private func table(at offset: Int) -> Table {
+    func table(at offset: Int) -> Table {
         Table(
             flags: self.number(offset + 4, 2),
             depth: self.number(offset + 6, 2),
@@ -203,7 +203,7 @@ struct PageCheck {
     }
 
     /// What a leaf leads to. Looked at once the leaf is done with, as other pages are read into the one buffer.
-    private struct Found {
+    struct Found {
         var tables: [(table: Table, kind: Kind)] = []
         var overflows: [(page: UInt64, bytes: Int)] = []
         /// Pages that are free.
@@ -279,62 +279,6 @@ struct PageCheck {
         }
     }
 
-    /// How many values a page within a value holds; nil where it is none.
-    private func pageWithin(_ start: Int, _ bytes: Int) -> Int? {
-        guard bytes >= Self.header, bytes % 2 == 0,
-            self.number(start + 10, 2) & ~Flag.dirty == Flag.leaf | Flag.within
-        else { return nil }
-        let lower = self.number(start + 12, 2)
-        let upper = self.number(start + 14, 2)
-        let count = (lower - Self.header) / 2
-        guard lower % 2 == 0, lower <= upper, upper <= bytes, count >= 1 else { return nil }
-        for index in 0..<count {
-            let node = self.number(start + Self.header + index * 2, 2)
-            guard node >= upper, node % 2 == 0, node + 8 <= bytes, self.number(start + node, 4) == 0,
-                self.number(start + node + 4, 2) == 0
-            else { return nil }
-            let keyBytes = self.number(start + node + 6, 2)
-            guard (1...511).contains(keyBytes), node + 8 + keyBytes <= bytes else { return nil }
-        }
-        return count
-    }
-
-    // MARK: Free pages
-
-    /// The caller has claimed the pages of the list.
-    private mutating func freePages(from first: UInt64, bytes: Int) throws(AnnexError) -> [UInt64] {
-        var list: [UInt64] = []
-        var number = first
-        var offset = Self.header
-        var left: UInt64 = 0
-        for place in 0..<(bytes / 8) {
-            if place == 0 || offset == self.pageBytes {
-                if place > 0 { (number, offset) = (number + 1, 0) }
-                try self.read(page: number)
-            }
-            if place == 0 {
-                left = self.long(offset)
-                guard left < UInt64(bytes / 8) else { throw self.damaged("the free pages at page \(first)") }
-            } else if left > 0 {
-                list.append(self.long(offset))
-                left -= 1
-            }
-            offset += 8
-        }
-        guard left == 0 else { throw self.damaged("the free pages at page \(first)") }
-        return list
-    }
-
-    /// A page that nothing else led to. It may lie behind the end of the file, as LMDB may never have written it.
-    private mutating func claimFree(_ page: UInt64) throws(AnnexError) {
-        guard page >= 2, page <= self.lastPage, let place = Int(exactly: page) else {
-            throw self.damaged("free page \(page) is not in the file")
-        }
-        guard place < self.seen.count else { return }
-        guard !self.seen[place] else { throw self.damaged("page \(page) is free and used") }
-        self.seen[place] = true
-    }
-
     private mutating func checkOverflow(_ number: UInt64, bytes: Int) throws(AnnexError) {
         let pages = (Self.header + bytes + self.pageBytes - 1) / self.pageBytes
         try self.claim(number, pages: pages)
@@ -358,7 +302,7 @@ struct PageCheck {
     // MARK: Bytes
 
     /// The caller has claimed the page; the two meta pages are tried as they are.
-    private mutating func read(page number: UInt64, bytes: Int? = nil) throws(AnnexError) {
+    mutating func read(page number: UInt64, bytes: Int? = nil) throws(AnnexError) {
         let wanted = bytes ?? self.pageBytes
         if self.page.count != self.pageBytes { self.page = [UInt8](repeating: 0, count: self.pageBytes) }
         let start = Int(number) * self.pageBytes
@@ -382,13 +326,13 @@ struct PageCheck {
     }
 
     /// Little-endian, 2 or 4 bytes of the page.
-    private func number(_ offset: Int, _ bytes: Int) -> Int {
+    func number(_ offset: Int, _ bytes: Int) -> Int {
         var value = 0
         for index in 0..<bytes { value |= Int(self.page[offset + index]) << (8 * index) }
         return value
     }
 
-    private func long(_ offset: Int) -> UInt64 {
+    func long(_ offset: Int) -> UInt64 {
         UInt64(self.number(offset, 4)) | UInt64(self.number(offset + 4, 4)) << 32
     }
 }

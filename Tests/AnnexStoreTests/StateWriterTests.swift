@@ -232,4 +232,29 @@ import Testing
         readers.append(try store.makeReader())
         for reader in readers { #expect(try reader.user(identifier("u")).mark == nil) }
     }
+
+    @Test func copiesAreWholeStoresOfOneMoment() throws {
+        let folder = try TemporaryFolder()
+        let store = try StateStore(folder.file("state"))
+        let user = try identifier("u")
+        let events = (0..<3_000).map { StateChange.event(user: user, item: user, weight: 1, time: Int64($0)) }
+        _ = store.apply(events)
+        try FileManager.default.createDirectory(atPath: folder.file("copy"), withIntermediateDirectories: true)
+        let done = DispatchGroup()
+        for time in 3_000..<6_000 {
+            done.enter()
+            store.submit(.event(user: user, item: user, weight: 1, time: Int64(time))) { _ in done.leave() }
+        }
+        for _ in 0..<3 { try store.copy(to: folder.file("copy/state.lmdb")) }
+        #expect(done.wait(timeout: .now() + 60) == .success)
+        #expect(store.counts.events == 6_000)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.file("copy")) == ["state.lmdb"])
+        let inspection = try StateStore.inspect(folder.file("copy"))
+        #expect(inspection.events >= 3_000 && inspection.damagedRecords == 0 && inspection.storeID == store.storeID)
+        let copy = try StateStore(folder.file("copy"))
+        let times = try copy.makeReader().user(user).events.map(\.time)
+        #expect(times == (0..<Int64(inspection.events)).map(\.self))
+        let error = #expect(throws: AnnexError.self) { try store.copy(to: folder.file("absent/state.lmdb")) }
+        #expect(error?.code == .system)
+    }
 }

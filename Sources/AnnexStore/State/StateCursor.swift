@@ -74,3 +74,30 @@ import CLMDB
         return true
     }
 }
+
+/// Bytes as LMDB takes and gives them.
+enum StateBytes {
+    static func lend<R>(_ bytes: [UInt8], _ body: (inout MDB_val) -> R) -> R {
+        unsafe bytes.withUnsafeBytes { bytes in
+            var value = unsafe MDB_val(
+                mv_size: bytes.count,
+                mv_data: UnsafeMutableRawPointer(mutating: bytes.baseAddress)
+            )
+            return unsafe body(&value)
+        }
+    }
+
+    /// Lends the (first) value of a key; nil where there is none.
+    static func get<R>(
+        _ transaction: OpaquePointer,
+        _ table: MDB_dbi,
+        _ key: [UInt8],
+        _ body: (UnsafeRawBufferPointer) -> R
+    ) throws(StoreFailure) -> R? {
+        var value = unsafe MDB_val()
+        let status = unsafe Self.lend(key) { key in unsafe mdb_get(transaction, table, &key, &value) }
+        if status == MDB_NOTFOUND { return nil }
+        try StoreFailure.check(status)
+        return unsafe body(UnsafeRawBufferPointer(start: value.mv_data, count: value.mv_size))
+    }
+}

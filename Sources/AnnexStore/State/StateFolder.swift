@@ -72,10 +72,12 @@ final class StateFolder: Sendable {
             )
         }
         // The entry of the folder in its parent, and the parent's in its own.
-        let parent = URL(fileURLWithPath: path).deletingLastPathComponent()
-        try Self.flush(parent.path)
-        try Self.flush(parent.deletingLastPathComponent().path)
+        let parent = Self.parent(of: path)
+        try Self.flush(parent)
+        try Self.flush(Self.parent(of: parent))
     }
+
+    static func parent(of path: String) -> String { URL(fileURLWithPath: path).deletingLastPathComponent().path }
 
     /// fsync of a file or folder. Blocks.
     static func flush(_ path: String) throws(AnnexError) {

@@ -5,13 +5,15 @@ import Synchronization
 /// Reads a store's state, for one thread at a time. Allocates nothing per scope or call.
 @safe package final class StateReader {
     private let shared: StateShared
-    fileprivate var environment: StateEnvironment
-    fileprivate var raw: OpaquePointer
+    private(set) var environment: StateEnvironment
+    private(set) var raw: OpaquePointer
     private var events: StateCursor
     private var removed: StateCursor
     private var isEventsRenewed = false
     private var isRemovedRenewed = false
     private var isInside = false
+    private var isInEvents = false
+    private var isInRemoved = false
 
     init(_ shared: StateShared) throws(AnnexError) {
         shared.gate.enter()
@@ -94,21 +96,40 @@ import Synchronization
 
     // MARK: For the view
 
-    fileprivate func eventsCursor() throws(StoreFailure) -> StateCursor {
-        if !self.isEventsRenewed { unsafe try self.events.renew(self.raw) }
-        self.isEventsRenewed = true
-        return self.events
+    /// Lends the cursor of `events`, which one may use at a time.
+    func withEvents<R>(_ body: (StateCursor) throws(AnnexError) -> R) throws(AnnexError) -> R {
+        precondition(!self.isInEvents, "events are read within reading events")
+        self.isInEvents = true
+        defer { self.isInEvents = false }
+        if !self.isEventsRenewed {
+            try self.check { () throws(StoreFailure) in unsafe try self.events.renew(self.raw) }
+            self.isEventsRenewed = true
+        }
+        return try body(self.events)
     }
 
-    fileprivate func removedCursor() throws(StoreFailure) -> StateCursor {
-        if !self.isRemovedRenewed { unsafe try self.removed.renew(self.raw) }
-        self.isRemovedRenewed = true
-        return self.removed
+    /// Lends the cursor of `removed`, which one may use at a time.
+    func withRemoved<R>(_ body: (StateCursor) throws(AnnexError) -> R) throws(AnnexError) -> R {
+        precondition(!self.isInRemoved, "tombstones are read within reading tombstones")
+        self.isInRemoved = true
+        defer { self.isInRemoved = false }
+        if !self.isRemovedRenewed {
+            try self.check { () throws(StoreFailure) in unsafe try self.removed.renew(self.raw) }
+            self.isRemovedRenewed = true
+        }
+        return try body(self.removed)
     }
 
-    fileprivate func skipDamaged() { self.shared.damagedRecords.wrappingAdd(1, ordering: .relaxed) }
+    /// LMDB's refusals as errors for people.
+    func check<R>(_ body: () throws(StoreFailure) -> R) throws(AnnexError) -> R {
+        do throws(StoreFailure) { return try body() } catch {
+            throw StateFailure.error(error.status, "cannot read", self.environment.path)
+        }
+    }
 
-    fileprivate func value(
+    func skipDamaged() { self.shared.damagedRecords.wrappingAdd(1, ordering: .relaxed) }
+
+    func value(
         _ table: MDB_dbi,
         _ key: UnsafeRawBufferPointer
     ) throws(StoreFailure) -> UnsafeRawBufferPointer? {
@@ -119,120 +140,5 @@ import Synchronization
         if status == MDB_NOTFOUND { return nil }
         try StoreFailure.check(status)
         return unsafe UnsafeRawBufferPointer(start: value.mv_data, count: value.mv_size)
-    }
-}
-
-/// The state at one moment, lent by `StateReader.withRead`. What it lends lives as long as the scope.
-///
-/// Ids of any length may be asked for. Records with a wrong checksum are skipped and counted.
-package struct StateView: ~Copyable {
-    private let reader: StateReader
-
-    fileprivate init(_ reader: StateReader) { self.reader = reader }
-
-    /// What to compare with what a cache was made from; nil where nothing was ever known of the user. O(log users).
-    package func mark(of user: UnsafeRawBufferPointer) throws(AnnexError) -> StateMark? {
-        let tables = self.reader.environment.tables
-        return try self.reading { () throws(StoreFailure) in
-            guard let value = unsafe try self.reader.value(tables.users, user) else { return nil }
-            if let mark = unsafe StateMark(value, user: user) { return mark }
-            self.reader.skipDamaged()
-            return unsafe try self.reconstructedMark(of: user)
-        }
-    }
-
-    /// In the place of a damaged one. Its counter is the highest of all, so it differs from what the user had before
-    /// the last change of anybody: caches are dropped too often then, and never kept too long.
-    private func reconstructedMark(of user: UnsafeRawBufferPointer) throws(StoreFailure) -> StateMark {
-        let tally = unsafe try StateBytes.get(
-            self.reader.raw,
-            self.reader.environment.tables.meta,
-            StateSchema.tallyKey
-        ) {
-            unsafe StateTally($0)
-        }
-        guard let tally = tally ?? nil else { throw StoreFailure(status: MDB_CORRUPTED) }
-        var count = 0
-        var newest: Int64?
-        let cursor = try self.reader.eventsCursor()
-        if unsafe try cursor.seek(user) {
-            count = try cursor.countDuplicates()
-            newest = Int64.min
-            if try cursor.move(MDB_LAST_DUP), let record = unsafe EventRecord(cursor.value, user: user) {
-                newest = record.time
-            }
-        }
-        return StateMark(counter: tally.counter, eventCount: count, newest: newest)
-    }
-
-    /// Lends the user's events in order of time, those of one time in an order of their own, until `body` says false.
-    /// O(events lent).
-    package func forEachEvent(
-        of user: UnsafeRawBufferPointer,
-        newestFirst: Bool,
-        _ body: (_ item: UnsafeRawBufferPointer, _ weight: Double, _ time: Int64) throws(AnnexError) -> Bool
-    ) throws(AnnexError) {
-        guard unsafe !user.isEmpty, user.count <= Identifier.maximumLength else { return }
-        let cursor = try self.reading { () throws(StoreFailure) in
-            let cursor = try self.reader.eventsCursor()
-            guard unsafe try cursor.seek(user) else { return nil as StateCursor? }
-            if newestFirst { _ = try cursor.move(MDB_LAST_DUP) }
-            return cursor
-        }
-        guard let cursor else { return }
-        let step = newestFirst ? MDB_PREV_DUP : MDB_NEXT_DUP
-        var isThere = true
-        while isThere {
-            if let record = unsafe EventRecord(cursor.value, user: user) {
-                guard unsafe try body(record.item, record.weight, record.time) else { return }
-            } else {
-                self.reader.skipDamaged()
-            }
-            isThere = try self.reading { () throws(StoreFailure) in try cursor.move(step) }
-        }
-    }
-
-    /// Lends the items that were removed for the user, and when, until `body` says false. The order is one of its own.
-    /// O(tombstones lent).
-    package func forEachRemoved(
-        of user: UnsafeRawBufferPointer,
-        _ body: (_ item: UnsafeRawBufferPointer, _ time: Int64) throws(AnnexError) -> Bool
-    ) throws(AnnexError) {
-        guard unsafe !user.isEmpty, user.count <= Identifier.maximumLength else { return }
-        let cursor = try self.reading { () throws(StoreFailure) in
-            let cursor = try self.reader.removedCursor()
-            return unsafe try cursor.seek(user) ? cursor : nil
-        }
-        guard let cursor else { return }
-        var isThere = true
-        while isThere {
-            if let record = unsafe TombstoneRecord(cursor.value, user: user) {
-                guard unsafe try body(record.item, record.time) else { return }
-            } else {
-                self.reader.skipDamaged()
-            }
-            isThere = try self.reading { () throws(StoreFailure) in try cursor.move(MDB_NEXT_DUP) }
-        }
-    }
-
-    /// When a user was forgotten; nil where not. O(log forgotten).
-    ///
-    /// A damaged tombstone masks as well, at time `Int64.max`: better no answer than one that draws on the user.
-    ///
-    /// - Parameter hash: the first 16 bytes of the SHA-256 of the user's id.
-    package func forgottenAt(hash: UnsafeRawBufferPointer) throws(AnnexError) -> Int64? {
-        let tables = self.reader.environment.tables
-        return try self.reading { () throws(StoreFailure) in
-            guard let value = unsafe try self.reader.value(tables.forgotten, hash) else { return nil }
-            if let time = unsafe ForgottenRecord.time(value, hash: hash) { return time }
-            self.reader.skipDamaged()
-            return Int64.max
-        }
-    }
-
-    private func reading<R>(_ body: () throws(StoreFailure) -> R) throws(AnnexError) -> R {
-        do throws(StoreFailure) { return try body() } catch {
-            throw StateFailure.error(error.status, "cannot read", self.reader.environment.path)
-        }
     }
 }

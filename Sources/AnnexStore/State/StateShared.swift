@@ -78,6 +78,15 @@ final class StateShared: Sendable {
         }
     }
 
+    /// A compact copy in a new file. LMDB reads for it as any reader does, so it counts as one.
+    func copy(to path: String) throws(AnnexError) {
+        self.gate.enter()
+        defer { self.gate.leave() }
+        try self.checkMap()
+        let status = try self.readableEnvironment().copy(to: path)
+        guard status == 0 else { throw StateFailure.error(status, "cannot copy", path) }
+    }
+
     var counts: StateCounts {
         StateCounts(
             events: self.events.load(ordering: .relaxed),

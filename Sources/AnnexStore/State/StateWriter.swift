@@ -101,9 +101,7 @@ struct StateWriter {
         let users = Int(clamping: transaction.tally.users)
         guard transaction.isChanged else {
             // All that is acknowledged lies in the file already, by an earlier commit.
-            transaction.abort()
-            if case .full = self.shared.status { self.shared.status = .running }
-            return
+            return transaction.abort()
         }
         let start = self.clock.now
         let fault = self.shared.faults.commit(changes)
@@ -114,7 +112,7 @@ struct StateWriter {
         self.shared.commits.wrappingAdd(1, ordering: .relaxed)
         self.shared.events.store(events, ordering: .relaxed)
         self.shared.users.store(users, ordering: .relaxed)
-        if case .full = self.shared.status { self.shared.status = .running }
+        if self.noSpace == nil, case .full = self.shared.status { self.shared.status = .running }
     }
 
     // MARK: Failures
