@@ -11,11 +11,13 @@ import Testing
     private final class Disk: Sendable {
         let status = Atomic<Int32>(0)
         let percent = Atomic<Int>(50)
+        let hasSpace = Atomic<Bool>(true)
 
         var faults: StateFaults {
             var faults = StateFaults()
             faults.commit = { _ in self.status.load(ordering: .relaxed) }
             faults.fullness = { _ in Double(self.percent.load(ordering: .relaxed)) / 100 }
+            faults.hasSpace = { _ in self.hasSpace.load(ordering: .relaxed) }
             return faults
         }
     }
@@ -50,7 +52,9 @@ import Testing
         #expect(try again.makeReader().user(self.user).events.map(\.time) == times)
     }
 
-    @Test(arguments: [ENOSPC, EDQUOT]) func aFullDiskRecoversByItself(_ status: Int32) throws {
+    /// EIO is what LMDB says of a write that was cut short.
+    @Test(arguments: [ENOSPC, EDQUOT, EIO]) func aFullDiskRecoversByItself(_ status: Int32) throws {
+        self.disk.hasSpace.store(false, ordering: .relaxed)
         self.disk.status.store(status, ordering: .relaxed)
         for time in 1..<4 {
             let error = #expect(throws: AnnexError.self) { try self.event(Int64(time)) }
@@ -62,6 +66,7 @@ import Testing
             }
             #expect(try self.events == [0])
         }
+        self.disk.hasSpace.store(true, ordering: .relaxed)
         self.disk.status.store(0, ordering: .relaxed)
         #expect(try self.event(9) == .added)
         #expect(self.store.status == .running)
@@ -133,6 +138,18 @@ import Testing
             else { return nil }
             return (fcntl(descriptor, F_GETFL) & O_DSYNC != 0) == flushing ? descriptor : nil
         }
+    }
+
+    @Test func descriptorsCloseWhenAChildStarts() throws {
+        let names = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")
+        let own = names.compactMap { Int32($0) }.filter { descriptor in
+            let link = "/proc/self/fd/\(descriptor)"
+            let target = try? FileManager.default.destinationOfSymbolicLink(atPath: link)
+            return target?.hasPrefix(self.folder.path + "/") == true
+        }
+        // The lock, LMDB's lock, the file, and the file once more for its meta pages.
+        #expect(own.count == 4)
+        for descriptor in own { #expect(fcntl(descriptor, F_GETFD) & FD_CLOEXEC != 0, "\(descriptor)") }
     }
 
     /// Every write to the descriptors finds no space while `body` runs.

@@ -4,10 +4,11 @@ package import AnnexCore
 package enum StateChange: Sendable {
     /// The same user, item and time again replaces the weight; another time is another event. The weight is finite.
     case event(user: Identifier, item: Identifier, weight: Double, time: Int64)
-    /// Deletes all events of the user with the item, whatever their times, and leaves a tombstone.
+    /// Deletes all events of the user with the item, whatever their times, and leaves a tombstone; of several times the
+    /// latest stays.
     case remove(user: Identifier, item: Identifier, time: Int64)
     /// Deletes all that is stored of the user and leaves a tombstone under `hash`: 16 bytes, the first of the SHA-256
-    /// of the user's id.
+    /// of the user's id. Of several times the latest stays.
     case forget(user: Identifier, hash: [UInt8], time: Int64)
 
     /// Nil where the change can be stored.
@@ -100,6 +101,8 @@ package struct StateFaults: Sendable {
     package var commit: @Sendable (_ changes: Int) -> Int32 = { _ in 0 }
     /// How full the file system of a folder is, 0 to 1.
     package var fullness: @Sendable (_ folder: String) -> Double = FileSystemSpace.fullness
+    /// Whether there is space left for a file in a folder.
+    package var hasSpace: @Sendable (_ folder: String) -> Bool = FileSystemSpace.isLeft
 
     package init() {}
 }

@@ -59,8 +59,13 @@ final class StateFolder: Sendable {
     }
 
     private static func make(_ path: String) throws(AnnexError) {
-        var isThere = stat()
-        if unsafe stat(path, &isThere) == 0 { return }
+        var missing: [String] = []
+        var next = path
+        while unsafe access(next, F_OK) != 0, missing.last != next {
+            missing.append(next)
+            next = Self.parent(of: next)
+        }
+        guard !missing.isEmpty else { return }
         do {
             try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
         } catch {
@@ -71,10 +76,8 @@ final class StateFolder: Sendable {
                 hint: "Give a --state that may be written"
             )
         }
-        // The entry of the folder in its parent, and the parent's in its own.
-        let parent = Self.parent(of: path)
-        try Self.flush(parent)
-        try Self.flush(Self.parent(of: parent))
+        // A folder outlives a power cut once its entry does, in the folder above it.
+        for folder in missing { try Self.flush(Self.parent(of: folder)) }
     }
 
     static func parent(of path: String) -> String { URL(fileURLWithPath: path).deletingLastPathComponent().path }
@@ -112,5 +115,19 @@ enum FileSystemSpace {
         let used = Double(status.f_blocks - status.f_bfree)
         let free = Double(status.f_bavail)
         return used + free > 0 ? used / (used + free) : 0
+    }
+
+    /// False where a file of 1 MiB does not fit, by quota or by size. True also where another error tells nothing.
+    static func isLeft(_ folder: String) -> Bool {
+        let path = folder + "/.tmp-space"
+        let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard descriptor >= 0 else { return !StateFailure.isNoSpace(errno) }
+        defer {
+            close(descriptor)
+            unsafe unlink(path)
+        }
+        let bytes = [UInt8](repeating: 0, count: 1 << 20)
+        let written = unsafe bytes.withUnsafeBytes { unsafe write(descriptor, $0.baseAddress, $0.count) }
+        return written < 0 ? !StateFailure.isNoSpace(errno) : written == bytes.count
     }
 }

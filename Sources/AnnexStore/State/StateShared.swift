@@ -18,6 +18,8 @@ final class StateShared: Sendable {
     let damagedRecords = Atomic<Int>(0)
     let growths = Atomic<Int>(0)
     let longestPauseMicroseconds = Atomic<Int>(0)
+    /// Copies that are being made: readers that stay inside for long.
+    let copies = Atomic<Int>(0)
 
     private let currentStatus = Mutex(StateStatus.running)
     private let rescue = Mutex<StateEnvironment?>(nil)
@@ -80,8 +82,12 @@ final class StateShared: Sendable {
 
     /// A compact copy in a new file. LMDB reads for it as any reader does, so it counts as one.
     func copy(to path: String) throws(AnnexError) {
+        self.copies.wrappingAdd(1, ordering: .sequentiallyConsistent)
         self.gate.enter()
-        defer { self.gate.leave() }
+        defer {
+            self.gate.leave()
+            self.copies.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+        }
         try self.checkMap()
         let status = try self.readableEnvironment().copy(to: path)
         guard status == 0 else { throw StateFailure.error(status, "cannot copy", path) }

@@ -3,7 +3,8 @@ import Glibc
 
 extension StateStore {
     /// Writes all that is durable as of now into one file without free pages, fit to be `state.lmdb` of another folder.
-    /// Blocks, O(bytes); changes go on, except that the map does not grow meanwhile.
+    /// Blocks, O(bytes). Changes go on, until one of them needs a larger map: that and what comes behind it wait for the
+    /// copy.
     ///
     /// - Parameter path: replaced in one step, once the copy is flushed; its folder exists.
     package func copy(to path: String) throws(AnnexError) {

@@ -1,5 +1,6 @@
 import AnnexCore
 import CLMDB
+import Glibc
 import Synchronization
 
 /// Takes what waits, applies it in one transaction, commits, and only then answers. Lives on one thread.
@@ -7,6 +8,7 @@ struct StateWriter {
     private static let readerCheckInterval = Duration.seconds(60)
     private static let spaceCheckInterval = Duration.milliseconds(100)
     private static let growthLimit = Duration.seconds(10)
+    private static let copyPollMicroseconds: UInt32 = 5_000
 
     private let shared: StateShared
     private let clock = ContinuousClock()
@@ -118,9 +120,15 @@ struct StateWriter {
     // MARK: Failures
 
     /// What a failure means for the store.
-    private func concluded(_ failure: StoreFailure) -> AnnexError {
-        let error = self.described(failure)
+    private func concluded(_ met: StoreFailure) -> AnnexError {
         let hasPanicked = self.shared.environment.hasPanicked
+        var failure = met
+        // LMDB's word for a write that was cut short, as the last one is on a disk that fills up. To go on is sound:
+        // the next transaction writes and flushes all its pages anew, and what came before was flushed in its time.
+        if met.status == EIO, !self.shared.faults.hasSpace(self.shared.folderPath) {
+            failure = StoreFailure(status: ENOSPC)
+        }
+        let error = self.described(failure)
         if StateFailure.isNoSpace(failure.status), !hasPanicked {
             self.shared.status = .full(error)
             return error
@@ -156,16 +164,20 @@ struct StateWriter {
         }
     }
 
-    /// Makes the map twice as large; false where that does not work.
+    /// Makes the map twice as large; false where that does not work. Blocks while a copy is made.
     private func grow() -> Bool {
         let environment = self.shared.environment
         let (bytes, isOver) = environment.mapBytes.multipliedReportingOverflow(by: 2)
         guard !isOver else { return false }
         var status = MDB_PANIC
-        let pause = self.shared.gate.whileEmpty(limit: Self.growthLimit) {
-            status = environment.resize(to: bytes)
-            if status == MDB_PANIC { self.shared.setUnmapped() }
-        }
+        var pause: Duration?
+        repeat {
+            while self.shared.copies.load(ordering: .sequentiallyConsistent) > 0 { usleep(Self.copyPollMicroseconds) }
+            pause = self.shared.gate.whileEmpty(limit: Self.growthLimit) {
+                status = environment.resize(to: bytes)
+                if status == MDB_PANIC { self.shared.setUnmapped() }
+            }
+        } while pause == nil && self.shared.copies.load(ordering: .sequentiallyConsistent) > 0
         guard let pause else { return false }
         let spent = Int(pause / .microseconds(1))
         if spent > self.shared.longestPauseMicroseconds.load(ordering: .relaxed) {
