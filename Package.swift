@@ -62,6 +62,7 @@ let package = Package(
         .systemLibrary(name: "CLMDB"),
         .systemLibrary(name: "COpenBLAS"),
         .systemLibrary(name: "CZlib"),
+        .systemLibrary(name: "CChecksum"),
 
         // MARK: - L1 vocabulary
         .target(name: "AnnexCore", swiftSettings: settings),
@@ -72,7 +73,7 @@ let package = Package(
             dependencies: ["AnnexCore", "CFaissShim", "CAnnexKernels"],
             swiftSettings: strict
         ),
-        .target(name: "AnnexStore", dependencies: ["AnnexCore", "CLMDB"], swiftSettings: strict),
+        .target(name: "AnnexStore", dependencies: ["AnnexCore", "CLMDB", "CChecksum"], swiftSettings: strict),
         .target(name: "AnnexFormats", dependencies: ["AnnexCore", "CZlib"], swiftSettings: strict),
         .target(name: "AnnexLinearAlgebra", dependencies: ["AnnexCore", "COpenBLAS"], swiftSettings: strict),
         .target(name: "AnnexWire", dependencies: ["AnnexCore", nioCore], swiftSettings: settings),
@@ -148,9 +149,9 @@ let package = Package(
 
 if sanitized {
     let native: Set = [
-        "CFaissShim", "CAnnexKernels", "CLMDB", "COpenBLAS", "CZlib", "AnnexCore", "AnnexIndex", "AnnexStore",
-        "AnnexFormats", "AnnexLinearAlgebra", "AnnexBuild", "AnnexTestSupport", "AnnexIndexTests", "AnnexStoreTests",
-        "AnnexFormatsTests", "AnnexBuildTests", "AnnexLinearAlgebraTests",
+        "CFaissShim", "CAnnexKernels", "CLMDB", "COpenBLAS", "CZlib", "CChecksum", "AnnexCore", "AnnexIndex",
+        "AnnexStore", "AnnexFormats", "AnnexLinearAlgebra", "AnnexBuild", "AnnexTestSupport", "AnnexIndexTests",
+        "AnnexStoreTests", "AnnexFormatsTests", "AnnexBuildTests", "AnnexLinearAlgebraTests",
     ]
     package.targets.removeAll { !native.contains($0.name) }
     package.products = []

@@ -20,6 +20,8 @@ package struct AnnexError: Error, Equatable, CustomStringConvertible {
         case recall
         /// Another process holds the lock.
         case busy
+        /// Too much waits already; the same may work in a moment.
+        case overloaded
     }
 
     package let code: Code

@@ -9,19 +9,24 @@ import Glibc
 /// their pages, and tables have as many entries as they claim. Whether keys are in order is not looked at: a wrong order
 /// gives wrong answers, not crashes, and the stores check what they read.
 ///
+/// The files of a version have plain tables only. The state, which is written while it serves, may have tables of sorted
+/// duplicates too, and its free pages are looked at as well: one that a table holds would be overwritten.
+///
 /// Format of LMDB 0.9, 64 bits, little-endian. O(pages), one page in memory.
 struct PageCheck {
     private let path: String
     private let descriptor: Int32
     private let fileBytes: Int
-    private var pageBytes = 4_096
-    private var lastPage: UInt64 = 0
-    private var seen: [Bool] = []
+    let isState: Bool
+    var pageBytes = 4_096
+    var lastPage: UInt64 = 0
+    var seen: [Bool] = []
     private var page: [UInt8] = []
     private var tables = 0
 
+    /// - Parameter state: whether it is a file of the state, not of a version.
     /// - Throws: `.damaged` where LMDB could be led astray; `.system` where the file cannot be opened.
-    static func check(_ path: String) throws(AnnexError) {
+    static func check(_ path: String, state: Bool = false) throws(AnnexError) {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
             throw AnnexError(.system, "cannot open: \(unsafe String(cString: strerror(errno)))", at: path)
@@ -31,37 +36,61 @@ struct PageCheck {
         guard unsafe fstat(descriptor, &status) == 0 else {
             throw AnnexError(.system, "cannot be looked at: \(unsafe String(cString: strerror(errno)))", at: path)
         }
-        var check = PageCheck(path: path, descriptor: descriptor, fileBytes: Int(status.st_size))
+        var check = PageCheck(path: path, descriptor: descriptor, fileBytes: Int(status.st_size), isState: state)
         try check.run()
     }
 
-    private init(path: String, descriptor: Int32, fileBytes: Int) {
+    private init(path: String, descriptor: Int32, fileBytes: Int, isState: Bool) {
+        self.isState = isState
         self.path = path
         self.descriptor = descriptor
         self.fileBytes = fileBytes
     }
 
-    private func damaged(_ what: String) -> AnnexError {
+    func damaged(_ what: String) -> AnnexError {
         AnnexError(
             .damaged,
             "is no sound LMDB file: " + what,
             at: self.path,
-            hint: "Build the version again, or `annctl rollback`"
+            hint: self.isState ? StateFailure.restore : "Build the version again, or `annctl rollback`"
         )
     }
 
     // MARK: Meta pages
 
-    private static let header = 16
-    private enum Flag {
+    static let header = 16
+    enum Flag {
         static let branch = 0x01
         static let leaf = 0x02
         static let overflow = 0x04
         static let meta = 0x08
+        /// Left by LMDB in the pages within values.
+        static let dirty = 0x10
+        static let within = 0x40
+    }
+
+    /// What a node says of its value.
+    enum NodeFlag {
+        static let ownPages = 1
+        static let table = 2
+        static let duplicates = 4
+    }
+
+    /// What a tree holds.
+    enum Kind {
+        /// The names of the tables.
+        case main
+        case plain
+        /// Several values of a key, in order: as a page within the value, or as a tree of their own.
+        case sorted
+        /// Such a tree: its keys are the values.
+        case duplicates
+        /// Lists of pages that are free.
+        case free
     }
 
     /// What LMDB calls MDB_db: 48 bytes in a meta page, or as the value of a table's name.
-    private struct Table {
+    struct Table {
         static let byteCount = 48
         static let noRoot = UInt64.max
         var flags: Int
@@ -72,7 +101,9 @@ struct PageCheck {
 
     private mutating func run() throws(AnnexError) {
         var main: Table?
+        var free: Table?
         var newest: UInt64 = 0
+        var oldest = UInt64.max
         for number in 0..<2 {
             try self.read(page: UInt64(number))
             let known =
@@ -83,18 +114,25 @@ struct PageCheck {
             if number == 0, [4_096, 8_192, 16_384, 32_768].contains(size) { self.pageBytes = size }
             guard size == self.pageBytes else { throw self.damaged("pages of \(size) bytes") }
             let transaction = self.long(144)
+            oldest = min(oldest, transaction)
+            if self.isState, transaction % 2 != UInt64(number) { throw self.damaged("meta page \(number)") }
             if main == nil || transaction > newest {
                 newest = transaction
+                free = self.table(at: 40)
                 main = self.table(at: 88)
                 self.lastPage = self.long(136)
             }
         }
-        guard let main, self.lastPage < 1 << 36 else { throw self.damaged("last page") }
+        guard let main, let free, self.lastPage < 1 << 36 else { throw self.damaged("last page") }
+        // Transactions write the two in turn. Another distance would mean that the newest was lost.
+        guard !self.isState || newest - oldest == 1 else { throw self.damaged("meta pages") }
         self.seen = [Bool](repeating: false, count: self.fileBytes / self.pageBytes)
-        try self.walk(main, isMain: true)
+        guard main.flags == 0 else { throw self.damaged("a table of another kind") }
+        try self.walk(main, .main)
+        if self.isState { try self.walk(free, .free) }
     }
 
-    private func table(at offset: Int) -> Table {
+    func table(at offset: Int) -> Table {
         Table(
             flags: self.number(offset + 4, 2),
             depth: self.number(offset + 6, 2),
@@ -105,15 +143,14 @@ struct PageCheck {
 
     // MARK: Trees
 
-    private mutating func walk(_ table: Table, isMain: Bool) throws(AnnexError) {
-        guard table.flags == 0 else { throw self.damaged("a table of another kind") }
+    private mutating func walk(_ table: Table, _ kind: Kind) throws(AnnexError) {
         if table.root == Table.noRoot {
             guard table.entries == 0, table.depth == 0 else { throw self.damaged("a table without a root") }
             return
         }
         guard (1...32).contains(table.depth) else { throw self.damaged("a table of depth \(table.depth)") }
         var entries: UInt64 = 0
-        try self.visit(table.root, levels: table.depth, isMain: isMain, entries: &entries)
+        try self.visit(table.root, levels: table.depth, kind, entries: &entries)
         guard entries == table.entries else {
             throw self.damaged("a table of \(entries) entries that claims \(table.entries)")
         }
@@ -123,7 +160,7 @@ struct PageCheck {
     private mutating func visit(
         _ number: UInt64,
         levels: Int,
-        isMain: Bool,
+        _ kind: Kind,
         entries: inout UInt64
     ) throws(AnnexError) {
         try self.claim(number, pages: 1)
@@ -138,12 +175,9 @@ struct PageCheck {
         guard lower % 2 == 0, lower <= upper, upper <= self.pageBytes, count >= (isLeaf ? 1 : 2) else {
             throw self.damaged("bounds of page \(number)")
         }
-        if isLeaf {
-            entries += UInt64(count)
-            return try self.visitLeaf(number, count: count, upper: upper, isMain: isMain)
-        }
+        if isLeaf { return try self.visitLeaf(number, count: count, upper: upper, kind, entries: &entries) }
         for child in try self.children(of: number, count: count, upper: upper) {
-            try self.visit(child, levels: levels - 1, isMain: isMain, entries: &entries)
+            try self.visit(child, levels: levels - 1, kind, entries: &entries)
         }
     }
 
@@ -168,33 +202,81 @@ struct PageCheck {
         return offset
     }
 
-    private mutating func visitLeaf(_ number: UInt64, count: Int, upper: Int, isMain: Bool) throws(AnnexError) {
-        var found: [Table] = []
+    /// What a leaf leads to. Looked at once the leaf is done with, as other pages are read into the one buffer.
+    struct Found {
+        var tables: [(table: Table, kind: Kind)] = []
         var overflows: [(page: UInt64, bytes: Int)] = []
+        /// Pages that are free.
+        var free: [UInt64] = []
+    }
+
+    private mutating func visitLeaf(
+        _ number: UInt64,
+        count: Int,
+        upper: Int,
+        _ kind: Kind,
+        entries: inout UInt64
+    ) throws(AnnexError) {
+        var found = Found()
         for index in 0..<count {
             let node = try self.node(index, of: number, upper)
-            let bytes = self.number(node, 4)
             let keyBytes = self.number(node + 6, 2)
-            let value = node + 8 + keyBytes
-            guard (1...511).contains(keyBytes), value <= self.pageBytes else {
+            guard (1...511).contains(keyBytes), node + 8 + keyBytes <= self.pageBytes else {
                 throw self.damaged("a key of page \(number)")
             }
-            switch self.number(node + 4, 2) {
-            case 0 where !isMain && value + bytes <= self.pageBytes:
-                break
-            case 1 where !isMain && value + 8 <= self.pageBytes:  // on pages of its own
-                overflows.append((self.long(value), bytes))
-            case 2 where isMain && bytes == Table.byteCount && value + bytes <= self.pageBytes && found.count < 8:
-                found.append(self.table(at: value))
-            default:
+            let value = (node + 8 + keyBytes, bytes: self.number(node, 4))
+            guard let values = self.values(value.0, value.bytes, flags: self.number(node + 4, 2), kind, &found) else {
                 throw self.damaged("a value of page \(number)")
             }
+            entries += UInt64(values)
         }
-        self.tables += found.count
+        if kind == .main { self.tables += found.tables.count }
         guard self.tables <= 8 else { throw self.damaged("\(self.tables) tables") }
-        // Only now, as both read other pages into the one buffer.
-        for overflow in overflows { try self.checkOverflow(overflow.page, bytes: overflow.bytes) }
-        for table in found { try self.walk(table, isMain: false) }
+        for overflow in found.overflows {
+            try self.checkOverflow(overflow.page, bytes: overflow.bytes)
+            if kind == .free { found.free += try self.freePages(from: overflow.page, bytes: overflow.bytes) }
+        }
+        for page in found.free { try self.claimFree(page) }
+        for (table, kind) in found.tables {
+            let before = entries
+            try self.walk(table, kind)
+            if kind == .duplicates {
+                let (sum, isOver) = before.addingReportingOverflow(table.entries)
+                guard !isOver else { throw self.damaged("the entries of page \(number)") }
+                entries = sum
+            }
+        }
+    }
+
+    /// How many values a node holds, apart from those of tables it leads to; nil where it is none of this kind of tree.
+    private func values(_ value: Int, _ bytes: Int, flags: Int, _ kind: Kind, _ found: inout Found) -> Int? {
+        let isWithin = value + bytes <= self.pageBytes
+        switch (kind, flags) {
+        case (.main, NodeFlag.table) where isWithin && bytes == Table.byteCount && found.tables.count < 8:
+            let table = self.table(at: value)
+            guard table.flags == 0 || self.isState && table.flags == NodeFlag.duplicates else { return nil }
+            found.tables.append((table, table.flags == 0 ? .plain : .sorted))
+            return 1
+        case (.plain, 0) where isWithin: return 1
+        case (.sorted, 0) where isWithin && (1...511).contains(bytes): return 1
+        case (.duplicates, 0) where bytes == 0: return 1
+        case (.plain, NodeFlag.ownPages) where value + 8 <= self.pageBytes,
+            (.free, NodeFlag.ownPages) where value + 8 <= self.pageBytes:
+            found.overflows.append((self.long(value), bytes))
+            return 1
+        case (.sorted, NodeFlag.duplicates) where isWithin: return self.pageWithin(value, bytes)
+        case (.sorted, NodeFlag.duplicates | NodeFlag.table) where isWithin && bytes == Table.byteCount:
+            let table = self.table(at: value)
+            guard table.flags == 0, table.root != Table.noRoot else { return nil }
+            found.tables.append((table, .duplicates))
+            return 0
+        case (.free, 0) where isWithin && bytes >= 8 && bytes % 8 == 0:
+            let count = self.long(value)
+            guard count == UInt64(bytes / 8 - 1) else { return nil }
+            for index in 0..<Int(count) { found.free.append(self.long(value + 8 + index * 8)) }
+            return 1
+        default: return nil
+        }
     }
 
     private mutating func checkOverflow(_ number: UInt64, bytes: Int) throws(AnnexError) {
@@ -220,7 +302,7 @@ struct PageCheck {
     // MARK: Bytes
 
     /// The caller has claimed the page; the two meta pages are tried as they are.
-    private mutating func read(page number: UInt64, bytes: Int? = nil) throws(AnnexError) {
+    mutating func read(page number: UInt64, bytes: Int? = nil) throws(AnnexError) {
         let wanted = bytes ?? self.pageBytes
         if self.page.count != self.pageBytes { self.page = [UInt8](repeating: 0, count: self.pageBytes) }
         let start = Int(number) * self.pageBytes
@@ -244,13 +326,13 @@ struct PageCheck {
     }
 
     /// Little-endian, 2 or 4 bytes of the page.
-    private func number(_ offset: Int, _ bytes: Int) -> Int {
+    func number(_ offset: Int, _ bytes: Int) -> Int {
         var value = 0
         for index in 0..<bytes { value |= Int(self.page[offset + index]) << (8 * index) }
         return value
     }
 
-    private func long(_ offset: Int) -> UInt64 {
+    func long(_ offset: Int) -> UInt64 {
         UInt64(self.number(offset, 4)) | UInt64(self.number(offset + 4, 4)) << 32
     }
 }

@@ -1,0 +1,108 @@
+package import AnnexCore
+
+/// One change of a user's state. Times are milliseconds since 1970, any `Int64`.
+package enum StateChange: Sendable {
+    /// The same user, item and time again replaces the weight; another time is another event. The weight is finite.
+    case event(user: Identifier, item: Identifier, weight: Double, time: Int64)
+    /// Deletes all events of the user with the item, whatever their times, and leaves a tombstone; of several times the
+    /// latest stays.
+    case remove(user: Identifier, item: Identifier, time: Int64)
+    /// Deletes all that is stored of the user and leaves a tombstone under `hash`: 16 bytes, the first of the SHA-256
+    /// of the user's id. Of several times the latest stays.
+    case forget(user: Identifier, hash: [UInt8], time: Int64)
+
+    /// Nil where the change can be stored.
+    var fault: AnnexError? {
+        switch self {
+        case .event(_, _, let weight, _) where !weight.isFinite:
+            AnnexError(.badInput, "an event's weight of \(weight)", hint: "Give a finite number")
+        case .forget(_, let hash, _) where hash.count != StateSchema.hashBytes:
+            AnnexError(.usage, "a user's hash of \(hash.count) bytes", hint: "Give \(StateSchema.hashBytes)")
+        default: nil
+        }
+    }
+
+    var isEvent: Bool { if case .event = self { true } else { false } }
+}
+
+/// What a change did, once it is durable.
+package enum StateOutcome: Sendable, Equatable {
+    case added
+    /// The event was there with another weight.
+    case replaced
+    /// The event was there with this weight: nothing was written.
+    case unchanged
+    /// `wasThere`: there was any event of the user with the item.
+    case removed(wasThere: Bool)
+    /// `wasThere`: there was any event or tombstone of the user.
+    case forgotten(wasThere: Bool)
+}
+
+/// What tells a reader whether anything about a user has changed, at the price of one look-up.
+package struct StateMark: Sendable, Equatable {
+    /// Each change of a user gets a value that no change of any user in this store has had before.
+    package let counter: UInt64
+    /// Events stored of the user.
+    package let eventCount: Int
+    /// The time of the user's newest event; nil without events.
+    package let newest: Int64?
+}
+
+/// Whether the store takes changes. It reads in each of these states.
+package enum StateStatus: Sendable, Equatable {
+    case running
+    /// There is no space: changes are refused with this error until there is.
+    case full(AnnexError)
+    /// Writing failed: every change is refused with this error until the process starts again.
+    case failed(AnnexError)
+}
+
+/// Figures of a store, each right at some moment of late.
+package struct StateCounts: Sendable, Equatable {
+    package var events = 0
+    /// Users with at least one event.
+    package var users = 0
+    package var fileBytes = 0
+    package var mapBytes = 0
+    /// Changes that wait for the writer.
+    package var waiting = 0
+    package var commits = 0
+    /// Changes that were acknowledged.
+    package var changes = 0
+    package var lastCommitMicroseconds = 0
+    /// Times a record with a wrong checksum was met and skipped.
+    package var damagedRecords = 0
+    /// Times the map was enlarged, and the longest that readers had to wait for it.
+    package var growths = 0
+    package var longestPauseMicroseconds = 0
+}
+
+package struct StateSettings: Sendable {
+    /// Address space to begin with; twice the file's size where that is more. It grows by itself.
+    package var mapBytes = 16 << 20
+    /// Changes of one commit, at most.
+    package var groupLimit = 4_096
+    /// Changes that wait for the writer, at most.
+    package var waitingLimit = 65_536
+    /// Readers at a time, at most; 64 bytes each.
+    package var readerLimit = 1_024
+    /// From this share of the file system on, 0 to 1, events are refused.
+    package var fullShare = 0.95
+    /// Whether opening walks all pages of the file first, O(pages). False only where `StateStore.inspect` has just done
+    /// so.
+    package var checksPages = true
+
+    package init() {}
+}
+
+/// Where tests make the disk fail.
+package struct StateFaults: Sendable {
+    /// Called by the writer before a commit of that many changes. Another result than 0 is taken for the commit's.
+    package var commit: @Sendable (_ changes: Int) -> Int32 = { _ in 0 }
+    /// How full the file system of a folder is, 0 to 1.
+    package var fullness: @Sendable (_ folder: String) -> Double = FileSystemSpace.fullness
+    /// Whether there is space left for a file in a folder.
+    package var hasSpace: @Sendable (_ folder: String) -> Bool = FileSystemSpace.isLeft
+
+    package init() {}
+}

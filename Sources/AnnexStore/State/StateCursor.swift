@@ -1,0 +1,103 @@
+import CLMDB
+
+/// A place in a table. It goes before its transaction ends, except that a read-only one may be renewed with another.
+@safe final class StateCursor {
+    private let raw: OpaquePointer
+    private var lastKey = unsafe MDB_val()
+    private var lastValue = unsafe MDB_val()
+
+    init(_ transaction: OpaquePointer, _ table: MDB_dbi) throws(StoreFailure) {
+        var opened: OpaquePointer?
+        try StoreFailure.check(unsafe mdb_cursor_open(transaction, table, &opened))
+        guard let cursor = unsafe opened else { throw StoreFailure(status: MDB_PANIC) }
+        unsafe self.raw = cursor
+    }
+
+    deinit { unsafe mdb_cursor_close(self.raw) }
+
+    /// For a cursor of a read-only transaction. Allocates nothing.
+    func renew(_ transaction: OpaquePointer) throws(StoreFailure) {
+        try StoreFailure.check(unsafe mdb_cursor_renew(transaction, self.raw))
+    }
+
+    /// Valid until the transaction ends or writes.
+    var key: UnsafeRawBufferPointer {
+        unsafe UnsafeRawBufferPointer(start: self.lastKey.mv_data, count: self.lastKey.mv_size)
+    }
+
+    /// Valid until the transaction ends or writes.
+    var value: UnsafeRawBufferPointer {
+        unsafe UnsafeRawBufferPointer(start: self.lastValue.mv_data, count: self.lastValue.mv_size)
+    }
+
+    /// To the first value of a key; false where there is none.
+    func seek(_ key: UnsafeRawBufferPointer) throws(StoreFailure) -> Bool {
+        unsafe self.lastKey.mv_size = key.count
+        unsafe self.lastKey.mv_data = UnsafeMutableRawPointer(mutating: key.baseAddress)
+        return try self.move(MDB_SET)
+    }
+
+    func seek(_ key: [UInt8]) throws(StoreFailure) -> Bool {
+        let status = unsafe StateBytes.lend(key) { key in
+            unsafe mdb_cursor_get(self.raw, &key, &self.lastValue, MDB_SET)
+        }
+        return try Self.isFound(status)
+    }
+
+    /// To a key's first value that is not below `value`; false where there is none.
+    func seek(_ key: [UInt8], from value: [UInt8]) throws(StoreFailure) -> Bool {
+        let status = unsafe StateBytes.lend(key) { key in
+            unsafe StateBytes.lend(value) { value in
+                let status = unsafe mdb_cursor_get(self.raw, &key, &value, MDB_GET_BOTH_RANGE)
+                unsafe self.lastValue = value
+                return status
+            }
+        }
+        return try Self.isFound(status)
+    }
+
+    /// One of LMDB's moves; false where it leads nowhere.
+    func move(_ operation: MDB_cursor_op) throws(StoreFailure) -> Bool {
+        try Self.isFound(unsafe mdb_cursor_get(self.raw, &self.lastKey, &self.lastValue, operation))
+    }
+
+    /// Values of the key at this place. O(1).
+    func countDuplicates() throws(StoreFailure) -> Int {
+        var count = 0
+        try StoreFailure.check(unsafe mdb_cursor_count(self.raw, &count))
+        return count
+    }
+
+    private static func isFound(_ status: Int32) throws(StoreFailure) -> Bool {
+        if status == MDB_NOTFOUND { return false }
+        try StoreFailure.check(status)
+        return true
+    }
+}
+
+/// Bytes as LMDB takes and gives them.
+enum StateBytes {
+    static func lend<R>(_ bytes: [UInt8], _ body: (inout MDB_val) -> R) -> R {
+        unsafe bytes.withUnsafeBytes { bytes in
+            var value = unsafe MDB_val(
+                mv_size: bytes.count,
+                mv_data: UnsafeMutableRawPointer(mutating: bytes.baseAddress)
+            )
+            return unsafe body(&value)
+        }
+    }
+
+    /// Lends the (first) value of a key; nil where there is none.
+    static func get<R>(
+        _ transaction: OpaquePointer,
+        _ table: MDB_dbi,
+        _ key: [UInt8],
+        _ body: (UnsafeRawBufferPointer) -> R
+    ) throws(StoreFailure) -> R? {
+        var value = unsafe MDB_val()
+        let status = unsafe Self.lend(key) { key in unsafe mdb_get(transaction, table, &key, &value) }
+        if status == MDB_NOTFOUND { return nil }
+        try StoreFailure.check(status)
+        return unsafe body(UnsafeRawBufferPointer(start: value.mv_data, count: value.mv_size))
+    }
+}

@@ -1,0 +1,133 @@
+import AnnexCore
+import Foundation
+
+/// `STATE/NAME`: a folder with the lock and the file of one index.
+///
+/// The lock (flock) is held until the object goes or the process dies. Any thread.
+final class StateFolder: Sendable {
+    let path: String
+    private let descriptor: Int32
+
+    static func file(_ folder: String) -> String { folder + "/state.lmdb" }
+    var file: String { Self.file(self.path) }
+
+    /// Takes the lock; does not wait.
+    ///
+    /// - Parameter create: makes the folder where it is missing, so that it outlives a power cut.
+    /// - Throws: `.busy` where another holds the lock, `.notFound` where the folder is missing and not made.
+    init(_ path: String, create: Bool) throws(AnnexError) {
+        self.path = path
+        if create { try Self.make(path) }
+        let lock = path + "/lock"
+        let descriptor = unsafe open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
+        guard descriptor >= 0 else {
+            throw errno == ENOENT
+                ? AnnexError(.notFound, "there is no such folder", at: path)
+                : Self.failure("cannot open the lock", at: lock)
+        }
+        var status = flock(descriptor, LOCK_EX | LOCK_NB)
+        while status != 0, errno == EINTR { status = flock(descriptor, LOCK_EX | LOCK_NB) }
+        guard status == 0 else {
+            let error = errno == EWOULDBLOCK ? Self.busy(descriptor, lock) : Self.failure("cannot lock", at: lock)
+            close(descriptor)
+            throw error
+        }
+        self.descriptor = descriptor
+        self.sign()
+    }
+
+    deinit { close(self.descriptor) }
+
+    /// Says in the lock who holds it. For people only, so that it does not matter where it fails.
+    private func sign() {
+        let text = Array("\(getpid())\n".utf8)
+        guard ftruncate(self.descriptor, 0) == 0 else { return }
+        _ = unsafe text.withUnsafeBytes { unsafe pwrite(self.descriptor, $0.baseAddress, $0.count, 0) }
+    }
+
+    private static func busy(_ descriptor: Int32, _ lock: String) -> AnnexError {
+        var text = [UInt8](repeating: 0, count: 20)
+        let count = unsafe text.withUnsafeMutableBytes { unsafe pread(descriptor, $0.baseAddress, $0.count, 0) }
+        let digits = text.prefix(max(0, count)).prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+        let process = digits.isEmpty ? "" : " " + Printable.escape(digits)
+        return AnnexError(
+            .busy,
+            "the state is in use by another process",
+            at: lock,
+            hint: "Look for process\(process) (`fuser \(Printable.escape(lock))`), stop it or give another --state"
+        )
+    }
+
+    private static func make(_ path: String) throws(AnnexError) {
+        var missing: [String] = []
+        var next = path
+        while unsafe access(next, F_OK) != 0, missing.last != next {
+            missing.append(next)
+            next = Self.parent(of: next)
+        }
+        guard !missing.isEmpty else { return }
+        do {
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        } catch {
+            throw AnnexError(
+                .system,
+                "cannot make the folder: \(error.localizedDescription)",
+                at: path,
+                hint: "Give a --state that may be written"
+            )
+        }
+        // A folder outlives a power cut once its entry does, in the folder above it.
+        for folder in missing { try Self.flush(Self.parent(of: folder)) }
+    }
+
+    static func parent(of path: String) -> String { URL(fileURLWithPath: path).deletingLastPathComponent().path }
+
+    /// fsync of a file or folder. Blocks.
+    static func flush(_ path: String) throws(AnnexError) {
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw Self.failure("cannot open", at: path) }
+        defer { close(descriptor) }
+        guard fsync(descriptor) == 0 else { throw Self.failure("cannot flush", at: path) }
+    }
+
+    /// `errno` as an error for people.
+    static func failure(_ what: String, at path: String) -> AnnexError {
+        let reason = unsafe String(cString: strerror(errno))
+        let hint: String? =
+            switch errno {
+            case EACCES, EPERM: "Let the server's user write there"
+            case EROFS: "The file system is read-only: look into the kernel's log, then mount it for writing"
+            case ENOSPC, EDQUOT: "Make space there"
+            default: nil
+            }
+        return AnnexError(.system, "\(what): \(reason)", at: path, hint: hint)
+    }
+}
+
+/// How much of a file system is used.
+enum FileSystemSpace {
+    /// 0 to 1, as `df` counts: of what is not kept for root. 0 where the file system does not say.
+    static func fullness(_ folder: String) -> Double {
+        var status = statvfs()
+        guard unsafe statvfs(folder, &status) == 0, status.f_blocks > 0, status.f_blocks >= status.f_bfree else {
+            return 0
+        }
+        let used = Double(status.f_blocks - status.f_bfree)
+        let free = Double(status.f_bavail)
+        return used + free > 0 ? used / (used + free) : 0
+    }
+
+    /// False where a file of 1 MiB does not fit, by quota or by size. True also where another error tells nothing.
+    static func isLeft(_ folder: String) -> Bool {
+        let path = folder + "/.tmp-space"
+        let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard descriptor >= 0 else { return !StateFailure.isNoSpace(errno) }
+        defer {
+            close(descriptor)
+            unsafe unlink(path)
+        }
+        let bytes = [UInt8](repeating: 0, count: 1 << 20)
+        let written = unsafe bytes.withUnsafeBytes { unsafe write(descriptor, $0.baseAddress, $0.count) }
+        return written < 0 ? !StateFailure.isNoSpace(errno) : written == bytes.count
+    }
+}

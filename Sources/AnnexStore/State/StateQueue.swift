@@ -1,0 +1,91 @@
+import AnnexCore
+import Dispatch
+import Synchronization
+
+/// Changes on their way to the writer. Any number of threads put in, one takes out.
+final class StateQueue: Sendable {
+    typealias Completion = @Sendable (Result<StateOutcome, AnnexError>) -> Void
+
+    struct Waiting: Sendable {
+        let change: StateChange
+        let completion: Completion
+    }
+
+    private struct State {
+        var waiting: [Waiting] = []
+        var isStopped = false
+        /// The writer sleeps and wants a signal.
+        var isAsleep = false
+    }
+
+    private let state = Mutex(State())
+    private let wakeUp = DispatchSemaphore(value: 0)
+    private let limit: Int
+    private let path: String
+
+    init(limit: Int, path: String) {
+        self.limit = limit
+        self.path = path
+    }
+
+    var count: Int { self.state.withLock { $0.waiting.count } }
+
+    /// Nil where the change waits now, and its completion will run; otherwise why not. Does not block.
+    func put(_ change: StateChange, _ completion: @escaping Completion) -> AnnexError? {
+        let (error, wakes): (AnnexError?, Bool) = self.state.withLock { state in
+            if state.isStopped {
+                return (AnnexError(.system, "the state is closed", at: self.path, hint: "Ask another server"), false)
+            }
+            guard state.waiting.count < self.limit else {
+                let text = "\(state.waiting.count) changes wait for the disk already"
+                return (AnnexError(.overloaded, text, at: self.path, hint: "Try again in a moment"), false)
+            }
+            state.waiting.append(Waiting(change: change, completion: completion))
+            let wakes = state.isAsleep
+            state.isAsleep = false
+            return (nil, wakes)
+        }
+        if wakes { self.wakeUp.signal() }
+        return error
+    }
+
+    /// Lets nothing more in. What waits is still taken out.
+    func stop() {
+        let wakes = self.state.withLock { state in
+            state.isStopped = true
+            defer { state.isAsleep = false }
+            return state.isAsleep
+        }
+        if wakes { self.wakeUp.signal() }
+    }
+
+    /// The oldest changes, at most `limit`, as soon as there are any. Blocks.
+    ///
+    /// - Returns: nothing where `patience` went by; nil where the queue is stopped and empty.
+    func take(limit: Int, patience: Duration) -> [Waiting]? {
+        let deadline = DispatchTime.now() + .milliseconds(Int(patience / .milliseconds(1)))
+        while true {
+            let (group, isOver): ([Waiting], Bool) = self.state.withLock { state in
+                if state.waiting.isEmpty {
+                    state.isAsleep = !state.isStopped
+                    return ([], state.isStopped)
+                }
+                state.isAsleep = false
+                if state.waiting.count <= limit {
+                    defer { state.waiting = [] }
+                    return (state.waiting, false)
+                }
+                let group = Array(state.waiting.prefix(limit))
+                state.waiting.removeFirst(limit)
+                return (group, false)
+            }
+            if isOver { return nil }
+            if !group.isEmpty { return group }
+            // A signal that came for an earlier sleep only makes this one shorter.
+            if self.wakeUp.wait(timeout: deadline) == .timedOut {
+                self.state.withLock { $0.isAsleep = false }
+                return []
+            }
+        }
+    }
+}

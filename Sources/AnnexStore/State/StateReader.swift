@@ -1,0 +1,144 @@
+package import AnnexCore
+import CLMDB
+import Synchronization
+
+/// Reads a store's state, for one thread at a time. Allocates nothing per scope or call.
+@safe package final class StateReader {
+    private let shared: StateShared
+    private(set) var environment: StateEnvironment
+    private(set) var raw: OpaquePointer
+    private var events: StateCursor
+    private var removed: StateCursor
+    private var isEventsRenewed = false
+    private var isRemovedRenewed = false
+    private var isInside = false
+    private var isInEvents = false
+    private var isInRemoved = false
+
+    init(_ shared: StateShared) throws(AnnexError) {
+        shared.gate.enter()
+        defer { shared.gate.leave() }
+        try shared.checkMap()
+        let environment = try shared.readableEnvironment()
+        do throws(StoreFailure) {
+            let raw = unsafe try environment.begin(readOnly: true)
+            do throws(StoreFailure) {
+                self.events = unsafe try StateCursor(raw, environment.tables.events)
+                self.removed = unsafe try StateCursor(raw, environment.tables.removed)
+            } catch {
+                unsafe mdb_txn_abort(raw)
+                throw error
+            }
+            unsafe mdb_txn_reset(raw)
+            unsafe self.raw = raw
+            self.environment = environment
+            self.shared = shared
+        } catch {
+            let hint = error.status == MDB_READERS_FULL ? "Use fewer threads, or raise the limit of readers" : nil
+            let reason = StateFailure.reason(error.status)
+            throw AnnexError(
+                error.status == MDB_READERS_FULL ? .limit : .system,
+                "cannot begin reading: \(reason)",
+                at: environment.path,
+                hint: hint
+            )
+        }
+    }
+
+    deinit { unsafe mdb_txn_abort(self.raw) }
+
+    /// Lends a view of the state as of now: with everything that was acknowledged before, and with nothing that comes
+    /// while `body` runs.
+    ///
+    /// Keep it short, under a millisecond or so: the map grows only when nobody is inside. Waits for that at most some
+    /// 10 ms; otherwise it does not block. Do not call it from its own body.
+    package func withRead<R>(_ body: (borrowing StateView) throws(AnnexError) -> R) throws(AnnexError) -> R {
+        precondition(!self.isInside, "a reader is used by two at a time")
+        self.shared.gate.enter()
+        self.isInside = true
+        defer {
+            self.isInside = false
+            self.shared.gate.leave()
+        }
+        try self.shared.checkMap()
+        let status = unsafe mdb_txn_renew(self.raw)
+        if status == MDB_PANIC {
+            try self.moveToReadable()
+        } else if status != 0 {
+            throw StateFailure.error(status, "cannot begin reading", self.environment.path)
+        }
+        defer {
+            unsafe mdb_txn_reset(self.raw)
+            self.isEventsRenewed = false
+            self.isRemovedRenewed = false
+        }
+        return try body(StateView(self))
+    }
+
+    /// LMDB has given the environment up, though the file is readable.
+    private func moveToReadable() throws(AnnexError) {
+        let readable = try self.shared.readableEnvironment()
+        do throws(StoreFailure) {
+            let raw = unsafe try readable.begin(readOnly: true)
+            do throws(StoreFailure) {
+                let events = unsafe try StateCursor(raw, readable.tables.events)
+                let removed = unsafe try StateCursor(raw, readable.tables.removed)
+                (self.events, self.removed) = (events, removed)
+            } catch {
+                unsafe mdb_txn_abort(raw)
+                throw error
+            }
+            unsafe mdb_txn_abort(self.raw)
+            unsafe self.raw = raw
+            self.environment = readable
+        } catch { throw StateFailure.error(error.status, "cannot begin reading", readable.path) }
+    }
+
+    // MARK: For the view
+
+    /// Lends the cursor of `events`, which one may use at a time.
+    func withEvents<R>(_ body: (StateCursor) throws(AnnexError) -> R) throws(AnnexError) -> R {
+        precondition(!self.isInEvents, "events are read within reading events")
+        self.isInEvents = true
+        defer { self.isInEvents = false }
+        if !self.isEventsRenewed {
+            try self.check { () throws(StoreFailure) in unsafe try self.events.renew(self.raw) }
+            self.isEventsRenewed = true
+        }
+        return try body(self.events)
+    }
+
+    /// Lends the cursor of `removed`, which one may use at a time.
+    func withRemoved<R>(_ body: (StateCursor) throws(AnnexError) -> R) throws(AnnexError) -> R {
+        precondition(!self.isInRemoved, "tombstones are read within reading tombstones")
+        self.isInRemoved = true
+        defer { self.isInRemoved = false }
+        if !self.isRemovedRenewed {
+            try self.check { () throws(StoreFailure) in unsafe try self.removed.renew(self.raw) }
+            self.isRemovedRenewed = true
+        }
+        return try body(self.removed)
+    }
+
+    /// LMDB's refusals as errors for people.
+    func check<R>(_ body: () throws(StoreFailure) -> R) throws(AnnexError) -> R {
+        do throws(StoreFailure) { return try body() } catch {
+            throw StateFailure.error(error.status, "cannot read", self.environment.path)
+        }
+    }
+
+    func skipDamaged() { self.shared.damagedRecords.wrappingAdd(1, ordering: .relaxed) }
+
+    func value(
+        _ table: MDB_dbi,
+        _ key: UnsafeRawBufferPointer
+    ) throws(StoreFailure) -> UnsafeRawBufferPointer? {
+        guard unsafe !key.isEmpty, key.count <= Identifier.maximumLength else { return nil }
+        var name = unsafe MDB_val(mv_size: key.count, mv_data: UnsafeMutableRawPointer(mutating: key.baseAddress))
+        var value = unsafe MDB_val()
+        let status = unsafe mdb_get(self.raw, table, &name, &value)
+        if status == MDB_NOTFOUND { return nil }
+        try StoreFailure.check(status)
+        return unsafe UnsafeRawBufferPointer(start: value.mv_data, count: value.mv_size)
+    }
+}

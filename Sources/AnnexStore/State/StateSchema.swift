@@ -1,0 +1,204 @@
+import AnnexCore
+import CChecksum
+
+/// What lies in `state.lmdb`, format 1. Keys are ids or hashes, never ordinals; nothing is derived.
+///
+/// | table | key | value |
+/// |---|---|---|
+/// | `meta` | `format`; `store`; `tally` | UInt32; 16 random bytes; highest change counter UInt64, users with events UInt64 |
+/// | `events`, sorted duplicates | user id | time, item's length UInt8, item, weight Float64 |
+/// | `removed`, sorted duplicates | user id | item's length UInt8, item, time |
+/// | `forgotten` | 16 bytes of the id's SHA-256 | time |
+/// | `users` | user id | change counter UInt64, events UInt32, newest time (lowest without events) |
+///
+/// Numbers are little-endian, except for times: they are big-endian with the sign flipped, so that bytes sort by time.
+/// Every value ends with the CRC-32 of its key and of what stands before in the value.
+enum StateSchema {
+    static let format: UInt32 = 1
+    static let hashBytes = 16
+    static let storeIDBytes = 16
+    static let checksumBytes = 4
+
+    static let meta = "meta"
+    static let events = "events"
+    static let removed = "removed"
+    static let forgotten = "forgotten"
+    static let users = "users"
+
+    static let formatKey = Array("format".utf8)
+    static let storeKey = Array("store".utf8)
+    static let tallyKey = Array("tally".utf8)
+
+    // MARK: Writing
+
+    /// Times as bytes that sort as they do.
+    static func append(time: Int64, to value: inout [UInt8]) {
+        let bits = UInt64(bitPattern: time) ^ (1 << 63)
+        for shift in stride(from: 56, through: 0, by: -8) {
+            value.append(UInt8(truncatingIfNeeded: bits >> UInt64(shift)))
+        }
+    }
+
+    static func append<T: FixedWidthInteger & UnsignedInteger>(_ number: T, to value: inout [UInt8]) {
+        for shift in stride(from: 0, to: T.bitWidth, by: 8) {
+            value.append(UInt8(truncatingIfNeeded: number >> T(shift)))
+        }
+    }
+
+    /// What all records of an item at a time begin with.
+    static func eventPrefix(_ item: Identifier, _ time: Int64) -> [UInt8] {
+        var value: [UInt8] = []
+        value.reserveCapacity(21 + item.bytes.count)
+        Self.append(time: time, to: &value)
+        value.append(UInt8(item.bytes.count))
+        value.append(contentsOf: item.bytes)
+        return value
+    }
+
+    /// What the tombstone of an item begins with.
+    static func tombstonePrefix(_ item: Identifier) -> [UInt8] { [UInt8(item.bytes.count)] + item.bytes }
+
+    /// Ends a value.
+    static func seal(_ value: inout [UInt8], key: [UInt8]) {
+        let checksum = unsafe key.withUnsafeBytes { key in
+            unsafe value.withUnsafeBytes { unsafe Self.checksum(key, $0) }
+        }
+        Self.append(checksum, to: &value)
+    }
+
+    // MARK: Reading
+
+    private static func checksum(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> UInt32 {
+        let first = unsafe CChecksum_crc32(0, key.baseAddress, UInt32(truncatingIfNeeded: key.count))
+        return unsafe CChecksum_crc32(first, value.baseAddress, UInt32(truncatingIfNeeded: value.count))
+    }
+
+    /// The value without its checksum; nil where that is wrong.
+    static func unseal(_ value: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+        guard value.count >= Self.checksumBytes else { return nil }
+        let content = unsafe UnsafeRawBufferPointer(rebasing: value[..<(value.count - Self.checksumBytes)])
+        let stored = unsafe value.loadUnaligned(fromByteOffset: content.count, as: UInt32.self)
+        return unsafe Self.checksum(key, content) == UInt32(littleEndian: stored) ? content : nil
+    }
+
+    /// The caller has compared the place with the length.
+    static func time(_ bytes: UnsafeRawBufferPointer, at offset: Int) -> Int64 {
+        let bits = unsafe UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+        return Int64(bitPattern: bits ^ (1 << 63))
+    }
+
+    /// The caller has compared the place with the length.
+    static func long(_ bytes: UnsafeRawBufferPointer, at offset: Int) -> UInt64 {
+        unsafe UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+    }
+}
+
+/// A record of `events`, lent.
+@safe struct EventRecord {
+    let item: UnsafeRawBufferPointer
+    let weight: Double
+    let time: Int64
+
+    /// Nil where the record is damaged.
+    init?(_ value: UnsafeRawBufferPointer, user: UnsafeRawBufferPointer) {
+        guard let content = unsafe StateSchema.unseal(value, key: user), content.count >= 18,
+            unsafe content.count == 17 + Int(content[8])
+        else { return nil }
+        unsafe self.item = UnsafeRawBufferPointer(rebasing: content[9..<(content.count - 8)])
+        self.time = unsafe StateSchema.time(content, at: 0)
+        self.weight = Double(bitPattern: unsafe StateSchema.long(content, at: content.count - 8))
+        guard self.weight.isFinite else { return nil }
+    }
+
+    static func value(_ prefix: [UInt8], user: Identifier, weight: Double) -> [UInt8] {
+        var value = prefix
+        StateSchema.append(weight.bitPattern, to: &value)
+        StateSchema.seal(&value, key: user.bytes)
+        return value
+    }
+}
+
+/// A record of `removed`, lent.
+@safe struct TombstoneRecord {
+    let item: UnsafeRawBufferPointer
+    let time: Int64
+
+    /// Nil where the record is damaged.
+    init?(_ value: UnsafeRawBufferPointer, user: UnsafeRawBufferPointer) {
+        guard let content = unsafe StateSchema.unseal(value, key: user), content.count >= 10,
+            unsafe content.count == 9 + Int(content[0])
+        else { return nil }
+        unsafe self.item = UnsafeRawBufferPointer(rebasing: content[1..<(content.count - 8)])
+        self.time = unsafe StateSchema.time(content, at: content.count - 8)
+    }
+
+    static func value(_ prefix: [UInt8], user: Identifier, time: Int64) -> [UInt8] {
+        var value = prefix
+        StateSchema.append(time: time, to: &value)
+        StateSchema.seal(&value, key: user.bytes)
+        return value
+    }
+}
+
+/// A record of `forgotten`.
+enum ForgottenRecord {
+    static func value(hash: [UInt8], time: Int64) -> [UInt8] {
+        var value: [UInt8] = []
+        StateSchema.append(time: time, to: &value)
+        StateSchema.seal(&value, key: hash)
+        return value
+    }
+
+    /// Nil where the record is damaged.
+    static func time(_ value: UnsafeRawBufferPointer, hash: UnsafeRawBufferPointer) -> Int64? {
+        guard let content = unsafe StateSchema.unseal(value, key: hash), content.count == 8 else { return nil }
+        return unsafe StateSchema.time(content, at: 0)
+    }
+}
+
+extension StateMark {
+    /// A record of `users`; nil where it is damaged.
+    init?(_ value: UnsafeRawBufferPointer, user: UnsafeRawBufferPointer) {
+        guard let content = unsafe StateSchema.unseal(value, key: user), content.count == 20 else { return nil }
+        self.counter = unsafe StateSchema.long(content, at: 0)
+        self.eventCount = Int(
+            unsafe UInt32(littleEndian: content.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
+        )
+        self.newest = self.eventCount > 0 ? unsafe StateSchema.time(content, at: 12) : nil
+    }
+
+    func value(user: Identifier) -> [UInt8] {
+        var value: [UInt8] = []
+        StateSchema.append(self.counter, to: &value)
+        StateSchema.append(UInt32(clamping: self.eventCount), to: &value)
+        StateSchema.append(time: self.newest ?? Int64.min, to: &value)
+        StateSchema.seal(&value, key: user.bytes)
+        return value
+    }
+}
+
+/// What the store knows of itself: row `tally` of table `meta`.
+struct StateTally: Equatable {
+    /// The highest change counter given out.
+    var counter: UInt64 = 0
+    /// Users with at least one event.
+    var users: UInt64 = 0
+
+    init() {}
+
+    /// Nil where the record is damaged.
+    init?(_ value: UnsafeRawBufferPointer) {
+        let content = unsafe StateSchema.tallyKey.withUnsafeBytes { unsafe StateSchema.unseal(value, key: $0) }
+        guard let content = unsafe content, content.count == 16 else { return nil }
+        self.counter = unsafe StateSchema.long(content, at: 0)
+        self.users = unsafe StateSchema.long(content, at: 8)
+    }
+
+    var value: [UInt8] {
+        var value: [UInt8] = []
+        StateSchema.append(self.counter, to: &value)
+        StateSchema.append(self.users, to: &value)
+        StateSchema.seal(&value, key: StateSchema.tallyKey)
+        return value
+    }
+}

@@ -1,0 +1,111 @@
+import AnnexCore
+import Synchronization
+
+/// What a store's front, its writer and its readers have in common. Any thread.
+final class StateShared: Sendable {
+    let environment: StateEnvironment
+    let gate = ReadGate()
+    let queue: StateQueue
+    let settings: StateSettings
+    let faults: StateFaults
+
+    let events = Atomic<Int>(0)
+    let users = Atomic<Int>(0)
+    let mapBytes: Atomic<Int>
+    let commits = Atomic<Int>(0)
+    let changes = Atomic<Int>(0)
+    let lastCommitMicroseconds = Atomic<Int>(0)
+    let damagedRecords = Atomic<Int>(0)
+    let growths = Atomic<Int>(0)
+    let longestPauseMicroseconds = Atomic<Int>(0)
+    /// Copies that are being made: readers that stay inside for long.
+    let copies = Atomic<Int>(0)
+
+    private let currentStatus = Mutex(StateStatus.running)
+    private let rescue = Mutex<StateEnvironment?>(nil)
+    /// LMDB could not map the file again: reading it would crash.
+    private let isUnmapped = Atomic<Bool>(false)
+    private let folder: StateFolder
+
+    init(_ environment: StateEnvironment, _ folder: StateFolder, _ settings: StateSettings, _ faults: StateFaults) {
+        self.environment = environment
+        self.folder = folder
+        self.settings = settings
+        self.faults = faults
+        self.queue = StateQueue(limit: settings.waitingLimit, path: folder.path)
+        self.mapBytes = Atomic(environment.mapBytes)
+    }
+
+    var folderPath: String { self.folder.path }
+
+    var status: StateStatus {
+        get { self.currentStatus.withLock { $0 } }
+        set {
+            self.currentStatus.withLock { status in
+                // What has failed stays so.
+                if case .failed = status { return }
+                status = newValue
+            }
+        }
+    }
+
+    func setUnmapped() { self.isUnmapped.store(true, ordering: .sequentiallyConsistent) }
+
+    /// Throws where the file cannot be read any more. The caller has entered the gate.
+    func checkMap() throws(AnnexError) {
+        if self.isUnmapped.load(ordering: .relaxed) {
+            throw AnnexError(
+                .system,
+                "the file could not be mapped again",
+                at: self.environment.path,
+                hint: "There is too little memory or address space; start the server again"
+            )
+        }
+    }
+
+    /// The environment that can be read: the one of the store, or, when LMDB has given that up, one that only reads.
+    /// Opened without locks, so that those of the first stay; nothing is written any more then.
+    func readableEnvironment() throws(AnnexError) -> StateEnvironment {
+        if !self.environment.hasPanicked { return self.environment }
+        return try self.rescue.withLock { rescue throws(AnnexError) in
+            if let rescue { return rescue }
+            let opened = try StateEnvironment(
+                self.environment.path,
+                in: self.folder,
+                mode: .readOnly,
+                mapBytes: self.environment.mapBytes
+            )
+            rescue = opened
+            return opened
+        }
+    }
+
+    /// A compact copy in a new file. LMDB reads for it as any reader does, so it counts as one.
+    func copy(to path: String) throws(AnnexError) {
+        self.copies.wrappingAdd(1, ordering: .sequentiallyConsistent)
+        self.gate.enter()
+        defer {
+            self.gate.leave()
+            self.copies.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+        }
+        try self.checkMap()
+        let status = try self.readableEnvironment().copy(to: path)
+        guard status == 0 else { throw StateFailure.error(status, "cannot copy", path) }
+    }
+
+    var counts: StateCounts {
+        StateCounts(
+            events: self.events.load(ordering: .relaxed),
+            users: self.users.load(ordering: .relaxed),
+            fileBytes: self.environment.fileBytes,
+            mapBytes: self.mapBytes.load(ordering: .relaxed),
+            waiting: self.queue.count,
+            commits: self.commits.load(ordering: .relaxed),
+            changes: self.changes.load(ordering: .relaxed),
+            lastCommitMicroseconds: self.lastCommitMicroseconds.load(ordering: .relaxed),
+            damagedRecords: self.damagedRecords.load(ordering: .relaxed),
+            growths: self.growths.load(ordering: .relaxed),
+            longestPauseMicroseconds: self.longestPauseMicroseconds.load(ordering: .relaxed)
+        )
+    }
+}

@@ -1,0 +1,94 @@
+package import AnnexCore
+import Foundation
+import Synchronization
+
+/// The live state of one index: users' events and tombstones, in `state.lmdb` under its folder. Any thread.
+///
+/// One process at a time has it open, one thread of that process writes it: each commit takes all changes that wait, so
+/// that many share one flush of the disk.
+package final class StateStore: Sendable {
+    /// 16 random bytes that tell this store from any other.
+    package let storeID: [UInt8]
+    private let queue: StateQueue
+    /// Nil once closed.
+    private let shared: Mutex<StateShared?>
+    private let writerEnd = DispatchGroup()
+
+    /// Opens the state in `folder`, or makes it. Blocks; O(pages) where they are checked.
+    ///
+    /// - Throws: `.busy` where another process has it open, `.damaged` where the file is (nothing is mapped then),
+    ///   `.system` where it cannot be written.
+    package convenience init(_ folder: String, settings: StateSettings = StateSettings()) throws(AnnexError) {
+        try self.init(folder, settings: settings, faults: StateFaults())
+    }
+
+    /// For tests of what happens when the disk fails.
+    package init(_ folder: String, settings: StateSettings, faults: StateFaults) throws(AnnexError) {
+        let lock = try StateFolder(folder, create: true)
+        let environment = try StateFile.open(lock, settings)
+        let shared = StateShared(environment, lock, settings, faults)
+        let summary = try StateFile.summary(environment)
+        self.storeID = summary.storeID
+        shared.events.store(summary.events, ordering: .relaxed)
+        shared.users.store(Int(clamping: summary.tally.users), ordering: .relaxed)
+        self.queue = shared.queue
+        self.shared = Mutex(shared)
+        let end = self.writerEnd
+        end.enter()
+        // Through a box that the thread empties: when it says that it has ended it holds nothing of the file any more.
+        let box = Mutex<StateShared?>(shared)
+        let thread = Thread {
+            Self.write(box.withLock { $0.take() })
+            end.leave()
+        }
+        thread.name = "annex-state"
+        thread.start()
+    }
+
+    private static func write(_ shared: consuming StateShared?) {
+        guard let shared = consume shared else { return }
+        var writer = StateWriter(shared)
+        writer.run()
+    }
+
+    /// What waits is still written; `close` waits for that, this does not.
+    deinit { self.queue.stop() }
+
+    /// Hands a change to the writer. Does not block and keeps the order of the calls.
+    ///
+    /// - Parameter completion: runs once, on the writer's thread when the change is durable or was refused, or right
+    ///   here, with `.overloaded`, where too many wait (`.badInput` where the change is none). It must not block.
+    package func submit(
+        _ change: StateChange,
+        _ completion: @escaping @Sendable (Result<StateOutcome, AnnexError>) -> Void
+    ) {
+        if let error = change.fault ?? self.queue.put(change, completion) { completion(.failure(error)) }
+    }
+
+    /// A reader for one thread. It may outlive the store, which keeps the file open and locked.
+    ///
+    /// - Throws: `.limit` where there are too many.
+    package func makeReader() throws(AnnexError) -> StateReader { try StateReader(self.open()) }
+
+    package var status: StateStatus {
+        guard let shared = self.shared.withLock({ $0 }) else { return .failed(self.closed) }
+        return shared.status
+    }
+
+    package var counts: StateCounts { self.shared.withLock { $0 }?.counts ?? StateCounts() }
+
+    /// Takes no more changes, waits until all that wait are durable and answered, and lets go of the file, unless a
+    /// reader still holds it. Blocks; not to be called from a completion. More than one call does no harm.
+    package func close() {
+        self.queue.stop()
+        self.writerEnd.wait()
+        self.shared.withLock { $0 = nil }
+    }
+
+    private var closed: AnnexError { AnnexError(.system, "the state is closed") }
+
+    func open() throws(AnnexError) -> StateShared {
+        guard let shared = self.shared.withLock({ $0 }) else { throw self.closed }
+        return shared
+    }
+}

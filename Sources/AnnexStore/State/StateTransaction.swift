@@ -1,0 +1,207 @@
+import AnnexCore
+import CLMDB
+
+/// One write transaction: changes are applied, then all are committed or none. Used by the thread that writes.
+@safe final class StateTransaction {
+    private let environment: StateEnvironment
+    private let raw: OpaquePointer
+    private var isOpen = true
+    private(set) var tally = StateTally()
+    /// As it lies in the file.
+    private var storedTally = StateTally()
+    private let tables: StateEnvironment.Tables
+
+    /// Begins. Blocks only where another writes, which the lock of the folder rules out.
+    init(_ environment: StateEnvironment) throws(StoreFailure) {
+        self.environment = environment
+        self.tables = environment.tables
+        let raw = unsafe try environment.begin(readOnly: false)
+        unsafe self.raw = raw
+        // All members are set: where this throws, deinit aborts.
+        let stored = unsafe try StateBytes.get(raw, environment.tables.meta, StateSchema.tallyKey) {
+            unsafe StateTally($0)
+        }
+        guard let tally = stored ?? nil else { throw StoreFailure(status: MDB_CORRUPTED) }
+        self.tally = tally
+        self.storedTally = tally
+    }
+
+    deinit { self.abort() }
+
+    func abort() {
+        guard self.isOpen else { return }
+        self.isOpen = false
+        unsafe mdb_txn_abort(self.raw)
+    }
+
+    /// Makes all durable. Blocks for the disk. Ends the transaction, whatever comes of it.
+    func commit() throws(StoreFailure) {
+        guard self.isOpen else { throw StoreFailure(status: MDB_BAD_TXN) }
+        if self.isChanged { try self.put(self.tables.meta, StateSchema.tallyKey, self.tally.value) }
+        self.isOpen = false
+        try StoreFailure.check(unsafe mdb_txn_commit(self.raw))
+    }
+
+    /// Whether there is anything to commit.
+    var isChanged: Bool { self.tally != self.storedTally }
+
+    /// Entries of `events`.
+    func countEvents() throws(StoreFailure) -> Int {
+        var status = MDB_stat()
+        try StoreFailure.check(unsafe mdb_stat(self.raw, self.tables.events, &status))
+        return Int(clamping: status.ms_entries)
+    }
+
+    // MARK: Changes
+
+    /// After a throw the transaction may only be aborted.
+    func apply(_ change: StateChange) throws(StoreFailure) -> StateOutcome {
+        switch change {
+        case .event(let user, let item, let weight, let time):
+            try self.applyEvent(user, item, weight, time)
+        case .remove(let user, let item, let time):
+            try self.applyRemoval(user, item, time)
+        case .forget(let user, let hash, let time):
+            try self.applyForgetting(user, hash, time)
+        }
+    }
+
+    /// O(log events).
+    private func applyEvent(
+        _ user: Identifier,
+        _ item: Identifier,
+        _ weight: Double,
+        _ time: Int64
+    ) throws(StoreFailure) -> StateOutcome {
+        let prefix = StateSchema.eventPrefix(item, time)
+        let value = EventRecord.value(prefix, user: user, weight: weight)
+        let old = try self.values(self.tables.events, user.bytes, prefix)
+        if old.count == 1, old[0] == value { return .unchanged }
+        let hadEvents = try self.hasEvents(user)
+        for record in old { try self.delete(self.tables.events, user.bytes, record) }
+        try self.put(self.tables.events, user.bytes, value)
+        try self.mark(user, hadEvents: hadEvents)
+        return old.isEmpty ? .added : .replaced
+    }
+
+    /// O(events of the user). A tombstone that is there stays where its time is later.
+    private func applyRemoval(
+        _ user: Identifier,
+        _ item: Identifier,
+        _ time: Int64
+    ) throws(StoreFailure) -> StateOutcome {
+        let events = try self.events(of: user, with: item)
+        let prefix = StateSchema.tombstonePrefix(item)
+        let old = try self.values(self.tables.removed, user.bytes, prefix)
+        let latest = old.compactMap { record in
+            unsafe record.withUnsafeBytes { record in
+                unsafe user.bytes.withUnsafeBytes { unsafe TombstoneRecord(record, user: $0)?.time }
+            }
+        }.max()
+        let value = TombstoneRecord.value(prefix, user: user, time: max(time, latest ?? time))
+        if events.isEmpty, old.count == 1, old[0] == value { return .removed(wasThere: false) }
+        let hadEvents = try self.hasEvents(user)
+        for record in events { try self.delete(self.tables.events, user.bytes, record) }
+        for record in old { try self.delete(self.tables.removed, user.bytes, record) }
+        try self.put(self.tables.removed, user.bytes, value)
+        try self.mark(user, hadEvents: hadEvents)
+        return .removed(wasThere: !events.isEmpty)
+    }
+
+    /// O(pages of the user). A tombstone that is there stays where its time is later.
+    private func applyForgetting(
+        _ user: Identifier,
+        _ hash: [UInt8],
+        _ time: Int64
+    ) throws(StoreFailure) -> StateOutcome {
+        let stored = unsafe try StateBytes.get(self.raw, self.tables.forgotten, hash) { value in
+            unsafe hash.withUnsafeBytes { unsafe ForgottenRecord.time(value, hash: $0) }
+        }
+        let latest = (stored ?? nil) ?? time
+        let hadEvents = try self.hasEvents(user)
+        let deletedEvents = try self.delete(self.tables.events, user.bytes)
+        let deletedTombstones = try self.delete(self.tables.removed, user.bytes)
+        try self.put(self.tables.forgotten, hash, ForgottenRecord.value(hash: hash, time: max(time, latest)))
+        try self.mark(user, hadEvents: hadEvents)
+        return .forgotten(wasThere: deletedEvents || deletedTombstones)
+    }
+
+    /// Gives the user a fresh change counter and takes stock of the events.
+    private func mark(_ user: Identifier, hadEvents: Bool) throws(StoreFailure) {
+        let (next, isOver) = self.tally.counter.addingReportingOverflow(1)
+        guard !isOver else { throw StoreFailure(status: MDB_CORRUPTED) }
+        self.tally.counter = next
+        var count = 0
+        var newest: Int64?
+        let cursor = unsafe try StateCursor(self.raw, self.tables.events)
+        if try cursor.seek(user.bytes) {
+            count = try cursor.countDuplicates()
+            // From the last one backwards, until a record is whole.
+            var isThere = try cursor.move(MDB_LAST_DUP)
+            while isThere, newest == nil {
+                newest = unsafe user.bytes.withUnsafeBytes { unsafe EventRecord(cursor.value, user: $0)?.time }
+                if newest == nil { isThere = try cursor.move(MDB_PREV_DUP) }
+            }
+            if newest == nil { newest = Int64.min }
+        }
+        if hadEvents, count == 0, self.tally.users > 0 { self.tally.users -= 1 }
+        if !hadEvents, count > 0 { self.tally.users += 1 }
+        let mark = StateMark(counter: next, eventCount: count, newest: newest)
+        try self.put(self.tables.users, user.bytes, mark.value(user: user))
+    }
+
+    // MARK: Records
+
+    private func hasEvents(_ user: Identifier) throws(StoreFailure) -> Bool {
+        unsafe try StateBytes.get(self.raw, self.tables.events, user.bytes) { _ in true } ?? false
+    }
+
+    /// Copies of a key's values that begin with `prefix`. O(log values + found).
+    private func values(_ table: MDB_dbi, _ key: [UInt8], _ prefix: [UInt8]) throws(StoreFailure) -> [[UInt8]] {
+        let cursor = unsafe try StateCursor(self.raw, table)
+        var found: [[UInt8]] = []
+        var isThere = try cursor.seek(key, from: prefix)
+        while isThere, unsafe cursor.value.starts(with: prefix) {
+            found.append(unsafe Array(cursor.value))
+            isThere = try cursor.move(MDB_NEXT_DUP)
+        }
+        return found
+    }
+
+    /// Copies of the user's events with an item. O(events of the user).
+    private func events(of user: Identifier, with item: Identifier) throws(StoreFailure) -> [[UInt8]] {
+        let cursor = unsafe try StateCursor(self.raw, self.tables.events)
+        let name = [UInt8(item.bytes.count)] + item.bytes
+        var found: [[UInt8]] = []
+        var isThere = try cursor.seek(user.bytes)
+        while isThere {
+            let value = unsafe cursor.value
+            // Damaged or not: what bears the item's name goes.
+            if value.count > 8, unsafe value[8...].starts(with: name) { found.append(unsafe Array(value)) }
+            isThere = try cursor.move(MDB_NEXT_DUP)
+        }
+        return found
+    }
+
+    private func put(_ table: MDB_dbi, _ key: [UInt8], _ value: [UInt8]) throws(StoreFailure) {
+        let status = unsafe StateBytes.lend(key) { key in
+            unsafe StateBytes.lend(value) { value in unsafe mdb_put(self.raw, table, &key, &value, 0) }
+        }
+        try StoreFailure.check(status)
+    }
+
+    private func delete(_ table: MDB_dbi, _ key: [UInt8], _ value: [UInt8]) throws(StoreFailure) {
+        let status = unsafe StateBytes.lend(key) { key in
+            unsafe StateBytes.lend(value) { value in unsafe mdb_del(self.raw, table, &key, &value) }
+        }
+        try StoreFailure.check(status)
+    }
+
+    /// All values of a key; false where there are none.
+    private func delete(_ table: MDB_dbi, _ key: [UInt8]) throws(StoreFailure) -> Bool {
+        let status = unsafe StateBytes.lend(key) { key in unsafe mdb_del(self.raw, table, &key, nil) }
+        if status == MDB_NOTFOUND { return false }
+        try StoreFailure.check(status)
+        return true
+    }
+}
