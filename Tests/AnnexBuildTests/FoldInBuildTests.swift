@@ -89,7 +89,7 @@ import Testing
 
         func historyByItem(_ user: String) -> [String: Float] {
             let pairs = self.history(user).map { entry in
-                (self.items.withIdentifier(entry.ordinal) { String(decoding: $0, as: UTF8.self) }, entry.weight)
+                (String(decoding: self.items.identifier(entry.ordinal), as: UTF8.self), entry.weight)
             }
             return Dictionary(uniqueKeysWithValues: pairs)
         }
