@@ -61,7 +61,7 @@ extension Recipe {
                 : AnnexError(
                     .usage,
                     "a history without trained-until",
-                    hint: "Say up to when it goes, in milliseconds since 1970: later events are added to it"
+                    hint: "Say up to when it goes, in milliseconds since 1970"
                 )
         }
         if let time = self.trainedUntil, !Manifest.isTime(time) {

@@ -16,8 +16,7 @@ struct BuildCommand: ParsableCommand {
 
               annctl build --vectors items.npy --ids items.txt --users users.npy --user-ids users.txt --output indexes/shop
 
-            With the history that the factors were trained on, users' vectors follow from it, and from later events, by the \
-            trainer's own equation:
+            With the history that the factors were trained on, users' vectors follow from it by the trainer's own equation:
 
               annctl build … --history train.npz --trained-until 1735689600000 --fold-in als --regularization 1.0 --alpha 10
 

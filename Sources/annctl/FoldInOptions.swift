@@ -13,7 +13,7 @@ struct FoldInOptions: ParsableArguments {
     ) var history: String?
     @Option(
         help: ArgumentHelp(
-            "Up to when the history goes, in milliseconds since 1970; later events are added to it.",
+            "Up to when the history goes, in milliseconds since 1970; what is later in it is a bad row.",
             valueName: "ms"
         )
     ) var trainedUntil: Int64?
