@@ -149,7 +149,7 @@ package struct BuildPipeline {
         let users = facts.users
         let hasHistory = self.recipe.history != nil
         let manifest = Manifest(
-            format: hasHistory || users.foldIn != nil ? Manifest.formatOfHistories : Manifest.formatOfHistories - 1,
+            format: hasHistory || users.foldIn != nil ? Manifest.currentFormat : Manifest.formatWithoutHistories,
             index: self.recipe.name.value,
             metric: self.recipe.metric.rawValue,
             kind: winner.kind.description,

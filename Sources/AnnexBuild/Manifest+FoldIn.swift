@@ -40,7 +40,9 @@ extension Manifest {
     /// What is wrong with fold-in and histories; nil where all is well.
     var problemOfFoldIn: String? {
         let hasAny = self.foldIn != nil || self.trainedUntil != nil || self.histories != nil || self.interactions != nil
-        guard !hasAny || self.format >= Self.formatOfHistories else { return "foldIn (not in format \(self.format))" }
+        guard !hasAny || self.format > Self.formatWithoutHistories else {
+            return "foldIn (not in format \(self.format))"
+        }
         if let foldIn {
             guard let method = foldIn.parsedMethod, method.regularization > 0, method.regularization.isFinite,
                 (foldIn.alpha ?? 1) > 0, (foldIn.alpha ?? 1).isFinite,

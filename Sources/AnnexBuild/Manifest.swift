@@ -7,7 +7,7 @@ package struct Manifest: Codable, Sendable, Equatable {
     /// without the mean on cosine, 5 histories and `foldin.bin`. All are read; a version without histories and fold-in is
     /// written in format 4, so that programs that do not know 5 read it.
     package static let currentFormat = 5
-    static let formatOfHistories = 5
+    static let formatWithoutHistories = 4
     static let knownFormats = 1...currentFormat
     /// A longer file is refused unread.
     static let limitBytes = 1 << 20
@@ -81,7 +81,7 @@ package struct Manifest: Codable, Sendable, Equatable {
         package var bytesPerItem: Double
     }
 
-    package var format = Manifest.formatOfHistories - 1
+    package var format = Manifest.formatWithoutHistories
     package var index: String
     package var metric: String
     package var kind: String

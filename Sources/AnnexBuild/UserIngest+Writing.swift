@@ -17,6 +17,8 @@ extension UserIngest {
     }
 
     private static let servedFile = ".served.f32"
+    /// Of the progress: YᵀY, where there is one.
+    private static let modelShare = 0.2
     /// Users that are solved before they are written: some MiB.
     private static let blockUsers = 2_048
 
@@ -27,7 +29,7 @@ extension UserIngest {
     /// added to; with ridge, which is no step of the trainer's, only users get one whom the trainer gave none.
     func write(progress: (Double) -> Void) throws -> Outcome {
         var outcome = Outcome()
-        let model = try self.makeModel()
+        let model = try self.makeModel { progress($0 * Self.modelShare) }
         if let model {
             try FileSystem.write(Data(model.encoded), to: self.publisher.path(VersionLayout.foldIn))
             outcome.foldIn = Manifest.FoldIn(model.method)
@@ -65,7 +67,7 @@ extension UserIngest {
         return outcome
     }
 
-    private func makeModel() throws(AnnexError) -> FoldInModel? {
+    private func makeModel(progress: (Double) -> Void) throws(AnnexError) -> FoldInModel? {
         guard let method = self.recipe.foldInMethod else { return nil }
         guard case .als = method else { return try FoldInModel(method: method, dimension: self.vectors.dimension) }
         let gram = self.vectors.withRows { rows in
@@ -74,7 +76,8 @@ extension UserIngest {
                 count: self.vectors.rows,
                 stride: self.vectors.stride,
                 dimension: self.vectors.dimension,
-                threads: self.threads
+                threads: self.threads,
+                progress: progress
             )
         }
         return try FoldInModel(method: method, dimension: self.vectors.dimension, gram: gram)
@@ -118,7 +121,7 @@ extension UserIngest {
                 outcome.users += hasVector ? 1 : 0
                 if !hasVector { without.insert(place) }
             }
-            progress(Double(users.endIndex) / Double(roster.count))
+            progress(Self.modelShare + (1 - Self.modelShare) * Double(users.endIndex) / Double(roster.count))
         }
         try writer.finish()
         if case .als? = run?.model.method {

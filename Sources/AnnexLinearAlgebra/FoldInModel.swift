@@ -26,8 +26,6 @@ package struct FoldInModel: Sendable, Equatable {
     package let dimension: Int
     /// YᵀY, `dimension` × `dimension`, for ALS; empty for ridge.
     package let gram: [Double]
-    /// What each solve begins with, symmetric: YᵀY + λI for ALS, λI for ridge.
-    let base: [Double]
 
     /// Copies the matrix. O(dimension²).
     ///
@@ -39,9 +37,6 @@ package struct FoldInModel: Sendable, Equatable {
         self.method = method
         self.dimension = dimension
         self.gram = gram
-        var base = gram.isEmpty ? [Double](repeating: 0, count: dimension * dimension) : gram
-        for place in 0..<dimension { base[place * dimension + place] += method.regularization }
-        self.base = base
     }
 
     /// What is wrong; nil where all is well. O(dimension²).

@@ -130,13 +130,7 @@ import Glibc
     ) -> Bool {
         let dimension = self.dimension
         unsafe self.side.update(repeating: 0, count: dimension)
-        unsafe self.model.base.withUnsafeBufferPointer { base in
-            guard let base = base.baseAddress else { return }
-            for column in 0..<dimension {
-                let begin = column * dimension + column
-                unsafe (self.matrix + begin).update(from: base + begin, count: dimension - column)
-            }
-        }
+        self.beginMatrix()
         (self.addedCount, self.takenOffCount) = (0, 0)
         for number in 0..<count {
             let (row, weight) = unsafe event(number)
@@ -162,6 +156,22 @@ import Glibc
         var size = Int32(dimension)
         unsafe dpotrf_("L", &size, self.matrix, &size, &info)
         return info == 0
+    }
+
+    /// YᵀY + λI for ALS, λI for ridge: the lower triangle.
+    private func beginMatrix() {
+        let (dimension, lambda) = (self.dimension, self.model.method.regularization)
+        unsafe self.model.gram.withUnsafeBufferPointer { gram in
+            for column in 0..<dimension {
+                let (begin, count) = (column * dimension + column, dimension - column)
+                if let gram = gram.baseAddress, !self.model.gram.isEmpty {
+                    unsafe (self.matrix + begin).update(from: gram + begin, count: count)
+                } else {
+                    unsafe (self.matrix + begin).update(repeating: 0, count: count)
+                }
+                unsafe self.matrix[begin] += lambda
+            }
+        }
     }
 
     @inline(__always)

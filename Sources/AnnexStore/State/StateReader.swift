@@ -7,13 +7,9 @@ import Synchronization
     private let shared: StateShared
     private(set) var environment: StateEnvironment
     private(set) var raw: OpaquePointer
-    private var events: StateCursor
-    private var removed: StateCursor
-    private var isEventsRenewed = false
-    private var isRemovedRenewed = false
+    private var events: ScopedCursor
+    private var removed: ScopedCursor
     private var isInside = false
-    private var isInEvents = false
-    private var isInRemoved = false
 
     init(_ shared: StateShared) throws(AnnexError) {
         shared.gate.enter()
@@ -23,8 +19,8 @@ import Synchronization
         do throws(StoreFailure) {
             let raw = unsafe try environment.begin(readOnly: true)
             do throws(StoreFailure) {
-                self.events = unsafe try StateCursor(raw, environment.tables.events)
-                self.removed = unsafe try StateCursor(raw, environment.tables.removed)
+                self.events = unsafe try ScopedCursor(StateCursor(raw, environment.tables.events), of: "events")
+                self.removed = unsafe try ScopedCursor(StateCursor(raw, environment.tables.removed), of: "tombstones")
             } catch {
                 unsafe mdb_txn_abort(raw)
                 throw error
@@ -69,8 +65,8 @@ import Synchronization
         }
         defer {
             unsafe mdb_txn_reset(self.raw)
-            self.isEventsRenewed = false
-            self.isRemovedRenewed = false
+            self.events.scopeEnded()
+            self.removed.scopeEnded()
         }
         return try body(StateView(self))
     }
@@ -81,8 +77,8 @@ import Synchronization
         do throws(StoreFailure) {
             let raw = unsafe try readable.begin(readOnly: true)
             do throws(StoreFailure) {
-                let events = unsafe try StateCursor(raw, readable.tables.events)
-                let removed = unsafe try StateCursor(raw, readable.tables.removed)
+                let events = unsafe try ScopedCursor(StateCursor(raw, readable.tables.events), of: "events")
+                let removed = unsafe try ScopedCursor(StateCursor(raw, readable.tables.removed), of: "tombstones")
                 (self.events, self.removed) = (events, removed)
             } catch {
                 unsafe mdb_txn_abort(raw)
@@ -96,28 +92,12 @@ import Synchronization
 
     // MARK: For the view
 
-    /// Lends the cursor of `events`, which one may use at a time.
     func withEvents<R>(_ body: (StateCursor) throws(AnnexError) -> R) throws(AnnexError) -> R {
-        precondition(!self.isInEvents, "events are read within reading events")
-        self.isInEvents = true
-        defer { self.isInEvents = false }
-        if !self.isEventsRenewed {
-            try self.check { () throws(StoreFailure) in unsafe try self.events.renew(self.raw) }
-            self.isEventsRenewed = true
-        }
-        return try body(self.events)
+        try self.events.lend(self, body)
     }
 
-    /// Lends the cursor of `removed`, which one may use at a time.
     func withRemoved<R>(_ body: (StateCursor) throws(AnnexError) -> R) throws(AnnexError) -> R {
-        precondition(!self.isInRemoved, "tombstones are read within reading tombstones")
-        self.isInRemoved = true
-        defer { self.isInRemoved = false }
-        if !self.isRemovedRenewed {
-            try self.check { () throws(StoreFailure) in unsafe try self.removed.renew(self.raw) }
-            self.isRemovedRenewed = true
-        }
-        return try body(self.removed)
+        try self.removed.lend(self, body)
     }
 
     /// LMDB's refusals as errors for people.
@@ -140,5 +120,31 @@ import Synchronization
         if status == MDB_NOTFOUND { return nil }
         try StoreFailure.check(status)
         return unsafe UnsafeRawBufferPointer(start: value.mv_data, count: value.mv_size)
+    }
+}
+
+/// A reader's cursor over one table: renewed at the first use within a scope, lent to one at a time.
+private final class ScopedCursor {
+    private let cursor: StateCursor
+    private let name: StaticString
+    private var isRenewed = false
+    private var isLent = false
+
+    init(_ cursor: StateCursor, of name: StaticString) { (self.cursor, self.name) = (cursor, name) }
+
+    func scopeEnded() { self.isRenewed = false }
+
+    func lend<R>(
+        _ reader: StateReader,
+        _ body: (StateCursor) throws(AnnexError) -> R
+    ) throws(AnnexError) -> R {
+        precondition(!self.isLent, "\(self.name) are read within reading \(self.name)")
+        self.isLent = true
+        defer { self.isLent = false }
+        if !self.isRenewed {
+            try reader.check { () throws(StoreFailure) in unsafe try self.cursor.renew(reader.raw) }
+            self.isRenewed = true
+        }
+        return try body(self.cursor)
     }
 }
