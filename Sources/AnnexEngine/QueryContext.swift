@@ -12,20 +12,26 @@ package final class QueryContext {
     /// Best first; valid until the next search.
     @exclusivity(unchecked) package private(set) var hits: [Hit] = []
 
+    let live: LiveUsers
     private let items: ItemReader
-    private let users: UserReader?
-    private let vectors: VectorFile
+    let vectors: VectorFile
     private let searcher: Searcher
-    private let metric: Metric
-    @exclusivity(unchecked) private var query: [Float]
-    @exclusivity(unchecked) private var queryNorm: Float = 0
+    let metric: Metric
+    @exclusivity(unchecked) var query: [Float]
+    @exclusivity(unchecked) private(set) var queryNorm: Float = 0
     @exclusivity(unchecked) private var scratch = SearchScratch()
-    @exclusivity(unchecked) private var exclusion: ExclusionMarks
+    @exclusivity(unchecked) var exclusion: ExclusionMarks
+    /// What every user of the present command leaves out.
+    @exclusivity(unchecked) var listed: [Int32] = []
 
     package init(_ version: ServedVersion) throws(AnnexError) {
         self.version = version
         self.items = try version.items.makeReader()
-        self.users = try version.users.map { users throws(AnnexError) in try users.makeReader() }
+        self.live = try LiveUsers(
+            version,
+            version.users.map { users throws(AnnexError) in try users.makeReader() },
+            self.items
+        )
         self.vectors = version.vectors
         self.metric = version.description.metric
         self.searcher = Searcher(
@@ -41,14 +47,6 @@ package final class QueryContext {
     }
 
     // MARK: The query vector
-
-    /// The stored factors of a user. False where the user is unknown.
-    package func useUser(_ id: UnsafeRawBufferPointer) -> Bool {
-        guard let users else { return false }
-        let found = self.query.withUnsafeMutableBufferPointer { users.copyVector(of: id, into: $0) }
-        if found { self.measureNorm() }
-        return found
-    }
 
     /// The row of an item of this version.
     package func useItem(_ ordinal: Int32) {
@@ -73,7 +71,7 @@ package final class QueryContext {
         return nil
     }
 
-    private func measureNorm() {
+    func measureNorm() {
         var sum: Double = 0
         for value in self.query { sum += Double(value) * Double(value) }
         self.queryNorm = Float(sum.squareRoot())
@@ -83,8 +81,6 @@ package final class QueryContext {
 
     /// Forgets the last query's exclusions. O(1).
     package func beginExclusions() { self.exclusion.begin() }
-
-    package func exclude(_ ordinal: Int32) { self.exclusion.mark(ordinal) }
 
     // MARK: Searching
 
@@ -112,6 +108,12 @@ package final class QueryContext {
     /// The exact float32 score of one item.
     package func score(_ ordinal: Int32) -> Float {
         self.query.withUnsafeBufferPointer { self.vectors.score($0, queryNorm: self.queryNorm, ordinal, self.metric) }
+    }
+
+    /// Answers that no search found.
+    func setHits(_ hits: some Sequence<Hit>) {
+        self.hits.removeAll(keepingCapacity: true)
+        self.hits.append(contentsOf: hits)
     }
 
     /// Drops hits whose score does not satisfy `keep` from the tail on (hits are sorted).

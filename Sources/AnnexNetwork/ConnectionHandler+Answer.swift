@@ -52,6 +52,7 @@ extension ConnectionHandler {
             case .done: outcome = .done
             case .close: outcome = .close
             case .deferred(let work): outcome = .deferred(work)
+            case .later(let work): return self.runLater(work, of: found, position: position, start: start)
             }
         }
         switch outcome {
@@ -126,6 +127,20 @@ extension ConnectionHandler {
             shared.deferredJobs.subtract(1, ordering: .relaxed)
             self.completed(writer.buffer)
         }
+        return NIODeadline.now().uptimeNanoseconds
+    }
+
+    /// Waits for a reply that somebody else gives. What it waits for is short and many do so, so its arguments are not kept.
+    private func runLater(
+        _ work: @Sendable (LateReply) -> Void,
+        of command: CommandSpecification,
+        position: Int,
+        start: UInt64
+    ) -> UInt64 {
+        self.wait(for: position, since: start)
+        self.waitingArguments = [command.name, "(arguments are not kept)"]
+        let loop = self.loop
+        work(LateReply { write in loop.deliver(write, to: self) })
         return NIODeadline.now().uptimeNanoseconds
     }
 

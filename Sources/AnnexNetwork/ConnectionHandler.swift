@@ -364,18 +364,19 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
 
     func completed(_ bytes: ByteBuffer) {
         if self.loop.eventLoop.inEventLoop {
-            self.finishWaiting(bytes)
+            self.finishWaiting { $0.buffer.writeImmutableBuffer(bytes) }
         } else {
-            self.loop.eventLoop.execute { self.finishWaiting(bytes) }
+            self.loop.eventLoop.execute { self.finishWaiting { $0.buffer.writeImmutableBuffer(bytes) } }
         }
     }
 
-    private func finishWaiting(_ bytes: ByteBuffer) {
+    /// On the loop. `write` writes the reply.
+    func finishWaiting(_ write: (inout ReplyWriter) -> Void) {
         guard let context, let (position, start) = self.waitingCommand else { return }
         self.waitingCommand = nil
         if self.reply.buffer.capacity == 0 { self.reply.buffer = self.loop.borrowBuffer() }
         let from = self.reply.buffer.writerIndex
-        self.reply.buffer.writeImmutableBuffer(bytes)
+        write(&self.reply)
         self.finishReply(from: from, position: position, start: start, now: NIODeadline.now().uptimeNanoseconds)
         self.lastActive = .now()
         _ = self.machine.replyArrived()

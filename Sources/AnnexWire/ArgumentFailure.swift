@@ -35,6 +35,14 @@ extension Request {
         return value
     }
 
+    /// The weight of an event: finite, and within a float's range, as trained weights are.
+    package func weight(_ index: Int) throws(ArgumentFailure) -> Double {
+        guard self.float(index) != nil, let value = self.double(index) else {
+            throw ArgumentFailure("invalid weight '\(self.printable(index))': give a finite number below 3.4e38")
+        }
+        return value
+    }
+
     /// A share of the part across a centroid: above 0, at most 1.
     func kappa(_ index: Int) throws(ArgumentFailure) -> Float {
         guard let value = self.float(index), value > 0, value <= 1 else {

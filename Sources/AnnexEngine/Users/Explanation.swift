@@ -1,0 +1,111 @@
+package import AnnexCore
+import AnnexIndex
+import AnnexLinearAlgebra
+import AnnexStore
+
+/// What made an item's score for a user.
+package struct Explanation: Sendable {
+    package struct Part: Sendable {
+        package let ordinal: Int32
+        /// All events on the item together.
+        package let weight: Double
+        /// What of the score is the item's.
+        package let contribution: Double
+    }
+
+    /// The score that TOPK gives, to a float's precision the sum of all contributions.
+    package let score: Double
+    /// `als` or `ridge`.
+    package let method: String
+    /// How many items the history has.
+    package let events: Int
+    /// The largest contributions by size, largest first.
+    package let parts: [Part]
+    /// The sum of all others.
+    package let rest: Double
+}
+
+extension QueryContext {
+    /// Why an item has its score: each item of the user's history gets the part that its events made, exactly (the linear
+    /// decomposition of implicit ALS, Hu, Koren and Volinsky 2008, §5). One fold-in.
+    ///
+    /// - Throws: `.notFound` where the user is unknown; `.usage` where the score is no sum over events: on l2, without a
+    ///   fold-in, and for a vector that is the trainer's own.
+    package func explain(
+        _ id: UnsafeRawBufferPointer,
+        item: Int32,
+        count: Int
+    ) throws(AnnexError) -> Explanation {
+        guard self.metric != .l2 else {
+            throw AnnexError(.usage, "on l2 a score is a distance, which is no sum over events")
+        }
+        guard let solver = self.live.solver, let method = self.version.foldIn?.method.name else {
+            throw AnnexError(
+                .usage,
+                "this version does not fold in",
+                hint: "Build it with --history and --fold-in als or ridge"
+            )
+        }
+        guard try self.useUser(id, UserWish(leavesOutSeen: false)) == .ready else {
+            throw AnnexError(.notFound, "nothing is known of the user")
+        }
+        let score = Double(self.score(item))
+        let entries = try self.live.entries(of: id)
+        var contributions = try self.live.contributions(solver, to: item, of: id)
+        if self.metric == .cosine {
+            let lengths = Double(self.queryNorm) * Double(self.vectors.norm(Int(item)))
+            contributions = contributions.map { lengths > 0 ? $0 / lengths : 0 }
+        }
+        let sum = contributions.reduce(0, +)
+        let size = contributions.reduce(0) { $0 + abs($1) }
+        guard !entries.isEmpty, abs(sum - score) <= 1e-3 * max(size, abs(score)) else {
+            throw AnnexError(
+                .usage,
+                "the user's vector is the trainer's own and not made from events",
+                hint: "It is from the first event on that comes after the version's cut"
+            )
+        }
+        let order = contributions.indices.sorted { abs(contributions[$0]) > abs(contributions[$1]) }.prefix(count)
+        let parts = order.map { place in
+            Explanation.Part(
+                ordinal: entries[place].ordinal,
+                weight: entries[place].weight,
+                contribution: contributions[place]
+            )
+        }
+        return Explanation(
+            score: score,
+            method: method,
+            events: entries.count,
+            parts: parts,
+            rest: sum - parts.reduce(0) { $0 + $1.contribution }
+        )
+    }
+}
+
+extension LiveUsers {
+    /// The history as it stands; left in `history` for `contributions`.
+    fileprivate func entries(of id: UnsafeRawBufferPointer) throws(AnnexError) -> [UserHistory.Entry] {
+        try self.read(id)
+        return self.history.entries
+    }
+
+    fileprivate func contributions(
+        _ solver: FoldInSolver,
+        to item: Int32,
+        of id: UnsafeRawBufferPointer
+    ) throws(AnnexError) -> [Double] {
+        let entries = self.history.entries
+        let vectors = self.version.vectors
+        var out = [Double](repeating: 0, count: entries.count)
+        let isSolved = vectors.withRows { rows in
+            out.withUnsafeMutableBufferPointer { out in
+                solver.contributions(to: rows + Int(item) * vectors.stride, count: entries.count, into: out) { place in
+                    (rows + Int(entries[place].ordinal) * vectors.stride, entries[place].weight)
+                }
+            }
+        }
+        guard isSolved else { throw Self.noSolution(id) }
+        return out
+    }
+}
