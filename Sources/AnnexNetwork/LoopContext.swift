@@ -25,7 +25,7 @@ final class LoopContext: @unchecked Sendable {
     private(set) var settings: RuntimeSettings
     private(set) var slowNanoseconds: Int
 
-    private let delivered = Mutex<[(connection: ConnectionHandler, write: LateReply.Writing)]>([])
+    private let delivered = Mutex<[(connection: ConnectionHandler, number: Int, write: LateReply.Writing)]>([])
     private(set) var connections: [UInt64: ConnectionHandler] = [:]
     private(set) var heldBytes = 0
     private var publishedBytes = 0
@@ -129,9 +129,9 @@ final class LoopContext: @unchecked Sendable {
     // MARK: Replies from elsewhere
 
     /// Hands a reply over from any thread. Those that come together, as all of one commit do, wake the loop once.
-    func deliver(_ write: @escaping LateReply.Writing, to connection: ConnectionHandler) {
+    func deliver(_ write: @escaping LateReply.Writing, number: Int, to connection: ConnectionHandler) {
         let isFirst = self.delivered.withLock { waiting in
-            waiting.append((connection, write))
+            waiting.append((connection, number, write))
             return waiting.count == 1
         }
         guard isFirst else { return }
@@ -140,7 +140,7 @@ final class LoopContext: @unchecked Sendable {
                 defer { waiting.removeAll(keepingCapacity: true) }
                 return waiting
             }
-            for (connection, write) in replies { connection.finishWaiting(write) }
+            for (connection, number, write) in replies { connection.takeOwed(number, write) }
         }
     }
 

@@ -7,8 +7,8 @@ package enum Disposition: Sendable {
     /// Run this on a worker thread; its reply comes in the command's turn, and nothing else of the connection runs until
     /// then. The closure writes exactly one reply.
     case deferred(@Sendable (inout ReplyWriter) -> Void)
-    /// The reply comes in the command's turn as soon as somebody gives it, and nothing else of the connection runs until
-    /// then; no thread waits for it. The closure runs at once, on the loop, and must not block.
+    /// The reply comes in the command's turn as soon as somebody gives it; no thread waits for it. Until then nothing else of
+    /// the connection runs but commands with `mayFollowOwed`. The closure runs at once, on the loop, and must not block.
     case later(@Sendable (LateReply) -> Void)
 }
 

@@ -23,7 +23,8 @@ extension CommandTable {
                 .key("user"), .string("item"), CommandArgument.double("weight").optional,
                 CommandArgument.integer("unix-ms", token: "AT").optional, index,
             ],
-            reply: ("simple string: OK", "simple string: OK")
+            reply: ("simple string: OK", "simple string: OK"),
+            mayFollowOwed: true
         ),
         CommandSpecification(
             .eventDelete,

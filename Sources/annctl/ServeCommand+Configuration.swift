@@ -21,7 +21,8 @@ enum ServeSettings {
 
     /// Every key that a file may have.
     static var keys: [String] {
-        (Self.numbers.map(\.key) + ["host", "password-file", "state", "cold", "cold-half-life", "watch"]).sorted()
+        (Self.numbers.map(\.key) + ["host", "password-file", "state", "durability", "cold", "cold-half-life", "watch"])
+            .sorted()
     }
 
     /// Applies a file. Unknown keys and wrong values are errors that name them; bounds are checked by `validate()`.
@@ -50,6 +51,7 @@ enum ServeSettings {
             case "password-file":
                 configuration.passwordHash = PasswordHash(password: try Password.read(Self.place(text, beside: path)))
             case "state": live.stateFolder = Self.place(text, beside: path)
+            case "durability": try live.setDurability(text)
             case "cold":
                 guard let cold = ColdStart(rawValue: text) else { throw bad("'cold' is error or popular") }
                 live.cold = cold

@@ -39,6 +39,15 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: "Seconds of silence after which a connection is closed; 0: never. (default: 0)") var idleTimeout: Int?
 
     @Option(help: ArgumentHelp("Keep events in DIR/NAME, for each index.", valueName: "dir")) var state: String?
+    @Option(
+        help: ArgumentHelp(
+            "commit: OK means that the event is on the disk, and that every later read counts it. interval:MS: OK means "
+                + "that it is in memory; it is written and counted at most MS milliseconds later, and a crash or the loss of "
+                + "power loses what came meanwhile. EVENT.DEL and FORGET are on the disk in either case. (default: commit)",
+            valueName: "commit|interval:MS"
+        )
+    )
+    var durability: String?
     @Option(help: "What unknown users get: error, or popular: the items with the most events. (default: error)")
     var cold: ColdStart?
     @Option(help: ArgumentHelp("For --cold popular: an event this old counts half.", valueName: "days"))
@@ -161,6 +170,7 @@ struct ServeCommand: AsyncParsableCommand {
         configuration.version = ProductVersion.text
         if let passwordFile { configuration.passwordHash = PasswordHash(password: try Password.read(passwordFile)) }
         if let state { live.stateFolder = state }
+        if let durability { try live.setDurability(durability) }
         if let cold { live.cold = cold }
         if let coldHalfLife { live.coldHalfLifeDays = coldHalfLife }
         if let watch { live.watchSeconds = watch }

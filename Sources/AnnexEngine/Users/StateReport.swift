@@ -30,7 +30,7 @@ extension ServedVersion {
                 ("events", counts.events), ("users", counts.users), ("waiting", counts.waiting),
                 ("commits", counts.commits), ("changes", counts.changes),
                 ("last_commit_usec", counts.lastCommitMicroseconds), ("file_bytes", counts.fileBytes),
-                ("map_bytes", counts.mapBytes), ("damaged_records", counts.damagedRecords),
+                ("map_bytes", counts.mapBytes), ("lost", counts.lost), ("damaged_records", counts.damagedRecords),
                 ("growths", counts.growths), ("longest_pause_usec", counts.longestPauseMicroseconds),
             ]
         )

@@ -79,6 +79,8 @@ package struct StateCounts: Sendable, Equatable {
     /// Changes that were acknowledged.
     package var changes = 0
     package var lastCommitMicroseconds = 0
+    /// Events that were answered before they were durable, and could not be stored then.
+    package var lost = 0
     /// Times a record with a wrong checksum was met and skipped.
     package var damagedRecords = 0
     /// Times the map was enlarged, and the longest that readers had to wait for it.
@@ -100,6 +102,10 @@ package struct StateSettings: Sendable {
     /// Whether opening walks all pages of the file first, O(pages). False only where `StateStore.inspect` has just done
     /// so.
     package var checksPages = true
+    /// Nil: a change is answered when it is durable. Otherwise events are answered when they wait for the writer, which
+    /// commits at most so often: what is not committed is not read, and lost with the process. Removing and forgetting
+    /// are answered when they are durable, in any case.
+    package var interval: Duration?
 
     package init() {}
 }

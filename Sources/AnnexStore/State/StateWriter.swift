@@ -29,7 +29,10 @@ struct StateWriter {
             limit: self.shared.settings.groupLimit,
             patience: max(.zero, self.nextReaderCheck - self.clock.now)
         ) {
-            if !group.isEmpty { self.write(group) }
+            if !group.isEmpty {
+                self.write(group)
+                if let interval = self.shared.settings.interval { self.shared.queue.pause(interval) }
+            }
             if self.clock.now >= self.nextReaderCheck {
                 self.shared.environment.dropDeadReaders()
                 self.nextReaderCheck = self.clock.now + Self.readerCheckInterval
