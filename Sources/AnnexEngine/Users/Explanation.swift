@@ -14,7 +14,7 @@ package struct Explanation: Sendable {
     }
 
     /// The score that TOPK gives, to a float's precision the sum of all contributions.
-    package let score: Double
+    package let score: Float
     /// `als` or `ridge`.
     package let method: String
     /// How many items the history has.
@@ -74,7 +74,7 @@ extension QueryContext {
             )
         }
         return Explanation(
-            score: score,
+            score: Float(score),
             method: method,
             events: entries.count,
             parts: parts,
