@@ -1,3 +1,5 @@
+import AnnexCore
+
 /// Why the arguments of a command are refused: the code and the text of its error reply.
 package struct ArgumentFailure: Error, Equatable, Sendable {
     package let code: String
@@ -35,10 +37,10 @@ extension Request {
         return value
     }
 
-    /// The weight of an event: finite, and within a float's range, as trained weights are.
+    /// The weight of an event: so that no sum of any number of them, and no score, leaves a float's range.
     package func weight(_ index: Int) throws(ArgumentFailure) -> Double {
-        guard self.float(index) != nil, let value = self.double(index) else {
-            throw ArgumentFailure("invalid weight '\(self.printable(index))': give a finite number below 3.4e38")
+        guard let value = self.double(index), abs(value) <= Limits.maximumWeight else {
+            throw ArgumentFailure("invalid weight '\(self.printable(index))': give a number from -1e30 to 1e30")
         }
         return value
     }

@@ -102,7 +102,7 @@ package struct TopKArguments: Equatable, Sendable {
     }
 }
 
-/// `MTOPK n user … k [options]`: n × k at most 100,000.
+/// `MTOPK n user … k [options]`: n × k at most 100,000, n × items of `HISTORY` too.
 package struct MTopKArguments: Equatable, Sendable {
     /// Positions of the users' ids, at least one.
     package let users: Range<Int>
@@ -121,6 +121,13 @@ package struct MTopKArguments: Equatable, Sendable {
             )
         }
         self.options = try QueryOptions(request, from: self.users.upperBound + 1)
+        let items = self.users.count * (self.options.history?.count ?? 0)
+        guard items <= Limits.maximumBatchHistory else {
+            throw ArgumentFailure(
+                "\(self.users.count) users × \(items / self.users.count) items of HISTORY are more than "
+                    + "\(Limits.maximumBatchHistory): ask in parts"
+            )
+        }
     }
 }
 

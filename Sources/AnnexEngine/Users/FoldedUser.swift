@@ -7,13 +7,16 @@ final class FoldedUser: Sendable {
     let counter: UInt64
     /// Nil where nothing is known to make one from.
     let vector: [Float]?
+    /// Whether the vector was solved for; otherwise it is the one that the version has.
+    let isSolved: Bool
     /// Ordinals that were seen, each once or twice.
     let seen: [Int32]
 
-    init(id: [UInt8], counter: UInt64, vector: [Float]?, seen: [Int32]) {
+    init(id: [UInt8], counter: UInt64, vector: [Float]?, isSolved: Bool, seen: [Int32]) {
         self.id = id
         self.counter = counter
         self.vector = vector
+        self.isSolved = isSolved
         self.seen = seen
     }
 

@@ -109,11 +109,17 @@ final class LiveUsers {
     ) throws(AnnexError) -> FoldedUser {
         let known = try self.gather(view, id)
         self.finish(known, id)
-        let hasVector = try self.makeVector(known, id, query)
+        let vector = try self.makeVector(known, id, query)
         var seen: [Int32] = []
         seen.reserveCapacity(self.history.trained.count + self.history.touched.count)
         self.history.forEachSeen { seen.append($0) }
-        let user = FoldedUser(id: Array(id), counter: counter, vector: hasVector ? Array(query) : nil, seen: seen)
+        let user = FoldedUser(
+            id: Array(id),
+            counter: counter,
+            vector: vector == .none ? nil : Array(query),
+            isSolved: vector == .solved,
+            seen: seen
+        )
         self.table.put(user)
         self.version.folded.put(user)
         return user
@@ -140,7 +146,7 @@ final class LiveUsers {
         }
         for entry in session { self.history.add(session: entry) }
         self.finish(known, id)
-        return try self.makeVector(known, id, query) ? .session : .unknown
+        return try self.makeVector(known, id, query) == .none ? .unknown : .session
     }
 
     /// What the version may say of a user.
@@ -195,17 +201,19 @@ final class LiveUsers {
         self.finish(known, id)
     }
 
-    /// False where there is nothing to make a vector from.
+    private enum Made { case none, stored, solved }
+
     private func makeVector(
         _ known: Known,
         _ id: UnsafeRawBufferPointer,
         _ query: UnsafeMutableBufferPointer<Float>
-    ) throws(AnnexError) -> Bool {
+    ) throws(AnnexError) -> Made {
         let canSolve = self.version.foldIn != nil && !(known.hasHistory && !self.history.isChanged)
-        if !canSolve || !known.hasHistory, !known.isForgotten, self.copyStored(id, query) { return true }
-        guard canSolve, !self.history.entries.isEmpty, let solver = self.solver else { return false }
+        if !canSolve || !known.hasHistory, !known.isForgotten, self.copyStored(id, query) { return .stored }
+        // Where nothing is left of a history there is nothing to make a vector from.
+        guard canSolve, !self.history.entries.isEmpty, let solver = self.solver else { return .none }
         try self.solve(solver, id, query)
-        return true
+        return .solved
     }
 
     // MARK: Solving
