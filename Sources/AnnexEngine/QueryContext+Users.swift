@@ -44,7 +44,7 @@ extension QueryContext {
     package func leaveOut(_ ordinal: Int32) { self.listed.append(ordinal) }
 
     /// How many items the present query leaves out.
-    package var excludedCount: Int { self.exclusion.count }
+    package var excludedCount: Int { self.marks.count }
 
     /// Makes a user's vector of now the query, and leaves out what is listed and what the user has seen.
     ///
@@ -52,19 +52,21 @@ extension QueryContext {
     ///
     /// - Throws: `.badInput` where the user's history has no solution; what the state throws.
     package func useUser(_ id: UnsafeRawBufferPointer, _ wish: UserWish) throws(AnnexError) -> UserStanding {
-        self.exclusion.begin()
-        for ordinal in self.listed { self.exclusion.mark(ordinal) }
+        self.beginExclusions()
+        for ordinal in self.listed { self.exclude(ordinal) }
         let source = try self.source(id, wish)
         switch source {
         case .costly: return .costly
         case .unknown: return .unknown
         case .stored:
-            if wish.leavesOutSeen { self.live.forEachTrained(id) { self.exclusion.mark($0) } }
+            if wish.leavesOutSeen, let many = self.live.forEachTrained(id, { self.exclude($0) }) {
+                self.exclude(seenBy: many)
+            }
         case .folded(let user):
-            if wish.leavesOutSeen { for ordinal in user.seen { self.exclusion.mark(ordinal) } }
+            if wish.leavesOutSeen { self.exclude(seenBy: user) }
             guard user.vector != nil else { return .unknown }
         case .session:
-            if wish.leavesOutSeen { self.live.history.forEachSeen { self.exclusion.mark($0) } }
+            if wish.leavesOutSeen { self.live.history.forEachSeen { self.exclude($0) } }
         }
         self.measureNorm()
         return .ready

@@ -20,7 +20,10 @@ package final class QueryContext {
     @exclusivity(unchecked) var query: [Float]
     @exclusivity(unchecked) private(set) var queryNorm: Float = 0
     @exclusivity(unchecked) private var scratch = SearchScratch()
-    @exclusivity(unchecked) var exclusion: ExclusionMarks
+    /// Marked for the present query; `marks` says whether they count.
+    @exclusivity(unchecked) private(set) var exclusion: ExclusionMarks
+    /// Whose marks are to be used as they are; nil: `exclusion`.
+    @exclusivity(unchecked) private var markedUser: FoldedUser?
     /// What every user of the present command leaves out.
     @exclusivity(unchecked) var listed: [Int32] = []
 
@@ -80,7 +83,24 @@ package final class QueryContext {
     // MARK: Exclusions
 
     /// Forgets the last query's exclusions. O(1).
-    package func beginExclusions() { self.exclusion.begin() }
+    package func beginExclusions() {
+        self.exclusion.begin()
+        self.markedUser = nil
+    }
+
+    func exclude(_ ordinal: Int32) { self.exclusion.mark(ordinal) }
+
+    /// Leaves out what a user has seen.
+    func exclude(seenBy user: FoldedUser) {
+        if user.marks != nil, self.exclusion.count == 0 {
+            self.markedUser = user
+        } else {
+            for ordinal in user.seen { self.exclusion.mark(ordinal) }
+        }
+    }
+
+    /// What the present query leaves out.
+    var marks: ExclusionMarks { self.markedUser?.marks ?? self.exclusion }
 
     // MARK: Searching
 
@@ -93,7 +113,7 @@ package final class QueryContext {
                     queryNorm: self.queryNorm,
                     k: k,
                     effort: effort,
-                    exclusion: self.exclusion,
+                    exclusion: self.marks,
                     scratch: &self.scratch,
                     hits: &self.hits
                 )

@@ -44,8 +44,9 @@ extension QueryContext {
         guard let item else { return WhyNot(reason: .unknownItem, rank: nil, score: nil, kthScore: last) }
         let score = self.score(item)
         let rank = self.rank(of: item, score)
+        let marks = self.marks
         let reason: WhyNot.Reason =
-            if isListed { .excluded } else if self.exclusion.contains(item) {
+            if isListed { .excluded } else if marks.contains(item) {
                 .seen
             } else if self.hits.contains(where: {
                 $0.ordinal == item
@@ -56,7 +57,8 @@ extension QueryContext {
     /// 1 and the number of items that are not left out and come before it.
     private func rank(of item: Int32, _ score: Float) -> Int {
         var better = 0
-        for other in 0..<Int32(self.vectors.rows) where other != item && !self.exclusion.contains(other) {
+        let marks = self.marks
+        for other in 0..<Int32(self.vectors.rows) where other != item && !marks.contains(other) {
             let value = self.score(other)
             let isBetter = self.metric == .l2 ? value < score : value > score
             if isBetter || (value == score && other < item) { better += 1 }

@@ -1,3 +1,4 @@
+import AnnexIndex
 import Synchronization
 
 /// A user as of one change, in one version: what a query needs. Immutable, shared by threads.
@@ -11,14 +12,26 @@ final class FoldedUser: Sendable {
     let isSolved: Bool
     /// Ordinals that were seen, each once or twice.
     let seen: [Int32]
+    /// The same as marks, where there are so many that marking them takes longer than a search; nil else.
+    let marks: ExclusionMarks?
 
-    init(id: [UInt8], counter: UInt64, vector: [Float]?, isSolved: Bool, seen: [Int32]) {
+    init(id: [UInt8], counter: UInt64, vector: [Float]?, isSolved: Bool, seen: [Int32], rows: Int) {
         self.id = id
         self.counter = counter
         self.vector = vector
         self.isSolved = isSolved
         self.seen = seen
+        guard Self.areMany(seen.count, of: rows) else {
+            self.marks = nil
+            return
+        }
+        var marks = ExclusionMarks(rows: rows)
+        for ordinal in seen { marks.mark(ordinal) }
+        self.marks = marks
     }
+
+    /// Marks take a quarter of a byte per row: at most 32 bytes per item seen.
+    static func areMany(_ seen: Int, of rows: Int) -> Bool { seen >= max(256, rows / 128) }
 
     /// Ids are compared too: a damaged record may lend a user the counter of another.
     func isOf(_ counter: UInt64, _ id: UnsafeRawBufferPointer) -> Bool {

@@ -76,11 +76,30 @@ final class LiveUsers {
         self.users?.copyVector(of: id, into: query) ?? false
     }
 
-    func forEachTrained(_ id: UnsafeRawBufferPointer, _ body: (Int32) -> Void) {
-        self.users?.withHistory(of: id) { history in
-            guard let history else { return }
+    /// Lends the items of a trained history, or where they are many what was made of them before.
+    func forEachTrained(_ id: UnsafeRawBufferPointer, _ body: (Int32) -> Void) -> FoldedUser? {
+        guard let users else { return nil }
+        return users.withHistory(of: id) { history in
+            guard let history else { return nil }
+            if FoldedUser.areMany(history.count, of: self.version.vectors.rows) { return self.marked(id, history) }
             for place in 0..<history.count { body(history.ordinal(place)) }
+            return nil
         }
+    }
+
+    /// A user whom the state does not mention, with marks. Kept where those lie whom it does, under a number that none of
+    /// them has.
+    private func marked(_ id: UnsafeRawBufferPointer, _ history: HistoryView) -> FoldedUser {
+        var number: UInt64 = 14_695_981_039_346_656_037
+        for byte in id { number = (number ^ UInt64(byte)) &* 1_099_511_628_211 }
+        number |= 1 << 63
+        if let known = self.known(number, id) { return known }
+        let seen = (0..<history.count).map { history.ordinal($0) }
+        let rows = self.version.vectors.rows
+        let user = FoldedUser(id: Array(id), counter: number, vector: nil, isSolved: false, seen: seen, rows: rows)
+        self.table.put(user)
+        self.version.folded.put(user)
+        return user
     }
 
     private func known(_ counter: UInt64, _ id: UnsafeRawBufferPointer) -> FoldedUser? {
@@ -118,7 +137,8 @@ final class LiveUsers {
             counter: counter,
             vector: vector == .none ? nil : Array(query),
             isSolved: vector == .solved,
-            seen: seen
+            seen: seen,
+            rows: self.version.vectors.rows
         )
         self.table.put(user)
         self.version.folded.put(user)

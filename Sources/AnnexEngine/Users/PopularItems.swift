@@ -94,8 +94,9 @@ extension QueryContext {
     package func usePopular(k: Int) -> Bool {
         guard let popular = self.version.popular.withLock({ $0 }) else { return false }
         self.version.coldAnswers.add(1, ordering: .relaxed)
+        let marks = self.marks
         self.setHits(
-            popular.order.lazy.filter { !self.exclusion.contains($0) }.prefix(k).map {
+            popular.order.lazy.filter { !marks.contains($0) }.prefix(k).map {
                 Hit(ordinal: $0, score: popular.counts[Int($0)])
             }
         )

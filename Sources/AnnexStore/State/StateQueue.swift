@@ -60,9 +60,8 @@ final class StateQueue: Sendable {
         if wakes { self.wakeUp.signal() }
     }
 
-    /// Lets changes gather for so long, or until the queue is stopped. Blocks.
-    func pause(_ interval: Duration) {
-        let deadline = ContinuousClock.now + interval
+    /// Lets changes gather until then, or until the queue is stopped. Blocks.
+    func pause(until deadline: ContinuousClock.Instant) {
         while !self.state.withLock({ $0.isStopped }) {
             let left = deadline - ContinuousClock.now
             guard left > .zero else { return }

@@ -30,8 +30,13 @@ struct StateWriter {
             patience: max(.zero, self.nextReaderCheck - self.clock.now)
         ) {
             if !group.isEmpty {
+                let begin = self.clock.now
                 self.write(group)
-                if let interval = self.shared.settings.interval { self.shared.queue.pause(interval) }
+                // A full group goes on at once: what waits is written as fast as it comes.
+                let isEmptied = group.count < self.shared.settings.groupLimit
+                if let interval = self.shared.settings.interval, isEmptied {
+                    self.shared.queue.pause(until: begin + interval)
+                }
             }
             if self.clock.now >= self.nextReaderCheck {
                 self.shared.environment.dropDeadReaders()
