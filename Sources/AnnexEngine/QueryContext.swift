@@ -7,7 +7,7 @@ import AnnexStore
 /// Made once per thread and version; a query allocates nothing. Not thread-safe: it belongs to one event loop, or to
 /// one piece of work that borrowed it: what each query touches is left out of the run-time checks of exclusive access.
 package final class QueryContext {
-    /// The context keeps the version alive, not the other way round, except while it lies in the version's idle list.
+    /// Whoever uses a context holds the version as well: a context that held it would keep the version that it lies in, idle.
     package unowned(safe) let version: ServedVersion
     /// Best first; valid until the next search.
     @exclusivity(unchecked) package private(set) var hits: [Hit] = []

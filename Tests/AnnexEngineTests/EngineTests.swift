@@ -80,7 +80,9 @@ import Testing
 
     @Test func aQueryVectorIsChecked() throws {
         let small = try SmallVersion(items: 50, users: 1, dimension: 4)
-        let context = try QueryContext(ServedVersion(loading: small.description))
+        let version = try ServedVersion(loading: small.description)
+        defer { withExtendedLifetime(version) {} }
+        let context = try QueryContext(version)
         #expect(context.useVector(count: 3) { _ in 1 } == .length(3))
         #expect(context.useVector(count: 5) { _ in 1 } == .length(5))
         #expect(context.useVector(count: 4) { $0 == 2 ? .nan : 1 } == .notFinite(position: 2))

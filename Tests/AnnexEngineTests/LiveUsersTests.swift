@@ -184,7 +184,7 @@ private final class Shop {
             let found = try Array("u1".utf8).withUnsafeBytes { try shop.context.explain($0, item: item, count: 7) }
             #expect(found.parts.count == 7 && found.events == 31)
             let sum = found.parts.reduce(found.rest) { $0 + $1.contribution }
-            #expect(abs(sum - found.score) < 1e-5)
+            #expect(abs(sum - Double(found.score)) < 1e-5)
         }
     }
 

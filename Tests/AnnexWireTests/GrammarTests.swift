@@ -166,7 +166,7 @@ private let int64Ends = ["9223372036854775807", "-9223372036854775808", "9223372
         #expect(element.query == .element(3) && element.count == 10 && element.effort == nil && element.epsilon == nil)
         let values = try VSimArguments(request("VSIM", "k", "values", "3", "1", "-2.5", "1e-3", "COUNT", "7"))
         #expect(values.query == .values(4..<7) && values.count == 7)
-        let words = request("VSIM", "k", "VALUES", "8", "1", "-2.5e0", "nan", "inf", "1.1e30", "", "1_0", "+1")
+        let words = request("VSIM", "k", "VALUES", "8", "1", "-2.5e0", "nan", "inf", "1e39", "", "1_0", "+1")
         let vector = try VSimArguments(words).query
         let components = (0..<vector.componentCount).map { vector.component($0, in: words) }
         #expect(components == [1, -2.5, nil, nil, nil, nil, nil, nil])
@@ -315,12 +315,12 @@ private let int64Ends = ["9223372036854775807", "-9223372036854775808", "9223372
     func floats(text: String, value: Float) { #expect(request(text).float(0) == value) }
 
     @Test(arguments: [
-        "", "nan", "inf", "-inf", "infinity", "1.1e30", "0x1p3", "+1", " 1", "1 ", "1,5", "--1", "e", ".", "1e", "1\0",
+        "", "nan", "inf", "-inf", "infinity", "1e39", "0x1p3", "+1", " 1", "1 ", "1,5", "--1", "e", ".", "1e", "1\0",
         String(repeating: "1", count: 65),
     ])
     func notFloats(text: String) {
         #expect(request(text).float(0) == nil)
-        if text != "1.1e30" { #expect(request(text).double(0) == nil) }
+        if text != "1e39" { #expect(request(text).double(0) == nil) }
     }
 
     @Test func identifiersAreBytes() {
