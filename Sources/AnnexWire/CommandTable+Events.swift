@@ -87,7 +87,7 @@ extension CommandTable {
             group: "user",
             summary:
                 "Which items of the user's history made an item's score, and how much of it each: `contributions` and `rest` "
-                + "add up to `score`. The 10 that matter most unless `COUNT` says else. For vectors that are folded in, on ip "
+                + "add up to `score`; `events` is how many items the history has. The 10 that matter most unless `COUNT` says else. For vectors that are folded in, on ip "
                 + "and cosine.",
             complexity: "One fold-in: O(events × dimension² + dimension³)",
             arguments: [.key("user"), .string("item"), count, index],

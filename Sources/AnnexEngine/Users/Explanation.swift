@@ -73,7 +73,8 @@ extension QueryContext {
             Explanation.Part(
                 ordinal: entries[place].ordinal,
                 weight: entries[place].weight,
-                contribution: contributions[place]
+                // Not -0, as an item with a negative weight would have under ALS.
+                contribution: contributions[place] + 0
             )
         }
         return Explanation(
