@@ -180,7 +180,8 @@ struct MatrixIngest {
         var block = RowBlock()
         var next = 0
         let dimension = self.dimension
-        var row = [Float](repeating: 0, count: self.storedDimension)
+        // A row with its bias behind it.
+        var biased = [Float](repeating: 0, count: self.storedDimension)
         guard reader.dimension == dimension else {
             throw AnnexError(.badInput, "was changed while it was read", at: self.source.path)
         }
@@ -192,11 +193,17 @@ struct MatrixIngest {
                 let ordinal = Int(ordinals[next])
                 next += 1
                 guard ordinal >= 0 else { continue }
-                for column in 0..<dimension { row[column] = block.values[place * dimension + column] }
-                if let bias { row[dimension] = bias.value(block.rowNumbers[place]) ?? 0 }
-                let failure: AnnexError? = row.withUnsafeBufferPointer { row in
-                    do throws(AnnexError) { try writer.write(row: row, ordinal: ordinal) } catch { return error }
-                    return nil
+                let failure: AnnexError? = block.values.withUnsafeBufferPointer { values in
+                    var given = UnsafeBufferPointer(rebasing: values[place * dimension..<(place + 1) * dimension])
+                    return biased.withUnsafeMutableBufferPointer { biased in
+                        if let bias {
+                            _ = biased.update(fromContentsOf: given)
+                            biased[dimension] = bias.value(block.rowNumbers[place]) ?? 0
+                            given = UnsafeBufferPointer(biased)
+                        }
+                        do throws(AnnexError) { try writer.write(row: given, ordinal: ordinal) } catch { return error }
+                        return nil
+                    }
                 }
                 if let failure { throw failure }
             }
