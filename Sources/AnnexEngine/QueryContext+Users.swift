@@ -68,6 +68,7 @@ extension QueryContext {
         case .session:
             if wish.leavesOutSeen { self.live.history.forEachSeen { self.exclude($0) } }
         }
+        self.takeConstant()
         self.measureNorm()
         return .ready
     }

@@ -10,7 +10,7 @@ package final class QueryContext {
     /// Whoever uses a context holds the version as well: a context that held it would keep the version that it lies in, idle.
     package unowned(safe) let version: ServedVersion
     /// Best first; valid until the next search.
-    @exclusivity(unchecked) package private(set) var hits: [Hit] = []
+    @exclusivity(unchecked) package internal(set) var hits: [Hit] = []
 
     let live: LiveUsers
     private let items: ItemReader
@@ -19,6 +19,8 @@ package final class QueryContext {
     let metric: Metric
     @exclusivity(unchecked) var query: [Float]
     @exclusivity(unchecked) private(set) var queryNorm: Float = 0
+    /// What is added to every score of the query: see `ModelBias`.
+    @exclusivity(unchecked) var constant: Float = 0
     @exclusivity(unchecked) private var scratch = SearchScratch()
     /// Marked for the present query; `marks` says whether they count.
     @exclusivity(unchecked) private(set) var exclusion: ExclusionMarks
@@ -43,7 +45,7 @@ package final class QueryContext {
             vectors: version.vectors,
             metric: version.description.metric
         )
-        self.query = [Float](repeating: 0, count: version.description.dimension)
+        self.query = [Float](repeating: 0, count: version.description.storedDimension)
         self.exclusion = ExclusionMarks(rows: version.description.itemCount)
         self.hits.reserveCapacity(256)
         self.exclusion.begin()
@@ -58,6 +60,7 @@ package final class QueryContext {
                 for index in query.indices { query[index] = row[index] }
             }
         }
+        self.takeNoBias()
         self.measureNorm()
     }
 
@@ -65,11 +68,12 @@ package final class QueryContext {
 
     /// A vector given by a client, component by component. Nil where it was taken.
     package func useVector(count: Int, _ component: (Int) -> Float?) -> VectorProblem? {
-        guard count == self.query.count else { return .length(count) }
+        guard count == self.version.description.dimension else { return .length(count) }
         for index in 0..<count {
             guard let value = component(index), value.isFinite else { return .notFinite(position: index) }
             self.query[index] = value
         }
+        self.takeNoBias()
         self.measureNorm()
         return nil
     }
@@ -106,6 +110,12 @@ package final class QueryContext {
 
     /// Fills `hits` with the best min(k, items not excluded), best first, equal scores in the order of ids.
     package func search(k: Int, effort: SearchEffort) throws(AnnexError) -> SearchReport {
+        guard self.constant == 0 else { return try self.searchWithConstant(k: k, effort: effort) }
+        return try self.searchRows(k: k, effort: effort)
+    }
+
+    /// The same without the constant of a biased model's user.
+    func searchRows(k: Int, effort: SearchEffort) throws(AnnexError) -> SearchReport {
         do {
             return try self.query.withUnsafeBufferPointer { query in
                 try self.searcher.search(
@@ -127,7 +137,10 @@ package final class QueryContext {
 
     /// The exact float32 score of one item.
     package func score(_ ordinal: Int32) -> Float {
-        self.query.withUnsafeBufferPointer { self.vectors.score($0, queryNorm: self.queryNorm, ordinal, self.metric) }
+        let score = self.query.withUnsafeBufferPointer {
+            self.vectors.score($0, queryNorm: self.queryNorm, ordinal, self.metric)
+        }
+        return score + self.constant
     }
 
     /// Answers that no search found.
@@ -154,8 +167,9 @@ package final class QueryContext {
         self.items.withAttributes(ordinal, body)
     }
 
-    /// The row as given to the build.
+    /// The factors as given to the build, without the bias.
     package func withVector<R>(_ ordinal: Int32, _ body: (UnsafeBufferPointer<Float>) -> R) -> R {
-        self.vectors.withRow(Int(ordinal), body)
+        let dimension = self.version.description.dimension
+        return self.vectors.withRow(Int(ordinal)) { body(UnsafeBufferPointer(rebasing: $0[..<dimension])) }
     }
 }

@@ -39,17 +39,17 @@ package final class ServedVersion: Sendable {
         self.vectors = try VectorFile(
             path: files.vectors,
             rows: description.itemCount,
-            dimension: description.dimension
+            dimension: description.storedDimension
         )
         self.items = try ItemStore(path: files.items)
         try Self.check("items", self.items.count, description.itemCount, files.items)
         self.users = try files.users.map { folder throws(AnnexError) in
-            try UserStore(folder: folder, dimension: description.dimension, itemCount: description.itemCount)
+            try UserStore(folder: folder, dimension: description.storedDimension, itemCount: description.itemCount)
         }
         try Self.check("users", self.users?.count ?? 0, description.userCount, files.users)
         try Self.check("histories", self.users?.historyCount ?? 0, description.historyCount, files.users)
         self.foldIn = try files.foldIn.map { path throws(AnnexError) in
-            try FoldInModel.load(path: path, dimension: description.dimension)
+            try FoldInModel.load(path: path, dimension: description.storedDimension, bias: description.bias)
         }
         guard self.foldIn?.method == description.foldIn else {
             throw AnnexError(
@@ -65,7 +65,7 @@ package final class ServedVersion: Sendable {
                 path: path,
                 metric: description.metric,
                 rows: description.itemCount,
-                dimension: description.dimension
+                dimension: description.storedDimension
             )
         }
         if let layout, !layout.needsFaiss(description.kind) {
@@ -76,7 +76,7 @@ package final class ServedVersion: Sendable {
             path: files.index,
             kind: description.kind,
             metric: description.metric,
-            dimension: description.dimension,
+            dimension: description.storedDimension,
             rows: description.itemCount
         )
     }

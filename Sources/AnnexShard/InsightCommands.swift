@@ -41,13 +41,15 @@ enum InsightCommands {
         } catch let error as AnnexError where error.code == .notFound {
             return UserCommands.noUser(request, 1, context, &reply)
         } catch { return reply.error(code: "ERR", "\(error)") }
-        reply.map(5)
+        reply.map(6)
         reply.bulk("score")
         reply.double(explanation.score)
         reply.bulk("method")
         reply.bulk(explanation.method)
         reply.bulk("events")
         reply.integer(explanation.events)
+        reply.bulk("baseline")
+        reply.double(explanation.baseline)
         reply.bulk("contributions")
         reply.array(explanation.parts.count)
         for part in explanation.parts {

@@ -86,14 +86,15 @@ extension CommandTable {
             categories: reading,
             group: "user",
             summary:
-                "Which items of the user's history made an item's score, and how much of it each: `contributions` and `rest` "
-                + "add up to `score`; `events` is how many items the history has. The 10 that matter most unless `COUNT` says else. For vectors that are folded in, on ip "
+                "Which items of the user's history made an item's score, and how much of it each: `contributions`, `rest` and "
+                + "`baseline` (μ + b_i of a biased model, else 0) add up to `score`; `events` is how many items the history "
+                + "has. The 10 that matter most unless `COUNT` says else. For vectors that are folded in, on ip "
                 + "and cosine.",
             complexity: "One fold-in: O(events × dimension² + dimension³)",
             arguments: [.key("user"), .string("item"), count, index],
             reply: (
-                "flat array: score, method, events, contributions (array of item, weight, contribution), rest",
-                "map: score, method, events, contributions (array of [item, weight, contribution]), rest"
+                "flat array: score, method, events, baseline, contributions (array of item, weight, contribution), rest",
+                "map: score, method, events, baseline, contributions (array of [item, weight, contribution]), rest"
             )
         ),
         CommandSpecification(

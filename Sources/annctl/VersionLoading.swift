@@ -51,6 +51,7 @@ enum VersionLoading {
                 users: manifest.hasUsers ? folder + "/" + VersionLayout.users : nil
             )
         )
+        description.bias = manifest.bias?.model
         description.historyCount = manifest.histories ?? 0
         description.trainedUntil = manifest.trainedUntil
         description.foldIn = manifest.foldIn?.parsedMethod

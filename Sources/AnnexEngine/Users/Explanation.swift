@@ -13,12 +13,14 @@ package struct Explanation: Sendable {
         package let contribution: Double
     }
 
-    /// The score that TOPK gives, to a float's precision the sum of all contributions.
+    /// The score that TOPK gives, to a float's precision the sum of all contributions and the baseline.
     package let score: Float
     /// `als` or `ridge`.
     package let method: String
     /// How many items the history has.
     package let events: Int
+    /// What the score is without any history: μ + b_i of a biased model, else 0.
+    package let baseline: Double
     /// The largest contributions by size, largest first.
     package let parts: [Part]
     /// The sum of all others.
@@ -57,10 +59,13 @@ extension QueryContext {
             let lengths = Double(self.queryNorm) * Double(self.vectors.norm(Int(item)))
             contributions = contributions.map { lengths > 0 ? $0 / lengths : 0 }
         }
+        let baseline = self.vectors.withRow(Int(item)) { row in
+            row.baseAddress.map { solver.model.baseline(of: $0) } ?? 0
+        }
         let sum = contributions.reduce(0, +)
         let size = contributions.reduce(0) { $0 + abs($1) }
         // A stored vector of a ridge version is the trainer's, or was solved in the build: numbers tell which.
-        let isSolved = origin == .solved || (origin == .perhaps && abs(sum - Double(score)) <= 1e-5 * size)
+        let isSolved = origin == .solved || (origin == .perhaps && abs(sum + baseline - Double(score)) <= 1e-5 * size)
         guard isSolved, !entries.isEmpty else {
             throw AnnexError(
                 .usage,
@@ -81,6 +86,7 @@ extension QueryContext {
             score: score,
             method: method,
             events: entries.count,
+            baseline: baseline,
             parts: parts,
             rest: sum - parts.reduce(0) { $0 + $1.contribution }
         )
@@ -92,7 +98,7 @@ extension LiveUsers {
 
     /// Where the user's vector of now comes from. O(events) where it has to be worked out.
     fileprivate func origin(of id: UnsafeRawBufferPointer) throws(AnnexError) -> Origin {
-        var vector = [Float](repeating: 0, count: self.version.description.dimension)
+        var vector = [Float](repeating: 0, count: self.version.vectors.dimension)
         let source = try Self.lend(&vector) { query throws(AnnexError) in
             try self.use(id, session: nil, budgetNanos: .infinity, into: query)
         }
