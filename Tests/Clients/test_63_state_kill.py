@@ -1,0 +1,152 @@
+"""kill -9 while many connections send events (D1): what was acknowledged is there, what was not sent is not, nothing twice.
+
+ANNEX_STATE_KILLS sets how many; a quarter of the servers are killed a second time, while they come up again.
+"""
+
+import collections
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+import annex
+import live
+from annex import encode
+from live import CUT, STATE, Solver, seen, serve
+
+CONNECTIONS, DEPTH, BACK_WITHIN = 16, 4, 2.0
+
+
+@pytest.fixture(scope="module")
+def shop(folder):
+    return live.make_shop(folder / "kills", "shop", items=400, users=40)
+
+
+class Writer(threading.Thread):
+    """One connection with up to DEPTH events on their way. `acknowledged` and `sent` are (user, item, time, weight)."""
+
+    def __init__(self, server, turn: int, number: int, items):
+        super().__init__()
+        self.connection = server.connect(timeout=30)
+        self.rng = annex.generator(f"state kill {turn} {number}")
+        self.users = [f"k{turn}-{number}-{n}" for n in range(3)] + [f"shared{turn % 5}", f"u{1 + turn % 9}"]
+        self.items, self.number, self.turn = items, number, turn
+        self.sent, self.acknowledged, self.failure = [], [], None
+
+    def draw(self):
+        # The time makes each event one of its own, so that one too many or a phantom shows.
+        n = len(self.sent)
+        at = CUT + 1 + ((self.turn * CONNECTIONS + self.number) << 20) + n
+        user, item = self.users[int(self.rng.integers(5))], self.items[int(self.rng.integers(len(self.items)))]
+        return user, item, at, float(self.rng.integers(1, 9)) / 4
+
+    def run(self):
+        try:
+            while True:
+                while len(self.sent) - len(self.acknowledged) < DEPTH:
+                    user, item, at, weight = self.draw()
+                    self.sent.append((user, item, at, weight))
+                    self.connection.send(encode("EVENT", user, item, repr(weight), "AT", at))
+                reply = self.connection.read()
+                if reply != "OK":
+                    self.failure = reply
+                    return
+                self.acknowledged.append(self.sent[len(self.acknowledged)])
+        except (OSError, EOFError):
+            pass  # the server is gone, as it should be
+        finally:
+            self.connection.socket.close()
+
+
+def start_raw(server):
+    """The same command as Server's, without waiting until it answers."""
+    command = [annex.annctl_path(), "serve", *map(str, server.indexes), "--host", "127.0.0.1", "--port", str(annex.free_port())]
+    with open(server.log, "ab") as log:
+        return subprocess.Popen([*command, *map(str, server.options)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def test_kill_9_while_events_come_in(shop, tmp_path, fact):
+    rng, wanted = annex.generator("state kills"), annex.setting("ANNEX_STATE_KILLS", 10)
+    model, solver, state = shop.model(), Solver(shop.catalogue), tmp_path / "state"
+    known: dict[tuple[str, str, int], float] = {}  # what must be in the file
+    counted, slowest, recovery = collections.Counter(), 0.0, 0.3
+    for turn in range(wanted):
+        server = serve(shop.index, state=state, log=tmp_path / "server.log")
+        with server:
+            writers = [Writer(server, turn, n, shop.catalogue.ids) for n in range(CONNECTIONS)]
+            for writer in writers:
+                writer.start()
+            annex.wait_until(lambda: all(w.acknowledged or not w.is_alive() for w in writers), 30, "every connection had an event stored")
+            # Not a wait for luck: the moment of death is what the seed draws.
+            time.sleep(float(rng.uniform(0, 0.5)))
+            server.process.send_signal(signal.SIGKILL)
+            server.process.wait(10)
+            for writer in writers:
+                writer.join(30)
+        assert not [w.failure for w in writers if w.failure], [w.failure for w in writers if w.failure][:3]
+        acknowledged = {(u, i, t): w for writer in writers for u, i, t, w in writer.acknowledged}
+        flying = {(u, i, t): w for writer in writers for u, i, t, w in writer.sent[len(writer.acknowledged):]}
+        counted["acknowledged"] += len(acknowledged)
+        counted["in flight"] += len(flying)
+        known |= acknowledged
+        check_file(state / "shop" / STATE, known, flying, counted)
+        if turn % 4 == 3:  # killed again while it comes up
+            process = start_raw(server)
+            time.sleep(float(rng.uniform(0, 1.2 * recovery)))
+            counted["killed again"] += process.poll() is None
+            process.kill()
+            process.wait(10)
+        started = time.monotonic()
+        with serve(shop.index, state=state, log=tmp_path / "server.log") as again:
+            took = time.monotonic() - started
+            slowest, recovery = max(slowest, took), min(recovery, took)
+            with again.connect(timeout=30) as c:
+                users = {u for u, _, _ in [*acknowledged, *flying]}
+                older = sorted({u for u, _, _ in known} - users)
+                users |= set(rng.choice(older, min(20, len(older)), replace=False).tolist()) if older else set()
+                check_server(c, shop, model, solver, known, users, counted)
+                check_server(c, shop, model, solver, known, {"u10", "u11", "u31"}, counted)
+                assert int(live.state_line(c, "shop")["events"]) == len(known)
+            assert again.stop() == 0
+        check_file(state / "shop" / STATE, known, {}, counted)
+    fact(f"servers killed by kill -9 under events of {CONNECTIONS} connections: {wanted}, {counted['killed again']} of them again while "
+         f"coming up; {counted['acknowledged']} events acknowledged, 0 lost; {counted['kept']} of {counted['in flight']} in flight were "
+         f"kept, 0 phantoms, 0 twice; {counted['users']} users compared; back within {slowest:.2f} s")
+    assert slowest < BACK_WITHIN
+
+
+def check_file(path, known, flying, counted):
+    """Read by LMDB's own Python package: all that was acknowledged, and nothing that was not sent. What was kept of that
+    in flight becomes known."""
+    records = live.stored_events(path)
+    found = {(u, i, t): w for u, i, t, w in records}
+    assert len(found) == len(records), "an event is there twice"
+    lost = [key for key, weight in known.items() if found.get(key) != weight]
+    assert not lost, f"{len(lost)} acknowledged events are lost, {lost[:3]} among them"
+    more = {key: weight for key, weight in found.items() if key not in known}
+    phantoms = [key for key, weight in more.items() if flying.get(key) != weight]
+    assert not phantoms, f"{len(phantoms)} phantoms, {phantoms[:3]} among them"
+    counted["kept"] += len(more)
+    known |= more
+
+
+def check_server(c, shop, model, solver, known, users, counted):
+    """What the server says of `users` follows from what is known: seen items, times, vector; and answers leave them out."""
+    for user in users:
+        model.events[user] = {}
+    for (user, item, at), weight in known.items():
+        if user in users:
+            model.event(user, item, weight, at)
+    for user in users:
+        if user not in model.trained and not model.events[user] and user not in model.stored:
+            assert c.call("SEEN", user) == []
+            continue
+        model.check_seen(seen(c, user), user)
+        out = {item.encode() for item in model.items_seen(user)}
+        assert not out & set(c.call("TOPK", user, len(shop.catalogue.ids)))
+        # Sums of thousands of events on few items: float32 has no more digits.
+        off = solver.off(live.scores(c, shop.catalogue, user), model.vector(user))
+        assert off < 1e-5, f"{user}'s vector is off by {off:.1e}"
+        counted["users"] += 1
