@@ -69,10 +69,13 @@ def start_raw(server):
 
 def test_kill_9_while_events_come_in(shop, tmp_path, fact):
     rng, wanted = annex.generator("state kills"), annex.setting("ANNEX_STATE_KILLS", 10)
-    model, solver, state = shop.model(), Solver(shop.catalogue), tmp_path / "state"
+    model, solver = shop.model(), Solver(shop.catalogue)
     known: dict[tuple[str, str, int], float] = {}  # what must be in the file
     counted, slowest, recovery = collections.Counter(), 0.0, 0.3
     for turn in range(wanted):
+        state = tmp_path / f"state{turn // 10}"
+        if turn % 10 == 0:  # or comparing takes longer and longer
+            known, model = {}, shop.model()
         server = serve(shop.index, state=state, log=tmp_path / "server.log")
         with server:
             writers = [Writer(server, turn, n, shop.catalogue.ids) for n in range(CONNECTIONS)]
@@ -150,3 +153,56 @@ def check_server(c, shop, model, solver, known, users, counted):
         off = solver.off(live.scores(c, shop.catalogue, user), model.vector(user))
         assert off < 1e-5, f"{user}'s vector is off by {off:.1e}"
         counted["users"] += 1
+
+
+def test_by_interval_a_kill_loses_no_more_than_the_interval(shop, tmp_path, fact):
+    """At full speed: what was answered longer ago than that is there."""
+    live.needs_option("--durability")
+    interval, slack, answered, stop = 0.3, 0.5, [], threading.Event()
+
+    def send(n):
+        try:
+            with server.connect(timeout=30) as c:
+                k = 0
+                while not stop.is_set():
+                    c.send(b"".join(encode("EVENT", f"i{n}", shop.catalogue.ids[0], 1, "AT", CUT + k + m) for m in range(100)))
+                    for m in range(100):
+                        if c.read() != "OK":
+                            return
+                    answered.append((time.monotonic(), n, k))
+                    k += 100
+        except (OSError, EOFError):
+            pass
+
+    options = ["--durability", f"interval:{int(1000 * interval)}"]
+    with serve(shop.index, state=tmp_path / "state", log=tmp_path / "log", options=options) as server:
+        threads = [threading.Thread(target=send, args=(n,)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        time.sleep(2)
+        killed = time.monotonic()
+        server.process.send_signal(signal.SIGKILL)
+        server.process.wait(10)
+        stop.set()
+        for thread in threads:
+            thread.join(30)
+    stored = {(u, at - CUT) for u, _, at, _ in live.stored_events(tmp_path / "state" / "shop" / STATE)}
+    old = [(f"i{n}", k + m) for when, n, k in answered if when < killed - interval - slack for m in range(100)]
+    lost = [e for e in old if e not in stored]
+    total = 100 * len(answered)
+    fact(f"kill -9 with --durability interval:300 at {total / 2:.0f} events a second: {total - len(stored)} of {total} lost, "
+         f"{len(lost)} of them answered more than {1000 * (interval + slack):.0f} ms before")
+    assert old and not lost
+
+
+def test_by_interval_a_burst_counts_within_the_interval(shop, tmp_path, fact):
+    live.needs_option("--durability")
+    events = [(f"b{n % 97}", shop.catalogue.ids[n % 400], 1, CUT + n) for n in range(20_000)]
+    options = ["--durability", "interval:500"]
+    with serve(shop.index, state=tmp_path / "state", log=tmp_path / "log", options=options) as server, server.connect() as c:
+        live.events_at_once(server, events)
+        started = time.monotonic()
+        annex.wait_until(lambda: live.state_line(c, "shop")["events"] == "20000", 30, "all events are counted")
+        took = time.monotonic() - started
+    fact(f"20,000 events at once with --durability interval:500: the last is counted {1e3 * took:.0f} ms after its OK")
+    assert took < 0.5 + 1.0

@@ -104,9 +104,8 @@ RECEIVES = {"read", "readv", "recvfrom", "recvmsg"}
 
 def check(lines) -> Verdict:
     """Whether each +OK went out after a whole commit of its event. The state's file is known by its name."""
-    verdict, opened, sockets = Verdict(), {}, set()  # descriptor -> whether its writes are flushed by themselves
-    asked: dict[int, list[tuple[str, int]]] = {}  # socket -> (user, where the request had come)
-    answered: dict[int, int] = {}
+    verdict, opened = Verdict(), {}  # descriptor -> whether its writes are flushed by themselves
+    sockets: dict[int, list[str]] = {}  # descriptor -> the users of the events that came and were not answered
     pages: dict[str, Call] = {}  # user -> the first write of a page that holds the id
     writes, flushes, metas, replies = [], [], [], []
     for call in server_only(calls(lines)):
@@ -116,13 +115,12 @@ def check(lines) -> Verdict:
             if '/state.lmdb"' in call.arguments:
                 opened[call.result] = "O_DSYNC" in call.arguments or "O_SYNC" in call.arguments
         elif call.name in ("accept", "accept4") and worked:
-            sockets.add(call.result)
-            asked[call.result], answered[call.result] = [], 0
+            sockets[call.result] = []
         elif call.name == "close" and worked:
             opened.pop(fd, None)
-            sockets.discard(fd)
+            sockets.pop(fd, None)
         elif call.name in RECEIVES and fd in sockets and worked:
-            asked[fd] += [(user, call.ended) for user in USER.findall(call.arguments)]
+            sockets[fd] += USER.findall(call.arguments)
         elif call.name in WRITES and fd in opened:
             (metas if opened[fd] else writes).append(call)
             if not opened[fd]:
@@ -132,15 +130,12 @@ def check(lines) -> Verdict:
             flushes.append(call)
         elif call.name in SENDS and fd in sockets:
             for _ in range(call.arguments.count("+OK\\r\\n")):
-                replies.append((call, fd))
+                replies.append((call, sockets[fd].pop(0) if sockets[fd] else None))
     verdict.commits = len(metas)
-    for reply, fd in replies:
-        place = answered[fd]
-        answered[fd] += 1
-        if place >= len(asked[fd]):
+    for reply, user in replies:
+        if user is None:
             verdict.violations.append(f"line {reply.begun + 1}: an OK that nobody asked for")
             continue
-        user, _ = asked[fd][place]
         verdict.acknowledged += 1
         if fault := fault_of(user, reply, pages.get(user), writes, flushes, metas):
             verdict.violations.append(f"line {reply.begun + 1}: OK for {user}, {fault}")

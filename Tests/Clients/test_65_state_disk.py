@@ -197,11 +197,11 @@ def test_a_full_disk_refuses_events_and_reads_go_on(shop, disk, tmp_path, fact):
     assert max(refused_after) < WITHIN and max(works_after) < WITHIN
 
 
-@pytest.mark.parametrize("disk", [8 << 20], indirect=True)
+@pytest.mark.parametrize("disk", [64 << 20], indirect=True)
 def test_events_alone_fill_it(shop, disk, tmp_path, fact):
     """Refused from 95 % on, so that what makes space (deleting, forgetting) still has some."""
     items = shop.catalogue.ids
-    disk.ballast.write_bytes(bytes(7 << 20))
+    disk.ballast.write_bytes(bytes(59 << 20))  # 5 % must be more than what comes between two looks at it
     acknowledged: dict[str, dict[str, int]] = {}
     with serve(shop.index, state=disk.path / "state", log=tmp_path / "log") as server, server.connect() as c, Reader(server, "u1") as reader:
         refusal, n = None, 0
@@ -237,7 +237,7 @@ def test_events_alone_fill_it(shop, disk, tmp_path, fact):
     with serve(shop.index, state=disk.path / "state", log=tmp_path / "log") as server, server.connect() as c:
         for user, events in acknowledged.items():
             assert dict(seen(c, user)) == events
-    fact(f"a disk of 8 MiB filled by {sum(map(len, acknowledged.values()))} events: refused at {100 * share:.0f} %, "
+    fact(f"a disk of 64 MiB filled by {sum(map(len, acknowledged.values()))} events: refused at {100 * share:.0f} %, "
          f"{'deleting and forgetting went on, ' if '95 %' in str(refusal) else ''}events taken again {1e3 * back:.0f} ms after there was space")
     assert "95 %" in str(refusal), "it filled up to the last byte, which leaves none to delete with"
     assert back < WITHIN

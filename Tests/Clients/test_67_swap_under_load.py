@@ -364,6 +364,8 @@ def test_a_version_without_some_items(versions, tmp_path):
                         model.event(user, item, 2, CUT + 1 + n)
                     elif name == second:
                         assert c.error("EVENT", user, item, 2, "AT", CUT + 1 + n).code == "NOITEM"
+                        if n == 3:  # what a version does not know can be taken out all the same
+                            assert c.call("EVENT.DEL", user, item) == 1
                 told = live.seen(c, user)
                 assert {item for item, _ in told} <= set(catalogue.ids[:6]) | model.items_seen(user)
                 model.check_seen([(item, at) for item, at in told if item in model.catalogue.rows], user)
