@@ -341,12 +341,14 @@ def test_a_trained_item_with_an_event_comes_once(als, c):
 # --- Always K answers --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("metric, kind", [("ip", "Flat"), ("ip", "HNSW16"), ("ip", "IVF8,SQ8"), ("ip", "IVF8,PQ8"),
-                                          ("cosine", "HNSW16,SQ8"), ("cosine", "IVF8,Flat")])
-def test_always_k_answers_while_k_are_eligible(folder, metric, kind):
+@pytest.mark.parametrize("metric, kind, engine", [
+    ("ip", "Flat", "annex"), ("ip", "HNSW16", "annex"), ("ip", "IVF8,SQ8", "annex"), ("ip", "IVF8,PQ8", "annex"), ("cosine", "HNSW16,SQ8", "annex"),
+    ("cosine", "IVF8,Flat", "annex"), ("ip", "HNSW16", "faiss"), ("ip", "IVF8,SQ8", "faiss"), ("cosine", "Flat", "faiss"),
+])
+def test_always_k_answers_while_k_are_eligible(folder, metric, kind, engine):
     """However much was seen: its best items, random ones, nearly all."""
-    name = f"{metric}-{kind.replace(',', '-')}"
-    place = place_of(folder, name, metric=metric, index=kind)
+    name = f"{engine}-{metric}-{kind.replace(',', '-')}"
+    place = place_of(folder, name, ["--engine", engine, "--threads", 1], metric=metric, index=kind)
     shop, model = place.shop, place.model
     everything = shop.catalogue.ids
     with place.server as server, server.connect() as c:
@@ -361,7 +363,7 @@ def test_always_k_answers_while_k_are_eligible(folder, metric, kind):
                 model.event(user, everything[n], 1, CUT + 1)
             left = 500 - count
             out = {everything[n].encode() for n in order}
-            efforts = [[], ["TRUTH"], *[[["EF", 1]] if "HNSW" in kind else [["NPROBE", 1], ["KAPPA", 0.05]] if kind == "IVF8,SQ8" else []][0]]
+            efforts = [[], ["TRUTH"], *[[["EF", 1]] if "HNSW" in kind else [["NPROBE", 1], ["KAPPA", 0.05]] if kind == "IVF8,SQ8" and engine == "annex" else []][0]]
             for effort in efforts:
                 for k in {1, 10, 45, max(1, left), min(left + 1, 500), 10_000}:
                     answer = c.call("TOPK", user, k, *effort)
@@ -1016,20 +1018,40 @@ def test_info_counts(als, c):
         assert b"# State" in c.call("INFO", section) if section else True
 
 
+def check_many(c, place, users, exclude) -> None:
+    """MTOPK of several users at once, some of whom may be unknown."""
+    words = ["EXCLUDE", len(exclude), *exclude] if exclude else []
+    for user, answer in zip(users, c.call("MTOPK", len(users), *users, 15, "TRUTH", "WITHSCORES", *words)):
+        vector = place.model.vector(user)
+        if vector is None:
+            assert answer is None, user
+        else:
+            place.shop.catalogue.check_exact(pairs(answer), vector, 15, leave_out=place.model.items_seen(user) | set(exclude))
+
+
 # --- At random ---------------------------------------------------------------------------------------------------------
 
 
 def test_random_lives(folder, fact):
-    """Changes of all kinds, each compared with the model at once: vector, seen items, best items."""
-    place = place_of(folder, "random")
+    """Changes of all kinds, each compared with the model at once: vector, seen items, best items. Some users have seen more
+    than half of all items, by events or by their trained history."""
     rng, steps = annex.generator("random lives"), annex.setting("ANNEX_LIVE_STEPS", 600)
-    catalogue, model = place.shop.catalogue, place.model
-    users = ["u1", "u2", "u3", "u10", "u20", "h0", "h1", *[f"n{n}" for n in range(5)]]
+    catalogue = live.make_catalogue("live random")
+    trained = live.make_history(catalogue, "live history random")
+    for user in ("u4", "h2"):
+        trained[user] = {int(row): float(rng.integers(1, 5)) for row in rng.choice(500, 320, replace=False)}
+    place = place_of(folder, "random", catalogue=catalogue, trained=trained)
+    model = place.model
+    users = ["u1", "u2", "u3", "u4", "u10", "u20", "h0", "h1", "h2", "many0", "many1", *[f"n{n}" for n in range(5)]]
     trained_rows = [row for user in users for row in list(model.trained.get(user, {}))[:3]]
     pool = [catalogue.ids[row] for row in [*trained_rows, *range(12)]]
     counted = {"events": 0, "deletions": 0, "forgotten": 0, "compared": 0}
     worst, started = 0.0, time.monotonic()
     with place.server as server, server.connect() as c, server.connect() as d:
+        many = [(user, catalogue.ids[int(row)], 0.5, CUT + 1) for user in ("many0", "many1", "u20") for row in rng.choice(500, 300, replace=False)]
+        live.events_at_once(server, many)
+        for e in many:
+            model.event(*e)
         for step in range(steps):
             user, item, draw = users[int(rng.integers(len(users)))], pool[int(rng.integers(len(pool)))], rng.random()
             if draw < 0.7:
@@ -1066,6 +1088,8 @@ def test_random_lives(folder, fact):
                     place.check_top(d, user)
             elif user not in model.trained or user in model.forgotten:
                 assert d.error("TOPK", user, 5).code == "NOUSER"
+            if step % 7 == 0:
+                check_many(d, place, [users[int(n)] for n in rng.choice(len(users), 5)], [pool[int(n)] for n in rng.choice(len(pool), step % 3)])
         for user in users:
             if model.vector(user) is not None:
                 place.check(c, user)
