@@ -448,7 +448,7 @@ def test_histories_that_are_refused(als, c, words):
     ["EVENT", "u35", b"\xc3"], ["EVENT.DEL", "u35"], ["EVENT.DEL", "u35", "1", "2"], ["EVENT.DEL", "u35", "1", "INDEX"],
     ["EVENT.DEL", "u35", "1", "INDEX", "absent"], ["EVENT.DEL", "u35", "1", "AT", "5"], ["FORGET"], ["FORGET", "u35", "now"],
     ["FORGET", "u35", "INDEX", "absent"], ["SEEN"], ["SEEN", "u35", "COUNT"], ["SEEN", "u35", "COUNT", 0], ["SEEN", "u35", "COUNT", -1],
-    ["SEEN", "u35", "COUNT", "x"], ["SEEN", "u35", "COUNT", INT64], ["SEEN", "u35", "COUNT", -INT64], ["SEEN", "u35", "WITHTIMES", "WITHTIMES"],
+    ["SEEN", "u35", "COUNT", "x"], ["SEEN", "u35", "COUNT", INT64], ["SEEN", "u35", "COUNT", 1_000_001], ["SEEN", "u35", "COUNT", -INT64], ["SEEN", "u35", "WITHTIMES", "WITHTIMES"],
     ["SEEN", "u35", "COUNT", 1, "COUNT", 1], ["SEEN", "u35", "INDEX", "absent"], ["SEEN", "u35", "x"], ["EXPLAIN", "u35"],
     ["EXPLAIN", "u35", "1", "COUNT", 0], ["EXPLAIN", "u35", "1", "COUNT", INT64 - 1], ["EXPLAIN", "u35", "1", "WITHTIMES"],
     ["EXPLAIN", "u35", "1", "INDEX", "absent"], ["WHYNOT", "u35", "1"], ["WHYNOT", "u35", "1", 0], ["WHYNOT", "u35", "1", 10_001],
@@ -475,6 +475,7 @@ def test_limits_themselves_are_allowed(als, c, items):
             assert all(np.isfinite(score) for _, score in pairs(replies[0])), f"{user!r} has scores that are no numbers"
     assert len(c.call("TOPK", "u35", 10_000)) == 500 - len(als.model.items_seen("u35"))
     assert len(c.call("MTOPK", 10, *["u35"] * 10, 10_000)) == 10
+    assert len(c.call("SEEN", "u35", "COUNT", 1_000_000)) == len(als.model.items_seen("u35"))
     assert len(c.call("MTOPK", 100, *["u35"] * 100, 5, "HISTORY", 1000, *["1"] * 1000)) == 100
     out = items[:400] + [f"unknown {n}" for n in range(9_600)]
     answer = c.call("TOPK", "u35", 500, "EXCLUDE", 10_000, *out)

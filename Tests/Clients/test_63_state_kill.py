@@ -120,6 +120,30 @@ def test_kill_9_while_events_come_in(shop, tmp_path, fact):
     assert slowest < BACK_WITHIN
 
 
+def test_kill_9_while_the_state_is_made(shop, tmp_path, fact):
+    """A state that was half made is made anew, or is there: never something in between."""
+    rng, wanted, counted = annex.generator("state made"), annex.setting("ANNEX_STATE_KILLS", 10), collections.Counter()
+    for turn in range(wanted):
+        server = serve(shop.index, state=tmp_path / f"state{turn}", log=tmp_path / "server.log")
+        process = start_raw(server)
+        place = tmp_path / f"state{turn}" / "shop"
+        end = time.monotonic() + 10
+        while not place.exists() and process.poll() is None and time.monotonic() < end:
+            pass
+        # Making it takes some flushes: the moment of death is what the seed draws.
+        time.sleep(float(rng.uniform(0, 0.015)))
+        process.kill()
+        process.wait(10)
+        counted["made" if (place / STATE).exists() else "half made"] += 1
+        with server, server.connect() as c:
+            live.event(c, "first", shop.catalogue.ids[0], 1, CUT)
+            assert live.state_line(c, "shop")["events"] == "1" and c.call("SEEN", "first") == [shop.catalogue.ids[0].encode()]
+            assert server.stop() == 0
+        assert len(live.stored_events(place / STATE)) == 1
+        assert not [p for p in place.iterdir() if p.name.startswith(".tmp-")], "something half made is left"
+    fact(f"servers killed by kill -9 while they made a state: {wanted} ({dict(counted)}), each began anew")
+
+
 def check_file(path, known, flying, counted):
     """Read by LMDB's own Python package: all that was acknowledged, and nothing that was not sent. What was kept of that
     in flight becomes known."""

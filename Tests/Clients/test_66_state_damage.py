@@ -8,6 +8,7 @@ import collections
 import concurrent.futures
 import contextlib
 import os
+import shutil
 import subprocess
 import time
 
@@ -91,13 +92,13 @@ def damage(path, kind: str, rng) -> None:
             put(size, rng.bytes(int(rng.integers(1, 3 * PAGE))))
 
 
-def start(shop, state, log):
+def start(shop, state, log, within=30.0):
     """(process, port): as soon as the server answers, or has ended."""
     port = annex.free_port()
     command = [annex.annctl_path(), "serve", str(shop.index), "--state", str(state), "--host", "127.0.0.1", "--port", str(port)]
     with open(log, "wb") as file:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + within
     while process.poll() is None and time.monotonic() < deadline:
         try:
             with annex.Connection(port, timeout=1) as c:
@@ -218,3 +219,51 @@ def test_a_record_with_a_wrong_checksum_is_skipped_and_counted(whole, tmp_path):
         assert item not in told or told[item] != at, "an event with a wrong checksum was served"
         assert {i: t for i, t in told.items() if i != item} == {i: t for i, t in events[user].items() if i != item}
         assert len(c.call("TOPK", user, 10)) == 10
+
+
+def odd_files(shop, source) -> dict:
+    """What may lie where the state should, and how to make it."""
+
+    def sparse(path):
+        with open(path, "wb") as file:
+            file.truncate(1 << 40)
+
+    def sparse_after(path):
+        shutil.copyfile(source / STATE, path)
+        os.truncate(path, 1 << 38)
+
+    version = annex.current_version(shop.index)
+    return {
+        "folder": os.mkdir, "pipe": os.mkfifo, "link to nothing": lambda path: os.symlink("nowhere", path),
+        "link to itself": lambda path: os.symlink(path.name, path), "link to /dev/zero": lambda path: os.symlink("/dev/zero", path),
+        "hole of 1 TiB": sparse, "hole behind it": sparse_after, "one byte": lambda path: path.write_bytes(b"x"),
+        "text": lambda path: path.write_text("not a state\n" * 1000), "another LMDB": lambda path: shutil.copyfile(version / "items.lmdb", path),
+        "vectors": lambda path: shutil.copyfile(version / "vectors.f32", path),
+    }
+
+
+def test_what_is_no_state_at_all(whole, tmp_path, fact):
+    """Refused in words within seconds, and left as it was; nothing waits for ever, nothing takes all memory."""
+    shop, source, _ = whole
+    outcome, wrong = collections.Counter(), []
+    for what, make in odd_files(shop, source).items():
+        place = tmp_path / what.replace(" ", "-").replace("/", "") / "shop"
+        place.mkdir(parents=True)
+        make(place / STATE)
+        process, port = start(shop, place.parent, tmp_path / "server.log", within=5)
+        said = (tmp_path / "server.log").read_text(errors="replace")
+        try:
+            if process.poll() is None and what in ("link to nothing", "hole behind it") and said:  # made, or taken for what it was
+                outcome["served"] += 1
+                process.terminate()
+                assert process.wait(20) == 0
+            elif process.poll() == 1 and STATE in said and os.path.lexists(place / STATE):
+                outcome["refused"] += 1
+            else:
+                wrong.append(f"{what}: {'does not end' if process.poll() is None else f'exit {process.returncode}'}: {said[-300:]}")
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait(10)
+    fact(f"things that are no state: {dict(outcome)}")
+    assert not wrong, wrong
