@@ -1,12 +1,17 @@
-"""A state that grows beyond its map (D5), crowds of readers (D6), SIGTERM while events come in (D7), a password before all (S1).
+"""A state that grows beyond its map (D5), crowds of readers (D6), SIGTERM while events come in (D7), hostile frames (P1), a
+password before all (S1).
 
 ANNEX_STATE_EVENTS sets how many events make it grow.
 """
 
 import collections
+import json
 import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -118,17 +123,21 @@ def test_sigterm_while_events_come_in(shop, tmp_path, fact, turn):
 
     def send(n):
         with server.connect(timeout=30) as c:
-            try:
-                while True:
-                    for k in range(8):
-                        c.send(encode("EVENT", f"t{n}", shop.catalogue.ids[0], 1, "AT", CUT + 1 + sent[n]))
-                        sent[n] += 1
-                    for k in range(8):
+            is_open = True
+            while is_open:
+                group = b"".join(encode("EVENT", f"t{n}", shop.catalogue.ids[0], 1, "AT", CUT + 1 + sent[n] + k) for k in range(8))
+                try:
+                    c.send(group)
+                    sent[n] += 8
+                except OSError:
+                    is_open = False  # answers that came before the end are read all the same
+                try:
+                    while acknowledged[n] < sent[n]:
                         if c.read() != "OK":
                             return
                         acknowledged[n] += 1
-            except (OSError, EOFError):
-                pass
+                except (OSError, EOFError):
+                    return
 
     with serve(shop.index, state=tmp_path / "state", log=tmp_path / "log") as server:
         threads = [threading.Thread(target=send, args=(n,)) for n in range(16)]
@@ -154,6 +163,44 @@ def test_sigterm_while_events_come_in(shop, tmp_path, fact, turn):
         kept += len(times) - acknowledged[n]
     fact(f"SIGTERM under events of 16 connections: exit {code} after {took:.2f} s, {sum(acknowledged.values())} acknowledged, 0 lost, "
          f"{kept} stored without an answer")
+    assert kept == 0
+
+
+def test_fuzz_with_a_state(shop, folder, tmp_path, fact):
+    """Hostile frames against live users: nothing exits, every reply is legal and in its place, and the state is whole afterwards."""
+    frames, running, sent = annex.setting("ANNEX_FUZZ_FRAMES", 200_000) // 4, [], 0
+    cosine = live.make_shop(folder / "growth", "cosine", metric="cosine", items=300, users=40)
+    with serve(cosine.index, shop.index, state=tmp_path / "state", log=tmp_path / "log") as server:
+        watch, before, descriptors = annex.Watch(server), server.rss(), server.descriptors()
+        program = Path(__file__).with_name("hostile_traffic.py")
+        started = time.monotonic()
+        try:
+            for seed in (annex.SEED + 10, annex.SEED + 11):
+                command = [sys.executable, program, server.port, seed, frames // 2]
+                running.append(subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, text=True))
+            watch.until(lambda: all(p.poll() is not None for p in running), within=60 + frames / 100)
+            for process in running:
+                outcome = json.loads(process.communicate()[0] or "{}")
+                assert process.returncode == 0, outcome or "the traffic ended without a word"
+                sent += outcome["sent"]
+        finally:
+            for process in running:
+                process.kill()
+                process.wait(10)
+        took = time.monotonic() - started
+        annex.wait_until(lambda: server.descriptors() <= descriptors + 1, 10, "descriptors back")
+        server.assert_alive()
+        grown = server.rss() - before
+        with server.connect() as c:
+            events = {name: int(live.state_line(c, name)["events"]) for name in ("shop", "cosine")}
+            assert all(live.state_line(c, name)["damaged_records"] == "0" for name in events)
+        assert server.stop() == 0
+    stored = {name: live.stored_events(tmp_path / "state" / name / STATE) for name in events}
+    for name, items in (("shop", shop.catalogue.rows), ("cosine", cosine.catalogue.rows)):
+        assert len(stored[name]) == events[name] and all(item in items for _, item, _, _ in stored[name])
+    fact(f"fuzz of live users: {sent} frames in {took:.0f} s, {sum(events.values())} events stored, 0 illegal replies, 0 wrong counts, {watch}, "
+         f"RSS {grown >> 20:+d} MiB")
+    assert grown <= 64 << 20 and watch.late <= max(1, watch.pings // 1000)
 
 
 def test_nothing_before_the_password(shop, tmp_path):
