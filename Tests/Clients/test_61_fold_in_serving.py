@@ -141,14 +141,16 @@ def test_temporary_histories_equal_the_trainer(gowalla, fact):
             words = ["HISTORY", len(session), *session, "WEIGHTS", *[repr(w) for w in session.values()]]
             answer = pairs(c.call("TOPK", name, 1000, "TRUTH", "WITHSEEN", "WITHSCORES", *words))
             rows = np.array([int(i) for i, _ in answer])
-            found = np.linalg.lstsq(gowalla.items[rows].astype(np.float64), np.array([s for _, s in answer]), rcond=None)[0]
             exact = gowalla.items.astype(np.float64) @ vector
             scale = np.abs(exact).max()
-            differences.append(max(float(np.abs(np.array([s for _, s in answer]) - exact[rows]).max() / scale), relative(found, vector)))
+            differences.append(float(np.abs(np.array([s for _, s in answer]) - exact[rows]).max() / scale))
+            if turn % 8 < 2:  # the vector itself, which takes its time to find
+                found = np.linalg.lstsq(gowalla.items[rows].astype(np.float64), np.array([s for _, s in answer]), rcond=None)[0]
+                differences.append(relative(found, vector))
             assert np.abs(np.array([s for _, s in answer]) - np.sort(exact)[::-1][:1000]).max() <= 1e-4 * scale
             left = c.call("TOPK", name, 1000, *words)
             assert len(left) == 1000 and not {int(i) for i in left} & set(history)
-    fact(f"Gowalla, HISTORY: {len(differences)} vectors differ from implicit's by at most {max(differences):.1e}")
+    fact(f"Gowalla, HISTORY: scores of {count} users and vectors of a quarter of them differ from implicit's by at most {max(differences):.1e}")
     assert max(differences) <= 1e-4
 
 
