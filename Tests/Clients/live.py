@@ -290,6 +290,23 @@ def stored_events(path: Path) -> list[tuple[str, str, int, float]]:
     return found
 
 
+def stored_removals(path: Path) -> list[tuple[str, str, int]]:
+    """(user, item, time) of every tombstone in a state that nobody writes."""
+    found = []
+    with lmdb.open(str(path), subdir=False, readonly=True, lock=False, max_dbs=8) as environment, environment.begin() as transaction:
+        for key, value in transaction.cursor(environment.open_db(b"removed", transaction, create=False, dupsort=True)):
+            length = value[0]
+            at = int.from_bytes(value[1 + length:9 + length], "big") - (1 << 63)
+            found.append((bytes(key).decode(), bytes(value[1:1 + length]).decode(), at))
+    return found
+
+
+def stored_forgotten(path: Path) -> set[bytes]:
+    """The hashes of forgotten users: 16 bytes of the SHA-256 of the id."""
+    with lmdb.open(str(path), subdir=False, readonly=True, lock=False, max_dbs=8) as environment, environment.begin() as transaction:
+        return {bytes(key) for key, _ in transaction.cursor(environment.open_db(b"forgotten", transaction, create=False))}
+
+
 def copy_state(source: Path, target: Path) -> Path:
     """A copy of STATE/NAME without its lock."""
     target.mkdir(parents=True)

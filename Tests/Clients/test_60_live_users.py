@@ -4,6 +4,7 @@ Truth is the trainer's equations in NumPy, float64, over what the test itself se
 scores: those of all items determine it. ANNEX_LIVE_STEPS sets how many random changes are made.
 """
 
+import hashlib
 import socket
 import struct
 import threading
@@ -651,6 +652,75 @@ def test_clients_that_hang_up(als, items, fact):
     annex.wait_until(lambda: als.server.descriptors() <= before + 2, 10, "the connections are gone")
     als.server.assert_alive()
     fact(f"clients that hung up after an EVENT: 300, {len(kept)} of their events stored")
+
+
+def test_what_is_kept_in_memory_follows_the_file(tmp_path, fact):
+    """Many connections change and read the same few users at once; in the end each answer is what follows from the file, as LMDB's
+    own Python package reads it."""
+    place = place_of(tmp_path, "races")
+    items, path = place.shop.catalogue.ids, tmp_path / "live" / "state" / "races" / live.STATE
+    users = ["u1", "u2", "u10", "h1", "race0", "race1"]
+    some = {user: [items[row] for row in list(place.shop.trained.get(user, {}))[:4]] + items[:8] for user in users}
+    failures, rounds, changed, read = [], 3, [0], [0]
+
+    def change(number, turn):
+        rng = annex.generator(f"race {number} {turn}")
+        with place.server.connect(timeout=30) as c:
+            for _ in range(120):
+                user, draw = users[int(rng.integers(6))], rng.random()
+                item = some[user][int(rng.integers(len(some[user])))]
+                if draw < 0.75:
+                    event(c, user, item, float(rng.integers(1, 5)), CUT + int(rng.integers(-5, 50)))
+                elif draw < 0.95:
+                    c.call("EVENT.DEL", user, item)
+                else:
+                    c.call("FORGET", user)
+                changed[0] += 1
+
+    def look(number, stop):
+        rng = annex.generator(f"race reader {number}")
+        with place.server.connect(timeout=30) as c:
+            while not stop.is_set():
+                user = users[int(rng.integers(6))]
+                c.send(encode("TOPK", user, 10) + encode("SEEN", user) + encode("MTOPK", 2, user, "u3", 5))
+                replies = [c.read() for _ in range(3)]
+                assert not isinstance(replies[0], ServerError) or replies[0].code == "NOUSER"
+                read[0] += 3
+
+    def guarded(body, *arguments):
+        try:
+            body(*arguments)
+        except Exception as error:  # noqa: BLE001: every failure counts
+            failures.append(repr(error))
+
+    with place.server as server, server.connect() as c:
+        for turn in range(rounds):
+            stop = threading.Event()
+            readers = [threading.Thread(target=guarded, args=(look, n, stop)) for n in range(4)]
+            writers = [threading.Thread(target=guarded, args=(change, n, turn)) for n in range(8)]
+            for thread in readers + writers:
+                thread.start()
+            for thread in writers:
+                thread.join(120)
+            stop.set()
+            for thread in readers:
+                thread.join(30)
+            assert not failures, failures[:3]
+            model, forgotten = place.shop.model(), live.stored_forgotten(path)
+            for user, item, at, weight in live.stored_events(path):
+                model.event(user, item, weight, at)
+            for user, item, at in live.stored_removals(path):
+                model.removed[user][model.catalogue.rows[item]] = at
+            model.forgotten = {user for user in users if hashlib.sha256(user.encode()).digest()[:16] in forgotten}
+            place.model = model
+            for user in users:
+                model.check_seen(seen(c, user), user)
+                if model.vector(user) is not None:
+                    place.check_vector(c, user)
+                    place.check_top(c, user)
+                elif not model.trained_left(user):
+                    assert c.error("TOPK", user, 5).code == "NOUSER"
+    fact(f"{changed[0]} changes and {read[0]} reads of 6 users by 12 connections at once, in {rounds} rounds: what is served follows from the file")
 
 
 # --- MTOPK, EXPLAIN, WHYNOT --------------------------------------------------------------------------------------------

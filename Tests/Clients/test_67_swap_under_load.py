@@ -339,6 +339,16 @@ def test_reload_of_a_version_is_not_undone_by_the_watch(versions, tmp_path):
         annex.wait_until(lambda: served(c) == versions[2].name, 10, "a moved `current` is noticed")
 
 
+def test_without_a_watch_only_reload_swaps(versions, tmp_path):
+    index = versions[0].shop.index
+    point(index, versions[0].name)
+    with serve(index, state=tmp_path / "state", log=tmp_path / "log", options=["--watch", 0]) as server, server.connect() as c:
+        point(index, versions[1].name)
+        time.sleep(1.5)
+        assert served(c) == versions[0].name
+        assert text(c.call("RELOAD", "shop")) == versions[1].name and served(c) == versions[1].name
+
+
 def test_a_version_without_some_items(versions, tmp_path):
     """Events are keyed by ids: those on items that a version does not have wait for one that has."""
     index = tmp_path / "indexes" / "shop"
