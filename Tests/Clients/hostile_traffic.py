@@ -34,6 +34,7 @@ NUMBERS = [
 WORDS = NUMBERS + [
     b"", b"\r\n", b"\x00", b"\xff\xfe", b"\"", b"'", b"nan", b"-inf", b"1e39", b"1e-46", b"\x1b[31m", b"*1\r\n$4\r\nPING\r\n",
     b"%s%n", b"../../etc/passwd", "é".encode(), b"TRUTH", b"EXCLUDE", b"WITHSCORES", b"INDEX", b"EF", b"NPROBE", b"COUNT", b"VALUES",
+    b"AT", b"HISTORY", b"WEIGHTS", b"WITHSEEN", b"WITHTIMES",
 ]
 
 
@@ -52,6 +53,11 @@ def commands(indexes: list[bytes], version: int) -> list[list[bytes]]:
         [b"COMMAND", b"DOCS", b"topk"], [b"COMMAND", b"GETKEYS", b"MTOPK", b"1", b"a", b"1"], [b"COMMAND", b"INFO", b"vsim"],
         [b"CONFIG", b"GET", b"max*"], [b"DBSIZE"], [b"INDEXES"], [b"INFO", b"server"], [b"LATENCY", b"LATEST"], [b"SLOWLOG", b"LEN"],
         [b"SLOWLOG", b"GET", b"1"], [b"CLIENT", b"ID"], [b"CLIENT", b"SETNAME", b"x"], [b"CLIENT", b"INFO"], [b"RELOAD", b"nothing"], [b"GET", b"x"],
+        [b"EVENT", b"u1", b"i1", b"2", b"AT", b"5", b"INDEX", a], [b"EVENT", b"new", b"i2", b"INDEX", b], [b"EVENT.DEL", b"u1", b"i1", b"INDEX", a],
+        [b"SEEN", b"u1", b"COUNT", b"3", b"WITHTIMES", b"INDEX", a], [b"FORGET", b"new", b"INDEX", b], [b"EXPLAIN", b"u1", b"i1", b"COUNT", b"2", b"INDEX", a],
+        [b"WHYNOT", b"u1", b"i2", b"3", b"INDEX", a, b"WITHSEEN"],
+        [b"TOPK", b"new", b"3", b"HISTORY", b"2", b"i1", b"i2", b"WEIGHTS", b"1", b"2", b"INDEX", b, b"WITHSCORES"],
+        [b"MTOPK", b"2", b"u1", b"no", b"3", b"HISTORY", b"1", b"i1", b"INDEX", a],
     ]
     return texts + ([[b"HELLO", b"3"]] if version == 3 else [])
 
