@@ -22,9 +22,10 @@ struct IngestCommand: AsyncParsableCommand {
             file remembers that time, and a second run sends the same.
 
             What is acknowledged is kept in FILE.progress: the same command again goes on from there, after a failure, an \
-            interrupt or a crash. Malformed lines and unknown items go to FILE.rejects.tsv, with line number and reason; \
-            `tail -n +2 FILE.rejects.tsv | cut -f 3-` is the lines as they were. Whatever else the server says is tried again \
-            for --patience seconds, on a new connection where the old one broke.
+            interrupt or a crash. Malformed lines, unknown items, and weights and times that the server calls invalid go to \
+            FILE.rejects.tsv, with line number and reason; `tail -n +2 FILE.rejects.tsv | cut -f 3-` is the lines as they \
+            were. Whatever else the server says is tried again for --patience seconds, on a new connection where the old one \
+            broke.
 
               annctl ingest events.tsv.gz --index shop
               annctl ingest events.jsonl --at 1700000000000 --max-rejects 100
