@@ -89,6 +89,7 @@ package struct BuildPipeline {
         var items = MatrixIngest(
             vectors: self.recipe.resolve(self.recipe.vectors),
             ids: self.recipe.ids.map(self.recipe.resolve),
+            bias: try self.recipe.itemBiases(),
             what: "items",
             skipBadRows: self.recipe.skipBadRows
         )
@@ -100,7 +101,7 @@ package struct BuildPipeline {
         let vectors = try VectorFile(
             path: publisher.path(VersionLayout.vectors),
             rows: items.identifiers.count,
-            dimension: items.dimension
+            dimension: items.storedDimension
         )
 
         let known = KnownRows(identifiers: items.identifiers, numbersOfRows: items.ordinalsOfRows)
@@ -113,6 +114,7 @@ package struct BuildPipeline {
             threads: self.threads,
             vectors: vectors,
             users: users.queries,
+            isBiased: self.recipe.bias != nil,
             progress: self.tell
         )
         .best(of: self.recipe.kinds(rows: vectors.rows))
@@ -124,6 +126,7 @@ package struct BuildPipeline {
                 sources: sources,
                 items: items.identifiers.count,
                 dimension: items.dimension,
+                storedDimension: items.storedDimension,
                 withAttributes: withAttributes,
                 users: users
             )
@@ -135,6 +138,7 @@ package struct BuildPipeline {
         var sources: [Manifest.Source]
         var items: Int
         var dimension: Int
+        var storedDimension: Int
         var withAttributes: Int
         var users: UserIngest.Outcome
     }
@@ -149,17 +153,18 @@ package struct BuildPipeline {
         let users = facts.users
         let hasHistory = self.recipe.history != nil
         let manifest = Manifest(
-            format: hasHistory || users.foldIn != nil ? Manifest.currentFormat : Manifest.formatWithoutHistories,
+            format: Manifest.format(of: self.recipe, hasFoldIn: users.foldIn != nil),
             index: self.recipe.name.value,
             metric: self.recipe.metric.rawValue,
             kind: winner.kind.description,
             dimension: facts.dimension,
-            storedDimension: facts.dimension,
+            storedDimension: facts.storedDimension,
             items: facts.items,
             users: users.users,
             itemsWithAttributes: facts.withAttributes,
             rejectedRows: self.rejects.count,
             seed: self.recipe.seed,
+            bias: self.recipe.modelBias.map { Manifest.Bias($0) },
             recipe: self.recipe.rendered,
             sources: facts.sources,
             measured: winner.outcome.measured,

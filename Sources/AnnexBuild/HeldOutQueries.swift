@@ -23,17 +23,43 @@ struct HeldOutQueries: Sendable {
 
     var count: Int { self.vectors.count / self.dimension }
 
-    /// A sample of the rows of a file, as it is.
+    /// A sample of the rows of a file, as it is, or as a user's row is asked for in a biased model.
     ///
     /// - Parameter leavingOut: rows that stand for nobody.
-    static func users(_ file: VectorFile, count: Int, seed: UInt64, leavingOut: Set<Int> = []) -> HeldOutQueries {
-        Self.sample(file, count, seed: seed, noise: 0, kind: Self.kinds[0], leavingOut: leavingOut)
+    static func users(
+        _ file: VectorFile,
+        count: Int,
+        seed: UInt64,
+        isBiased: Bool,
+        leavingOut: Set<Int> = []
+    ) -> HeldOutQueries {
+        Self.sample(
+            file,
+            count,
+            seed: seed,
+            noise: 0,
+            kind: Self.kinds[0],
+            biasComponent: isBiased ? ModelBias.userComponent : nil,
+            leavingOut: leavingOut
+        )
+    }
+
+    /// The same of rows that are in memory, all of them.
+    static func users(_ rows: [Float], dimension: Int, isBiased: Bool) -> HeldOutQueries {
+        var rows = rows
+        if isBiased {
+            for last in stride(from: dimension - 1, to: rows.count, by: dimension) {
+                rows[last] = ModelBias.userComponent
+            }
+        }
+        return HeldOutQueries(vectors: rows, dimension: dimension, kind: Self.kinds[0])
     }
 
     /// A sample of the items, each moved by a tenth of its length in a random direction, so that it does not find just
     /// itself.
-    static func items(_ file: VectorFile, count: Int, seed: UInt64) -> HeldOutQueries {
-        Self.sample(file, count, seed: seed, noise: 0.1, kind: Self.kinds[1])
+    static func items(_ file: VectorFile, count: Int, seed: UInt64, isBiased: Bool) -> HeldOutQueries {
+        let biasComponent = isBiased ? ModelBias.plainComponent : nil
+        return Self.sample(file, count, seed: seed, noise: 0.1, kind: Self.kinds[1], biasComponent: biasComponent)
     }
 
     private static func sample(
@@ -42,8 +68,10 @@ struct HeldOutQueries: Sendable {
         seed: UInt64,
         noise: Float,
         kind: String,
+        biasComponent: Float?,
         leavingOut: Set<Int> = []
     ) -> HeldOutQueries {
+        let components = file.dimension - (biasComponent == nil ? 0 : ModelBias.components)
         var random = SeededRandom(seed: seed ^ 0x5eed_0f_9e47)
         var left = file.rows - leavingOut.count
         var wanted = min(count, left)
@@ -52,12 +80,19 @@ struct HeldOutQueries: Sendable {
             left -= 1
             guard random.below(left + 1) < wanted else { continue }
             wanted -= 1
-            let scale = noise * file.norm(row) / Float(file.dimension).squareRoot()
             file.withRow(row) { values in
-                for value in values { queries.append(value + (noise > 0 ? scale * random.normal() : 0)) }
+                let factors = values[..<components]
+                let length = biasComponent == nil ? file.norm(row) : Self.length(factors)
+                let scale = noise * length / Float(max(1, components)).squareRoot()
+                for value in factors { queries.append(value + (noise > 0 ? scale * random.normal() : 0)) }
             }
+            if let biasComponent { queries.append(biasComponent) }
         }
         return HeldOutQueries(vectors: queries, dimension: file.dimension, kind: kind)
+    }
+
+    private static func length(_ values: Slice<UnsafeBufferPointer<Float>>) -> Float {
+        Float(values.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot())
     }
 
     /// At most `limit` of them, drawn by the seed, in their order.

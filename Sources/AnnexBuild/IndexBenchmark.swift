@@ -67,7 +67,7 @@ package struct IndexBenchmark {
         let vectors = try VectorFile(
             path: folder + "/" + VersionLayout.vectors,
             rows: manifest.items,
-            dimension: manifest.dimension
+            dimension: manifest.storedDimension
         )
         let layout =
             try usesFaiss || !manifest.hasServingFile
@@ -76,7 +76,7 @@ package struct IndexBenchmark {
                 path: folder + "/" + VersionLayout.serving,
                 metric: metric,
                 rows: manifest.items,
-                dimension: manifest.dimension
+                dimension: manifest.storedDimension
             )
         let faiss =
             try layout?.needsFaiss(kind) == false
@@ -85,7 +85,7 @@ package struct IndexBenchmark {
                 path: folder + "/" + VersionLayout.index,
                 kind: kind,
                 metric: metric,
-                dimension: manifest.dimension,
+                dimension: manifest.storedDimension,
                 rows: manifest.items
             )
         self.queries = try Self.queries(source, manifest, folder, vectors, limit: limit, seed: seed)
@@ -120,17 +120,20 @@ package struct IndexBenchmark {
         limit: Int,
         seed: UInt64
     ) throws(AnnexError) -> HeldOutQueries {
+        let isBiased = manifest.bias != nil
         let all: HeldOutQueries
         switch source ?? (manifest.users > 0 ? .users : .items) {
-        case .items: all = .items(vectors, count: min(limit, HeldOutQueries.maximumCount), seed: seed)
+        case .items:
+            let count = min(limit, HeldOutQueries.maximumCount)
+            all = .items(vectors, count: count, seed: seed, isBiased: isBiased)
         case .users:
             guard manifest.users > 0 else {
                 throw AnnexError(.usage, "the version has no users", hint: "Give --queries items, or a file of vectors")
             }
-            let store = try UserStore(folder: folder + "/" + VersionLayout.users, dimension: manifest.dimension)
+            let store = try UserStore(folder: folder + "/" + VersionLayout.users, dimension: manifest.storedDimension)
             var values: [Float] = []
             try store.forEachVector { values += $0.bindMemory(to: Float.self) }
-            all = HeldOutQueries(vectors: values, dimension: manifest.dimension, kind: HeldOutQueries.kinds[0])
+            all = .users(values, dimension: manifest.storedDimension, isBiased: isBiased)
         case .file(let path):
             let reader = try FactorSource(path).open(skipBadRows: false)
             guard reader.dimension == manifest.dimension else {
@@ -142,8 +145,13 @@ package struct IndexBenchmark {
             }
             var values: [Float] = []
             var block = RowBlock()
-            while try reader.next(&block) { values += block.values }
-            all = HeldOutQueries(vectors: values, dimension: manifest.dimension, kind: path)
+            while try reader.next(&block) {
+                for row in 0..<block.count {
+                    values += block.values[row * reader.dimension..<(row + 1) * reader.dimension]
+                    if isBiased { values.append(ModelBias.plainComponent) }
+                }
+            }
+            all = HeldOutQueries(vectors: values, dimension: manifest.storedDimension, kind: path)
         }
         guard all.count > 0 else { throw AnnexError(.badInput, "there are no queries") }
         return all.sample(limit, seed: seed)

@@ -40,6 +40,8 @@ struct CandidateBuilder {
     let threads: Int
     let vectors: VectorFile
     let users: HeldOutQueries?
+    /// Whether the last component of a row is a bias.
+    let isBiased: Bool
     let progress: (BuildProgress.Stage, Double) -> Void
 
     /// One of several kinds and why.
@@ -164,7 +166,7 @@ struct CandidateBuilder {
             dimension: self.vectors.dimension,
             metric: self.metric
         )
-        let items = HeldOutQueries.items(self.vectors, count: count, seed: self.seed)
+        let items = HeldOutQueries.items(self.vectors, count: count, seed: self.seed, isBiased: self.isBiased)
         guard let users else { return (try run(items, truths.main, slowest: slowest, 0..<1), nil) }
         let onUsers = try run(users, truths.main, slowest: slowest, 0..<0.5)
         // How long a query for items takes decides nothing.

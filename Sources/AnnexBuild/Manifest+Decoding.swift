@@ -49,9 +49,7 @@ extension Manifest {
         guard EntryName(self.index) != nil else { return "index" }
         guard Metric(rawValue: self.metric) != nil else { return "metric" }
         guard let kind = self.parsedKind else { return "kind '\(Printable.escape(self.kind, limit: 64))'" }
-        guard (1...Limits.maximumDimension).contains(self.dimension), self.storedDimension == self.dimension else {
-            return "dimension"
-        }
+        if let problem = self.problemOfBias { return problem }
         guard (1...Limits.maximumItems).contains(self.items) else { return "items" }
         guard (0...Limits.maximumItems).contains(self.users) else { return "users" }
         guard (0...self.items).contains(self.itemsWithAttributes) else { return "itemsWithAttributes" }
@@ -79,7 +77,7 @@ extension Manifest {
     }
 
     private static let roles: Set<String> = [
-        "vectors", "ids", "attributes", "users", "user-ids", "history",
+        "vectors", "ids", "attributes", "users", "user-ids", "history", "bias", "user-bias", "implicit-factors",
     ]
 
     private var problemOfNames: String? {
@@ -109,8 +107,9 @@ extension Manifest {
             return "files, \(file.path)"
         }
         let vectors = self.files.first { $0.path == VersionLayout.vectors }
-        guard vectors?.bytes == VectorFile.byteCount(rows: self.items, dimension: self.dimension) else {
-            return "files, \(VersionLayout.vectors) (its size is not that of \(self.items) rows of \(self.dimension))"
+        guard vectors?.bytes == VectorFile.byteCount(rows: self.items, dimension: self.storedDimension) else {
+            let shape = "\(self.items) rows of \(self.storedDimension)"
+            return "files, \(VersionLayout.vectors) (its size is not that of \(shape))"
         }
         return nil
     }

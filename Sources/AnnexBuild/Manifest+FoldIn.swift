@@ -50,8 +50,8 @@ extension Manifest {
                 [foldIn.meanDistance, foldIn.distance99].allSatisfy({ $0 ?? 0 >= 0 && ($0 ?? 0).isFinite })
             else { return "foldIn" }
             let bytes = self.files.first { $0.path == VersionLayout.foldIn }?.bytes
-            guard bytes == FoldInModel.byteCount(method, dimension: self.dimension) else {
-                return "files, \(VersionLayout.foldIn) (its size is not that of \(self.dimension) dimensions)"
+            guard bytes == FoldInModel.byteCount(method, dimension: self.storedDimension) else {
+                return "files, \(VersionLayout.foldIn) (its size is not that of \(self.storedDimension) dimensions)"
             }
         }
         let isComplete = [self.trainedUntil == nil, self.histories == nil, self.interactions == nil]

@@ -4,9 +4,10 @@ package import Foundation
 /// `manifest.json`: the facts of a version that the same input gives again. Times and machines are in `report.json`.
 package struct Manifest: Codable, Sendable, Equatable {
     /// 2 brought `serving.bin` and operating points that are no whole numbers, 3 graphs in `serving.bin`, 4 codes
-    /// without the mean on cosine, 5 histories and `foldin.bin`. All are read; a version without histories and fold-in is
-    /// written in format 4, so that programs that do not know 5 read it.
-    package static let currentFormat = 5
+    /// without the mean on cosine, 5 histories and `foldin.bin`, 6 biased models. All are read; a version is written in the
+    /// oldest format since 4 that has what is in it, so that programs that do not know the later ones read it.
+    package static let currentFormat = 6
+    static let formatWithoutBiases = 5
     static let formatWithoutHistories = 4
     static let knownFormats = 1...currentFormat
     /// A longer file is refused unread.
@@ -86,13 +87,15 @@ package struct Manifest: Codable, Sendable, Equatable {
     package var metric: String
     package var kind: String
     package var dimension: Int
-    /// With what Annex adds (a column of biases, say).
+    /// With what Annex adds: of a biased model the column of biases.
     package var storedDimension: Int
     package var items: Int
     package var users: Int
     package var itemsWithAttributes: Int
     package var rejectedRows: Int
     package var seed: UInt64
+    /// Of a biased model; see `ModelBias`.
+    package var bias: Bias?
     /// Keys and values of the recipe, defaults written out; the first versions of this format lack it.
     package var recipe: [String: String]?
     package var sources: [Source]

@@ -11,16 +11,23 @@ struct MatrixIngest {
     private(set) var identifiers: [Identifier] = []
     /// Of each of the source's rows, those that were left out included: its ordinal, or -1 where it was.
     private(set) var ordinalsOfRows: [Int32] = []
+    /// Of the source.
     private(set) var dimension = 0
+    /// With the bias, where there is one.
+    var storedDimension: Int { self.dimension + (self.bias == nil ? 0 : ModelBias.components) }
     private(set) var rejects: [(file: String, row: RejectedRow)] = []
 
     private let source: FactorSource
     private let idsFile: String?
     private let skipBadRows: Bool
     private let what: String
+    private let bias: BiasColumn?
 
-    /// - Parameter what: `items` or `users`, for messages.
-    init(vectors: String, ids: String?, what: String, skipBadRows: Bool) {
+    /// - Parameters:
+    ///   - bias: one more component of each row; nil for none. A row whose bias is bad is left out.
+    ///   - what: `items` or `users`, for messages.
+    init(vectors: String, ids: String?, bias: BiasColumn? = nil, what: String, skipBadRows: Bool) {
+        self.bias = bias
         self.source = FactorSource(vectors)
         self.idsFile = ids
         self.skipBadRows = skipBadRows
@@ -76,8 +83,17 @@ struct MatrixIngest {
                 hint: "The two files must come from the same model"
             )
         }
+        guard self.storedDimension <= Limits.maximumDimension else {
+            throw AnnexError(
+                .limit,
+                "\(self.dimension) components and a bias are more than \(Limits.maximumDimension)",
+                at: self.source.path
+            )
+        }
         let rows = try self.pair(given, reader, progress)
         for reject in reader.rejects { self.rejects.append((self.source.path, reject)) }
+        try self.bias?.check(rows: reader.rowsRead, of: self.source.path)
+        for reject in self.bias?.rejects ?? [] { self.rejects.append((self.bias?.file ?? "", reject)) }
         self.ordinalsOfRows = [Int32](repeating: -1, count: reader.rowsRead)
         guard !rows.isEmpty else { throw AnnexError(.badInput, "no row is left", at: self.source.path) }
         guard rows.count <= Limits.maximumItems else {
@@ -95,7 +111,7 @@ struct MatrixIngest {
         var rows: [Row] = []
         var block = RowBlock()
         while try reader.next(&block) {
-            for place in 0..<block.count {
+            for place in 0..<block.count where self.bias.map({ $0.value(block.rowNumbers[place]) != nil }) ?? true {
                 guard let given else {
                     rows.append(
                         Row(
@@ -160,10 +176,12 @@ struct MatrixIngest {
         progress: (Double) -> Void
     ) throws(AnnexError) {
         let reader = try self.source.open(skipBadRows: self.skipBadRows)
-        let writer = try VectorFileWriter(path: path, rows: self.identifiers.count, dimension: self.dimension)
+        let writer = try VectorFileWriter(path: path, rows: self.identifiers.count, dimension: self.storedDimension)
         var block = RowBlock()
         var next = 0
         let dimension = self.dimension
+        // A row with its bias behind it.
+        var biased = [Float](repeating: 0, count: self.storedDimension)
         guard reader.dimension == dimension else {
             throw AnnexError(.badInput, "was changed while it was read", at: self.source.path)
         }
@@ -176,9 +194,16 @@ struct MatrixIngest {
                 next += 1
                 guard ordinal >= 0 else { continue }
                 let failure: AnnexError? = block.values.withUnsafeBufferPointer { values in
-                    let row = UnsafeBufferPointer(rebasing: values[place * dimension..<(place + 1) * dimension])
-                    do throws(AnnexError) { try writer.write(row: row, ordinal: ordinal) } catch { return error }
-                    return nil
+                    var given = UnsafeBufferPointer(rebasing: values[place * dimension..<(place + 1) * dimension])
+                    return biased.withUnsafeMutableBufferPointer { biased in
+                        if let bias {
+                            _ = biased.update(fromContentsOf: given)
+                            biased[dimension] = bias.value(block.rowNumbers[place]) ?? 0
+                            given = UnsafeBufferPointer(biased)
+                        }
+                        do throws(AnnexError) { try writer.write(row: given, ordinal: ordinal) } catch { return error }
+                        return nil
+                    }
                 }
                 if let failure { throw failure }
             }

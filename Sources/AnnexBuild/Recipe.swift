@@ -25,6 +25,12 @@ package struct Recipe: Sendable, Equatable {
     /// As the trainer was given them, for `foldIn`; `alpha` is 1 where it is nil.
     package var regularization: Double?
     package var alpha: Double?
+    /// Of a biased model: files of the items' and the users' biases, one per row of the factors, and the mean.
+    package var bias: String?
+    package var userBias: String?
+    package var globalMean: Double?
+    /// SVD++'s second factors of the items, which it sums over a user's history; rows as in `vectors`.
+    package var implicitFactors: String?
     package var seed: UInt64 = 1
     /// Cores to use, 1 to 1,024; nil for all. How a version is built, not what it is: the manifest does not have it.
     package var threads: Int?
@@ -41,7 +47,7 @@ package struct Recipe: Sendable, Equatable {
     /// A file of the recipe, to be opened.
     package func resolve(_ file: String) -> String { file.hasPrefix("/") ? file : self.folder + "/" + file }
 
-    private static let keys = Self.foldInKeys.union([
+    private static let keys = Self.foldInKeys.union(Self.biasKeys).union([
         "name", "metric", "index", "recall", "vectors", "ids", "attributes", "users", "user-ids", "seed",
         "threads", "skip-bad-rows",
     ])
@@ -54,6 +60,7 @@ package struct Recipe: Sendable, Equatable {
             "seed": "\(self.seed)", "skip-bad-rows": "\(self.skipBadRows)",
         ]
         out.merge(self.renderedFoldIn) { $1 }
+        out.merge(self.renderedBias) { $1 }
         for (key, file) in self.files { out[key] = file.hasPrefix("/") ? (file as NSString).lastPathComponent : file }
         return out
     }
@@ -62,7 +69,8 @@ package struct Recipe: Sendable, Equatable {
     var files: [(key: String, file: String)] {
         let all: [(String, String?)] = [
             ("vectors", self.vectors), ("ids", self.ids), ("attributes", self.attributes), ("users", self.users),
-            ("user-ids", self.userIDs), ("history", self.history),
+            ("user-ids", self.userIDs), ("history", self.history), ("bias", self.bias), ("user-bias", self.userBias),
+            ("implicit-factors", self.implicitFactors),
         ]
         return all.compactMap { key, file in file.map { (key: key, file: $0) } }
     }
@@ -129,6 +137,7 @@ package struct Recipe: Sendable, Equatable {
         recipe.userIDs = values["user-ids"]
         do throws(AnnexError) {
             try recipe.readFoldIn(values)
+            try recipe.readBias(values)
             try recipe.validate()
         } catch {
             throw AnnexError(error.code, error.message, at: path, hint: error.hint)
@@ -155,6 +164,7 @@ package struct Recipe: Sendable, Equatable {
             throw AnnexError(.usage, "user ids without users", hint: "Give the users' factors or their history too")
         }
         try self.validateFoldIn()
+        try self.validateBias()
         if self.index != "auto" { _ = try IndexKind(parsing: self.index) }
     }
 

@@ -42,7 +42,7 @@ package struct Tuning {
         self.vectors = try VectorFile(
             path: folder + "/" + VersionLayout.vectors,
             rows: manifest.items,
-            dimension: manifest.dimension
+            dimension: manifest.storedDimension
         )
         self.queries = try IndexBenchmark.queries(nil, manifest, folder, self.vectors, limit: limit, seed: seed)
         let layout = try ScanBuilder(vectors: self.vectors, metric: metric, threads: threads).ordered()

@@ -54,12 +54,12 @@ extension UserIngest {
             try served.finish()
             if outcome.users > 0 {
                 let file = try VectorFile(path: path, rows: roster.count, dimension: self.vectors.dimension)
-                outcome.queries = .users(file, count: sampled, seed: self.recipe.seed, leavingOut: without)
+                outcome.queries = self.queries(file, sampled, leavingOut: without)
             }
             try FileManager.default.removeItem(atPath: path)
         } else {
             _ = try self.writeUsers(roster, nil, nil, &outcome, progress)
-            outcome.queries = self.trained.map { .users($0, count: sampled, seed: self.recipe.seed) }
+            outcome.queries = self.trained.map { self.queries($0, sampled) }
         }
         if self.trained != nil {
             try FileManager.default.removeItem(atPath: self.publisher.path(Self.trainedFile))
@@ -67,9 +67,21 @@ extension UserIngest {
         return outcome
     }
 
+    private func queries(_ file: VectorFile, _ count: Int, leavingOut: Set<Int> = []) -> HeldOutQueries {
+        .users(
+            file,
+            count: count,
+            seed: self.recipe.seed,
+            isBiased: self.recipe.bias != nil,
+            leavingOut: leavingOut
+        )
+    }
+
     private func makeModel(progress: (Double) -> Void) throws(AnnexError) -> FoldInModel? {
         guard let method = self.recipe.foldInMethod else { return nil }
-        guard case .als = method else { return try FoldInModel(method: method, dimension: self.vectors.dimension) }
+        guard case .als = method else {
+            return try FoldInModel(method: method, dimension: self.vectors.dimension, bias: self.recipe.modelBias)
+        }
         let gram = self.vectors.withRows { rows in
             Gram.matrix(
                 rows: rows,

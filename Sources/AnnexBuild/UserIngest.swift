@@ -24,28 +24,34 @@ struct UserIngest {
 
     static let trainedFile = ".users.f32"
 
+    /// Components of the factors, without the bias.
+    private var factorDimension: Int {
+        self.vectors.dimension - (self.recipe.bias == nil ? 0 : ModelBias.components)
+    }
+
     /// Reads the users' factors, where there are any, into a file of their own.
     mutating func readFactors(progress: (Double) -> Void) throws {
         guard let file = self.recipe.users else { return }
         var users = MatrixIngest(
             vectors: self.recipe.resolve(file),
             ids: self.recipe.userIDs.map(self.recipe.resolve),
+            bias: try self.recipe.userBiases(),
             what: "users",
             skipBadRows: self.recipe.skipBadRows
         )
         let path = self.publisher.path(Self.trainedFile)
         try users.run(to: path, progress: progress)
-        guard users.dimension == self.vectors.dimension else {
+        guard users.storedDimension == self.vectors.dimension else {
             throw AnnexError(
                 .badInput,
-                "the users have \(users.dimension) dimensions, the items \(self.vectors.dimension)",
+                "the users have \(users.dimension) dimensions, the items \(self.factorDimension)",
                 at: self.recipe.resolve(file),
                 hint: "The two files must come from the same model"
             )
         }
         self.rejects += users.rejects
         self.known = KnownRows(identifiers: users.identifiers, numbersOfRows: users.ordinalsOfRows)
-        self.trained = try VectorFile(path: path, rows: users.identifiers.count, dimension: users.dimension)
+        self.trained = try VectorFile(path: path, rows: users.identifiers.count, dimension: users.storedDimension)
     }
 
     /// Reads the history, where there is one.
@@ -64,6 +70,15 @@ struct UserIngest {
         try histories.run(progress: progress)
         self.rejects += histories.rejects.map { (file: file, row: $0) }
         self.histories = histories
+        if let source = self.recipe.implicitFactors, let trained {
+            let implicit = try ImplicitFactors(
+                source: self.recipe.resolve(source),
+                publisher: self.publisher,
+                items: self.items,
+                dimension: self.factorDimension
+            )
+            self.trained = try implicit.add(to: trained, at: self.publisher.path(Self.trainedFile), histories)
+        }
     }
 
     /// Without factors the rows of a matrix have the ids of the recipe's file, or their numbers: 0, 1 and so on.

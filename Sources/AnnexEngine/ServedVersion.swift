@@ -1,8 +1,8 @@
 package import AnnexCore
 import AnnexIndex
 package import AnnexLinearAlgebra
-import AnnexStore
-import Synchronization
+package import AnnexStore
+package import Synchronization
 
 /// One loaded version: immutable, shared by all threads, freed when its last query ends.
 ///
@@ -17,29 +17,39 @@ package final class ServedVersion: Sendable {
     /// What FAISS holds; nil where the scan layout is all that searches need.
     let index: VectorIndex?
     let layout: ScanLayout?
+    /// What users did since; nil where nothing keeps it.
+    package let state: StateStore?
+    /// Users as the state has changed them.
+    package let folded = FoldedUserCache()
+    /// What unknown users get; nil where they get an error.
+    let popular = Mutex<PopularItems?>(nil)
+    /// Queries that were answered with it.
+    package let coldAnswers = Atomic<Int>(0)
     /// Contexts for work that leaves the event loops; taken and given back under the lock, a few times a second.
     private let idleContexts = Mutex<[QueryContext]>([])
 
     /// Loads a version whose files were verified before. Blocks: reads all of the index and the ids.
     ///
+    /// - Parameter state: of the index, the same for all its versions.
     /// - Throws: `AnnexError.damaged` where the parts contradict each other or the description.
-    package init(loading description: VersionDescription) throws(AnnexError) {
+    package init(loading description: VersionDescription, state: StateStore? = nil) throws(AnnexError) {
         let files = description.files
         self.description = description
+        self.state = state
         self.vectors = try VectorFile(
             path: files.vectors,
             rows: description.itemCount,
-            dimension: description.dimension
+            dimension: description.storedDimension
         )
         self.items = try ItemStore(path: files.items)
         try Self.check("items", self.items.count, description.itemCount, files.items)
         self.users = try files.users.map { folder throws(AnnexError) in
-            try UserStore(folder: folder, dimension: description.dimension, itemCount: description.itemCount)
+            try UserStore(folder: folder, dimension: description.storedDimension, itemCount: description.itemCount)
         }
         try Self.check("users", self.users?.count ?? 0, description.userCount, files.users)
         try Self.check("histories", self.users?.historyCount ?? 0, description.historyCount, files.users)
         self.foldIn = try files.foldIn.map { path throws(AnnexError) in
-            try FoldInModel.load(path: path, dimension: description.dimension)
+            try FoldInModel.load(path: path, dimension: description.storedDimension, bias: description.bias)
         }
         guard self.foldIn?.method == description.foldIn else {
             throw AnnexError(
@@ -55,7 +65,7 @@ package final class ServedVersion: Sendable {
                 path: path,
                 metric: description.metric,
                 rows: description.itemCount,
-                dimension: description.dimension
+                dimension: description.storedDimension
             )
         }
         if let layout, !layout.needsFaiss(description.kind) {
@@ -66,7 +76,7 @@ package final class ServedVersion: Sendable {
             path: files.index,
             kind: description.kind,
             metric: description.metric,
-            dimension: description.dimension,
+            dimension: description.storedDimension,
             rows: description.itemCount
         )
     }

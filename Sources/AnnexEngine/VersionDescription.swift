@@ -31,6 +31,8 @@ package struct VersionDescription: Sendable {
     package var metric: Metric
     /// Components of a vector as clients see it.
     package var dimension: Int
+    /// Of a biased model, whose rows have one component more; nil for all others.
+    package var bias: ModelBias?
     package var itemCount: Int
     /// Users with a vector.
     package var userCount: Int
@@ -84,6 +86,9 @@ package struct VersionDescription: Sendable {
         self.totalBytes = totalBytes
         self.files = files
     }
+
+    /// Components of a row.
+    package var storedDimension: Int { self.dimension + (self.bias == nil ? 0 : ModelBias.components) }
 
     /// Whether users have trained histories, so that events after `trainedUntil` are all that is to be added to them.
     package var hasHistories: Bool { self.trainedUntil != nil }

@@ -27,28 +27,33 @@ final class ByteStream {
 
     private static let chunk = 256 << 10
 
-    init(path: String) throws(AnnexError) {
-        self.file = try InputFile(path: path)
-        self.packing = FileEnding(path).isGzipped ? .gzip : .none
+    /// - Parameter byContent: whether a file is gzipped where it begins like that, whatever its name is. Else both have to
+    ///   agree: no format that is read begins like gzip.
+    init(path: String, byContent: Bool = false) throws(AnnexError) {
+        let file = try InputFile(path: path)
+        var mark: [UInt8] = [0, 0]
+        let isGzipped = try file.read(2, at: 0, into: &mark) == 2 && mark == [0x1f, 0x8b]
+        guard byContent || isGzipped == FileEnding(path).isGzipped else {
+            throw AnnexError(
+                .badInput,
+                isGzipped ? "is gzipped, and its name does not end in .gz" : "ends in .gz, and is not gzipped",
+                at: path,
+                hint: "Rename it"
+            )
+        }
+        self.file = file
+        self.packing = isGzipped ? .gzip : .none
         self.start = 0
         self.place = 0
         self.packedLeft = Int.max
         self.expectedCRC = nil
-        self.inflater = self.packing == .gzip ? try Inflater(windowBits: 15 + 32, path: path) : nil
-        try self.checkName()
+        self.inflater = isGzipped ? try Inflater(windowBits: 15 + 32, path: path) : nil
     }
 
-    /// No format that is read begins like gzip.
-    private func checkName() throws(AnnexError) {
-        var mark: [UInt8] = [0, 0]
-        let isGzipped = try self.file.read(2, at: 0, into: &mark) == 2 && mark == [0x1f, 0x8b]
-        guard isGzipped != (self.packing == .gzip) else { return }
-        throw AnnexError(
-            .badInput,
-            isGzipped ? "is gzipped, and its name does not end in .gz" : "ends in .gz, and is not gzipped",
-            at: self.path,
-            hint: "Rename it"
-        )
+    /// Of the file's bytes, packed as they are, those that were read so far; as a share. For a bar of progress.
+    func fractionRead() throws(AnnexError) -> Double {
+        let size = try self.file.size()
+        return size > 0 ? min(Double(self.place) / Double(size), 1) : 1
     }
 
     /// Part of a file: a member of an archive.

@@ -36,8 +36,13 @@ extension FoldInModel {
 
     /// Reads and checks a file: at most 128 MiB, once its length is that of a matrix of `dimension`. Blocks.
     ///
+    /// - Parameter bias: of the version, which the file does not say.
     /// - Throws: `.damaged` for another length, format or dimension, and for values that `init` refuses.
-    package static func load(path: String, dimension: Int) throws(AnnexError) -> FoldInModel {
+    package static func load(
+        path: String,
+        dimension: Int,
+        bias: ModelBias? = nil
+    ) throws(AnnexError) -> FoldInModel {
         func damaged(_ why: String) -> AnnexError {
             AnnexError(.damaged, why, at: path, hint: "Build the version again, or roll back")
         }
@@ -72,7 +77,7 @@ extension FoldInModel {
         }
         let gram = stride(from: Self.headerBytes, to: size, by: 8).map { Double(bitPattern: number($0, UInt64.self)) }
         do throws(AnnexError) {
-            return try FoldInModel(method: method, dimension: dimension, gram: gram)
+            return try FoldInModel(method: method, dimension: dimension, gram: gram, bias: bias)
         } catch {
             throw damaged("has an impossible value: " + error.message)
         }

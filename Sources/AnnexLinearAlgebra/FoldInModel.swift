@@ -18,12 +18,19 @@ package struct FoldInModel: Sendable, Equatable {
         ///   negative for what counts less or against. The ranking is that of likeness to the history; items that are like
         ///   each other share what they say instead of adding it up. Scores are on the scale of w, not the trainer's.
         ///
+        /// In a biased model w − μ − b_i stands for w, and the user's bias b_u is solved together with x:
+        /// argmin Σ (w − μ − b_i − b_u − x · y)² + λ(‖x‖² + b_u²), so that the score of a new user is a prediction of w
+        /// too. Where users have no biases b_u is 0.
+        ///
         /// λ weighs against the squared lengths of the rows: as large as those, a first event gives a score of w / 2.
         case ridge(regularization: Double)
     }
 
     package let method: Method
+    /// Of rows and of solved vectors.
     package let dimension: Int
+    /// Of a biased model, whose rows end in a bias as `ModelBias` says; then `dimension` counts it.
+    package let bias: ModelBias?
     /// YᵀY, `dimension` × `dimension`, for ALS; empty for ridge.
     package let gram: [Double]
 
@@ -31,11 +38,18 @@ package struct FoldInModel: Sendable, Equatable {
     ///
     /// - Parameter gram: of all items of the version (`Gram.matrix`), symmetric; nothing for ridge.
     /// - Throws: `.badInput` where a parameter is not above 0 and finite, or the matrix is none of this dimension, not
-    ///   finite, not symmetric or with a negative diagonal.
-    package init(method: Method, dimension: Int, gram: [Double] = []) throws(AnnexError) {
+    ///   finite, not symmetric or with a negative diagonal; for ALS with biases, which it does not have.
+    package init(
+        method: Method,
+        dimension: Int,
+        gram: [Double] = [],
+        bias: ModelBias? = nil
+    ) throws(AnnexError) {
         if let problem = Self.problem(method, dimension, gram) { throw AnnexError(.badInput, problem) }
+        if let bias { try Self.check(bias, method, dimension) }
         self.method = method
         self.dimension = dimension
+        self.bias = bias
         self.gram = gram
     }
 

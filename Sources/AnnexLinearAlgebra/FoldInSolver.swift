@@ -1,3 +1,4 @@
+import AnnexCore
 import COpenBLAS
 import Glibc
 
@@ -11,6 +12,9 @@ import Glibc
 @safe package final class FoldInSolver {
     package let model: FoldInModel
     private let dimension: Int
+    /// See `FoldInModel.equation`.
+    private let factors: Int
+    private let biasComponent: Double
     /// By columns; the lower triangle counts, and becomes the Cholesky factor.
     private let matrix: UnsafeMutablePointer<Double>
     /// Scaled rows that wait to be added and to be taken off, `blockEvents` each.
@@ -26,6 +30,7 @@ import Glibc
     package init(_ model: FoldInModel) {
         self.model = model
         self.dimension = model.dimension
+        (self.factors, self.biasComponent) = model.equation
         unsafe self.matrix = .allocate(capacity: model.dimension * model.dimension)
         unsafe self.added = .allocate(capacity: model.dimension * Self.blockEvents)
         unsafe self.takenOff = .allocate(capacity: model.dimension * Self.blockEvents)
@@ -43,7 +48,7 @@ import Glibc
     /// Writes the vector of a user with `count` events. O(dimension³ / 3 + count × dimension² / 2); how long that is,
     /// `nanos` says.
     ///
-    /// No event at all gives the vector 0. Several events on one item are not the same as one with the sum of their
+    /// No event at all gives the vector 0, in a biased model with μ as its last component. Several events on one item are not the same as one with the sum of their
     /// weights: add them up first.
     ///
     /// - Parameters:
@@ -60,10 +65,12 @@ import Glibc
         precondition(target.count == self.dimension, "unchecked dimension")
         guard count > 0 else {
             unsafe target.update(repeating: 0)
+            if let bias = self.model.bias { unsafe target[self.factors] = Float(bias.globalMean) }
             return true
         }
         guard unsafe self.factorize(count, event) else { return false }
         self.substitute()
+        if let bias = self.model.bias { unsafe self.side[self.factors] += bias.globalMean }
         for place in 0..<self.dimension {
             let value = unsafe Float(self.side[place])
             guard value.isFinite else { return false }
@@ -73,7 +80,7 @@ import Glibc
     }
 
     /// What each event adds to the score (the dot product) of an item: c · yᵀA⁻¹yₑ for event e, exactly; the sum is the
-    /// score. One Cholesky factorisation, whatever `count` is. An item with a negative weight under ALS gives 0: it bends
+    /// score, in a biased model less `FoldInModel.baseline`. One Cholesky factorisation, whatever `count` is. An item with a negative weight under ALS gives 0: it bends
     /// the matrix, and pushes nowhere by itself.
     ///
     /// - Parameters:
@@ -90,13 +97,14 @@ import Glibc
         precondition(out.count == count, "unchecked count")
         guard count > 0 else { return true }
         guard unsafe self.factorize(count, event) else { return false }
-        for place in 0..<self.dimension { unsafe self.side[place] = Double(item[place]) }
+        unsafe self.put(item, 1, at: self.side)
         self.substitute()
         for number in 0..<count {
             let (row, weight) = unsafe event(number)
             var dot = 0.0
-            for place in 0..<self.dimension { dot += unsafe Double(row[place]) * self.side[place] }
-            let value = dot * self.pull(weight)
+            for place in 0..<self.factors { dot += unsafe Double(row[place]) * self.side[place] }
+            if self.factors < self.dimension { dot += unsafe self.biasComponent * self.side[self.factors] }
+            let value = unsafe dot * self.pull(weight, row)
             guard value.isFinite else { return false }
             unsafe out[number] = value
         }
@@ -107,10 +115,10 @@ import Glibc
 
     /// The factor of an event's row on the right side.
     @inline(__always)
-    private func pull(_ weight: Double) -> Double {
+    private func pull(_ weight: Double, _ row: UnsafePointer<Float>) -> Double {
         switch self.model.method {
         case .als(_, let alpha): max(0, alpha * weight)
-        case .ridge: weight
+        case .ridge: unsafe weight - self.model.baseline(of: row)
         }
     }
 
@@ -134,11 +142,12 @@ import Glibc
         (self.addedCount, self.takenOffCount) = (0, 0)
         for number in 0..<count {
             let (row, weight) = unsafe event(number)
-            let pull = self.pull(weight)
+            let pull = unsafe self.pull(weight, row)
             let stiffness = self.stiffness(weight)
             guard pull.isFinite, stiffness.isFinite else { return false }
             if pull != 0 {
-                for place in 0..<dimension { unsafe self.side[place] += pull * Double(row[place]) }
+                for place in 0..<self.factors { unsafe self.side[place] += pull * Double(row[place]) }
+                if self.factors < dimension { unsafe self.side[self.factors] += pull * self.biasComponent }
             }
             if stiffness > 0 {
                 unsafe self.put(row, stiffness.squareRoot(), at: self.added + self.addedCount * dimension)
@@ -176,7 +185,8 @@ import Glibc
 
     @inline(__always)
     private func put(_ row: UnsafePointer<Float>, _ scale: Double, at target: UnsafeMutablePointer<Double>) {
-        for place in 0..<self.dimension { unsafe target[place] = scale * Double(row[place]) }
+        for place in 0..<self.factors { unsafe target[place] = scale * Double(row[place]) }
+        if self.factors < self.dimension { unsafe target[self.factors] = scale * self.biasComponent }
     }
 
     private func addRows() {

@@ -7,6 +7,11 @@ enum RequestEncoder {
 
     /// `count` requests, of the words that `words` gives for each number, as slices of few buffers.
     static func encode(_ count: Int, _ words: (Int) -> [[UInt8]]) -> [ByteBuffer] {
+        Self.slices(count) { Self.append(words($0), to: &$1) }
+    }
+
+    /// `count` pieces, as `append` writes each by its number, as slices of few buffers.
+    static func slices(_ count: Int, _ append: (Int, inout ByteBuffer) -> Void) -> [ByteBuffer] {
         var out: [ByteBuffer] = []
         out.reserveCapacity(count)
         while out.count < count {
@@ -14,7 +19,7 @@ enum RequestEncoder {
             var buffer = ByteBuffer()
             var ends: [Int] = []
             while out.count + ends.count < count, buffer.writerIndex < Self.bufferBytes {
-                Self.append(words(out.count + ends.count), to: &buffer)
+                append(out.count + ends.count, &buffer)
                 ends.append(buffer.writerIndex)
             }
             for end in ends { out.append(buffer.readSlice(length: end - buffer.readerIndex) ?? ByteBuffer()) }
@@ -23,7 +28,16 @@ enum RequestEncoder {
     }
 
     static func append(_ words: [[UInt8]], to buffer: inout ByteBuffer) {
-        buffer.writeString("*\(words.count)\r\n")
+        Self.append(array: words.count, beginningWith: words, to: &buffer)
+    }
+
+    /// A command of `count` words, of which these are the first.
+    static func append(array count: Int, beginningWith words: [[UInt8]], to buffer: inout ByteBuffer) {
+        buffer.writeString("*\(count)\r\n")
+        Self.append(bulks: words, to: &buffer)
+    }
+
+    static func append(bulks words: [[UInt8]], to buffer: inout ByteBuffer) {
         for word in words {
             buffer.writeString("$\(word.count)\r\n")
             buffer.writeBytes(word)

@@ -9,9 +9,10 @@ struct Annctl: AsyncParsableCommand {
         abstract: "Build, serve and query indexes of item factors.",
         version: "annctl \(ProductVersion.text)",
         subcommands: [
-            BuildCommand.self, ServeCommand.self, QueryCommand.self, InspectCommand.self, VerifyCommand.self,
+            BuildCommand.self, ServeCommand.self, IngestCommand.self, QueryCommand.self, InspectCommand.self,
+            VerifyCommand.self,
             ListCommand.self, RollbackCommand.self, PruneCommand.self, BenchCommand.self, TuneCommand.self,
-            ProtocolDocumentCommand.self,
+            CheckStateCommand.self, ProtocolDocumentCommand.self,
         ]
     )
 

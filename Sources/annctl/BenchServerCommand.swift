@@ -10,10 +10,15 @@ struct BenchServerCommand: AsyncParsableCommand {
         discussion: """
             Without --rate each connection asks again as soon as it has its answer (a closed loop). With it, requests are due \
             at equal distances whatever the server does, and a latency counts from the time when its request was due, so a \
-            server that stalls cannot hide it. PING works with any server that speaks RESP.
+            server that stalls cannot hide it. PING works with any server that speaks RESP. EVENT changes the server's state: \
+            each adds an event, with the time at which the server gets it.
+
+            With --events-per-second EVENTs are sent beside the mix, from the warm-up on, at that rate and on connections and \
+            a thread of their own; their latency is shown for itself.
 
               annctl bench server --user-ids users.txt --mix TOPK=90,PING=10
               annctl bench server --user-ids users.txt --rate 5000 --rate 10000 --rate 20000 --svg load.svg
+              annctl bench server --user-ids users.txt --mix TOPK --connections 8 --events-per-second 5000
             """
     )
 
@@ -34,11 +39,14 @@ struct BenchServerCommand: AsyncParsableCommand {
     @Option(
         name: .customLong("mix"),
         help: ArgumentHelp(
-            "PING, TOPK and VSIM by weight; may be given several times. (default: TOPK with --user-ids, else PING)",
+            "PING, TOPK, VSIM and EVENT by weight; may be given several times. (default: TOPK with --user-ids, else PING)",
             valueName: "TOPK=90,PING=10"
         )
     )
     var mixes: [String] = []
+    @Option(help: ArgumentHelp("EVENTs beside the mix, due at equal distances.", valueName: "rate"))
+    var eventsPerSecond: Double?
+    @Option(help: "Connections for them.") var eventConnections = 64
     @OptionGroup var subjects: LoadSubjectOptions
     @Option(help: "Seed of all that is drawn at random.") var seed: UInt64 = 1
 
@@ -68,6 +76,15 @@ struct BenchServerCommand: AsyncParsableCommand {
         guard self.requests.map({ (1...1_000_000_000).contains($0) }) ?? true else {
             throw ValidationError("--requests is 1 to 1000000000")
         }
+        guard self.eventsPerSecond.map({ (0.01...10_000_000).contains($0) }) ?? true else {
+            throw ValidationError("--events-per-second is 0.01 to 10000000")
+        }
+        guard self.eventsPerSecond == nil || self.requests == nil else {
+            throw ValidationError("--events-per-second goes with --seconds, not with --requests")
+        }
+        guard (1...10_000).contains(self.eventConnections) else {
+            throw ValidationError("--event-connections is 1 to 10000")
+        }
         guard (0...3_600).contains(self.warmup) else { throw ValidationError("--warmup is 0 to 3600") }
         guard (0.01...600).contains(self.timeout) else { throw ValidationError("--timeout is 0.01 to 600") }
     }
@@ -75,7 +92,9 @@ struct BenchServerCommand: AsyncParsableCommand {
     func run() async throws {
         try self.checkDrawing()
         let mixes = try self.chosenMixes()
-        let subjects = try await self.subjects.read(for: mixes, at: self.settings(rate: nil))
+        let beside = try self.eventsPerSecond == nil ? [] : [LoadMix(parsing: LoadMix.Command.event.rawValue)]
+        let subjects = try await self.subjects.read(for: mixes + beside, at: self.settings(rate: nil))
+        let events = try beside.first.map { mix throws(AnnexError) in try LoadRequests(mix, subjects) }
         let plan = try mixes.flatMap { mix throws(AnnexError) in
             let requests = try LoadRequests(mix, subjects)
             return (self.rates.isEmpty ? [nil] : self.rates.map(Optional.init)).map { (mix.text, $0, requests) }
@@ -86,8 +105,7 @@ struct BenchServerCommand: AsyncParsableCommand {
         do {
             for (mix, rate, requests) in plan {
                 bar?.show(LoadReport.Run.name(mix, rate), 0)
-                let result = try await LoadGenerator.run(self.settings(rate: rate), requests)
-                runs.append(.init(mix: mix, rate: rate, result: result))
+                runs.append(try await self.measure(mix, rate, requests, events))
                 bar?.show(LoadReport.Run.name(mix, rate), 1)
             }
         } catch { failure = error }
@@ -96,6 +114,23 @@ struct BenchServerCommand: AsyncParsableCommand {
         if !runs.isEmpty { try self.show(LoadReport(self, subjects, runs)) }
         if let failure { throw failure }
         try self.complain(runs)
+    }
+
+    /// - Parameter events: sent beside the load, where there are any.
+    private func measure(_ mix: String, _ rate: Double?, _ requests: LoadRequests, _ events: LoadRequests?) async throws
+        -> LoadReport.Run
+    {
+        let settings = try self.settings(rate: rate)
+        guard let events else {
+            return .init(mix: mix, rate: rate, result: try await LoadGenerator.run(settings, requests))
+        }
+        var beside = settings
+        (beside.connections, beside.pipeline, beside.threads) = (self.eventConnections, 1, 1)
+        beside.rate = self.eventsPerSecond
+        beside.seed = settings.seed &+ 1
+        async let result = LoadGenerator.run(beside, events)
+        let own = try await LoadGenerator.run(settings, requests)
+        return .init(mix: mix, rate: rate, result: own, events: try await result)
     }
 
     /// Before a long run rather than behind it.
@@ -132,10 +167,11 @@ struct BenchServerCommand: AsyncParsableCommand {
     }
 
     private func complain(_ runs: [LoadReport.Run]) throws {
-        let errors = runs.reduce(0) { $0 + $1.result.errorCount }
+        let results = runs.flatMap { [$0.result] + ($0.events.map { [$0] } ?? []) }
+        let errors = results.reduce(0) { $0 + $1.errorCount }
         guard errors > 0, !self.allowErrors else { return }
-        let all = runs.reduce(0) { $0 + $1.result.requests }
-        let first = runs.lazy.compactMap { $0.result.errors.values.max { $0.count < $1.count } }.first
+        let all = results.reduce(0) { $0 + $1.requests }
+        let first = results.lazy.compactMap { $0.errors.values.max { $0.count < $1.count } }.first
         throw AnnexError(
             .system,
             "\(errors) of \(all) replies were errors, such as '\(first?.example ?? "")'",

@@ -20,6 +20,10 @@ struct BuildCommand: ParsableCommand {
 
               annctl build … --history train.npz --trained-until 1735689600000 --fold-in als --regularization 1.0 --alpha 10
 
+            With biases (Surprise's SVD), scores are the model's own predictions:
+
+              annctl build … --bias item_biases.npy --user-bias user_biases.npy --global-mean 3.53
+
             Index kinds: \(IndexKind.documentation); or auto, which builds those that fit size and metric and keeps the fastest.
             Factor files: .npy .npz (FILE:NAME picks an array) .fvecs .csv .tsv .jsonl .w2v (word2vec binary) .vec (word2vec \
             text), each also gzipped.
@@ -35,6 +39,7 @@ struct BuildCommand: ParsableCommand {
     @Option(help: ArgumentHelp("User factors.", valueName: "file")) var users: String?
     @Option(help: ArgumentHelp("User ids.", valueName: "file")) var userIds: String?
     @OptionGroup var foldIn: FoldInOptions
+    @OptionGroup var biases: BiasOptions
     @Option(help: "ip, cosine or l2. (default: ip)") var metric: String?
     @Option(help: ArgumentHelp("FAISS factory string, or auto. (default: auto)", valueName: "kind")) var index: String?
     @Option(help: "Target of recall@10; the build fails below it. (default: 0.99)") var recall: Double?
@@ -105,6 +110,7 @@ struct BuildCommand: ParsableCommand {
         if let userIds { recipe.userIDs = WorkingFolder.absolute(userIds) }
         if self.skipBadRows { recipe.skipBadRows = true }
         try self.foldIn.apply(to: &recipe)
+        self.biases.apply(to: &recipe)
         try recipe.validate()
         return (recipe, folder)
     }
@@ -116,7 +122,7 @@ struct BuildCommand: ParsableCommand {
         print(
             "\(manifest.items) items, \(manifest.users) users, \(manifest.dimension) dimensions, \(manifest.metric), \(manifest.kind)"
         )
-        for line in FoldInText.lines(manifest) { print(line) }
+        for line in BiasText.lines(manifest) + FoldInText.lines(manifest) { print(line) }
         for (candidate, micros) in zip(manifest.candidates ?? [], result.candidateMicros) {
             let result = candidate.recall.map { "recall \(Figures.fixed($0, 4))" } ?? "slower below the target"
             print(

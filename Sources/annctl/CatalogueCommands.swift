@@ -101,7 +101,7 @@ struct InspectCommand: ParsableCommand {
             facts.rows.append(["not found by a walk to them", "\(missed) of \(tried)"])
             facts.rows.append(["links added for that", "\(manifest.measured.bridgesAdded ?? 0)"])
         }
-        facts.rows += FoldInText.rows(manifest)
+        facts.rows += BiasText.rows(manifest) + FoldInText.rows(manifest)
         for source in manifest.sources {
             facts.rows.append([source.role, "\(source.file), SHA-256 \(source.sha256.prefix(16))…"])
         }

@@ -8,6 +8,8 @@ struct LoadReport: Encodable {
         /// Requests a second that were due; nil in a closed loop.
         var rate: Double?
         var result: LoadResult
+        /// Of the EVENTs that were sent beside it.
+        var events: LoadResult?
 
         /// For the column.
         var loop: String { self.rate.map(Figures.short) ?? "closed" }
@@ -26,6 +28,9 @@ struct LoadReport: Encodable {
     var pipeline: Int
     var threads: Int
     var warmup: Double
+    /// EVENTs beside each run, and their connections.
+    var eventsPerSecond: Double?
+    var eventConnections: Int?
     var users: Int
     var items: Int
     var k: Int
@@ -37,6 +42,8 @@ struct LoadReport: Encodable {
         (self.host, self.port) = (command.host, command.port)
         (self.connections, self.pipeline, self.threads) = (command.connections, command.pipeline, command.threads)
         (self.warmup, self.seed) = (command.warmup, command.seed)
+        self.eventsPerSecond = command.eventsPerSecond
+        self.eventConnections = command.eventsPerSecond == nil ? nil : command.eventConnections
         (self.users, self.items) = (subjects.users.count, subjects.items.count)
         (self.k, self.zipf) = (subjects.k, subjects.zipf)
         self.runs = runs
@@ -55,6 +62,9 @@ struct LoadReport: Encodable {
         if self.users > 0 { parts.append("\(self.users) users") }
         if self.items > 0 { parts.append("\(self.items) items") }
         if self.users + self.items > 0 { parts.append("Zipf \(Figures.short(self.zipf)), k = \(self.k)") }
+        if let eventsPerSecond, let eventConnections {
+            parts.append("\(Figures.short(eventsPerSecond)) EVENTs a second on \(eventConnections) more")
+        }
         return parts.joined(separator: ", ")
     }
 
@@ -67,19 +77,23 @@ struct LoadReport: Encodable {
             rightAligned: Set(1...12)
         )
         for run in self.runs {
-            let result = run.result
-            table.rows.append(
-                [run.mix, run.loop] + Self.cells(result.latency, result.seconds) + [
-                    "\(result.errorCount)", Figures.bytes(result.bytesIn), Figures.bytes(result.bytesOut),
-                    Figures.fixed(result.generatorSeconds, 2) + " s",
-                ]
-            )
-            guard result.commands.count > 1 else { continue }
-            for (name, latency) in result.commands.sorted(by: { $0.key < $1.key }) {
-                table.rows.append(["  " + name, ""] + Self.cells(latency, result.seconds))
+            table.rows.append([run.mix, run.loop] + Self.row(run.result))
+            if run.result.commands.count > 1 {
+                for (name, latency) in run.result.commands.sorted(by: { $0.key < $1.key }) {
+                    table.rows.append(["  " + name, ""] + Self.cells(latency, run.result.seconds))
+                }
             }
+            guard let events = run.events else { continue }
+            table.rows.append(["+ EVENT", self.eventsPerSecond.map(Figures.short) ?? ""] + Self.row(events))
         }
-        return ([self.title, table.render(indent: "  ")] + self.runs.flatMap(self.remarks)).joined(separator: "\n")
+        return ([self.title, table.render(indent: "  ")] + self.runs.flatMap(self.allRemarks)).joined(separator: "\n")
+    }
+
+    private static func row(_ result: LoadResult) -> [String] {
+        Self.cells(result.latency, result.seconds) + [
+            "\(result.errorCount)", Figures.bytes(result.bytesIn), Figures.bytes(result.bytesOut),
+            Figures.fixed(result.generatorSeconds, 2) + " s",
+        ]
     }
 
     private static func cells(_ latency: LoadResult.Latency, _ seconds: Double) -> [String] {
@@ -89,21 +103,25 @@ struct LoadReport: Encodable {
     }
 
     /// What a reader of the figures has to know.
-    private func remarks(on run: Run) -> [String] {
-        let result = run.result
+    private func allRemarks(on run: Run) -> [String] {
+        self.remarks(on: run.result, named: run.name, threads: self.threads)
+            + (run.events.map { self.remarks(on: $0, named: "EVENT beside \(run.name)", threads: 1) } ?? [])
+    }
+
+    private func remarks(on result: LoadResult, named name: String, threads: Int) -> [String] {
         var out: [String] = []
         for (code, found) in result.errors.sorted(by: { $0.key < $1.key }) {
-            out.append("\(run.name): \(found.count) × \(code), such as '\(found.example)'")
+            out.append("\(name): \(found.count) × \(code), such as '\(found.example)'")
         }
         if result.unsent > 0 {
             out.append(
-                "\(run.name): the server did not keep up; \(result.unsent) requests that were due were not even sent"
+                "\(name): the server did not keep up; \(result.unsent) requests that were due were not even sent"
             )
         }
-        let busy = result.generatorSeconds / max(result.seconds * Double(self.threads), 1e-9)
+        let busy = result.generatorSeconds / max(result.seconds * Double(threads), 1e-9)
         if busy > 0.8 {
             out.append(
-                "\(run.name): making the load took \(Figures.percent(busy)) of the time of its threads, so the load may be the "
+                "\(name): making the load took \(Figures.percent(busy)) of the time of its threads, so the load may be the "
                     + "limit; see --threads"
             )
         }

@@ -7,11 +7,11 @@ import ArgumentParser
 /// What the requests of a load are about.
 struct LoadSubjectOptions: ParsableArguments {
     @Option(help: "Name of the index. (default: the only one served)") var index: String?
-    @Option(help: ArgumentHelp("Users for TOPK, one a line, the most asked first.", valueName: "file")) var userIds:
-        String?
+    @Option(help: ArgumentHelp("Users for TOPK and EVENT, one a line, the most asked first.", valueName: "file"))
+    var userIds: String?
     @Option(
         help: ArgumentHelp(
-            "Items for VSIM, one a line, the most asked first. (default: up to 10000 that the server draws)",
+            "Items for VSIM and EVENT, one a line, the most asked first. (default: up to 10000 that the server draws)",
             valueName: "file"
         )
     )
@@ -33,15 +33,24 @@ struct LoadSubjectOptions: ParsableArguments {
         subjects.k = self.k
         subjects.zipf = self.zipf
         subjects.index = self.index.map { Array($0.utf8) }
-        if mixes.contains(where: { $0.has(.topk) }) {
+        let hasEvents = mixes.contains { $0.has(.event) }
+        let hasSimilar = mixes.contains { $0.has(.vsim) }
+        if hasEvents || mixes.contains(where: { $0.has(.topk) }) {
             guard let userIds else {
-                throw AnnexError(.usage, "TOPK needs users", hint: "Give --user-ids FILE, as it was given to the build")
+                let name = hasEvents ? "EVENT" : "TOPK"
+                throw AnnexError(
+                    .usage,
+                    "\(name) needs users",
+                    hint: "Give --user-ids FILE, as it was given to the build"
+                )
             }
             subjects.users = try Self.ids(userIds)
         }
-        if mixes.contains(where: { $0.has(.vsim) }) {
+        if hasSimilar || hasEvents {
             if let itemIds { subjects.items = try Self.ids(itemIds) }
-            if subjects.items.isEmpty || subjects.index == nil { try await self.ask(settings, &subjects) }
+            if subjects.items.isEmpty || (hasSimilar && subjects.index == nil) {
+                try await self.ask(settings, &subjects)
+            }
         }
         return subjects
     }
@@ -81,7 +90,7 @@ struct LoadSubjectOptions: ParsableArguments {
                 .system,
                 "asked for \(Printable.escape(words[0])), the server answered '\(Printable.escape(text, limit: 1024))'",
                 at: address,
-                hint: "VSIM needs a server of indexes, and --index where it has several"
+                hint: "VSIM and EVENT need a server of indexes, and --index where it has several"
             )
         }
         var subjects = known
@@ -90,7 +99,7 @@ struct LoadSubjectOptions: ParsableArguments {
         if let named = subjects.index {
             index = named
         } else {
-            index = try Self.onlyIndex(try await send([Array("INDEXES".utf8)]), at: address)
+            index = try ServedIndexes(try await send([Array("INDEXES".utf8)])).choose(nil, at: address)
             subjects.index = index
         }
         if subjects.items.isEmpty {
@@ -99,23 +108,5 @@ struct LoadSubjectOptions: ParsableArguments {
             subjects.items = (reply.elements ?? []).compactMap { $0.text.map { Array($0.utf8) } }
         }
         return subjects
-    }
-
-    /// INDEXES answers, in RESP2, with a flat array of fields and values for each.
-    private static func onlyIndex(_ reply: ReplyValue, at address: String) throws(AnnexError) -> [UInt8] {
-        let names = (reply.elements ?? []).compactMap { index -> String? in
-            let fields = index.elements ?? []
-            return stride(from: 0, to: fields.count - 1, by: 2).first { fields[$0].text == "name" }
-                .flatMap { fields[$0 + 1].text }
-        }
-        guard names.count == 1 else {
-            throw AnnexError(
-                .usage,
-                "the server has \(names.count) indexes: \(Printable.escape(names.joined(separator: ", "), limit: 1024))",
-                at: address,
-                hint: "Name one with --index"
-            )
-        }
-        return Array(names[0].utf8)
     }
 }

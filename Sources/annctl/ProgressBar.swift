@@ -3,14 +3,15 @@ import Foundation
 /// Stages of long work on standard error: a bar on a terminal, a line per finished stage elsewhere.
 final class ProgressBar {
     private let stages: [String]
-    private let isTerminal = isatty(STDERR_FILENO) == 1
+    let isTerminal = isatty(STDERR_FILENO) == 1
     private var shown = ""
     private var current = ""
     private var began = Date()
 
     init(stages: [String]) { self.stages = stages }
 
-    func show(_ stage: String, _ fraction: Double) {
+    /// - Parameter detail: behind the bar, on a terminal.
+    func show(_ stage: String, _ fraction: Double, detail: String = "") {
         if stage != self.current {
             self.finishLine()
             self.current = stage
@@ -29,13 +30,20 @@ final class ProgressBar {
         let filled = Int(Double(width) * min(1, max(0, fraction)))
         let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: width - filled)
         let line =
-            "\(head.padding(toLength: 28, withPad: " ", startingAt: 0)) \(bar) \(Int(fraction * 100)) % \(self.seconds)"
+            "\(head.padding(toLength: 28, withPad: " ", startingAt: 0)) \(bar) \(Int(fraction * 100)) % \(self.seconds) \(detail)"
         guard line != self.shown else { return }
         self.shown = line
         self.write("\r\u{1b}[K" + line)
     }
 
     func end() { self.finishLine() }
+
+    /// A line of its own, above the bar.
+    func note(_ text: String) {
+        if self.isTerminal, !self.shown.isEmpty { self.write("\r\u{1b}[K") }
+        self.write(text + "\n")
+        if self.isTerminal { self.shown = "" }
+    }
 
     private var seconds: String { String(format: "%.1f s", Date().timeIntervalSince(self.began)) }
 

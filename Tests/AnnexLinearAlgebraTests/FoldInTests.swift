@@ -24,6 +24,12 @@ struct FoldInCase {
         self.model = try FoldInModel(method: method, dimension: dimension, gram: gram)
     }
 
+    init(rows: [Float], dimension: Int, method: FoldInModel.Method) throws {
+        self.random = SeededRandom(seed: Self.seed)
+        (self.dimension, self.rows) = (dimension, rows)
+        self.model = try FoldInModel(method: method, dimension: dimension)
+    }
+
     static func gram(_ rows: [Float], _ dimension: Int) -> [Double] {
         rows.withUnsafeBufferPointer { rows in
             guard let base = rows.baseAddress else { return [] }

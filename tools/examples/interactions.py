@@ -33,6 +33,23 @@ def load():
     return users, items, [user_row[u] for u, _ in pairs], [item_row[i] for _, i in pairs]
 
 
+def ratings(path):
+    """What Surprise trains on, also saved as TSV: 1 for what was used, 0 for as many random pairs that were not."""
+    from surprise import Dataset, Reader
+
+    users, items, rows, columns = load()
+    draw, used, unused = random.Random(42), set(zip(rows, columns)), {}
+    for _ in range(len(used)):
+        pair = draw.randrange(len(users)), draw.randrange(len(items))
+        if pair not in used:
+            unused[pair] = None
+    with path.open("w", encoding="utf-8") as file:
+        for rating, pairs in (1, zip(rows, columns)), (0, unused):
+            file.writelines(f"{users[u]}\t{items[i]}\t{rating}\n" for u, i in pairs)
+    reader = Reader(line_format="user item rating", sep="\t", rating_scale=(0, 1))
+    return Dataset.load_from_file(path, reader).build_full_trainset()
+
+
 def save_ids(path, names):
     """One id per line, in the order of the rows."""
     path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")

@@ -1,6 +1,6 @@
 package import AnnexCore
 
-/// Which commands a load consists of, and in what proportion: `TOPK=90,VSIM=5,PING=5`.
+/// Which commands a load consists of, and in what proportion: `TOPK=90,EVENT=5,PING=5`.
 package struct LoadMix: Sendable, Equatable {
     package enum Command: String, CaseIterable, Sendable {
         /// Any server of the protocol answers it.
@@ -9,6 +9,8 @@ package struct LoadMix: Sendable, Equatable {
         case topk = "TOPK"
         /// `VSIM index ELE item COUNT k`.
         case vsim = "VSIM"
+        /// `EVENT user item`, of weight 1, stamped by the server: each adds an event to the state.
+        case event = "EVENT"
     }
 
     package struct Part: Sendable, Equatable {

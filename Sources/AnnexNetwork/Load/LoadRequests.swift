@@ -3,8 +3,8 @@ import NIOCore
 
 /// Every request that a load can send, encoded once, and how to draw one.
 ///
-/// A request is a slice of a buffer that many share, so drawing and sending one copies and allocates nothing. Takes the
-/// bytes of the requests and 32 bytes each.
+/// A request is a slice of a buffer that many share, so drawing and sending one copies and allocates nothing; an EVENT,
+/// of any user and any item, is put together of two. Takes the bytes of the requests and 32 bytes each.
 package struct LoadRequests: Sendable {
     /// What the commands are about.
     package struct Subjects: Sendable {
@@ -25,6 +25,14 @@ package struct LoadRequests: Sendable {
     private struct Group: Sendable {
         var requests: [ByteBuffer]
         var draw: WeightedDraw?
+        /// What is drawn to follow them, where they are not whole.
+        var ends: (pieces: [ByteBuffer], draw: WeightedDraw)?
+
+        func one(_ random: inout SeededRandom) -> ByteBuffer {
+            var request = self.requests[self.draw?.draw(random.next()) ?? 0]
+            if let ends { request.writeImmutableBuffer(ends.pieces[ends.draw.draw(random.next())]) }
+            return request
+        }
     }
 
     private let groups: [Group]
@@ -41,6 +49,7 @@ package struct LoadRequests: Sendable {
             case .ping: return Group(requests: RequestEncoder.encode(1) { _ in [Array("PING".utf8)] })
             case .topk: return try Self.group(Self.topk(subjects), subjects, "TOPK", "users")
             case .vsim: return try Self.group(Self.vsim(subjects), subjects, "VSIM", "items of an index")
+            case .event: return try Self.event(subjects)
             }
         }
     }
@@ -48,8 +57,7 @@ package struct LoadRequests: Sendable {
     /// A request and the number of its command.
     func draw(_ random: inout SeededRandom) -> (command: Int, request: ByteBuffer) {
         let command = self.groups.count == 1 ? 0 : self.command.draw(random.next())
-        let group = self.groups[command]
-        return (command, group.requests[group.draw?.draw(random.next()) ?? 0])
+        return (command, self.groups[command].one(&random))
     }
 
     private static func topk(_ subjects: Subjects) -> [ByteBuffer] {
@@ -64,6 +72,22 @@ package struct LoadRequests: Sendable {
         return RequestEncoder.encode(subjects.items.count) {
             [Array("VSIM".utf8), index, Array("ELE".utf8), subjects.items[$0], Array("COUNT".utf8), k]
         }
+    }
+
+    /// Begins with the user, ends with the item.
+    private static func event(_ subjects: Subjects) throws(AnnexError) -> Group {
+        let tail = subjects.index.map { [Array("INDEX".utf8), $0] } ?? []
+        let begins = RequestEncoder.slices(subjects.users.count) {
+            let words = [Array("EVENT".utf8), subjects.users[$0]]
+            RequestEncoder.append(array: 3 + tail.count, beginningWith: words, to: &$1)
+        }
+        let ends = RequestEncoder.slices(subjects.items.count) {
+            RequestEncoder.append(bulks: [subjects.items[$0]] + tail, to: &$1)
+        }
+        var group = try Self.group(begins, subjects, "EVENT", "users")
+        guard !ends.isEmpty else { throw AnnexError(.usage, "EVENT needs the items to ask for") }
+        group.ends = (ends, .zipf(count: ends.count, exponent: subjects.zipf))
+        return group
     }
 
     private static func group(_ requests: [ByteBuffer], _ subjects: Subjects, _ name: String, _ what: String)

@@ -1,0 +1,103 @@
+import AnnexCore
+import AnnexFormats
+import AnnexIndex
+import AnnexStore
+import Foundation
+
+/// SVD++'s second factors of the items: a user's vector is p_u + |N(u)|^-½ Σ y_j, the sum over the items j of the user's
+/// history N(u), whatever their weights (Koren 2008).
+struct ImplicitFactors {
+    private static let file = ".implicit.f32"
+    private static let summedFile = ".summed.f32"
+
+    private let source: String
+    private let publisher: Publisher
+    private let rows: VectorFile
+
+    /// Reads rows that stand in the order of the items' source into a file of their own. No bad row is left out, as the
+    /// sums of all users who have the item would be wrong without it.
+    ///
+    /// - Parameter dimension: of the factors, without biases.
+    /// - Throws: `.badInput` for another shape than the items', and for ids that are not the items'.
+    init(source: String, publisher: Publisher, items: KnownRows, dimension: Int) throws {
+        self.source = source
+        self.publisher = publisher
+        let reader = try FactorSource(source).open(skipBadRows: false)
+        guard reader.dimension == dimension else {
+            throw Self.mismatch("the rows have \(reader.dimension) components, the items' \(dimension)", source)
+        }
+        let path = publisher.path(Self.file)
+        let writer = try VectorFileWriter(path: path, rows: items.identifiers.count, dimension: dimension)
+        var block = RowBlock()
+        while try reader.next(&block) {
+            for place in 0..<block.count {
+                let row = block.rowNumbers[place]
+                guard row < items.numbersOfRows.count else { break }
+                let ordinal = Int(items.numbersOfRows[row])
+                guard ordinal >= 0 else { continue }
+                if reader.carriesIdentifiers, block.identifiers[place] != items.identifiers[ordinal] {
+                    throw Self.mismatch(
+                        "the row is of '\(block.identifiers[place])', the items' one is of '\(items.identifiers[ordinal])'",
+                        "\(source):\(block.places[place] + 1)"
+                    )
+                }
+                try block.values.withUnsafeBufferPointer { values in
+                    let row = UnsafeBufferPointer(rebasing: values[place * dimension..<(place + 1) * dimension])
+                    try writer.write(row: row, ordinal: ordinal)
+                }
+            }
+        }
+        guard reader.rowsRead == items.numbersOfRows.count else {
+            throw Self.mismatch("has \(reader.rowsRead) rows, the items \(items.numbersOfRows.count)", source)
+        }
+        try writer.finish()
+        self.rows = try VectorFile(path: path, rows: items.identifiers.count, dimension: dimension)
+    }
+
+    private static func mismatch(_ what: String, _ place: String) -> AnnexError {
+        AnnexError(
+            .badInput,
+            what,
+            at: place,
+            hint: "Implicit factors stand in rows as the items' factors do, of the same model"
+        )
+    }
+
+    /// The users' rows with the sums over their histories in them, in a file that takes the place of theirs at `path`.
+    /// O((users + interactions) × dimension). Sums are float64.
+    ///
+    /// - Parameter users: of the known users, by number; may have a component more than the factors, which stays.
+    func add(to users: VectorFile, at path: String, _ histories: HistoryIngest) throws -> VectorFile {
+        let summed = self.publisher.path(Self.summedFile)
+        let writer = try VectorFileWriter(path: summed, rows: users.rows, dimension: users.dimension)
+        var row = [Float](repeating: 0, count: users.dimension)
+        var sum = [Double](repeating: 0, count: self.rows.dimension)
+        for user in 0..<users.rows {
+            users.withRow(user) { values in for place in row.indices { row[place] = values[place] } }
+            let count = histories.count(of: user)
+            if count > 0 {
+                for place in sum.indices { sum[place] = 0 }
+                for entry in histories.history(of: user) {
+                    self.rows.withRow(Int(entry.ordinal)) { y in
+                        for place in sum.indices { sum[place] += Double(y[place]) }
+                    }
+                }
+                let scale = 1 / Double(count).squareRoot()
+                for place in sum.indices { row[place] = Float(Double(row[place]) + scale * sum[place]) }
+            }
+            guard row.allSatisfy(\.isFinite) else {
+                throw AnnexError(
+                    .badInput,
+                    "the sum for user '\(histories.identifiers[user])' is beyond float32",
+                    at: self.source
+                )
+            }
+            try row.withUnsafeBufferPointer { try writer.write(row: $0, ordinal: user) }
+        }
+        try writer.finish()
+        try FileManager.default.removeItem(atPath: self.publisher.path(Self.file))
+        try FileManager.default.removeItem(atPath: path)
+        try FileManager.default.moveItem(atPath: summed, toPath: path)
+        return try VectorFile(path: path, rows: users.rows, dimension: users.dimension)
+    }
+}

@@ -1,0 +1,38 @@
+package import AnnexCore
+
+extension Manifest {
+    /// What is the same for all users and items of a biased model.
+    package struct Bias: Codable, Sendable, Equatable {
+        package var globalMean: Double
+        /// Whether users have biases of their own.
+        package var ofUsers: Bool
+
+        init(_ bias: ModelBias) { (self.globalMean, self.ofUsers) = (bias.globalMean, bias.hasUserBiases) }
+
+        package var model: ModelBias { ModelBias(globalMean: self.globalMean, hasUserBiases: self.ofUsers) }
+    }
+
+    /// The oldest format that has what a build of this recipe writes.
+    static func format(of recipe: Recipe, hasFoldIn: Bool) -> Int {
+        if recipe.bias != nil || recipe.implicitFactors != nil { return Self.currentFormat }
+        return recipe.history != nil || hasFoldIn ? Self.formatWithoutBiases : Self.formatWithoutHistories
+    }
+
+    private static let rolesOfBiases: Set<String> = ["bias", "user-bias", "implicit-factors"]
+
+    /// What is wrong with biases and with the dimensions; nil where all is well.
+    var problemOfBias: String? {
+        let stored = self.dimension.addingReportingOverflow(self.bias == nil ? 0 : ModelBias.components)
+        guard self.dimension >= 1, !stored.overflow, stored.partialValue <= Limits.maximumDimension,
+            self.storedDimension == stored.partialValue
+        else { return "dimension" }
+        let hasSources = self.sources.contains { Self.rolesOfBiases.contains($0.role) }
+        guard self.format > Self.formatWithoutBiases || (self.bias == nil && !hasSources) else {
+            return "bias (not in format \(self.format))"
+        }
+        guard let bias = self.bias else { return nil }
+        let isPossible =
+            self.metric == Metric.ip.rawValue && Float(bias.globalMean).isFinite && self.foldIn?.method != "als"
+        return isPossible ? nil : "bias"
+    }
+}

@@ -1,0 +1,65 @@
+package import AnnexCore
+
+/// An event on its way to the server.
+package struct IngestEvent: Sendable, Equatable {
+    package var user: Identifier
+    package var item: Identifier
+    /// Finite.
+    package var weight: Float
+    /// Milliseconds since 1970. Nil where the file does not say; `IngestClock` does then.
+    package var time: Int64?
+
+    package init(user: Identifier, item: Identifier, weight: Float, time: Int64?) {
+        (self.user, self.item, self.weight, self.time) = (user, item, weight, time)
+    }
+}
+
+/// A line of what is sent.
+package struct IngestLine: Sendable {
+    package enum Content: Sendable {
+        case event(IngestEvent)
+        /// It cannot be sent, and why.
+        case problem(String)
+        /// There is nothing to send, as in a blank line.
+        case nothing
+    }
+
+    /// As it stands in the file, without its end.
+    package var text: [UInt8]
+    package var content: Content
+
+    package init(text: [UInt8], content: Content) {
+        (self.text, self.content) = (text, content)
+    }
+}
+
+/// Where lines come from, in the same order and with the same content each time. Used by one thread.
+package protocol IngestSource: AnyObject {
+    /// Nil at the end. A failure is one of the whole file.
+    func next() throws(AnnexError) -> IngestLine?
+    /// How much of it was read, as a share.
+    func fractionRead() throws(AnnexError) -> Double
+}
+
+/// What follows from an error that a server answered an event with.
+package enum IngestAnswer: Equatable, Sendable {
+    /// This event can never be stored.
+    case reject
+    /// None can, until somebody changes something.
+    case never
+    /// It may work in a moment.
+    case notNow
+
+    /// - Parameter text: from its code on.
+    package init(error text: [UInt8]) {
+        let words = String(decoding: text, as: UTF8.self)
+        switch words.prefix(while: { $0 != " " }) {
+        case "NOITEM": self = .reject
+        case "NOAUTH", "WRONGPASS", "NOPERM", "NOINDEX": self = .never
+        // A weight or a time beyond what the server takes.
+        case "ERR" where words.hasPrefix("ERR invalid "): self = .reject
+        case "ERR" where words.hasPrefix("ERR unknown command") || words.contains("--state"): self = .never
+        default: self = .notNow
+        }
+    }
+}
