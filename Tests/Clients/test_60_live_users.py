@@ -19,7 +19,7 @@ from redis.exceptions import ResponseError
 
 import annex
 import live
-from annex import Server, ServerError, encode, pairs
+from annex import Server, ServerError, built, encode, pairs
 from live import CUT, Model, Shop, Solver, event, fields, real, seen, serve, text
 
 DAY = 86_400_000
@@ -511,7 +511,7 @@ def test_redis_py(als, protocol, items):
         als.shop.catalogue.check_exact(answer, als.model.vector(user), 10, leave_out=set(items[3:5]))
         explained = r.execute_command("EXPLAIN", user, items[9])
         explained = explained if isinstance(explained, dict) else dict(zip(explained[::2], explained[1::2]))
-        assert {"score", "method", "events", "contributions", "rest"} == set(explained)
+        assert set(explained) == {"score", "method", "events", "baseline", "contributions", "rest"} and float(explained["baseline"]) == 0
         assert explained["method"] == "als" and int(explained["events"]) == 2
         why = r.execute_command("WHYNOT", user, items[3], 10)
         why = why if isinstance(why, dict) else dict(zip(why[::2], why[1::2]))
@@ -625,7 +625,7 @@ def test_a_new_protocol_after_an_event(als, c, items):
     assert isinstance(c.read(), annex.Pairs) and c.read() == "OK" and c.read() == [[items[0].encode(), 8]]
     assert c.read() in (1, True) and not isinstance(c.read(), annex.Pairs)
     explained = c.read()
-    assert isinstance(explained, list) and not isinstance(explained, annex.Pairs) and len(explained) == 10
+    assert isinstance(explained, list) and not isinstance(explained, annex.Pairs) and explained[0] == b"score"
 
 
 def test_replies_that_nobody_wants(als, c, items):
@@ -760,7 +760,7 @@ def test_explain_says_where_a_score_comes_from(als, items, protocol):
                     words = [] if count is None else ["COUNT", count]
                     found = fields(c.call("EXPLAIN", user, item, *words))
                     shown = live.contributions(found)
-                    total = sum(s for _, _, s in shown) + real(found["rest"])
+                    total = sum(s for _, _, s in shown) + real(found["rest"]) + real(found["baseline"])
                     assert abs(total - real(found["score"])) <= 1e-5 * max(abs(score), size)
                     assert abs(real(found["score"]) - score) <= 1e-5 * max(abs(score), size)
                     assert text(found["method"]) == "als"
@@ -884,6 +884,64 @@ def test_weights_that_are_too_large_or_nothing(folder, method, metric):
             place.model.events[user] = {}
             place.model.event(user, items[4], 1, CUT + 1)
             place.check(c, user)
+
+
+@pytest.mark.parametrize("with_users", [True, False], ids=["user-bias", "item-bias"])
+def test_ridge_of_a_biased_model(folder, with_users):
+    """What biases leave is solved for, b_u with it where users have one: argmin Σ (w − μ − b_i − b_u − x·y)² + λ(‖x‖² + b_u²)."""
+    name, penalty = f"biased-{with_users}", 0.7
+    catalogue = live.make_catalogue(f"live {name}", items=300, users=40)
+    trained, rng = live.make_history(catalogue, name), annex.generator(name)
+    item_bias, user_bias = rng.normal(0, 1, 300).astype(np.float32), rng.normal(0, 1, 40).astype(np.float32)
+    mean = 3.25 if with_users else 0.0
+    files = annex.save_catalogue(catalogue, folder / "live" / "input" / name)
+    place = folder / "live" / "input" / name
+    np.save(place / "bias.npy", item_bias)
+    np.save(place / "user_bias.npy", user_bias)
+    biases = dict(bias=place / "bias.npy", **(dict(user_bias=place / "user_bias.npy", global_mean=mean) if with_users else {}))
+    index = built(folder / "live" / "indexes" / name, **files, **biases, index="IVF8,SQ8", recall=0.5, fold_in="ridge", regularization=penalty,
+                  history=live.save_history(place / "history.tsv", catalogue, trained), trained_until=CUT)
+    rows = catalogue.items.astype(np.float64)
+
+    def solved(history: dict[int, float]) -> tuple[np.ndarray, np.ndarray]:
+        """Scores of all items, and the part of them that no event made."""
+        numbers = list(history)
+        side = np.array([history[n] for n in numbers]) - mean - item_bias[numbers]
+        matrix = np.column_stack([rows[numbers], np.ones(len(numbers))]) if with_users else rows[numbers]
+        x = np.linalg.solve(matrix.T @ matrix + penalty * np.eye(matrix.shape[1]), matrix.T @ side)
+        return mean + item_bias + rows @ x[:16] + (x[16] if with_users else 0), mean + item_bias
+
+    with serve(index, state=folder / "live" / "state", log=folder / f"live-{name}.log") as server, server.connect() as c:
+        histories = {"u1": dict(trained["u1"]), "h1": dict(trained["h1"]), "new": {}}
+        everybody = catalogue.items.astype(np.float64) @ catalogue.users.astype(np.float64).T
+        known = mean + item_bias[:, None] + everybody + (user_bias if with_users else 0)
+        assert np.abs(live.scores(c, catalogue, "u1") - known[:, 1]).max() < 1e-4, "the trainer's own until something changes"
+        for user, history in histories.items():
+            for n in range(8):
+                row, weight = 250 + n % 6, 1 + n / 2
+                event(c, user, catalogue.ids[row], weight, CUT + 1 + n)
+                history[row] = history.get(row, 0.0) + weight
+                expected, baseline = solved(history)
+                size = np.abs(expected).max()
+                assert np.abs(live.scores(c, catalogue, user) - expected).max() <= 1e-5 * size, f"{user} after {n + 1} events"
+            order = sorted((n for n in range(300) if n not in history), key=lambda n: -expected[n])[:10]
+            answer = pairs(c.call("TOPK", user, 10, "TRUTH", "WITHSCORES"))
+            assert [text(i) for i, _ in answer] == [catalogue.ids[n] for n in order]
+            for row in (0, 250, order[0]):
+                found = fields(c.call("EXPLAIN", user, catalogue.ids[row], "COUNT", 1000))
+                total = real(found["baseline"]) + sum(share for _, _, share in live.contributions(found)) + real(found["rest"])
+                assert abs(real(found["baseline"]) - baseline[row]) <= 1e-5 * size
+                assert abs(total - real(found["score"])) <= 1e-5 * size and abs(real(found["score"]) - expected[row]) <= 1e-5 * size
+            found = fields(c.call("WHYNOT", user, catalogue.ids[order[9]], 3, "TRUTH"))
+            assert text(found["reason"]) == "rank" and int(found["rank"]) == 10
+            assert c.call("EVENT.DEL", user, catalogue.ids[250]) == 1
+            del history[250]
+            assert np.abs(live.scores(c, catalogue, user) - solved(history)[0]).max() <= 1e-5 * size
+            session = {n: float(n % 3) for n in range(100, 110)}
+            found = live.ranked_scores(c, catalogue, user, *history_words([(catalogue.ids[n], w) for n, w in session.items()]))
+            assert np.abs(found - solved({**history, **{n: history.get(n, 0.0) + w for n, w in session.items()}})[0]).max() <= 1e-5 * size
+        event(c, "u10", catalogue.ids[5], 2, CUT + 1)
+        assert np.abs(live.scores(c, catalogue, "u10") - known[:, 10]).max() < 1e-4, "without a history the trainer's vector stands"
 
 
 @pytest.mark.parametrize("name, shop", [

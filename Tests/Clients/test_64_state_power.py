@@ -12,6 +12,7 @@ import signal
 import subprocess
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -260,8 +261,8 @@ def traced(folder, tmp_path, wanted: int, options=()) -> list[str]:
     server = serve(shop.index, state=tmp_path / "state", log=tmp_path / "log", prefix=prefix, options=options)
     with server:
         send_events(server, shop.catalogue.ids, wanted, refused)
-        children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(server.process.pid)], capture_output=True, text=True).stdout.split()
-        for child in children:  # strace ends with the server
+        strace = server.process.pid
+        for child in Path(f"/proc/{strace}/task/{strace}/children").read_text().split():  # strace ends with the server
             os.kill(int(child), signal.SIGTERM)
         server.process.wait(60)
     assert not refused, refused[:3]
