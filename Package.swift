@@ -88,7 +88,7 @@ let package = Package(
         ),
         .target(
             name: "AnnexEngine",
-            dependencies: ["AnnexCore", "AnnexIndex", "AnnexStore", "AnnexLinearAlgebra"],
+            dependencies: ["AnnexCore", "AnnexIndex", "AnnexStore", "AnnexLinearAlgebra", crypto],
             swiftSettings: settings
         ),
         .target(
@@ -104,8 +104,8 @@ let package = Package(
         .executableTarget(
             name: "annctl",
             dependencies: [
-                "AnnexCore", "AnnexBuild", "AnnexEngine", "AnnexFormats", "AnnexNetwork", "AnnexShard", "AnnexWire",
-                argumentParser, logging, nioCore, "Yams",
+                "AnnexCore", "AnnexBuild", "AnnexEngine", "AnnexFormats", "AnnexNetwork", "AnnexShard", "AnnexStore",
+                "AnnexWire", argumentParser, logging, nioCore, "Yams",
             ],
             swiftSettings: settings
         ),
@@ -114,7 +114,9 @@ let package = Package(
         /// A whole version made by hand, for the tests of what serves one.
         .target(
             name: "AnnexVersionSupport",
-            dependencies: ["AnnexCore", "AnnexEngine", "AnnexIndex", "AnnexStore", "AnnexTestSupport"],
+            dependencies: [
+                "AnnexCore", "AnnexEngine", "AnnexIndex", "AnnexLinearAlgebra", "AnnexStore", "AnnexTestSupport",
+            ],
             path: "Tests/AnnexVersionSupport",
             swiftSettings: settings
         ),
@@ -133,11 +135,12 @@ let package = Package(
         tests("AnnexWire", [nioCore]),
         tests("AnnexBuild", ["AnnexIndex", "AnnexLinearAlgebra", "AnnexStore"]),
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
-        tests("AnnexEngine", ["AnnexIndex", "AnnexVersionSupport"]),
+        tests("AnnexEngine", ["AnnexIndex", "AnnexLinearAlgebra", "AnnexStore", "AnnexVersionSupport"]),
         tests(
             "AnnexShard",
             [
-                "AnnexVersionSupport", "AnnexEngine", "AnnexIndex", "AnnexStore", "AnnexWire", "CAllocationCounter",
+                "AnnexVersionSupport", "AnnexEngine", "AnnexIndex", "AnnexLinearAlgebra", "AnnexStore", "AnnexWire",
+                "CAllocationCounter",
                 nioCore,
             ]
         ),

@@ -10,6 +10,10 @@ package enum Limits {
     package static let maximumEfSearch = 65_536
     /// Lists an inverted-file search reads.
     package static let maximumNprobe = 65_536
+    /// Size of an event's weight.
+    package static let maximumWeight = 1e30
+    /// Items of temporary histories in one batch: users × items.
+    package static let maximumBatchHistory = 100_000
     /// Random members of one reply.
     package static let maximumRandomCount = 10_000
     /// Items of one index: an ordinal is an `Int32`.

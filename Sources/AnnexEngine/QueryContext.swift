@@ -7,29 +7,38 @@ import AnnexStore
 /// Made once per thread and version; a query allocates nothing. Not thread-safe: it belongs to one event loop, or to
 /// one piece of work that borrowed it: what each query touches is left out of the run-time checks of exclusive access.
 package final class QueryContext {
-    /// The context keeps the version alive, not the other way round, except while it lies in the version's idle list.
+    /// Whoever uses a context holds the version as well: a context that held it would keep the version that it lies in, idle.
     package unowned(safe) let version: ServedVersion
     /// Best first; valid until the next search.
     @exclusivity(unchecked) package internal(set) var hits: [Hit] = []
 
+    let live: LiveUsers
     private let items: ItemReader
-    private let users: UserReader?
-    private let vectors: VectorFile
+    let vectors: VectorFile
     private let searcher: Searcher
-    private let metric: Metric
+    let metric: Metric
     /// Components of a vector as clients see it; the query of a biased model has one more.
     private let dimension: Int
     @exclusivity(unchecked) var query: [Float]
-    @exclusivity(unchecked) private var queryNorm: Float = 0
+    @exclusivity(unchecked) private(set) var queryNorm: Float = 0
     /// What is added to every score of the query: see `ModelBias`.
     @exclusivity(unchecked) var constant: Float = 0
     @exclusivity(unchecked) private var scratch = SearchScratch()
-    @exclusivity(unchecked) private var exclusion: ExclusionMarks
+    /// Marked for the present query; `marks` says whether they count.
+    @exclusivity(unchecked) private(set) var exclusion: ExclusionMarks
+    /// Whose marks are to be used as they are; nil: `exclusion`.
+    @exclusivity(unchecked) private var markedUser: FoldedUser?
+    /// What every user of the present command leaves out.
+    @exclusivity(unchecked) var listed: [Int32] = []
 
     package init(_ version: ServedVersion) throws(AnnexError) {
         self.version = version
         self.items = try version.items.makeReader()
-        self.users = try version.users.map { users throws(AnnexError) in try users.makeReader() }
+        self.live = try LiveUsers(
+            version,
+            version.users.map { users throws(AnnexError) in try users.makeReader() },
+            self.items
+        )
         self.vectors = version.vectors
         self.metric = version.description.metric
         self.dimension = version.description.dimension
@@ -46,17 +55,6 @@ package final class QueryContext {
     }
 
     // MARK: The query vector
-
-    /// The stored factors of a user. False where the user is unknown.
-    package func useUser(_ id: UnsafeRawBufferPointer) -> Bool {
-        guard let users else { return false }
-        let found = self.query.withUnsafeMutableBufferPointer { users.copyVector(of: id, into: $0) }
-        if found {
-            self.takeConstant()
-            self.measureNorm()
-        }
-        return found
-    }
 
     /// The row of an item of this version.
     package func useItem(_ ordinal: Int32) {
@@ -83,7 +81,7 @@ package final class QueryContext {
         return nil
     }
 
-    private func measureNorm() {
+    func measureNorm() {
         var sum: Double = 0
         for value in self.query { sum += Double(value) * Double(value) }
         self.queryNorm = Float(sum.squareRoot())
@@ -92,9 +90,24 @@ package final class QueryContext {
     // MARK: Exclusions
 
     /// Forgets the last query's exclusions. O(1).
-    package func beginExclusions() { self.exclusion.begin() }
+    package func beginExclusions() {
+        self.exclusion.begin()
+        self.markedUser = nil
+    }
 
-    package func exclude(_ ordinal: Int32) { self.exclusion.mark(ordinal) }
+    func exclude(_ ordinal: Int32) { self.exclusion.mark(ordinal) }
+
+    /// Leaves out what a user has seen.
+    func exclude(seenBy user: FoldedUser) {
+        if user.marks != nil, self.exclusion.count == 0 {
+            self.markedUser = user
+        } else {
+            for ordinal in user.seen { self.exclusion.mark(ordinal) }
+        }
+    }
+
+    /// What the present query leaves out.
+    var marks: ExclusionMarks { self.markedUser?.marks ?? self.exclusion }
 
     // MARK: Searching
 
@@ -113,7 +126,7 @@ package final class QueryContext {
                     queryNorm: self.queryNorm,
                     k: k,
                     effort: effort,
-                    exclusion: self.exclusion,
+                    exclusion: self.marks,
                     scratch: &self.scratch,
                     hits: &self.hits
                 )
@@ -131,6 +144,12 @@ package final class QueryContext {
             self.vectors.score($0, queryNorm: self.queryNorm, ordinal, self.metric)
         }
         return score + self.constant
+    }
+
+    /// Answers that no search found.
+    func setHits(_ hits: some Sequence<Hit>) {
+        self.hits.removeAll(keepingCapacity: true)
+        self.hits.append(contentsOf: hits)
     }
 
     /// Drops hits whose score does not satisfy `keep` from the tail on (hits are sorted).

@@ -1,8 +1,8 @@
 package import AnnexCore
 import AnnexIndex
 package import AnnexLinearAlgebra
-import AnnexStore
-import Synchronization
+package import AnnexStore
+package import Synchronization
 
 /// One loaded version: immutable, shared by all threads, freed when its last query ends.
 ///
@@ -17,15 +17,25 @@ package final class ServedVersion: Sendable {
     /// What FAISS holds; nil where the scan layout is all that searches need.
     let index: VectorIndex?
     let layout: ScanLayout?
+    /// What users did since; nil where nothing keeps it.
+    package let state: StateStore?
+    /// Users as the state has changed them.
+    package let folded = FoldedUserCache()
+    /// What unknown users get; nil where they get an error.
+    let popular = Mutex<PopularItems?>(nil)
+    /// Queries that were answered with it.
+    package let coldAnswers = Atomic<Int>(0)
     /// Contexts for work that leaves the event loops; taken and given back under the lock, a few times a second.
     private let idleContexts = Mutex<[QueryContext]>([])
 
     /// Loads a version whose files were verified before. Blocks: reads all of the index and the ids.
     ///
+    /// - Parameter state: of the index, the same for all its versions.
     /// - Throws: `AnnexError.damaged` where the parts contradict each other or the description.
-    package init(loading description: VersionDescription) throws(AnnexError) {
+    package init(loading description: VersionDescription, state: StateStore? = nil) throws(AnnexError) {
         let files = description.files
         self.description = description
+        self.state = state
         self.vectors = try VectorFile(
             path: files.vectors,
             rows: description.itemCount,

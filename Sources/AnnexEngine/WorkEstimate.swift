@@ -1,4 +1,5 @@
 package import AnnexCore
+import AnnexIndex
 
 /// How long a search may take, so that what is long leaves the event loop.
 ///
@@ -18,6 +19,7 @@ package enum WorkEstimate {
     private static let nanosPerStep = 250.0
     private static let nanosPerStepComponent = 1.5
     private static let nanosPerResult = 60.0
+    private static let nanosPerMark = 2.0
     /// An item that is left out makes a scan with bounds go on: how many more it reads.
     private static let readsPerExcluded = 20.0
 
@@ -32,7 +34,7 @@ package enum WorkEstimate {
     ) -> Double {
         let rows = Double(version.itemCount)
         let dimension = Double(version.dimension)
-        let answer = Double(k + excluded) * Self.nanosPerResult
+        let answer = Double(k) * Self.nanosPerResult + Double(excluded) * Self.nanosPerMark
         let hasCodes = version.files.serving != nil
         let scan = rows * dimension * (hasCodes ? Self.nanosPerScannedCode : Self.nanosPerScannedComponent)
         switch (effort, version.kind.family) {
@@ -49,7 +51,9 @@ package enum WorkEstimate {
             return walk + answer + (excluded > version.itemCount / 2 ? scan : 0)
         case (.kappa(let kappa), _):
             guard let read = version.itemsRead(kappa: Double(kappa)) else { return scan + answer }
-            let more = Double(k + excluded) * Self.readsPerExcluded
+            // Of more than this most are far from what is best.
+            let met = min(excluded, DefaultEffort.mostLeftOut(of: version.itemCount))
+            let more = Double(k + met) * Self.readsPerExcluded
             return min(rows, read + more) * dimension * Self.nanosPerScannedCode + Self.nanosPerScan + answer
         case (.nprobe(let nprobe), .ivf(let lists)):
             let read = rows * min(1, Double(nprobe) / Double(lists)) + Double(lists)

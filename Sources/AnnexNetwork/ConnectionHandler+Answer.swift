@@ -52,6 +52,7 @@ extension ConnectionHandler {
             case .done: outcome = .done
             case .close: outcome = .close
             case .deferred(let work): outcome = .deferred(work)
+            case .later(let work): return self.runLater(work, position: position, start: start)
             }
         }
         switch outcome {
@@ -64,6 +65,10 @@ extension ConnectionHandler {
             return NIODeadline.now().uptimeNanoseconds
         }
         let now = NIODeadline.now().uptimeNanoseconds
+        guard self.owed.isEmpty else {
+            self.queueReply(from: from, position: position, start: start)
+            return now
+        }
         self.finishReply(from: from, position: position, start: start, now: now)
         return now
     }
@@ -127,6 +132,23 @@ extension ConnectionHandler {
             self.completed(writer.buffer)
         }
         return NIODeadline.now().uptimeNanoseconds
+    }
+
+    /// Has somebody else make the reply. Commands that may follow go on meanwhile.
+    private func runLater(_ work: @Sendable (LateReply) -> Void, position: Int, start: UInt64) -> UInt64 {
+        let loop = self.loop
+        let number = self.owed.add(position: position, start: start)
+        work(LateReply { write in loop.deliver(write, number: number, to: self) })
+        return NIODeadline.now().uptimeNanoseconds
+    }
+
+    /// Takes back a reply that was made at once, as others are owed before it.
+    private func queueReply(from: Int, position: Int, start: UInt64) {
+        let length = self.reply.buffer.writerIndex - from
+        let bytes = self.reply.buffer.getSlice(at: from, length: length) ?? ByteBuffer()
+        let copy = ByteBuffer(bytes: bytes.readableBytesView)
+        self.reply.buffer.moveWriterIndex(to: from)
+        _ = self.owed.add(position: position, start: start) { $0.buffer.writeImmutableBuffer(copy) }
     }
 
     // MARK: After a reply

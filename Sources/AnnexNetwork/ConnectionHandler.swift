@@ -54,6 +54,11 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
     private var closing = false
     private var isServing = false
     private var finishAfterWaiting = false
+    /// Replies of commands that may follow each other without waiting; a command that may not is parked until all came.
+    @exclusivity(unchecked) var owed = OwedReplies()
+    @exclusivity(unchecked) private var isParked = false
+    /// A protocol error that is told when all came.
+    private var parkedFailure: String?
     /// The waiting command as the slow log would show it: its request is not kept while it waits.
     var waitingArguments: [String]?
 
@@ -122,6 +127,7 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
         self.input = ByteBuffer()
         self.reply.buffer = ByteBuffer()
         self.request = Request()
+        self.owed.removeAll()
         self.context = nil
         self.loop.remove(self)
         self.loop.shared.connections.subtract(1, ordering: .relaxed)
@@ -163,20 +169,45 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
                 self.loop.yield(self)
                 return
             }
-            switch self.parser.next(&self.input, into: &self.request) {
+            switch self.nextRequest() {
             case .request:
                 self.unfinishedSince = nil
                 guard self.request.count > 0 else { continue }
+                guard self.owed.isEmpty || self.mayFollowOwed() else {
+                    self.isParked = true
+                    self.machine.startedWaiting()
+                    return
+                }
                 now = self.answer(startingAt: now)
                 commands -= 1
                 if self.reply.buffer.readableBytes >= Self.flushBytes { self.flush(context) }
             case .needMore:
-                self.ranDry(now)
+                if self.owed.isEmpty { self.ranDry(now) } else { self.machine.startedWaiting() }
                 return
             case .failed(let text):
+                guard self.owed.isEmpty else {
+                    self.parkedFailure = text
+                    self.machine.startedWaiting()
+                    return
+                }
                 self.failProtocol(text)
             }
         }
+    }
+
+    /// The parked request, or the next one.
+    private func nextRequest() -> RequestParser.Result {
+        if let failure = self.parkedFailure { return .failed(failure) }
+        guard self.isParked else { return self.parser.next(&self.input, into: &self.request) }
+        self.isParked = false
+        return .request
+    }
+
+    private func mayFollowOwed() -> Bool {
+        guard self.owed.count < self.loop.shared.configuration.pipelineDepth,
+            case .command(let found, _) = self.loop.shared.table.lookup(self.request)
+        else { return false }
+        return found.mayFollowOwed && self.state.authenticated
     }
 
     private func ranDry(_ now: UInt64) {
@@ -243,7 +274,7 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
         } else if self.input.readerIndex > 64 << 10 {
             self.input.discardReadBytes()
         }
-        self.request.release(midFrame: self.parser.isInsideFrame)
+        if !self.isParked { self.request.release(midFrame: self.parser.isInsideFrame) }
     }
 
     private func settle() {
@@ -364,18 +395,40 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
 
     func completed(_ bytes: ByteBuffer) {
         if self.loop.eventLoop.inEventLoop {
-            self.finishWaiting(bytes)
+            self.finishWaiting { $0.buffer.writeImmutableBuffer(bytes) }
         } else {
-            self.loop.eventLoop.execute { self.finishWaiting(bytes) }
+            self.loop.eventLoop.execute { self.finishWaiting { $0.buffer.writeImmutableBuffer(bytes) } }
         }
     }
 
-    private func finishWaiting(_ bytes: ByteBuffer) {
+    /// On the loop: a reply that was owed. Those that came are written in the order of their commands.
+    func takeOwed(_ number: Int, _ write: @escaping LateReply.Writing) {
+        guard let context else { return }
+        self.owed.give(number, write)
+        if self.reply.buffer.capacity == 0 { self.reply.buffer = self.loop.borrowBuffer() }
+        let now = NIODeadline.now()
+        while let next = self.owed.popReady() {
+            let from = self.reply.buffer.writerIndex
+            next.write?(&self.reply)
+            self.waitingArguments = [
+                self.loop.shared.table.specifications[next.position].name, "(arguments are not kept)",
+            ]
+            self.finishReply(from: from, position: next.position, start: next.start, now: now.uptimeNanoseconds)
+        }
+        guard self.owed.isEmpty else { return }
+        self.lastActive = now
+        _ = self.machine.replyArrived()
+        if self.finishAfterWaiting { self.machine.finish() }
+        self.serveOn(context)
+    }
+
+    /// On the loop. `write` writes the reply.
+    func finishWaiting(_ write: (inout ReplyWriter) -> Void) {
         guard let context, let (position, start) = self.waitingCommand else { return }
         self.waitingCommand = nil
         if self.reply.buffer.capacity == 0 { self.reply.buffer = self.loop.borrowBuffer() }
         let from = self.reply.buffer.writerIndex
-        self.reply.buffer.writeImmutableBuffer(bytes)
+        write(&self.reply)
         self.finishReply(from: from, position: position, start: start, now: NIODeadline.now().uptimeNanoseconds)
         self.lastActive = .now()
         _ = self.machine.replyArrived()

@@ -5,7 +5,7 @@ import Synchronization
 
 /// Everything that belongs to one event loop: its handler, its connections, its numbers, its spare buffers.
 ///
-/// Unchecked because every member but `index`, `eventLoop` and `shared` (constants) is read and written on `eventLoop`
+/// Unchecked because every member but `index`, `eventLoop` and `shared` (constants) and `delivered` (a lock) is read and written on `eventLoop`
 /// only; other threads reach it by `eventLoop.execute` and `submit`.
 final class LoopContext: @unchecked Sendable {
     /// A loop tells the server about changes of its held bytes in steps of this many.
@@ -25,6 +25,7 @@ final class LoopContext: @unchecked Sendable {
     private(set) var settings: RuntimeSettings
     private(set) var slowNanoseconds: Int
 
+    private let delivered = Mutex<[(connection: ConnectionHandler, number: Int, write: LateReply.Writing)]>([])
     private(set) var connections: [UInt64: ConnectionHandler] = [:]
     private(set) var heldBytes = 0
     private var publishedBytes = 0
@@ -123,6 +124,24 @@ final class LoopContext: @unchecked Sendable {
 
     func evict(_ id: UInt64, _ reason: String) {
         self.connections[id]?.evict(reason)
+    }
+
+    // MARK: Replies from elsewhere
+
+    /// Hands a reply over from any thread. Those that come together, as all of one commit do, wake the loop once.
+    func deliver(_ write: @escaping LateReply.Writing, number: Int, to connection: ConnectionHandler) {
+        let isFirst = self.delivered.withLock { waiting in
+            waiting.append((connection, number, write))
+            return waiting.count == 1
+        }
+        guard isFirst else { return }
+        self.eventLoop.execute {
+            let replies = self.delivered.withLock { waiting in
+                defer { waiting.removeAll(keepingCapacity: true) }
+                return waiting
+            }
+            for (connection, number, write) in replies { connection.takeOwed(number, write) }
+        }
     }
 
     // MARK: Turns

@@ -61,25 +61,33 @@ package final class ShardHandler: CommandHandler {
         case .topk:
             let arguments = try TopKArguments(request)
             let lane = try self.lane(request, name: arguments.options.index)
-            let effort = try Self.effort(arguments.options, lane.version.description)
-            guard Self.nanos(effort, arguments.k, arguments.options, lane) > WorkEstimate.loopBudgetNanos else {
-                UserCommands.topK(arguments, effort, request, lane.context, &reply)
-                return .done
+            try QueryOptionsUse.check(arguments.options, lane.version.description)
+            let budget = WorkEstimate.loopBudgetNanos
+            if UserCommands.topK(arguments, request, lane.context, budget: budget, &reply) { return .done }
+            return Self.onWorker(lane.version) {
+                _ = UserCommands.topK(arguments, request, $0, budget: .infinity, &$1)
             }
-            return Self.onWorker(lane.version) { UserCommands.topK(arguments, effort, request, $0, &$1) }
         case .mtopk:
             let arguments = try MTopKArguments(request)
             let lane = try self.lane(request, name: arguments.options.index)
-            let effort = try Self.effort(arguments.options, lane.version.description)
-            let each = Self.nanos(effort, arguments.k, arguments.options, lane)
-            return self.run(lane, each * Double(arguments.users.count), &reply) {
-                UserCommands.manyTopK(arguments, effort, request, $0, &$1)
+            try QueryOptionsUse.check(arguments.options, lane.version.description)
+            let budget = WorkEstimate.loopBudgetNanos / Double(arguments.users.count)
+            if UserCommands.manyTopK(arguments, request, lane.context, budget: budget, &reply) { return .done }
+            return Self.onWorker(lane.version) {
+                _ = UserCommands.manyTopK(arguments, request, $0, budget: .infinity, &$1)
             }
         case .score:
             let arguments = try ScoreArguments(request)
             let lane = try self.lane(request, name: arguments.index)
-            let nanos = Double(arguments.items.count) * 1_000
-            return self.run(lane, nanos, &reply) { UserCommands.score(arguments, request, $0, &$1) }
+            let budget = WorkEstimate.loopBudgetNanos - Double(arguments.items.count) * 1_000
+            if budget > 0, UserCommands.score(arguments, request, lane.context, budget: budget, &reply) {
+                return .done
+            }
+            return Self.onWorker(lane.version) {
+                _ = UserCommands.score(arguments, request, $0, budget: .infinity, &$1)
+            }
+        case .event, .eventDelete, .forget, .seen, .explain, .whynot:
+            return try self.aboutUser(id, request, &reply)
         case .vsim:
             let arguments = try VSimArguments(request)
             let lane = try self.lane(request, name: arguments.key)
@@ -100,6 +108,39 @@ package final class ShardHandler: CommandHandler {
         default: reply.error(code: "ERR", "this command is not served here")
         }
         return .done
+    }
+
+    private func aboutUser(
+        _ id: CommandID,
+        _ request: Request,
+        _ reply: inout ReplyWriter
+    ) throws(ArgumentFailure) -> Disposition {
+        switch id {
+        case .event:
+            let arguments = try EventArguments(request)
+            return try EventCommands.event(arguments, request, self.lane(request, name: arguments.index).context)
+        case .eventDelete:
+            let index = try NamedArguments(request, fixed: 3).index
+            return try EventCommands.delete(request, self.lane(request, name: index).context)
+        case .forget:
+            let index = try NamedArguments(request, fixed: 2).index
+            return try EventCommands.forget(request, self.lane(request, name: index).context)
+        case .seen:
+            let arguments = try ListArguments(request, fixed: 2, times: true)
+            let lane = try self.lane(request, name: arguments.index)
+            // Where even this cannot be read, the command says why.
+            let nanos = (try? request.withArgument(1) { try lane.context.nanosToRead($0) }) ?? 0
+            return self.run(lane, nanos, &reply) { InsightCommands.seen(arguments, request, $0, &$1) }
+        case .explain:
+            let arguments = try ListArguments(request, fixed: 3, times: false)
+            let lane = try self.lane(request, name: arguments.index)
+            return self.run(lane, .infinity, &reply) { InsightCommands.explain(arguments, request, $0, &$1) }
+        default:
+            let arguments = try WhyNotArguments(request)
+            let lane = try self.lane(request, name: arguments.options.index)
+            try QueryOptionsUse.check(arguments.options, lane.version.description)
+            return self.run(lane, .infinity, &reply) { InsightCommands.whyNot(arguments, request, $0, &$1) }
+        }
     }
 
     // MARK: Where a query runs
@@ -132,27 +173,6 @@ package final class ShardHandler: CommandHandler {
                 reply.error(code: "ERR", "\(error)")
             }
         }
-    }
-
-    private static func nanos(_ effort: SearchEffort, _ k: Int, _ options: QueryOptions, _ lane: Lane) -> Double {
-        WorkEstimate.nanos(of: effort, k: k, excluded: options.exclude.count, in: lane.version.description)
-    }
-
-    /// A stated effort must be one that the index has; none is silently ignored.
-    private static func effort(
-        _ options: QueryOptions,
-        _ version: VersionDescription
-    ) throws(ArgumentFailure) -> SearchEffort {
-        guard let stated = options.effort else { return version.effort(leavingOut: options.exclude.count) }
-        guard !version.accepts(stated) else { return stated }
-        let why =
-            switch stated {
-            case .efSearch: "EF is for graphs"
-            case .nprobe: "NPROBE is for inverted files"
-            case .kappa: "KAPPA is for inverted files on ip and cosine"
-            case .exact: "TRUTH is for all"
-            }
-        throw ArgumentFailure("\(why), index '\(version.index)' is \(version.kind): leave it out")
     }
 
     // MARK: Which index

@@ -2,60 +2,94 @@ import AnnexCore
 import AnnexEngine
 import AnnexWire
 
-/// TOPK, MTOPK and SCORE.
+/// TOPK, MTOPK and SCORE. What returns false has written nothing, as it would take longer than the budget: it is to be
+/// asked again elsewhere.
 enum UserCommands {
     static func topK(
         _ arguments: TopKArguments,
-        _ effort: SearchEffort,
         _ request: Request,
         _ context: QueryContext,
+        budget: Double,
         _ reply: inout ReplyWriter
-    ) {
-        guard request.withArgument(arguments.user, { context.useUser($0) }) else {
-            return Self.noUser(request, arguments.user, context, &reply)
-        }
-        Self.exclude(arguments.options, request, context)
-        do throws(AnnexError) {
-            _ = try context.search(k: arguments.k, effort: effort)
+    ) -> Bool {
+        do throws(QueryFailure) {
+            let wish = try QueryOptionsUse.begin(arguments.options, request, context, budget: budget)
+            switch try QueryOptionsUse.useUser(request, arguments.user, wish, context) {
+            case .costly: return false
+            case .unknown:
+                if context.usePopular(k: arguments.k) {
+                    Self.write(arguments.options, context, &reply)
+                } else {
+                    Self.noUser(request, arguments.user, context, &reply)
+                }
+                return true
+            case .ready: break
+            }
+            guard try QueryOptionsUse.search(arguments.options, arguments.k, context, budget: budget) else {
+                return false
+            }
             Self.write(arguments.options, context, &reply)
-        } catch {
-            reply.error(code: "ERR", "\(error)")
-        }
+        } catch { reply.error(error.failure) }
+        return true
     }
 
     static func manyTopK(
         _ arguments: MTopKArguments,
-        _ effort: SearchEffort,
         _ request: Request,
         _ context: QueryContext,
+        budget: Double,
         _ reply: inout ReplyWriter
-    ) {
+    ) -> Bool {
         let start = reply.position
-        reply.array(arguments.users.count)
-        Self.exclude(arguments.options, request, context)
-        for user in arguments.users {
-            guard request.withArgument(user, { context.useUser($0) }) else {
-                reply.nullArray()
-                continue
+        do throws(QueryFailure) {
+            let wish = try QueryOptionsUse.begin(arguments.options, request, context, budget: budget)
+            reply.array(arguments.users.count)
+            for user in arguments.users {
+                switch try QueryOptionsUse.useUser(request, user, wish, context) {
+                case .costly:
+                    reply.rewind(to: start)
+                    return false
+                case .unknown:
+                    if context.usePopular(k: arguments.k) {
+                        Self.write(arguments.options, context, &reply)
+                    } else {
+                        reply.nullArray()
+                    }
+                case .ready:
+                    guard try QueryOptionsUse.search(arguments.options, arguments.k, context, budget: budget) else {
+                        reply.rewind(to: start)
+                        return false
+                    }
+                    Self.write(arguments.options, context, &reply)
+                }
             }
-            do throws(AnnexError) {
-                _ = try context.search(k: arguments.k, effort: effort)
-                Self.write(arguments.options, context, &reply)
-            } catch {
-                reply.rewind(to: start)
-                return reply.error(code: "ERR", "\(error)")
-            }
+        } catch {
+            reply.rewind(to: start)
+            reply.error(error.failure)
         }
+        return true
     }
 
     static func score(
         _ arguments: ScoreArguments,
         _ request: Request,
         _ context: QueryContext,
+        budget: Double,
         _ reply: inout ReplyWriter
-    ) {
-        guard request.withArgument(arguments.user, { context.useUser($0) }) else {
-            return Self.noUser(request, arguments.user, context, &reply)
+    ) -> Bool {
+        do throws(QueryFailure) {
+            context.clearListed()
+            let wish = UserWish(leavesOutSeen: false, budgetNanos: budget)
+            switch try QueryOptionsUse.useUser(request, arguments.user, wish, context) {
+            case .costly: return false
+            case .unknown:
+                Self.noUser(request, arguments.user, context, &reply)
+                return true
+            case .ready: break
+            }
+        } catch {
+            reply.error(error.failure)
+            return true
         }
         reply.array(arguments.items.count)
         for item in arguments.items {
@@ -65,28 +99,26 @@ enum UserCommands {
                 reply.null()
             }
         }
+        return true
     }
 
-    /// Unknown items cannot be answers: nothing to leave out.
-    private static func exclude(_ options: QueryOptions, _ request: Request, _ context: QueryContext) {
-        context.beginExclusions()
-        for item in options.exclude {
-            if let ordinal = request.withArgument(item, { context.ordinal(of: $0) }) { context.exclude(ordinal) }
-        }
-    }
-
-    private static func noUser(
+    static func noUser(
         _ request: Request,
         _ position: Int,
         _ context: QueryContext,
         _ reply: inout ReplyWriter
     ) {
         let served = context.version.description
-        reply.error(
-            code: "NOUSER",
-            "no user '\(request.printable(position))' in index '\(served.index)' (\(served.userCount) users): check the id, "
-                + "or build a version with this user's factors"
-        )
+        var text =
+            "nothing is known of user '\(request.printable(position))' in index '\(served.index)' (\(served.userCount) users "
+            + "in the version): check the id"
+        if served.foldIn != nil {
+            text += context.version.keepsState ? ", send an EVENT" : ""
+            text += ", or ask with HISTORY"
+        } else {
+            text += ", or build a version with this user's factors"
+        }
+        reply.error(code: "NOUSER", text)
     }
 
     /// Ids, best first. With options RESP2 is flat, RESP3 has an array per item.

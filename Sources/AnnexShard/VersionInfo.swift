@@ -1,6 +1,7 @@
 import AnnexCore
 package import AnnexEngine
 import AnnexWire
+import Synchronization
 
 /// What is known of a served version, for VINFO, INDEXES and INFO.
 package enum VersionInfo {
@@ -71,6 +72,23 @@ package enum VersionInfo {
         if let recall = facts.measuredRecall { line += ",recall=\(recall)" }
         if let error = status.lastError { line += ",last_reload_error=\(Printable.escape(error, limit: 300))" }
         return line
+    }
+
+    /// One line of INFO per index whose state is kept.
+    package static func stateLine(_ version: ServedVersion) -> String? {
+        guard let report = version.stateReport else { return nil }
+        var line = "status=\(report.status)"
+        for (name, value) in report.figures { line += ",\(name)=\(value)" }
+        if let problem = report.problem { line += ",problem=\(Printable.escape(problem, limit: 300))" }
+        return line
+    }
+
+    /// One line of INFO per index: how users who changed were served in the present version.
+    package static func usersLine(_ version: ServedVersion) -> String {
+        let (count, nanos) = version.solves
+        let each = count == 0 ? 0 : nanos / count / 1_000
+        return "fold_in=\(version.foldInName),histories=\(version.description.historyCount),"
+            + "solves=\(count),usec_per_solve=\(each),cold_answers=\(version.coldAnswers.load(ordering: .relaxed))"
     }
 }
 

@@ -184,6 +184,18 @@ package final class UserStore: Sendable {
         }
     }
 
+    /// Lends every user's trained history, block after block, each in byte order of ids. O(interactions).
+    package func forEachHistory(_ body: (HistoryView) -> Void) throws(AnnexError) {
+        for environment in self.environments {
+            guard let table = environment.optionalTable(UserSchema.histories) else { continue }
+            let snapshot = try environment.makeSnapshot()
+            try unsafe snapshot.forEach(table) { _, value throws(AnnexError) in
+                if let history = unsafe HistoryView(value) { body(history) }
+                return true
+            }
+        }
+    }
+
     package func makeReader() throws(AnnexError) -> UserReader {
         var blocks: [UserReader.Block] = []
         for environment in self.environments {
@@ -230,6 +242,14 @@ package final class UserReader {
             unsafe UnsafeMutableRawBufferPointer(target).copyMemory(from: value)
             return true
         }
+    }
+
+    /// Whether the user has a vector or a history. O(log users).
+    package func has(_ id: UnsafeRawBufferPointer) -> Bool {
+        let block = self.blocks[Slot.block(of: unsafe Slot.of(id))]
+        if unsafe block.snapshot.withValue(block.factors, id, { unsafe $0 != nil }) { return true }
+        guard let histories = block.histories else { return false }
+        return unsafe block.snapshot.withValue(histories, id) { unsafe $0 != nil }
     }
 
     /// Lends a user's trained history; nil where the user has none. O(log users).

@@ -1,3 +1,5 @@
+import AnnexCore
+
 /// Why the arguments of a command are refused: the code and the text of its error reply.
 package struct ArgumentFailure: Error, Equatable, Sendable {
     package let code: String
@@ -31,6 +33,14 @@ extension Request {
                 "invalid \(name) '\(self.printable(index))': give an integer from \(range.lowerBound) to "
                     + "\(range.upperBound)"
             )
+        }
+        return value
+    }
+
+    /// The weight of an event: so that no sum of any number of them, and no score, leaves a float's range.
+    package func weight(_ index: Int) throws(ArgumentFailure) -> Double {
+        guard let value = self.double(index), abs(value) <= Limits.maximumWeight else {
+            throw ArgumentFailure("invalid weight '\(self.printable(index))': give a number from -1e30 to 1e30")
         }
         return value
     }

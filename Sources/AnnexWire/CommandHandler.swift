@@ -7,6 +7,21 @@ package enum Disposition: Sendable {
     /// Run this on a worker thread; its reply comes in the command's turn, and nothing else of the connection runs until
     /// then. The closure writes exactly one reply.
     case deferred(@Sendable (inout ReplyWriter) -> Void)
+    /// The reply comes in the command's turn as soon as somebody gives it; no thread waits for it. Until then nothing else of
+    /// the connection runs but commands with `mayFollowOwed`. The closure runs at once, on the loop, and must not block.
+    case later(@Sendable (LateReply) -> Void)
+}
+
+/// A reply that somebody owes a connection.
+package struct LateReply: Sendable {
+    package typealias Writing = @Sendable (inout ReplyWriter) -> Void
+
+    private let deliver: @Sendable (@escaping Writing) -> Void
+
+    package init(_ deliver: @escaping @Sendable (@escaping Writing) -> Void) { self.deliver = deliver }
+
+    /// Gives it; exactly once, on any thread. `write` runs on the connection's loop and writes exactly one reply.
+    package func give(_ write: @escaping Writing) { self.deliver(write) }
 }
 
 /// What handlers may know and change of a connection.
@@ -29,7 +44,7 @@ package struct ConnectionState: Sendable {
 
 /// The meaning of the commands that do not concern the connection itself. One per event loop, called only on it.
 package protocol CommandHandler: AnyObject {
-    /// Writes exactly one reply, unless the answer is `.deferred`. The request's arity has been checked.
+    /// Writes exactly one reply, unless the answer is `.deferred` or `.later`. The request's arity has been checked.
     func handle(
         _ id: CommandID,
         _ request: Request,

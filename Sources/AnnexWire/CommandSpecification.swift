@@ -3,6 +3,8 @@ package enum CommandID: String, Sendable, CaseIterable {
     case ping, echo, hello, auth, quit, reset, select, client, command, config, info, slowlog, latency
     case readonly, readwrite, asking
     case topk, mtopk, score
+    case event, seen, forget, explain, whynot
+    case eventDelete = "event.del"
     case vsim, vemb, vdim, vcard, vinfo, vismember, vrandmember, vgetattr, vlinks
     case indexes, reload, dbsize
     case type, exists, scan, memory, cluster, acl
@@ -104,6 +106,9 @@ package final class CommandSpecification: Sendable {
     package let replyRESP3: String
     package let subcommands: [CommandSpecification]
     package let isAllowedBeforeAuthentication: Bool
+    /// Whether it may run while the connection is owed replies of commands before it, since it reads nothing that those
+    /// change: so a pipeline of events shares flushes of the disk.
+    package let mayFollowOwed: Bool
     package static let since = "0.1.0"
 
     init(
@@ -121,7 +126,8 @@ package final class CommandSpecification: Sendable {
         arguments: [CommandArgument] = [],
         reply: (String, String),
         subcommands: [CommandSpecification] = [],
-        beforeAuthentication: Bool = false
+        beforeAuthentication: Bool = false,
+        mayFollowOwed: Bool = false
     ) {
         self.id = id
         self.name = name
@@ -138,6 +144,7 @@ package final class CommandSpecification: Sendable {
         (self.replyRESP2, self.replyRESP3) = reply
         self.subcommands = subcommands
         self.isAllowedBeforeAuthentication = beforeAuthentication
+        self.mayFollowOwed = mayFollowOwed
     }
 
     private init(copying other: CommandSpecification, subcommands: [CommandSpecification]) {
@@ -157,6 +164,7 @@ package final class CommandSpecification: Sendable {
         self.replyRESP3 = other.replyRESP3
         self.subcommands = subcommands
         self.isAllowedBeforeAuthentication = other.isAllowedBeforeAuthentication
+        self.mayFollowOwed = other.mayFollowOwed
     }
 
     /// Position of the first key, 0 where there is none or where a count says how many there are.

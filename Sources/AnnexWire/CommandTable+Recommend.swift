@@ -13,11 +13,21 @@ extension CommandTable {
             .word("TRUTH"),
         ]
     ).optional
-    private static let topOptions: [CommandArgument] = [
+    static let whynotOptions: [CommandArgument] = [
         index,
+        .block(
+            "history",
+            token: "HISTORY",
+            [
+                .integer("n"), CommandArgument.string("item").multiple,
+                CommandArgument.double("w", token: "WEIGHTS").multiple.optional,
+            ]
+        ).optional,
+        .flag("WITHSEEN"),
         .block("exclude", token: "EXCLUDE", [.integer("n"), .string("item").multiple]).optional,
-        effort, .flag("WITHSCORES"), .flag("WITHATTRIBS"),
+        effort,
     ]
+    private static let topOptions = whynotOptions + [.flag("WITHSCORES"), .flag("WITHATTRIBS")]
     private static let listReply = (
         "array of ids, best first; with options flat: id, score (bulk), attributes (bulk or null)",
         "array of ids, best first; with options an array of [id, score (double), attributes]"
@@ -33,7 +43,9 @@ extension CommandTable {
             flags: read,
             categories: slowCategories,
             group: "user",
-            summary: "The best k items for a user whose factors are stored, without those after `EXCLUDE`.",
+            summary:
+                "The best k items for a user as of now, without what the user has seen and what `EXCLUDE` names. `HISTORY` is "
+                + "folded in together with what is known of the user, stores nothing and serves unknown ids as well.",
             complexity: "One search: O(efSearch × log efSearch) on a graph, O(items read) else",
             arguments: [.key("user"), .integer("k")] + topOptions,
             reply: listReply

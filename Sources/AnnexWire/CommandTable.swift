@@ -14,7 +14,7 @@ package struct CommandTable: Sendable {
 
     package static let standard = CommandTable(
         CommandTable.connectionCommands + CommandTable.serverCommands + CommandTable.keyspaceCommands
-            + CommandTable.userCommands + CommandTable.indexCommands
+            + CommandTable.userCommands + CommandTable.eventCommands + CommandTable.indexCommands
     )
 
     package init(_ specifications: [CommandSpecification]) {

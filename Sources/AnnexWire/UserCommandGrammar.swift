@@ -1,6 +1,6 @@
 package import AnnexCore
 
-/// The options of `TOPK` and `MTOPK`, in any order after the fixed arguments, each at most once; `EF`, `NPROBE`,
+/// The options of `TOPK`, `MTOPK` and `WHYNOT`, in any order after the fixed arguments, each at most once; `EF`, `NPROBE`,
 /// `KAPPA` and `TRUTH` exclude one another. A second one, an unknown one and one without its value are `ERR syntax error near 'WORD'`.
 ///
 /// Everything is a position in the request or a number: nothing is copied or allocated.
@@ -13,9 +13,15 @@ package struct QueryOptions: Equatable, Sendable {
     package private(set) var effort: SearchEffort?
     package private(set) var withScores = false
     package private(set) var withAttributes = false
+    /// Whether seen items may be answers.
+    package private(set) var withSeen = false
+    /// Positions of the items of `HISTORY`; nil where it was not given.
+    package private(set) var history: Range<Int>?
+    /// Positions of their weights, as many; nil: all 1.
+    package private(set) var weights: Range<Int>?
     private var hasExclude = false
 
-    /// O(options); the items of `EXCLUDE` are not looked at.
+    /// O(options + weights); items are not looked at.
     init(_ request: Request, from start: Int) throws(ArgumentFailure) {
         var position = start
         while position < request.count { position = try self.take(request, position) }
@@ -29,6 +35,10 @@ package struct QueryOptions: Equatable, Sendable {
         }
         if !self.withAttributes, request.matches(at, "WITHATTRIBS") {
             self.withAttributes = true
+            return at + 1
+        }
+        if !self.withSeen, request.matches(at, "WITHSEEN") {
+            self.withSeen = true
             return at + 1
         }
         if self.effort == nil, request.matches(at, "TRUTH") {
@@ -52,12 +62,28 @@ package struct QueryOptions: Equatable, Sendable {
             self.effort = .kappa(try request.kappa(at + 1))
             return at + 2
         }
+        if self.history == nil, request.matches(at, "HISTORY") { return try self.takeHistory(request, at) }
         if !self.hasExclude, request.matches(at, "EXCLUDE") {
             self.hasExclude = true
             self.exclude = try request.counted(at + 1, "items", minimum: 0)
             return self.exclude.upperBound
         }
         throw .syntax(request, near: at)
+    }
+
+    /// `HISTORY n item … [WEIGHTS w …]`. An item that is named WEIGHTS is one of the n, so it is not mistaken.
+    private mutating func takeHistory(_ request: Request, _ at: Int) throws(ArgumentFailure) -> Int {
+        let items = try request.counted(at + 1, "items", minimum: 0)
+        self.history = items
+        let next = items.upperBound
+        guard next < request.count, request.matches(next, "WEIGHTS") else { return next }
+        let weights = next + 1..<next + 1 + items.count
+        guard weights.upperBound <= request.count else {
+            throw ArgumentFailure("WEIGHTS needs \(items.count) numbers, as many as HISTORY has items")
+        }
+        for position in weights { _ = try request.weight(position) }
+        self.weights = weights
+        return weights.upperBound
     }
 }
 
@@ -76,7 +102,7 @@ package struct TopKArguments: Equatable, Sendable {
     }
 }
 
-/// `MTOPK n user … k [options]`: n × k at most 100,000.
+/// `MTOPK n user … k [options]`: n × k at most 100,000, n × items of `HISTORY` too.
 package struct MTopKArguments: Equatable, Sendable {
     /// Positions of the users' ids, at least one.
     package let users: Range<Int>
@@ -95,6 +121,13 @@ package struct MTopKArguments: Equatable, Sendable {
             )
         }
         self.options = try QueryOptions(request, from: self.users.upperBound + 1)
+        let items = self.users.count * (self.options.history?.count ?? 0)
+        guard items <= Limits.maximumBatchHistory else {
+            throw ArgumentFailure(
+                "\(self.users.count) users × \(items / self.users.count) items of HISTORY are more than "
+                    + "\(Limits.maximumBatchHistory): ask in parts"
+            )
+        }
     }
 }
 

@@ -11,7 +11,7 @@ struct Annctl: AsyncParsableCommand {
         subcommands: [
             BuildCommand.self, ServeCommand.self, QueryCommand.self, InspectCommand.self, VerifyCommand.self,
             ListCommand.self, RollbackCommand.self, PruneCommand.self, BenchCommand.self, TuneCommand.self,
-            ProtocolDocumentCommand.self,
+            CheckStateCommand.self, ProtocolDocumentCommand.self,
         ]
     )
 

@@ -4,13 +4,19 @@ import Foundation
 
 /// A reply as a table, as JSON or as tab-separated values.
 enum ReplyRendering {
-    /// Commands whose RESP3 reply is a list of items, perhaps with scores and attributes.
-    private static let itemLists: Set<String> = ["TOPK", "VSIM"]
+    /// Commands whose RESP3 reply is a list of items, perhaps with what these words ask for, in this order.
+    private static let itemLists: [String: [(word: String, heading: String)]] = [
+        "TOPK": [("WITHSCORES", "score"), ("WITHATTRIBS", "attributes")],
+        "VSIM": [("WITHSCORES", "score"), ("WITHATTRIBS", "attributes")], "SEEN": [("WITHTIMES", "unix ms")],
+    ]
 
     static func table(_ command: [String], _ reply: ReplyValue) -> String {
         let name = command.first?.uppercased() ?? ""
         let words = Set(command.dropFirst().map { $0.uppercased() })
-        if Self.itemLists.contains(name), let table = Self.items(words, reply) { return table.render() }
+        if let columns = Self.itemLists[name], let table = Self.items(columns, words, reply) { return table.render() }
+        if name == "EXPLAIN", let tables = Self.explanation(reply) {
+            return tables.facts.render() + "\n\n" + tables.parts.render()
+        }
         switch reply {
         case .map(let pairs): return Self.pairs(pairs).render()
         case .array(let all), .set(let all), .push(let all):
@@ -31,7 +37,10 @@ enum ReplyRendering {
     static func tsv(_ command: [String], _ reply: ReplyValue) -> String {
         let name = command.first?.uppercased() ?? ""
         let words = Set(command.dropFirst().map { $0.uppercased() })
-        if Self.itemLists.contains(name), let table = Self.items(words, reply) {
+        if name == "EXPLAIN", let tables = Self.explanation(reply) {
+            return tables.parts.rows.map { $0.joined(separator: "\t") }.joined(separator: "\n")
+        }
+        if let columns = Self.itemLists[name], let table = Self.items(columns, words, reply) {
             return table.rows.map { $0.dropFirst().joined(separator: "\t") }.joined(separator: "\n")
         }
         switch reply {
@@ -49,16 +58,17 @@ enum ReplyRendering {
         return String(decoding: data, as: UTF8.self)
     }
 
-    /// Rank, item, then score and attributes as asked for.
-    private static func items(_ words: Set<String>, _ reply: ReplyValue) -> TextTable? {
-        let scores = words.contains("WITHSCORES")
-        let attributes = words.contains("WITHATTRIBS")
+    /// Rank, item, then what was asked for.
+    private static func items(
+        _ columns: [(word: String, heading: String)],
+        _ words: Set<String>,
+        _ reply: ReplyValue
+    ) -> TextTable? {
         var table = TextTable(headings: ["#", "item"], rightAligned: [0])
-        if scores {
-            table.headings.append("score")
-            table.rightAligned.insert(2)
+        for column in columns where words.contains(column.word) {
+            table.headings.append(column.heading)
+            if column.word != "WITHATTRIBS" { table.rightAligned.insert(table.headings.count - 1) }
         }
-        if attributes { table.headings.append("attributes") }
         switch reply {
         case .map(let pairs):
             for index in stride(from: 0, to: pairs.count - 1, by: 2) {
@@ -72,6 +82,21 @@ enum ReplyRendering {
         default: return nil
         }
         return table.rows.isEmpty ? nil : table
+    }
+
+    /// What EXPLAIN says of the score, and its parts.
+    private static func explanation(_ reply: ReplyValue) -> (facts: TextTable, parts: TextTable)? {
+        guard case .map(let pairs) = reply else { return nil }
+        var facts: [ReplyValue] = []
+        var parts = TextTable(headings: ["item", "weight", "contribution"], rightAligned: [1, 2])
+        for index in stride(from: 0, to: pairs.count - 1, by: 2) {
+            if pairs[index].text == "contributions" {
+                parts.rows = (pairs[index + 1].elements ?? []).map { ($0.elements ?? []).map(Self.cell) }
+            } else {
+                facts += pairs[index...index + 1]
+            }
+        }
+        return (Self.pairs(facts), parts)
     }
 
     private static func pairs(_ pairs: [ReplyValue]) -> TextTable {

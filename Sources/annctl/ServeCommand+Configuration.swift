@@ -20,10 +20,17 @@ enum ServeSettings {
     ]
 
     /// Every key that a file may have.
-    static var keys: [String] { (Self.numbers.map(\.key) + ["host", "password-file"]).sorted() }
+    static var keys: [String] {
+        (Self.numbers.map(\.key) + ["host", "password-file", "state", "durability", "cold", "cold-half-life", "watch"])
+            .sorted()
+    }
 
     /// Applies a file. Unknown keys and wrong values are errors that name them; bounds are checked by `validate()`.
-    static func apply(_ path: String, to configuration: inout ServerConfiguration) throws {
+    static func apply(
+        _ path: String,
+        to configuration: inout ServerConfiguration,
+        _ live: inout LiveSettings
+    ) throws {
         func bad(_ why: String) -> AnnexError {
             AnnexError(.usage, why, at: path, hint: "Keys: " + Self.keys.joined(separator: ", "))
         }
@@ -42,9 +49,17 @@ enum ServeSettings {
             switch key {
             case "host": configuration.host = text
             case "password-file":
-                let base = (path as NSString).deletingLastPathComponent
-                let file = text.hasPrefix("/") || base.isEmpty ? text : base + "/" + text
-                configuration.passwordHash = PasswordHash(password: try Password.read(file))
+                configuration.passwordHash = PasswordHash(password: try Password.read(Self.place(text, beside: path)))
+            case "state": live.stateFolder = Self.place(text, beside: path)
+            case "durability": try live.setDurability(text)
+            case "cold":
+                guard let cold = ColdStart(rawValue: text) else { throw bad("'cold' is error or popular") }
+                live.cold = cold
+            case "cold-half-life", "watch":
+                guard let number = Double(text), number.isFinite else {
+                    throw bad("'\(key)' is no number: '\(Printable.escape(text))'")
+                }
+                if key == "watch" { live.watchSeconds = number } else { live.coldHalfLifeDays = number }
             default:
                 guard let entry = Self.numbers.first(where: { $0.key == key }) else {
                     throw bad("unknown key '\(Printable.escape(key))'")
@@ -55,5 +70,11 @@ enum ServeSettings {
                 entry.set(&configuration, number)
             }
         }
+    }
+
+    /// A path of the file is relative to the file.
+    private static func place(_ text: String, beside path: String) -> String {
+        let base = (path as NSString).deletingLastPathComponent
+        return text.hasPrefix("/") || base.isEmpty ? text : base + "/" + text
     }
 }

@@ -3,6 +3,7 @@ import AnnexCore
 import AnnexEngine
 import AnnexNetwork
 import AnnexShard
+import AnnexStore
 import AnnexWire
 import ArgumentParser
 import Dispatch
@@ -17,6 +18,12 @@ struct ServeCommand: AsyncParsableCommand {
         discussion: """
             Every file is verified before it is mapped; a damaged version is not served. SIGTERM and SIGINT answer what was \
             received, then stop. Binds 127.0.0.1; any other address needs --password-file.
+
+            With --state users change: EVENT, EVENT.DEL and FORGET are answered when they are on the disk, one flush for all \
+            who wait, and survive a crash and the loss of power. Without it nothing is written anywhere.
+
+            A version that `annctl build` or `rollback` makes current is noticed, verified and loaded aside, and served from \
+            then on; one that is refused changes nothing, and INFO says why.
             """
     )
 
@@ -31,6 +38,23 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: "Connections served at once. (default: 10000)") var maxConnections: Int?
     @Option(help: "Seconds of silence after which a connection is closed; 0: never. (default: 0)") var idleTimeout: Int?
 
+    @Option(help: ArgumentHelp("Keep events in DIR/NAME, for each index.", valueName: "dir")) var state: String?
+    @Option(
+        help: ArgumentHelp(
+            "commit: OK means that the event is on the disk, and that every later read counts it. interval:MS: OK means "
+                + "that it is in memory; it is written and counted at most MS milliseconds later, and a crash or the loss of "
+                + "power loses what came meanwhile. EVENT.DEL and FORGET are on the disk in either case. (default: commit)",
+            valueName: "commit|interval:MS"
+        )
+    )
+    var durability: String?
+    @Option(help: "What unknown users get: error, or popular: the items with the most events. (default: error)")
+    var cold: ColdStart?
+    @Option(help: ArgumentHelp("For --cold popular: an event this old counts half.", valueName: "days"))
+    var coldHalfLife: Double?
+    @Option(help: ArgumentHelp("How often to look for a new version; 0: never. (default: 1)", valueName: "seconds"))
+    var watch: Double?
+
     func validate() throws {
         guard !self.folders.isEmpty else { throw ValidationError("Which index? Give indexes/NAME") }
         if let port {
@@ -42,8 +66,9 @@ struct ServeCommand: AsyncParsableCommand {
     func run() async throws {
         LoggingSystem.bootstrap(StreamLogHandler.standardError)
         let logger = Logger(label: "annex")
-        let configuration = try self.configuration()
+        let (configuration, live) = try self.settings()
         try configuration.validate()
+        try live.validate()
         let stop = StopSignals()
         var folders: [EntryName: String] = [:]
         var names: [EntryName] = []
@@ -54,22 +79,24 @@ struct ServeCommand: AsyncParsableCommand {
             }
             names.append(name)
         }
-        let indexFolders = folders
-        let searching = self.engine
+        let states = try live.openStates(names)
+        let loader = IndexLoader(
+            folders: folders,
+            states: states,
+            searching: self.engine,
+            decay: live.cold == .popular ? PopularItems.Decay(halfLifeDays: live.coldHalfLifeDays) : nil,
+            logger: logger
+        )
         let engine = try Engine(indexes: names) { index, version in
-            guard let folder = indexFolders[index] else { throw AnnexError(.notFound, "no index '\(index)' is served") }
-            let begin = DispatchTime.now().uptimeNanoseconds
-            let verified = try Verifier.verify(indexFolder: folder, version: version)
-            let served = try VersionLoading.load(verified, as: index, engine: searching)
-            logger.info(
-                "Loaded",
-                metadata: [
-                    "index": "\(index)", "version": "\(verified.version)", "items": "\(verified.manifest.items)",
-                    "users": "\(verified.manifest.users)", "recall": "\(verified.manifest.measured.reportedRecall)",
-                    "milliseconds": "\((DispatchTime.now().uptimeNanoseconds - begin) / 1_000_000)",
-                ]
-            )
-            return served
+            try NiceThread.run { try loader.load(index, version) }
+        }
+        let watch = live.watchSeconds > 0 ? VersionWatch(folders, engine, every: live.watchSeconds, logger) : nil
+        let popularity = loader.decay.map { PopularityTimer(engine, $0, logger) }
+        watch?.start()
+        defer {
+            watch?.stop()
+            popularity?.stop()
+            for state in states.values { state.close() }
         }
         try await self.serve(engine, configuration, stop, logger)
     }
@@ -96,7 +123,17 @@ struct ServeCommand: AsyncParsableCommand {
                     InfoSection(
                         "Indexes",
                         engine.versions.map { ("index_\($0.description.index)", VersionInfo.line($0, engine)) }
-                    )
+                    ),
+                    InfoSection(
+                        "Users",
+                        engine.versions.map { ("users_\($0.description.index)", VersionInfo.usersLine($0)) }
+                    ),
+                    InfoSection(
+                        "State",
+                        engine.versions.compactMap { version in
+                            VersionInfo.stateLine(version).map { ("state_\(version.description.index)", $0) }
+                        }
+                    ),
                 ]
             },
             logger: logger
@@ -120,10 +157,11 @@ struct ServeCommand: AsyncParsableCommand {
         logger.info("Stopped")
     }
 
-    private func configuration() throws -> ServerConfiguration {
+    private func settings() throws -> (ServerConfiguration, LiveSettings) {
         var configuration = ServerConfiguration()
+        var live = LiveSettings()
         configuration.threads = ProcessInfo.processInfo.activeProcessorCount
-        if let config { try ServeSettings.apply(config, to: &configuration) }
+        if let config { try ServeSettings.apply(config, to: &configuration, &live) }
         if let host { configuration.host = host }
         if let port { configuration.port = port }
         if let threads { configuration.threads = threads }
@@ -131,7 +169,41 @@ struct ServeCommand: AsyncParsableCommand {
         if let idleTimeout { configuration.idleTimeout = .seconds(idleTimeout) }
         configuration.version = ProductVersion.text
         if let passwordFile { configuration.passwordHash = PasswordHash(password: try Password.read(passwordFile)) }
-        return configuration
+        if let state { live.stateFolder = state }
+        if let durability { try live.setDurability(durability) }
+        if let cold { live.cold = cold }
+        if let coldHalfLife { live.coldHalfLifeDays = coldHalfLife }
+        if let watch { live.watchSeconds = watch }
+        return (configuration, live)
+    }
+}
+
+/// Makes served versions of what lies on the disk.
+private struct IndexLoader: Sendable {
+    let folders: [EntryName: String]
+    let states: [EntryName: StateStore]
+    let searching: SearchEngine
+    /// Nil where unknown users get an error.
+    let decay: PopularItems.Decay?
+    let logger: Logger
+
+    func load(_ index: EntryName, _ version: EntryName?) throws -> ServedVersion {
+        guard let folder = self.folders[index] else {
+            throw AnnexError(.notFound, "no index '\(index)' is served")
+        }
+        let begin = DispatchTime.now().uptimeNanoseconds
+        let verified = try Verifier.verify(indexFolder: folder, version: version)
+        let served = try VersionLoading.load(verified, as: index, engine: self.searching, state: self.states[index])
+        if let decay { try served.countPopular(decay) }
+        self.logger.info(
+            "Loaded",
+            metadata: [
+                "index": "\(index)", "version": "\(verified.version)", "items": "\(verified.manifest.items)",
+                "users": "\(verified.manifest.users)", "recall": "\(verified.manifest.measured.reportedRecall)",
+                "milliseconds": "\((DispatchTime.now().uptimeNanoseconds - begin) / 1_000_000)",
+            ]
+        )
+        return served
     }
 }
 

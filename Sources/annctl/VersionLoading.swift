@@ -1,6 +1,7 @@
 import AnnexBuild
 import AnnexCore
 import AnnexEngine
+import AnnexStore
 import ArgumentParser
 
 /// What searches a version.
@@ -15,11 +16,14 @@ enum SearchEngine: String, ExpressibleByArgument, CaseIterable {
 enum VersionLoading {
     /// Loads and warms a verified version, then looks whether its files are still the ones that were verified.
     ///
-    /// - Parameter name: what clients call the index: the folder's name, which a copy may have changed.
+    /// - Parameters:
+    ///   - name: what clients call the index: the folder's name, which a copy may have changed.
+    ///   - state: what users did since; nil keeps nothing.
     static func load(
         _ verified: VerifiedVersion,
         as name: EntryName? = nil,
-        engine: SearchEngine = .annex
+        engine: SearchEngine = .annex,
+        state: StateStore? = nil
     ) throws(AnnexError) -> ServedVersion {
         let manifest = verified.manifest
         let folder = verified.folder
@@ -58,7 +62,7 @@ enum VersionLoading {
         }
         if case .hnsw = kind.family { description.walksCodes = manifest.hasGraphCodes }
         if engine == .faiss { Self.leaveToFaiss(&description) }
-        let served = try ServedVersion(loading: description)
+        let served = try ServedVersion(loading: description, state: state)
         try served.warm()
         try verified.confirmUnchanged()
         return served

@@ -64,10 +64,9 @@ import Testing
         let (one, other) = (try QueryContext(annex), try QueryContext(faiss))
         for user in 0..<5 {
             for context in [one, other] {
-                let isKnown = Array("u\(user)".utf8).withUnsafeBytes { context.useUser($0) }
-                #expect(isKnown)
-                context.beginExclusions()
-                for ordinal in 0..<Int32(20) { context.exclude(ordinal) }
+                context.clearListed()
+                for ordinal in 0..<Int32(20) { context.leaveOut(ordinal) }
+                #expect(try Self.use("u\(user)", context) == .ready && context.excludedCount == 20)
                 _ = try context.search(k: 30, effort: .exact)
             }
             #expect(one.hits == other.hits && one.hits.count == 30)
@@ -75,16 +74,22 @@ import Testing
         }
     }
 
+    private static func use(_ user: String, _ context: QueryContext) throws -> UserStanding {
+        try Array(user.utf8).withUnsafeBytes { try context.useUser($0, UserWish()) }
+    }
+
     @Test func aQueryVectorIsChecked() throws {
         let small = try SmallVersion(items: 50, users: 1, dimension: 4)
-        let context = try QueryContext(ServedVersion(loading: small.description))
+        let version = try ServedVersion(loading: small.description)
+        defer { withExtendedLifetime(version) {} }
+        let context = try QueryContext(version)
         #expect(context.useVector(count: 3) { _ in 1 } == .length(3))
         #expect(context.useVector(count: 5) { _ in 1 } == .length(5))
         #expect(context.useVector(count: 4) { $0 == 2 ? .nan : 1 } == .notFinite(position: 2))
         #expect(context.useVector(count: 4) { $0 == 0 ? -.infinity : 1 } == .notFinite(position: 0))
         #expect(context.useVector(count: 4) { $0 == 3 ? nil : 1 } == .notFinite(position: 3))
         #expect(context.useVector(count: 4) { Float($0) } == nil)
-        #expect(!Array("nobody".utf8).withUnsafeBytes { context.useUser($0) })
+        #expect(try Self.use("nobody", context) == .unknown)
         // All zeros: every score is 0, so ids decide.
         #expect(context.useVector(count: 4) { _ in 0 } == nil)
         for effort in [SearchEffort.exact, .efSearch(64)] {

@@ -34,6 +34,43 @@ import Testing
         }
     }
 
+    /// Replies that are owed by others, and come in any order, go out in the order of the commands; what may not run meanwhile
+    /// waits, and a protocol error is told last.
+    @Test(arguments: [3, 512]) func owedRepliesInOrder(_ depth: Int) async throws {
+        var (script, expected) = ("", "")
+        for number in 0..<3_000 {
+            switch number % 17 {
+            case 5:
+                script += TestClient.frame("PING")
+                expected += "+PONG\r\n"
+            case 9:
+                script += TestClient.frame("EVENT", "NOW", "x")
+                expected += "$3\r\nNOW\r\n"
+            case 13:
+                script += TestClient.frame("EVENT", "u")
+                expected += "-ERR wrong number of arguments for 'event' command\r\n"
+            default:
+                script += TestClient.frame("EVENT", "u", "\(number)")
+                expected += "$\("\(number)".utf8.count)\r\n\(number)\r\n"
+            }
+        }
+        let bytes = Array((script + "*1\r\n$x\r\n").utf8)
+        let answer = expected + "-ERR Protocol error: invalid bulk length\r\n"
+        try await withServer({ $0.pipelineDepth = depth }) { port, _ in
+            let client = try TestClient(port: port)
+            let descriptor = client.descriptor
+            DispatchQueue.global().async {
+                var sent = 0
+                while sent < bytes.count {
+                    let n = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress! + sent, bytes.count - sent) }
+                    guard n > 0 else { return }
+                    sent += n
+                }
+            }
+            #expect(try client.read(answer.utf8.count) == answer)
+        }
+    }
+
     @Test func longPipelineInOrder() async throws {
         let count = 100_000
         try await withServer({ $0.threads = 1 }) { port, _ in

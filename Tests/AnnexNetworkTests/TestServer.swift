@@ -15,7 +15,7 @@ final class Gate: Sendable {
     }
 }
 
-/// `TOPK BYTES n` answers n bytes; `TOPK LATER text` answers text from another thread once the gate is open; any other
+/// `EVENT user text` answers text from another thread, sometime soon; `EVENT NOW text` at once. `TOPK BYTES n` answers n bytes; `TOPK LATER text` answers text from another thread once the gate is open; any other
 /// TOPK answers its first argument.
 final class TestHandler: CommandHandler {
     private let gate: Gate
@@ -27,7 +27,16 @@ final class TestHandler: CommandHandler {
         connection: inout ConnectionState,
         reply: inout ReplyWriter
     ) -> Disposition {
-        if request.matches(1, "BYTES") {
+        if id == .event, !request.matches(1, "NOW") {
+            let text = request.string(2)
+            // Of several that are owed any may come first.
+            let microseconds = request.string(2).utf8.reduce(7) { ($0 &* 31 &+ Int($1)) % 1_009 }
+            return .later { later in
+                DispatchQueue.global().asyncAfter(deadline: .now() + .microseconds(microseconds)) {
+                    later.give { $0.bulk(text) }
+                }
+            }
+        } else if request.matches(1, "BYTES") {
             reply.bulk(String(repeating: "x", count: request.integer(2) ?? 0))
         } else if request.matches(1, "LATER") {
             let text = request.string(2)

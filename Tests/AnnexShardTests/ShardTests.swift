@@ -5,6 +5,7 @@ import AnnexTestSupport
 import AnnexVersionSupport
 import AnnexWire
 import CAllocationCounter
+import Dispatch
 import NIOCore
 import Synchronization
 import Testing
@@ -23,13 +24,20 @@ final class Bench {
             Issue.record("not in the table")
             return
         }
-        if case .deferred(let work) = self.handler.handle(
-            found.id,
-            request,
-            connection: &self.connection,
-            reply: &self.reply
-        ) {
-            work(&self.reply)
+        switch self.handler.handle(found.id, request, connection: &self.connection, reply: &self.reply) {
+        case .done, .close: break
+        case .deferred(let work): work(&self.reply)
+        case .later(let work):
+            let given = Mutex<LateReply.Writing?>(nil)
+            let end = DispatchSemaphore(value: 0)
+            work(
+                LateReply { write in
+                    given.withLock { $0 = write }
+                    end.signal()
+                }
+            )
+            end.wait()
+            given.withLock { $0 }?(&self.reply)
         }
     }
 

@@ -38,6 +38,12 @@ struct StateModel {
             self.known.insert(user)
             let old = self.users[user, default: User()].events.updateValue(weight, forKey: Key(time: time, item: item))
             return old == nil ? .added : old?.bitPattern == weight.bitPattern ? .unchanged : .replaced
+        case .stampedEvent(let user, let item, let weight, let time):
+            self.known.insert(user)
+            var free = time
+            while self.users[user]?.events[Key(time: free, item: item)] != nil { free += 1 }
+            self.users[user, default: User()].events[Key(time: free, item: item)] = weight
+            return .added
         case .remove(let user, let item, let time):
             self.known.insert(user)
             var state = self.users[user, default: User()]

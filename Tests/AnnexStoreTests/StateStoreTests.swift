@@ -38,7 +38,12 @@ import Testing
                     case 1..<60: changes.append(.remove(user: user, item: item, time: time))
                     default:
                         let weight = weights[random.below(weights.count)]
-                        changes.append(.event(user: user, item: item, weight: weight, time: time))
+                        let isStamped = time < Int64.max - 10_000 && random.below(4) == 0
+                        changes.append(
+                            isStamped
+                                ? .stampedEvent(user: user, item: item, weight: weight, time: time)
+                                : .event(user: user, item: item, weight: weight, time: time)
+                        )
                     }
                 }
                 let results = try store.apply(changes).map { try $0.get() }

@@ -1,8 +1,10 @@
 package import AnnexCore
 package import AnnexEngine
 import AnnexIndex
-import AnnexStore
+package import AnnexLinearAlgebra
+package import AnnexStore
 package import AnnexTestSupport
+import Foundation
 
 /// A version made by hand: items `i0` …, users `u0` …, in a folder of its own.
 package struct SmallVersion {
@@ -18,7 +20,10 @@ package struct SmallVersion {
         dimension: Int = 24,
         kind: String = "HNSW16",
         metric: Metric = .ip,
-        seed: UInt64 = SmallVersion.seed
+        seed: UInt64 = SmallVersion.seed,
+        foldIn: FoldInModel.Method? = nil,
+        histories: [String: [HistoryEntry]]? = nil,
+        trainedUntil: Int64 = 1_000
     ) throws {
         var random = SeededRandom(seed: seed)
         self.folder = try TemporaryFolder()
@@ -42,10 +47,15 @@ package struct SmallVersion {
         }
         try rows.finish()
         try ids.finish()
-        let people = try UserStoreWriter(folder: Self.known(files.users), dimension: dimension)
+        let people = try UserStoreWriter(
+            folder: Self.known(files.users),
+            dimension: dimension,
+            withHistories: histories != nil
+        )
         for id in try names("u", users) {
             let row = (0..<dimension).map { _ in random.normal() }
-            try row.withUnsafeBufferPointer { try people.append(id, vector: $0) }
+            let history = histories?[id.description] ?? []
+            try row.withUnsafeBufferPointer { try people.append(id, vector: $0, history: history) }
         }
         try people.finish()
         let vectors = try VectorFile(path: files.vectors, rows: items, dimension: dimension)
@@ -74,6 +84,35 @@ package struct SmallVersion {
             totalBytes: 0,
             files: files
         )
+        if let histories {
+            self.description.historyCount = histories.count
+            self.description.trainedUntil = trainedUntil
+        }
+        if let foldIn {
+            var gram: [Double] = []
+            if case .als = foldIn { gram = Self.gram(vectors) }
+            let path = self.folder.file("foldin.bin")
+            let model = try FoldInModel(method: foldIn, dimension: dimension, gram: gram)
+            try Data(model.encoded).write(to: URL(fileURLWithPath: path))
+            self.description.foldIn = foldIn
+            self.description.files.foldIn = path
+        }
+    }
+
+    /// YᵀY.
+    private static func gram(_ vectors: VectorFile) -> [Double] {
+        let dimension = vectors.dimension
+        var gram = [Double](repeating: 0, count: dimension * dimension)
+        for ordinal in 0..<vectors.rows {
+            vectors.withRow(ordinal) { row in
+                for one in 0..<dimension {
+                    for other in 0..<dimension {
+                        gram[one * dimension + other] += Double(row[one]) * Double(row[other])
+                    }
+                }
+            }
+        }
+        return gram
     }
 
     private static func known<T>(_ value: T?) throws -> T {

@@ -69,7 +69,9 @@ private let int64Ends = ["9223372036854775807", "-9223372036854775808", "9223372
     }
 
     @Test(arguments: [
-        ("x", "x"), ("WITHSEEN", "WITHSEEN"), ("FILTER f", "FILTER"), ("HISTORY 1 i", "HISTORY"), ("TRUTH x", "x"),
+        ("x", "x"), ("WITHSEEN WITHSEEN", "WITHSEEN"), ("FILTER f", "FILTER"), ("WEIGHTS 1", "WEIGHTS"),
+        ("HISTORY", "HISTORY"), ("HISTORY 1 a HISTORY 1 b", "HISTORY"), ("HISTORY 1 a b", "b"),
+        ("HISTORY 1 a WEIGHTS 1 WEIGHTS 1", "WEIGHTS"), ("TRUTH x", "x"),
         ("INDEX", "INDEX"), ("EF", "EF"), ("NPROBE", "NPROBE"), ("EXCLUDE", "EXCLUDE"), ("INDEX a INDEX b", "INDEX"),
         ("EF 1 EF 2", "EF"), ("EF 1 TRUTH", "TRUTH"), ("TRUTH TRUTH", "TRUTH"), ("NPROBE 1 EF 1", "EF"),
         ("TRUTH NPROBE 1", "NPROBE"),
@@ -80,6 +82,30 @@ private let int64Ends = ["9223372036854775807", "-9223372036854775808", "9223372
     func syntaxErrors(options: String, word: String) {
         #expect(self.topk("TOPK u 10 \(options)") == "ERR syntax error near '\(word)'")
         #expect(self.mtopk("MTOPK 2 u v 10 \(options)") == "ERR syntax error near '\(word)'")
+    }
+
+    @Test func histories() throws {
+        let full = try TopKArguments(
+            request("TOPK", "u", "5", "history", "2", "WEIGHTS", "b", "WEIGHTS", "1", "-2.5", "WITHSEEN")
+        )
+        #expect(full.options.history == 5..<7 && full.options.weights == 8..<10 && full.options.withSeen)
+        #expect(try TopKArguments(request("TOPK", "u", "5", "HISTORY", "0")).options.history?.isEmpty == true)
+        #expect(try TopKArguments(request("TOPK", "u", "5", "HISTORY", "1", "a", "TRUTH")).options.weights == nil)
+        for weight in ["nan", "inf", "-inf", "1.1e30", "x", "+1", "0x1p3"] {
+            #expect(
+                self.topk("TOPK u 5 HISTORY 1 a WEIGHTS \(weight)")
+                    == "ERR invalid weight '\(weight)': give a number from -1e30 to 1e30"
+            )
+        }
+        #expect(
+            self.topk("TOPK u 5 HISTORY 2 a b WEIGHTS 1")
+                == "ERR WEIGHTS needs 2 numbers, as many as HISTORY has items"
+        )
+        for count in ["-1", "4", "x"] + int64Ends {
+            #expect(
+                self.topk("TOPK u 5 HISTORY \(count) a b")?.hasPrefix("ERR invalid number of items '\(count)'") == true
+            )
+        }
     }
 
     @Test func effortAndExclusionAtTheirLimits() {

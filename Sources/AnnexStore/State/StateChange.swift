@@ -4,6 +4,9 @@ package import AnnexCore
 package enum StateChange: Sendable {
     /// The same user, item and time again replaces the weight; another time is another event. The weight is finite.
     case event(user: Identifier, item: Identifier, weight: Double, time: Int64)
+    /// An event that its receiver stamped with its own clock: it never replaces. Where the user has an event with the item
+    /// at this time already, it gets the next millisecond that is free, so that events that come at one time add up.
+    case stampedEvent(user: Identifier, item: Identifier, weight: Double, time: Int64)
     /// Deletes all events of the user with the item, whatever their times, and leaves a tombstone; of several times the
     /// latest stays.
     case remove(user: Identifier, item: Identifier, time: Int64)
@@ -14,7 +17,8 @@ package enum StateChange: Sendable {
     /// Nil where the change can be stored.
     var fault: AnnexError? {
         switch self {
-        case .event(_, _, let weight, _) where !weight.isFinite:
+        case .event(_, _, let weight, _) where !weight.isFinite,
+            .stampedEvent(_, _, let weight, _) where !weight.isFinite:
             AnnexError(.badInput, "an event's weight of \(weight)", hint: "Give a finite number")
         case .forget(_, let hash, _) where hash.count != StateSchema.hashBytes:
             AnnexError(.usage, "a user's hash of \(hash.count) bytes", hint: "Give \(StateSchema.hashBytes)")
@@ -22,7 +26,12 @@ package enum StateChange: Sendable {
         }
     }
 
-    var isEvent: Bool { if case .event = self { true } else { false } }
+    var isEvent: Bool {
+        switch self {
+        case .event, .stampedEvent: true
+        case .remove, .forget: false
+        }
+    }
 }
 
 /// What a change did, once it is durable.
@@ -70,6 +79,8 @@ package struct StateCounts: Sendable, Equatable {
     /// Changes that were acknowledged.
     package var changes = 0
     package var lastCommitMicroseconds = 0
+    /// Events that were answered before they were durable, and could not be stored then.
+    package var lost = 0
     /// Times a record with a wrong checksum was met and skipped.
     package var damagedRecords = 0
     /// Times the map was enlarged, and the longest that readers had to wait for it.
@@ -91,6 +102,10 @@ package struct StateSettings: Sendable {
     /// Whether opening walks all pages of the file first, O(pages). False only where `StateStore.inspect` has just done
     /// so.
     package var checksPages = true
+    /// Nil: a change is answered when it is durable. Otherwise events are answered when they wait for the writer, which
+    /// commits at most so often: what is not committed is not read, and lost with the process. Removing and forgetting
+    /// are answered when they are durable, in any case.
+    package var interval: Duration?
 
     package init() {}
 }

@@ -44,6 +44,16 @@ import CLMDB
         return try Self.isFound(status)
     }
 
+    /// To the first value of the first key that is not below one; false where there is none.
+    func seek(atLeast key: [UInt8]) throws(StoreFailure) -> Bool {
+        let status = unsafe StateBytes.lend(key) { key in
+            let status = unsafe mdb_cursor_get(self.raw, &key, &self.lastValue, MDB_SET_RANGE)
+            unsafe self.lastKey = key
+            return status
+        }
+        return try Self.isFound(status)
+    }
+
     /// To a key's first value that is not below `value`; false where there is none.
     func seek(_ key: [UInt8], from value: [UInt8]) throws(StoreFailure) -> Bool {
         let status = unsafe StateBytes.lend(key) { key in

@@ -12,18 +12,14 @@ enum StateFile {
     }
 
     static func open(_ folder: StateFolder, _ settings: StateSettings) throws(AnnexError) -> StateEnvironment {
-        var status = stat()
-        if unsafe stat(folder.file, &status) != 0 {
-            guard errno == ENOENT else { throw StateFolder.failure("cannot be looked at", at: folder.file) }
-            try Self.create(folder)
-            status.st_size = 0
-        }
+        let size = try folder.fileSize()
+        if size == nil { try Self.create(folder) }
         if settings.checksPages { try PageCheck.check(folder.file, state: true) }
         let environment = try StateEnvironment(
             folder.file,
             in: folder,
             mode: .readWrite(readers: settings.readerLimit),
-            mapBytes: max(settings.mapBytes, Int(status.st_size) * 2)
+            mapBytes: max(settings.mapBytes, (size ?? 0) * 2)
         )
         environment.dropDeadReaders()
         return environment

@@ -38,6 +38,26 @@ final class StateFolder: Sendable {
 
     deinit { close(self.descriptor) }
 
+    /// The size of the state's file; nil where there is none.
+    ///
+    /// - Throws: `.damaged` where it is no file: opening a pipe would wait for ever.
+    func fileSize() throws(AnnexError) -> Int? {
+        var status = stat()
+        if unsafe stat(self.file, &status) != 0 {
+            if errno == ENOENT { return nil }
+            throw Self.failure("cannot be looked at", at: self.file)
+        }
+        guard status.st_mode & S_IFMT == S_IFREG else {
+            throw AnnexError(
+                .damaged,
+                "is no file",
+                at: self.file,
+                hint: "Move it away, or restore the state from a copy"
+            )
+        }
+        return Int(status.st_size)
+    }
+
     /// Says in the lock who holds it. For people only, so that it does not matter where it fails.
     private func sign() {
         let text = Array("\(getpid())\n".utf8)

@@ -26,22 +26,19 @@ extension StateStore {
     ///   there is none. Damaged records are counted, not thrown.
     package static func inspect(_ folder: String) throws(AnnexError) -> StateInspection {
         let lock = try StateFolder(folder, create: false)
-        var status = stat()
-        guard unsafe stat(lock.file, &status) == 0 else {
-            throw errno == ENOENT
-                ? AnnexError(.notFound, "there is no state", at: lock.file)
-                : StateFolder.failure("cannot be looked at", at: lock.file)
+        guard let size = try lock.fileSize() else {
+            throw AnnexError(.notFound, "there is no state", at: lock.file)
         }
         try PageCheck.check(lock.file, state: true)
         let environment = try StateEnvironment(
             lock.file,
             in: lock,
             mode: .readOnly,
-            mapBytes: max(1 << 20, Int(status.st_size))
+            mapBytes: max(1 << 20, size)
         )
         var walk = StateWalk(environment)
         try walk.run()
-        walk.inspection.fileBytes = Int(status.st_size)
+        walk.inspection.fileBytes = size
         return walk.inspection
     }
 }

@@ -1,5 +1,6 @@
 import AnnexCore
 import Dispatch
+import Glibc
 import Synchronization
 
 /// Changes on their way to the writer. Any number of threads put in, one takes out.
@@ -57,6 +58,15 @@ final class StateQueue: Sendable {
             return state.isAsleep
         }
         if wakes { self.wakeUp.signal() }
+    }
+
+    /// Lets changes gather until then, or until the queue is stopped. Blocks.
+    func pause(until deadline: ContinuousClock.Instant) {
+        while !self.state.withLock({ $0.isStopped }) {
+            let left = deadline - ContinuousClock.now
+            guard left > .zero else { return }
+            usleep(UInt32(min(left, .milliseconds(20)) / .microseconds(1)))
+        }
     }
 
     /// The oldest changes, at most `limit`, as soon as there are any. Blocks.

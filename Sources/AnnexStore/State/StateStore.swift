@@ -13,6 +13,8 @@ package final class StateStore: Sendable {
     /// Nil once closed.
     private let shared: Mutex<StateShared?>
     private let writerEnd = DispatchGroup()
+    private let acknowledgesEarly: Bool
+    private let lost = LostEvents()
 
     /// Opens the state in `folder`, or makes it. Blocks; O(pages) where they are checked.
     ///
@@ -29,6 +31,7 @@ package final class StateStore: Sendable {
         let shared = StateShared(environment, lock, settings, faults)
         let summary = try StateFile.summary(environment)
         self.storeID = summary.storeID
+        self.acknowledgesEarly = settings.interval != nil
         shared.events.store(summary.events, ordering: .relaxed)
         shared.users.store(Int(clamping: summary.tally.users), ordering: .relaxed)
         self.queue = shared.queue
@@ -62,7 +65,17 @@ package final class StateStore: Sendable {
         _ change: StateChange,
         _ completion: @escaping @Sendable (Result<StateOutcome, AnnexError>) -> Void
     ) {
-        if let error = change.fault ?? self.queue.put(change, completion) { completion(.failure(error)) }
+        guard self.acknowledgesEarly, change.isEvent, self.status == .running else {
+            if let error = change.fault ?? self.queue.put(change, completion) { completion(.failure(error)) }
+            return
+        }
+        let lost = self.lost
+        let error =
+            change.fault
+            ?? self.queue.put(change) { result in
+                if case .failure = result { lost.count.wrappingAdd(1, ordering: .relaxed) }
+            }
+        completion(error.map { .failure($0) } ?? .success(.added))
     }
 
     /// A reader for one thread. It may outlive the store, which keeps the file open and locked.
@@ -75,7 +88,11 @@ package final class StateStore: Sendable {
         return shared.status
     }
 
-    package var counts: StateCounts { self.shared.withLock { $0 }?.counts ?? StateCounts() }
+    package var counts: StateCounts {
+        var counts = self.shared.withLock { $0 }?.counts ?? StateCounts()
+        counts.lost = self.lost.count.load(ordering: .relaxed)
+        return counts
+    }
 
     /// Takes no more changes, waits until all that wait are durable and answered, and lets go of the file, unless a
     /// reader still holds it. Blocks; not to be called from a completion. More than one call does no harm.
@@ -91,4 +108,9 @@ package final class StateStore: Sendable {
         guard let shared = self.shared.withLock({ $0 }) else { throw self.closed }
         return shared
     }
+}
+
+/// A number that completions may outlive the store with.
+private final class LostEvents: Sendable {
+    let count = Atomic<Int>(0)
 }

@@ -59,6 +59,8 @@ import CLMDB
         switch change {
         case .event(let user, let item, let weight, let time):
             try self.applyEvent(user, item, weight, time)
+        case .stampedEvent(let user, let item, let weight, let time):
+            try self.applyEvent(user, item, weight, self.freeTime(user, item, from: time))
         case .remove(let user, let item, let time):
             try self.applyRemoval(user, item, time)
         case .forget(let user, let hash, let time):
@@ -82,6 +84,17 @@ import CLMDB
         try self.put(self.tables.events, user.bytes, value)
         try self.mark(user, hadEvents: hadEvents)
         return old.isEmpty ? .added : .replaced
+    }
+
+    /// The first time from `time` on at which the user has no event with the item. O(log events × times taken).
+    private func freeTime(_ user: Identifier, _ item: Identifier, from time: Int64) throws(StoreFailure) -> Int64 {
+        var free = time
+        while free < Int64.max {
+            let taken = try self.values(self.tables.events, user.bytes, StateSchema.eventPrefix(item, free))
+            if taken.isEmpty { return free }
+            free += 1
+        }
+        return free
     }
 
     /// O(events of the user). A tombstone that is there stays where its time is later.

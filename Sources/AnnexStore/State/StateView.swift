@@ -72,6 +72,31 @@ package struct StateView: ~Copyable {
         }
     }
 
+    /// Copies of the ids of users with events, in the order of bytes, so that a walk over all of them can be made in short
+    /// scopes. O(log users + limit).
+    ///
+    /// - Parameter last: the id that the part before ended with; nil begins.
+    /// - Returns: at most `limit`; none at the end.
+    package func users(after last: [UInt8]?, limit: Int) throws(AnnexError) -> [[UInt8]] {
+        try self.reader.withEvents { cursor throws(AnnexError) in
+            try self.reader.check { () throws(StoreFailure) in
+                var isThere: Bool
+                if let last {
+                    isThere = try cursor.seek(atLeast: last)
+                    if isThere, unsafe cursor.key.elementsEqual(last) { isThere = try cursor.move(MDB_NEXT_NODUP) }
+                } else {
+                    isThere = try cursor.move(MDB_FIRST)
+                }
+                var users: [[UInt8]] = []
+                while isThere, users.count < limit {
+                    users.append(unsafe Array(cursor.key))
+                    isThere = try cursor.move(MDB_NEXT_NODUP)
+                }
+                return users
+            }
+        }
+    }
+
     /// Lends the items that were removed for the user, and when, until `body` says false. The order is one of its own.
     /// O(tombstones lent).
     package func forEachRemoved(

@@ -29,7 +29,15 @@ struct StateWriter {
             limit: self.shared.settings.groupLimit,
             patience: max(.zero, self.nextReaderCheck - self.clock.now)
         ) {
-            if !group.isEmpty { self.write(group) }
+            if !group.isEmpty {
+                let begin = self.clock.now
+                self.write(group)
+                // A full group goes on at once: what waits is written as fast as it comes.
+                let isEmptied = group.count < self.shared.settings.groupLimit
+                if let interval = self.shared.settings.interval, isEmptied {
+                    self.shared.queue.pause(until: begin + interval)
+                }
+            }
             if self.clock.now >= self.nextReaderCheck {
                 self.shared.environment.dropDeadReaders()
                 self.nextReaderCheck = self.clock.now + Self.readerCheckInterval

@@ -1,0 +1,93 @@
+import AnnexIndex
+import Synchronization
+
+/// A user as of one change, in one version: what a query needs. Immutable, shared by threads.
+final class FoldedUser: Sendable {
+    let id: [UInt8]
+    /// The state's change counter of the user that this follows from; no other user or state has it.
+    let counter: UInt64
+    /// Nil where nothing is known to make one from.
+    let vector: [Float]?
+    /// Whether the vector was solved for; otherwise it is the one that the version has.
+    let isSolved: Bool
+    /// Ordinals that were seen, each once or twice.
+    let seen: [Int32]
+    /// The same as marks, where there are so many that marking them takes longer than a search; nil else.
+    let marks: ExclusionMarks?
+
+    init(id: [UInt8], counter: UInt64, vector: [Float]?, isSolved: Bool, seen: [Int32], rows: Int) {
+        self.id = id
+        self.counter = counter
+        self.vector = vector
+        self.isSolved = isSolved
+        self.seen = seen
+        guard Self.areMany(seen.count, of: rows) else {
+            self.marks = nil
+            return
+        }
+        var marks = ExclusionMarks(rows: rows)
+        for ordinal in seen { marks.mark(ordinal) }
+        self.marks = marks
+    }
+
+    /// Marks take a quarter of a byte per row: at most 32 bytes per item seen.
+    static func areMany(_ seen: Int, of rows: Int) -> Bool { seen >= max(256, rows / 128) }
+
+    /// Ids are compared too: a damaged record may lend a user the counter of another.
+    func isOf(_ counter: UInt64, _ id: UnsafeRawBufferPointer) -> Bool {
+        self.counter == counter && self.id.elementsEqual(id)
+    }
+}
+
+/// Users who changed, as one version sees them: what one thread worked out serves all. Any thread.
+///
+/// Looked at only where a thread's own `FoldedUserTable` does not have the user; its locks are held for one comparison.
+package final class FoldedUserCache: Sendable {
+    static let shards = 64
+    static let placesPerShard = 256
+
+    private final class Shard: Sendable {
+        let users = Mutex([FoldedUser?](repeating: nil, count: FoldedUserCache.placesPerShard))
+    }
+
+    private let all: [Shard]
+    let solves = Atomic<Int>(0)
+    let solveNanos = Atomic<Int>(0)
+
+    init() { self.all = (0..<Self.shards).map { _ in Shard() } }
+
+    private static func place(_ counter: UInt64) -> (shard: Int, place: Int) {
+        let shard = Int(counter % UInt64(Self.shards))
+        return (shard, Int(counter / UInt64(Self.shards) % UInt64(Self.placesPerShard)))
+    }
+
+    func find(_ counter: UInt64, _ id: UnsafeRawBufferPointer) -> FoldedUser? {
+        let (shard, place) = Self.place(counter)
+        guard let found = self.all[shard].users.withLock({ $0[place] }), found.isOf(counter, id) else { return nil }
+        return found
+    }
+
+    func count(_ spent: Duration) {
+        self.solves.add(1, ordering: .relaxed)
+        self.solveNanos.add(Int(spent / .nanoseconds(1)), ordering: .relaxed)
+    }
+
+    func put(_ user: FoldedUser) {
+        let (shard, place) = Self.place(user.counter)
+        self.all[shard].users.withLock { $0[place] = user }
+    }
+}
+
+/// The same for one thread, without locks.
+struct FoldedUserTable {
+    private static let places = 4_096
+    private var users = [FoldedUser?](repeating: nil, count: Self.places)
+
+    @inline(__always)
+    func find(_ counter: UInt64, _ id: UnsafeRawBufferPointer) -> FoldedUser? {
+        guard let found = self.users[Int(counter % UInt64(Self.places))], found.isOf(counter, id) else { return nil }
+        return found
+    }
+
+    mutating func put(_ user: FoldedUser) { self.users[Int(user.counter % UInt64(Self.places))] = user }
+}

@@ -1,0 +1,276 @@
+import AnnexCore
+import AnnexIndex
+import AnnexLinearAlgebra
+import AnnexStore
+
+/// Where a user's vector came from.
+enum UserSource {
+    /// Nobody knows the user.
+    case unknown
+    /// The version has the vector as it is.
+    case stored
+    /// Worked out from the state; the vector is nil where nothing is left to make one from.
+    case folded(FoldedUser)
+    /// Worked out for this query only; `history` says from what.
+    case session
+    /// Working it out takes longer than was allowed; nothing was done.
+    case costly
+}
+
+/// One thread's way to users as of now: the version's vectors and histories, with the state's events.
+///
+/// A user whom the state does not mention costs one look-up more than without a state. One it does is worked out at the
+/// first read after a change and kept under the change's counter, so nothing has to be invalidated, and a new version
+/// solves nobody up front.
+final class LiveUsers {
+    /// Looking an item up and taking stock of it, for whoever decides where that runs.
+    private static let nanosPerEvent = 700.0
+
+    unowned(safe) let version: ServedVersion
+    let users: UserReader?
+    let items: ItemReader
+    let state: StateReader?
+    @exclusivity(unchecked) var history = UserHistory()
+    private var table = FoldedUserTable()
+    private var ownSolver: FoldInSolver?
+
+    init(_ version: ServedVersion, _ users: UserReader?, _ items: ItemReader) throws(AnnexError) {
+        self.version = version
+        self.users = users
+        self.items = items
+        self.state = try version.state.map { state throws(AnnexError) in try state.makeReader() }
+    }
+
+    /// Writes the user's vector of now.
+    ///
+    /// - Parameters:
+    ///   - session: a temporary history, folded in with the rest; nil for none.
+    ///   - budgetNanos: what working it out may take, about.
+    ///   - query: as many floats as a stored vector has; untouched where there is no vector.
+    /// - Throws: `.badInput` where the history has no solution, or as the state does.
+    func use(
+        _ id: UnsafeRawBufferPointer,
+        session: [UserHistory.Entry]?,
+        budgetNanos: Double,
+        into query: UnsafeMutableBufferPointer<Float>
+    ) throws(AnnexError) -> UserSource {
+        if let session { return try self.useSession(id, session, budgetNanos, query) }
+        if let state {
+            let found = try state.withRead { view throws(AnnexError) -> UserSource? in
+                guard let mark = try view.mark(of: id) else { return nil }
+                if let known = self.known(mark.counter, id) { return .folded(known) }
+                guard self.nanos(id, events: mark.eventCount) <= budgetNanos else { return .costly }
+                return .folded(try self.fold(view, id, mark.counter, query))
+            }
+            if let found {
+                if case .folded(let user) = found, let vector = user.vector {
+                    vector.withUnsafeBufferPointer { _ = query.update(fromContentsOf: $0) }
+                }
+                return found
+            }
+        }
+        return self.copyStored(id, query) ? .stored : .unknown
+    }
+
+    func copyStored(_ id: UnsafeRawBufferPointer, _ query: UnsafeMutableBufferPointer<Float>) -> Bool {
+        self.users?.copyVector(of: id, into: query) ?? false
+    }
+
+    /// Lends the items of a trained history, or where they are many what was made of them before.
+    func forEachTrained(_ id: UnsafeRawBufferPointer, _ body: (Int32) -> Void) -> FoldedUser? {
+        guard let users else { return nil }
+        return users.withHistory(of: id) { history in
+            guard let history else { return nil }
+            if FoldedUser.areMany(history.count, of: self.version.vectors.rows) { return self.marked(id, history) }
+            for place in 0..<history.count { body(history.ordinal(place)) }
+            return nil
+        }
+    }
+
+    /// A user whom the state does not mention, with marks. Kept where those lie whom it does, under a number that none of
+    /// them has.
+    private func marked(_ id: UnsafeRawBufferPointer, _ history: HistoryView) -> FoldedUser {
+        var number: UInt64 = 14_695_981_039_346_656_037
+        for byte in id { number = (number ^ UInt64(byte)) &* 1_099_511_628_211 }
+        number |= 1 << 63
+        if let known = self.known(number, id) { return known }
+        let seen = (0..<history.count).map { history.ordinal($0) }
+        let rows = self.version.vectors.rows
+        let user = FoldedUser(id: Array(id), counter: number, vector: nil, isSolved: false, seen: seen, rows: rows)
+        self.table.put(user)
+        self.version.folded.put(user)
+        return user
+    }
+
+    private func known(_ counter: UInt64, _ id: UnsafeRawBufferPointer) -> FoldedUser? {
+        if let own = self.table.find(counter, id) { return own }
+        guard let shared = self.version.folded.find(counter, id) else { return nil }
+        self.table.put(shared)
+        return shared
+    }
+
+    /// An estimate from above: whether there is anything to solve is known only once the events were read.
+    private func nanos(_ id: UnsafeRawBufferPointer, events: Int) -> Double {
+        let trained = self.users?.withHistory(of: id) { $0?.count ?? 0 } ?? 0
+        let reading = Double(events) * Self.nanosPerEvent
+        guard self.version.foldIn != nil else { return reading }
+        let dimension = self.version.vectors.dimension
+        return reading + Double(FoldInSolver.nanos(events: events + trained, dimension: dimension))
+    }
+
+    // MARK: Working it out
+
+    private func fold(
+        _ view: borrowing StateView,
+        _ id: UnsafeRawBufferPointer,
+        _ counter: UInt64,
+        _ query: UnsafeMutableBufferPointer<Float>
+    ) throws(AnnexError) -> FoldedUser {
+        let known = try self.gather(view, id)
+        self.finish(known, id)
+        let vector = try self.makeVector(known, id, query)
+        var seen: [Int32] = []
+        seen.reserveCapacity(self.history.trained.count + self.history.touched.count)
+        self.history.forEachSeen { seen.append($0) }
+        let user = FoldedUser(
+            id: Array(id),
+            counter: counter,
+            vector: vector == .none ? nil : Array(query),
+            isSolved: vector == .solved,
+            seen: seen,
+            rows: self.version.vectors.rows
+        )
+        self.table.put(user)
+        self.version.folded.put(user)
+        return user
+    }
+
+    private func useSession(
+        _ id: UnsafeRawBufferPointer,
+        _ session: [UserHistory.Entry],
+        _ budgetNanos: Double,
+        _ query: UnsafeMutableBufferPointer<Float>
+    ) throws(AnnexError) -> UserSource {
+        let known: Known
+        if let state {
+            let gathered = try state.withRead { view throws(AnnexError) -> Known? in
+                let events = try view.mark(of: id)?.eventCount ?? 0
+                guard self.nanos(id, events: events + session.count) <= budgetNanos else { return nil }
+                return try self.gather(view, id)
+            }
+            guard let gathered else { return .costly }
+            known = gathered
+        } else {
+            guard self.nanos(id, events: session.count) <= budgetNanos else { return .costly }
+            known = self.gatherTrained(id)
+        }
+        for entry in session { self.history.add(session: entry) }
+        self.finish(known, id)
+        return try self.makeVector(known, id, query) == .none ? .unknown : .session
+    }
+
+    /// What the version may say of a user.
+    struct Known {
+        /// Nothing of the version counts.
+        var isForgotten = false
+        /// There is a trained history that counts.
+        var hasHistory = false
+    }
+
+    /// Begins the history anew with what the state says of a user, known or not.
+    func gather(_ view: borrowing StateView, _ id: UnsafeRawBufferPointer) throws(AnnexError) -> Known {
+        var known = self.gatherTrained(id)
+        let hash = UserHash.of(id)
+        known.isForgotten = try hash.lend { hash throws(AnnexError) in try view.forgottenAt(hash: hash) != nil }
+        known.hasHistory = known.hasHistory && !known.isForgotten
+        let cut = known.hasHistory ? self.version.description.trainedUntil : nil
+        if known.hasHistory {
+            try view.forEachRemoved(of: id) { item, time throws(AnnexError) in
+                if let ordinal = self.items.ordinal(of: item) { self.history.remove(ordinal, time: time) }
+                return true
+            }
+        }
+        try view.forEachEvent(of: id, newestFirst: false) { item, weight, time throws(AnnexError) in
+            if let ordinal = self.items.ordinal(of: item) {
+                self.history.add(ordinal, weight: weight, time: time, cut: cut)
+            }
+            return true
+        }
+        return known
+    }
+
+    /// The same without a state.
+    func gatherTrained(_ id: UnsafeRawBufferPointer) -> Known {
+        self.history.clear()
+        return Known(hasHistory: self.users?.withHistory(of: id) { $0 != nil } ?? false)
+    }
+
+    func finish(_ known: Known, _ id: UnsafeRawBufferPointer) {
+        guard known.hasHistory, let users else { return self.history.finish(nil) }
+        users.withHistory(of: id) { self.history.finish($0) }
+    }
+
+    /// Leaves all that is known of a user in `history`. O(events).
+    func read(_ id: UnsafeRawBufferPointer) throws(AnnexError) {
+        let known: Known
+        if let state {
+            known = try state.withRead { view throws(AnnexError) in try self.gather(view, id) }
+        } else {
+            known = self.gatherTrained(id)
+        }
+        self.finish(known, id)
+    }
+
+    private enum Made { case none, stored, solved }
+
+    private func makeVector(
+        _ known: Known,
+        _ id: UnsafeRawBufferPointer,
+        _ query: UnsafeMutableBufferPointer<Float>
+    ) throws(AnnexError) -> Made {
+        let canSolve = self.version.foldIn != nil && !(known.hasHistory && !self.history.isChanged)
+        if !canSolve || !known.hasHistory, !known.isForgotten, self.copyStored(id, query) { return .stored }
+        // Where nothing is left of a history there is nothing to make a vector from.
+        guard canSolve, !self.history.entries.isEmpty, let solver = self.solver else { return .none }
+        try self.solve(solver, id, query)
+        return .solved
+    }
+
+    // MARK: Solving
+
+    /// Made at the first need: it holds dimension² doubles.
+    var solver: FoldInSolver? {
+        if let ownSolver { return ownSolver }
+        guard let model = self.version.foldIn else { return nil }
+        BLASThreads.set(1)
+        let solver = FoldInSolver(model)
+        self.ownSolver = solver
+        return solver
+    }
+
+    private func solve(
+        _ solver: FoldInSolver,
+        _ id: UnsafeRawBufferPointer,
+        _ query: UnsafeMutableBufferPointer<Float>
+    ) throws(AnnexError) {
+        let begin = ContinuousClock.now
+        let vectors = self.version.vectors
+        let entries = self.history.entries
+        let isSolved = vectors.withRows { rows in
+            solver.solve(count: entries.count, into: query) { place in
+                (rows + Int(entries[place].ordinal) * vectors.stride, entries[place].weight)
+            }
+        }
+        self.version.folded.count(ContinuousClock.now - begin)
+        guard isSolved else { throw Self.noSolution(id) }
+    }
+
+    static func noSolution(_ id: UnsafeRawBufferPointer) -> AnnexError {
+        AnnexError(
+            .badInput,
+            "the history of user '\(Printable.escape(id))' has no solution: weights are too large, or many lie below "
+                + "1 / alpha in size",
+            hint: "Look at it with SEEN, and replace such events or delete them with EVENT.DEL"
+        )
+    }
+}

@@ -1,0 +1,105 @@
+package import AnnexCore
+import AnnexIndex
+import AnnexStore
+import Glibc
+import Synchronization
+
+/// The items with the most events, for those of whom nothing is known.
+package struct PopularItems: Sendable {
+    /// Every item of the version, the one with the most events first; equal ones in the order of ids.
+    let order: [Int32]
+    /// Events of each ordinal, decayed.
+    let counts: [Float]
+
+    /// How events fade: one that is a half-life old counts half; nil for not at all.
+    package struct Decay: Sendable {
+        package var halfLifeDays: Double?
+
+        package init(halfLifeDays: Double?) { self.halfLifeDays = halfLifeDays }
+
+        func weight(of time: Int64, at now: Int64) -> Double {
+            guard let halfLifeDays else { return 1 }
+            let days = Double(max(0, now.subtractingReportingOverflow(time).partialValue)) / 86_400_000
+            return exp2(-days / halfLifeDays)
+        }
+    }
+
+    /// Users of the state whose events are read in one scope.
+    private static let usersPerScope = 64
+
+    /// Counts each item of each trained history once, as of the version's cut, and each event of the state that came after
+    /// it, or that is of a user without a trained history. O(interactions + events + items log items). Blocks.
+    init(of version: ServedVersion, decay: Decay, now: Int64) throws(AnnexError) {
+        var counts = [Double](repeating: 0, count: version.description.itemCount)
+        let cut = version.description.trainedUntil
+        let weight = cut.map { decay.weight(of: $0, at: now) } ?? 1
+        try version.users?.forEachHistory { history in
+            for place in 0..<history.count { counts[Int(history.ordinal(place))] += weight }
+        }
+        if let state = version.state { try Self.add(state, of: version, decay, now, to: &counts) }
+        self.counts = counts.map { Float($0) }
+        let found = self.counts
+        self.order = (0..<Int32(found.count)).sorted {
+            (found[Int($1)], $0) < (found[Int($0)], $1)
+        }
+    }
+
+    private static func add(
+        _ state: StateStore,
+        of version: ServedVersion,
+        _ decay: Decay,
+        _ now: Int64,
+        to counts: inout [Double]
+    ) throws(AnnexError) {
+        let reader = try state.makeReader()
+        let items = try version.items.makeReader()
+        let trained = try version.users.map { users throws(AnnexError) in try users.makeReader() }
+        var last: [UInt8]?
+        while true {
+            let users = try reader.withRead { view throws(AnnexError) in
+                let users = try view.users(after: last, limit: Self.usersPerScope)
+                for user in users {
+                    try user.lend { id throws(AnnexError) in
+                        let isTrained = trained?.withHistory(of: id) { $0 != nil } ?? false
+                        let cut = isTrained ? version.description.trainedUntil : nil
+                        try view.forEachEvent(of: id, newestFirst: true) { item, _, time throws(AnnexError) in
+                            if let cut, time <= cut { return false }
+                            if let ordinal = items.ordinal(of: item) {
+                                counts[Int(ordinal)] += decay.weight(of: time, at: now)
+                            }
+                            return true
+                        }
+                    }
+                }
+                return users
+            }
+            guard let end = users.last else { return }
+            last = end
+        }
+    }
+}
+
+extension ServedVersion {
+    /// Counts anew what is popular. Blocks; O(interactions + events).
+    package func countPopular(_ decay: PopularItems.Decay) throws(AnnexError) {
+        let popular = try PopularItems(of: self, decay: decay, now: Self.milliseconds())
+        self.popular.withLock { $0 = popular }
+    }
+}
+
+extension QueryContext {
+    /// Fills `hits` with the most popular items that are not left out, scores being numbers of events. O(k + left out).
+    ///
+    /// - Returns: false where nothing was counted: the server does not answer for unknown users.
+    package func usePopular(k: Int) -> Bool {
+        guard let popular = self.version.popular.withLock({ $0 }) else { return false }
+        self.version.coldAnswers.add(1, ordering: .relaxed)
+        let marks = self.marks
+        self.setHits(
+            popular.order.lazy.filter { !marks.contains($0) }.prefix(k).map {
+                Hit(ordinal: $0, score: popular.counts[Int($0)])
+            }
+        )
+        return true
+    }
+}

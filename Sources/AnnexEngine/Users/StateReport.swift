@@ -1,0 +1,46 @@
+import AnnexLinearAlgebra
+import AnnexStore
+import Synchronization
+
+/// Figures of an index's state, each right at some moment of late.
+package struct StateReport: Sendable {
+    /// `running`, `full` or `failed`.
+    package let status: String
+    /// Why changes are refused; nil while they are not.
+    package let problem: String?
+    /// Names and values, as INFO shows them.
+    package let figures: [(name: String, value: Int)]
+}
+
+extension ServedVersion {
+    /// Nil where no state is kept.
+    package var stateReport: StateReport? {
+        guard let state else { return nil }
+        let counts = state.counts
+        let (status, problem): (String, String?) =
+            switch state.status {
+            case .running: ("running", nil)
+            case .full(let error): ("full", "\(error)")
+            case .failed(let error): ("failed", "\(error)")
+            }
+        return StateReport(
+            status: status,
+            problem: problem,
+            figures: [
+                ("events", counts.events), ("users", counts.users), ("waiting", counts.waiting),
+                ("commits", counts.commits), ("changes", counts.changes),
+                ("last_commit_usec", counts.lastCommitMicroseconds), ("file_bytes", counts.fileBytes),
+                ("map_bytes", counts.mapBytes), ("lost", counts.lost), ("damaged_records", counts.damagedRecords),
+                ("growths", counts.growths), ("longest_pause_usec", counts.longestPauseMicroseconds),
+            ]
+        )
+    }
+
+    /// How users' vectors follow from histories: `als`, `ridge` or `none`.
+    package var foldInName: String { self.description.foldIn?.name ?? "none" }
+
+    /// Vectors that were solved for in this version while serving, and how long that took in all.
+    package var solves: (count: Int, nanos: Int) {
+        (self.folded.solves.load(ordering: .relaxed), self.folded.solveNanos.load(ordering: .relaxed))
+    }
+}

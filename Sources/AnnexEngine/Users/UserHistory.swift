@@ -1,0 +1,122 @@
+import AnnexCore
+import AnnexStore
+
+/// What one user did, as far as a version knows the items: the version's history, then state events, less tombstones.
+///
+/// The rules. Events are keyed by ids and outlive versions, so the version's cut (`trainedUntil`, T) says which of them its
+/// history already has:
+/// - of a user with a trained history, events later than T are added to it; a tombstone takes an item out of it, unless
+///   an event at or after the tombstone and not after T says that it came back before the cut;
+/// - of a user without one, all events count;
+/// - of a user who was forgotten, nothing of the version counts.
+/// Several events on one item add up. What was seen is every item of an event and every item left of the trained history.
+///
+/// Scratch of one thread: storage is reused.
+struct UserHistory {
+    struct Entry: Sendable, Equatable {
+        var ordinal: Int32
+        var weight: Double
+    }
+
+    /// What is folded in: ordinals ascending, each once.
+    private(set) var entries: [Entry] = []
+    /// What is left of the trained history, ascending.
+    private(set) var trained: [Int32] = []
+    /// Items of state events, each once, ascending.
+    private(set) var touched: [Int32] = []
+    /// Whether `entries` is other than the trained history.
+    private(set) var isChanged = false
+
+    private var live: [Entry] = []
+    private var removed: [(ordinal: Int32, time: Int64, isLifted: Bool)] = []
+
+    /// Begins with nothing.
+    mutating func clear() {
+        self.entries.removeAll(keepingCapacity: true)
+        self.trained.removeAll(keepingCapacity: true)
+        self.touched.removeAll(keepingCapacity: true)
+        self.live.removeAll(keepingCapacity: true)
+        self.removed.removeAll(keepingCapacity: true)
+        self.isChanged = false
+    }
+
+    // MARK: What is known, in this order
+
+    /// A tombstone. All come before the events.
+    mutating func remove(_ ordinal: Int32, time: Int64) { self.removed.append((ordinal, time, false)) }
+
+    /// An event of the state.
+    ///
+    /// - Parameter cut: T, where the user has a trained history.
+    mutating func add(_ ordinal: Int32, weight: Double, time: Int64, cut: Int64?) {
+        self.touched.append(ordinal)
+        guard let cut, time <= cut else { return self.live.append(Entry(ordinal: ordinal, weight: weight)) }
+        if let place = self.removed.firstIndex(where: { $0.ordinal == ordinal && $0.time <= time }) {
+            self.removed[place].isLifted = true
+        }
+    }
+
+    /// An item of a temporary history: it counts, whatever else is known of it, and is left out as well.
+    mutating func add(session entry: Entry) {
+        self.touched.append(entry.ordinal)
+        self.live.append(entry)
+    }
+
+    /// Ends with what the version has; nil for nothing. O(n log n).
+    mutating func finish(_ history: HistoryView?) {
+        // Stable by the order of events, so that equal events give equal sums.
+        self.live = self.live.enumerated().sorted {
+            ($0.element.ordinal, $0.offset) < ($1.element.ordinal, $1.offset)
+        }.map(\.element)
+        self.touched.sort()
+        self.touched.dropRepeated()
+        let gone = self.removed.filter { !$0.isLifted }.map(\.ordinal).sorted()
+        var place = 0
+        var next = 0
+        for number in 0..<(history?.count ?? 0) {
+            guard let history else { break }
+            let ordinal = history.ordinal(number)
+            self.takeLive(&place, below: ordinal)
+            while next < gone.count, gone[next] < ordinal { next += 1 }
+            if next < gone.count, gone[next] == ordinal {
+                self.isChanged = true
+                continue
+            }
+            self.trained.append(ordinal)
+            self.entries.append(Entry(ordinal: ordinal, weight: Double(history.weight(number))))
+        }
+        self.takeLive(&place, below: Int32.max)
+        self.isChanged = self.isChanged || !self.live.isEmpty
+    }
+
+    /// Moves live events on items below `ordinal` to the entries; those on the item of the last entry add up.
+    private mutating func takeLive(_ place: inout Int, below ordinal: Int32) {
+        while place < self.live.count, self.live[place].ordinal < ordinal {
+            let event = self.live[place]
+            place += 1
+            if let last = self.entries.last, last.ordinal == event.ordinal {
+                self.entries[self.entries.count - 1].weight += event.weight
+            } else {
+                self.entries.append(event)
+            }
+        }
+    }
+
+    /// All items to leave out: trained ones, then touched ones; some may be in both.
+    func forEachSeen(_ body: (Int32) -> Void) {
+        for ordinal in self.trained { body(ordinal) }
+        for ordinal in self.touched { body(ordinal) }
+    }
+}
+
+extension [Int32] {
+    /// Keeps one of each run of equal values.
+    fileprivate mutating func dropRepeated() {
+        var kept = 0
+        for place in self.indices where place == 0 || self[place] != self[kept - 1] {
+            self[kept] = self[place]
+            kept += 1
+        }
+        self.removeLast(self.count - kept)
+    }
+}

@@ -1,0 +1,68 @@
+package import AnnexCore
+import AnnexIndex
+
+/// Why an item is not among the best k.
+package struct WhyNot: Sendable {
+    package enum Reason: String, Sendable {
+        /// It is, as the search finds it.
+        case answered
+        case unknownItem = "unknown-item"
+        /// The query names it.
+        case excluded
+        /// The user's history has it.
+        case seen
+        /// At least k others are better.
+        case rank
+        /// It belongs there, and the search did not find it: a higher effort would.
+        case missed
+    }
+
+    package let reason: Reason
+    /// Among the items that are not left out, from 1; where the item itself is left out, the rank it would have.
+    package let rank: Int?
+    package let score: Float?
+    /// Of the last item of the answer; nil where that is empty.
+    package let kthScore: Float?
+}
+
+extension QueryContext {
+    /// Searches as a query would, then compares every item with one. O(items × dimension) beside the search.
+    ///
+    /// The user must be in use, with what is seen left out or not as the query has it.
+    ///
+    /// - Parameters:
+    ///   - item: nil where the version does not have it.
+    ///   - isListed: whether the query itself leaves it out.
+    package func whyNot(
+        item: Int32?,
+        isListed: Bool,
+        k: Int,
+        effort: SearchEffort
+    ) throws(AnnexError) -> WhyNot {
+        _ = try self.search(k: k, effort: effort)
+        let last = self.hits.last?.score
+        guard let item else { return WhyNot(reason: .unknownItem, rank: nil, score: nil, kthScore: last) }
+        let score = self.score(item)
+        let rank = self.rank(of: item, score)
+        let marks = self.marks
+        let reason: WhyNot.Reason =
+            if isListed { .excluded } else if marks.contains(item) {
+                .seen
+            } else if self.hits.contains(where: {
+                $0.ordinal == item
+            }) { .answered } else if rank > k { .rank } else { .missed }
+        return WhyNot(reason: reason, rank: rank, score: score, kthScore: last)
+    }
+
+    /// 1 and the number of items that are not left out and come before it.
+    private func rank(of item: Int32, _ score: Float) -> Int {
+        var better = 0
+        let marks = self.marks
+        for other in 0..<Int32(self.vectors.rows) where other != item && !marks.contains(other) {
+            let value = self.score(other)
+            let isBetter = self.metric == .l2 ? value < score : value > score
+            if isBetter || (value == score && other < item) { better += 1 }
+        }
+        return better + 1
+    }
+}

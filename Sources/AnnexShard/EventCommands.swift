@@ -1,0 +1,91 @@
+import AnnexCore
+import AnnexEngine
+import AnnexWire
+
+/// EVENT, EVENT.DEL and FORGET: checked here, answered when they are durable.
+enum EventCommands {
+    static func event(
+        _ arguments: EventArguments,
+        _ request: Request,
+        _ context: QueryContext
+    ) throws(ArgumentFailure) -> Disposition {
+        let user = try Self.identifier(request, arguments.user, "user")
+        let item = try Self.identifier(request, arguments.item, "item")
+        try Self.checkState(context)
+        guard item.bytes.withUnsafeBytes({ context.ordinal(of: $0) }) != nil else {
+            throw ArgumentFailure(
+                code: "NOITEM",
+                "no item '\(request.printable(arguments.item))' in index '\(context.version.description.index)', nothing was "
+                    + "stored: check the id, or build a version with it"
+            )
+        }
+        let change = UserChange.event(user: user, item: item, weight: arguments.weight, time: arguments.time)
+        return Self.record(change, context.version) { _, reply in reply.status("OK") }
+    }
+
+    static func delete(_ request: Request, _ context: QueryContext) throws(ArgumentFailure) -> Disposition {
+        let user = try Self.identifier(request, 1, "user")
+        let item = try Self.identifier(request, 2, "item")
+        try Self.checkState(context)
+        let wasTrained = try Self.asking { () throws(AnnexError) in
+            guard let ordinal = item.bytes.withUnsafeBytes({ context.ordinal(of: $0) }) else { return false }
+            return try user.bytes.lend { id throws(AnnexError) in try context.trainedHistory(of: id, has: ordinal) }
+        }
+        return Self.record(.remove(user: user, item: item), context.version) { wasThere, reply in
+            reply.integer(wasThere || wasTrained ? 1 : 0)
+        }
+    }
+
+    static func forget(_ request: Request, _ context: QueryContext) throws(ArgumentFailure) -> Disposition {
+        let user = try Self.identifier(request, 1, "user")
+        try Self.checkState(context)
+        let wasTrained = try Self.asking { () throws(AnnexError) in
+            try user.bytes.lend { id throws(AnnexError) in try context.versionKnows(id) }
+        }
+        return Self.record(.forget(user: user), context.version) { wasThere, reply in
+            reply.integer(wasThere || wasTrained ? 1 : 0)
+        }
+    }
+
+    private static func record(
+        _ change: UserChange,
+        _ version: ServedVersion,
+        _ write: @escaping @Sendable (_ wasThere: Bool, inout ReplyWriter) -> Void
+    ) -> Disposition {
+        .later { later in
+            version.record(change) { result in
+                later.give { reply in
+                    switch result {
+                    case .success(let wasThere): write(wasThere, &reply)
+                    case .failure(let error):
+                        reply.error(code: error.code == .overloaded ? "OVERLOADED" : "ERR", "\(error)")
+                    }
+                }
+            }
+        }
+    }
+
+    // MARK: Arguments
+
+    private static func checkState(_ context: QueryContext) throws(ArgumentFailure) {
+        guard !context.version.keepsState else { return }
+        throw ArgumentFailure("this server keeps no state, nothing was stored: start it with --state DIR")
+    }
+
+    private static func identifier(
+        _ request: Request,
+        _ position: Int,
+        _ what: StaticString
+    ) throws(ArgumentFailure) -> Identifier {
+        guard let id = request.identifier(position) else {
+            throw ArgumentFailure(
+                "'\(request.printable(position))' is no \(what)'s id: give 1 to \(Identifier.maximumLength) bytes of UTF-8"
+            )
+        }
+        return id
+    }
+
+    private static func asking<R>(_ body: () throws(AnnexError) -> R) throws(ArgumentFailure) -> R {
+        do throws(AnnexError) { return try body() } catch { throw ArgumentFailure("\(error)") }
+    }
+}

@@ -1,0 +1,110 @@
+import AnnexCore
+import AnnexEngine
+import AnnexWire
+
+/// SEEN, EXPLAIN and WHYNOT: what is known of a user, and why answers are what they are.
+enum InsightCommands {
+    static func seen(
+        _ arguments: ListArguments,
+        _ request: Request,
+        _ context: QueryContext,
+        _ reply: inout ReplyWriter
+    ) {
+        let items: [SeenItem]
+        do {
+            items = try request.withArgument(1) { try context.seen(by: $0, count: arguments.count ?? Int.max) }
+        } catch { return reply.error(code: "ERR", "\(error)") }
+        let nested = arguments.withTimes && reply.version == .three
+        reply.array(arguments.withTimes && !nested ? items.count * 2 : items.count)
+        for seen in items {
+            if nested { reply.array(2) }
+            seen.item.withUnsafeBytes { reply.bulk($0) }
+            guard arguments.withTimes else { continue }
+            if let time = seen.time { reply.integer(Int(time)) } else { reply.null() }
+        }
+    }
+
+    static func explain(
+        _ arguments: ListArguments,
+        _ request: Request,
+        _ context: QueryContext,
+        _ reply: inout ReplyWriter
+    ) {
+        guard let item = request.withArgument(2, { context.ordinal(of: $0) }) else {
+            return Self.noItem(request, 2, context, &reply)
+        }
+        let explanation: Explanation
+        do {
+            explanation = try request.withArgument(1) {
+                try context.explain($0, item: item, count: arguments.count ?? 10)
+            }
+        } catch let error as AnnexError where error.code == .notFound {
+            return UserCommands.noUser(request, 1, context, &reply)
+        } catch { return reply.error(code: "ERR", "\(error)") }
+        reply.map(6)
+        reply.bulk("score")
+        reply.double(explanation.score)
+        reply.bulk("method")
+        reply.bulk(explanation.method)
+        reply.bulk("events")
+        reply.integer(explanation.events)
+        reply.bulk("baseline")
+        reply.double(explanation.baseline)
+        reply.bulk("contributions")
+        reply.array(explanation.parts.count)
+        for part in explanation.parts {
+            reply.array(3)
+            context.withIdentifier(part.ordinal) { reply.bulk($0) }
+            reply.double(part.weight)
+            reply.double(part.contribution)
+        }
+        reply.bulk("rest")
+        reply.double(explanation.rest)
+    }
+
+    static func whyNot(
+        _ arguments: WhyNotArguments,
+        _ request: Request,
+        _ context: QueryContext,
+        _ reply: inout ReplyWriter
+    ) {
+        let why: WhyNot
+        do throws(QueryFailure) {
+            let wish = try QueryOptionsUse.begin(arguments.options, request, context, budget: .infinity)
+            guard try QueryOptionsUse.useUser(request, arguments.user, wish, context) == .ready else {
+                return UserCommands.noUser(request, arguments.user, context, &reply)
+            }
+            let item = request.withArgument(arguments.item) { context.ordinal(of: $0) }
+            let isListed = arguments.options.exclude.contains { position in
+                request.withArgument(position) { listed in
+                    request.withArgument(arguments.item) { $0.elementsEqual(listed) }
+                }
+            }
+            let effort = QueryOptionsUse.effort(arguments.options, context)
+            do throws(AnnexError) {
+                why = try context.whyNot(item: item, isListed: isListed, k: arguments.k, effort: effort)
+            } catch { throw .failed(error) }
+        } catch { return reply.error(error.failure) }
+        reply.map(4)
+        reply.bulk("reason")
+        reply.bulk(why.reason.rawValue)
+        reply.bulk("rank")
+        if let rank = why.rank { reply.integer(rank) } else { reply.null() }
+        for (name, score) in [("score", why.score), ("kth-score", why.kthScore)] {
+            reply.bulk(name)
+            if let score { reply.double(score) } else { reply.null() }
+        }
+    }
+
+    private static func noItem(
+        _ request: Request,
+        _ position: Int,
+        _ context: QueryContext,
+        _ reply: inout ReplyWriter
+    ) {
+        reply.error(
+            code: "NOITEM",
+            "no item '\(request.printable(position))' in index '\(context.version.description.index)': check the id"
+        )
+    }
+}

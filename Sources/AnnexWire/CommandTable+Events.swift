@@ -1,0 +1,120 @@
+/// Commands that change what is known of a user, and those that tell about it; the shard answers them.
+extension CommandTable {
+    private static let index = CommandArgument.string("name", token: "INDEX").optional
+    private static let count = CommandArgument.integer("n", token: "COUNT").optional
+    private static let writing = ["@write", "@fast"]
+    private static let reading = ["@read", "@slow"]
+
+    package static let eventCommands: [CommandSpecification] = [
+        CommandSpecification(
+            .event,
+            "event",
+            arity: -3,
+            owner: .handler,
+            keys: .first,
+            flags: ["write", "denyoom", "fast"],
+            categories: writing,
+            group: "user",
+            summary:
+                "The user took an item. `OK` once that is durable. The same user, item and time again replaces the weight, "
+                + "other times add up. Without `AT` the server stamps it, so that two are two. Needs `--state`.",
+            complexity: "O(log events), and a flush of the disk that all who wait share",
+            arguments: [
+                .key("user"), .string("item"), CommandArgument.double("weight").optional,
+                CommandArgument.integer("unix-ms", token: "AT").optional, index,
+            ],
+            reply: ("simple string: OK", "simple string: OK"),
+            mayFollowOwed: true
+        ),
+        CommandSpecification(
+            .eventDelete,
+            "event.del",
+            arity: -3,
+            owner: .handler,
+            keys: .first,
+            flags: ["write"],
+            categories: ["@write", "@slow"],
+            group: "user",
+            summary:
+                "Takes an item out of the user's history: all events with it, and what was trained of it, until an event "
+                + "with it comes again. Needs `--state`.",
+            complexity: "O(events of the user)",
+            arguments: [.key("user"), .string("item"), index],
+            reply: ("1 or 0: whether it was in the history", "1 or 0: whether it was in the history")
+        ),
+        CommandSpecification(
+            .forget,
+            "forget",
+            arity: -2,
+            owner: .handler,
+            keys: .first,
+            flags: ["write"],
+            categories: ["@write", "@slow"],
+            group: "user",
+            summary:
+                "Deletes all events of a user and masks what versions hold of the user, now and later: from the reply on no "
+                + "answer draws on it. Events that come later make a new history. Needs `--state`.",
+            complexity: "O(events of the user)",
+            arguments: [.key("user"), index],
+            reply: ("1 or 0: whether anything was known", "1 or 0: whether anything was known")
+        ),
+        CommandSpecification(
+            .seen,
+            "seen",
+            arity: -2,
+            owner: .handler,
+            keys: .first,
+            flags: ["readonly"],
+            categories: reading,
+            group: "user",
+            summary:
+                "The items of the user's history, each once: events newest first, then what was trained, which has no times.",
+            complexity: "O(events of the user)",
+            arguments: [.key("user"), count, .flag("WITHTIMES"), index],
+            reply: (
+                "array of items; with times flat: item, unix-ms or null",
+                "array of items; with times an array of [item, unix-ms or null]"
+            )
+        ),
+        CommandSpecification(
+            .explain,
+            "explain",
+            arity: -3,
+            owner: .handler,
+            keys: .first,
+            flags: ["readonly"],
+            categories: reading,
+            group: "user",
+            summary:
+                "Which items of the user's history made an item's score, and how much of it each: `contributions`, `rest` and "
+                + "`baseline` (μ + b_i of a biased model, else 0) add up to `score`; `events` is how many items the history "
+                + "has. The 10 that matter most unless `COUNT` says else. For vectors that are folded in, on ip "
+                + "and cosine.",
+            complexity: "One fold-in: O(events × dimension² + dimension³)",
+            arguments: [.key("user"), .string("item"), count, index],
+            reply: (
+                "flat array: score, method, events, baseline, contributions (array of item, weight, contribution), rest",
+                "map: score, method, events, baseline, contributions (array of [item, weight, contribution]), rest"
+            )
+        ),
+        CommandSpecification(
+            .whynot,
+            "whynot",
+            arity: -4,
+            owner: .handler,
+            keys: .first,
+            flags: ["readonly"],
+            categories: reading,
+            group: "user",
+            summary:
+                "Why an item is not among the best k: `unknown-item`, `excluded`, `seen`, `rank` (others are better) or "
+                + "`missed` (the search did not find it); `answered` where it is. With its true rank and scores.",
+            complexity: "O(items × dimension)",
+            arguments: [.key("user"), .string("item"), .integer("k")] + whynotOptions,
+            reply: (
+                "flat array: reason, rank, score, kth-score; null where there is none",
+                "map: reason, rank, score, kth-score; null where there is none"
+            )
+        ),
+    ]
+}

@@ -1,0 +1,114 @@
+import AnnexCore
+
+/// `EVENT user item [weight] [AT unix-ms] [INDEX name]`.
+package struct EventArguments: Equatable, Sendable {
+    /// Position of the user's id.
+    package var user: Int { 1 }
+    /// Position of the item's id.
+    package var item: Int { 2 }
+    /// 1 where it was left out.
+    package private(set) var weight = 1.0
+    /// Milliseconds since 1970; nil: the receiver stamps it.
+    package private(set) var time: Int64?
+    /// Position of the index's name; nil where it was left out.
+    package private(set) var index: Int?
+
+    /// The arity must have been checked.
+    package init(_ request: Request) throws(ArgumentFailure) {
+        var at = 3
+        // What could be a weight is one: a word that follows neither AT nor INDEX.
+        if at < request.count, !request.matches(at, "AT"), !request.matches(at, "INDEX") {
+            self.weight = try request.weight(at)
+            at += 1
+        }
+        while at < request.count {
+            guard at + 1 < request.count else { throw .syntax(request, near: at) }
+            if self.time == nil, request.matches(at, "AT") {
+                guard let time = request.integer(at + 1) else {
+                    throw ArgumentFailure(
+                        "invalid AT '\(request.printable(at + 1))': give whole milliseconds since 1970, in 64 bits"
+                    )
+                }
+                self.time = Int64(time)
+            } else if self.index == nil, request.matches(at, "INDEX") {
+                self.index = at + 1
+            } else {
+                throw .syntax(request, near: at)
+            }
+            at += 2
+        }
+    }
+}
+
+/// `EVENT.DEL user item [INDEX name]` and `FORGET user [INDEX name]`: fixed words, then perhaps an index.
+package struct NamedArguments: Equatable, Sendable {
+    /// Position of the index's name; nil where it was left out.
+    package let index: Int?
+
+    /// - Parameter fixed: the words before the option, the command's name among them. The arity must have been checked.
+    package init(_ request: Request, fixed: Int) throws(ArgumentFailure) {
+        guard fixed < request.count else {
+            self.index = nil
+            return
+        }
+        guard fixed + 2 <= request.count, request.matches(fixed, "INDEX") else { throw .syntax(request, near: fixed) }
+        guard fixed + 2 == request.count else { throw .syntax(request, near: fixed + 2) }
+        self.index = fixed + 1
+    }
+}
+
+/// `SEEN user [COUNT n] [WITHTIMES] [INDEX name]`, and `EXPLAIN user item [COUNT n] [INDEX name]`, which has no times.
+package struct ListArguments: Equatable, Sendable {
+    package static let maximumCount = 1_000_000
+
+    /// At most so many.
+    package private(set) var count: Int?
+    package private(set) var withTimes = false
+    /// Position of the index's name; nil where it was left out.
+    package private(set) var index: Int?
+
+    /// - Parameters:
+    ///   - fixed: the words before the options, the command's name among them. The arity must have been checked.
+    ///   - times: whether `WITHTIMES` is an option.
+    package init(_ request: Request, fixed: Int, times: Bool) throws(ArgumentFailure) {
+        var at = fixed
+        while at < request.count {
+            if times, !self.withTimes, request.matches(at, "WITHTIMES") {
+                self.withTimes = true
+                at += 1
+                continue
+            }
+            guard at + 1 < request.count else { throw .syntax(request, near: at) }
+            if self.count == nil, request.matches(at, "COUNT") {
+                self.count = try request.integer(at + 1, "COUNT", in: 1...Self.maximumCount)
+            } else if self.index == nil, request.matches(at, "INDEX") {
+                self.index = at + 1
+            } else {
+                throw .syntax(request, near: at)
+            }
+            at += 2
+        }
+    }
+}
+
+/// `WHYNOT user item k [options of TOPK]`.
+package struct WhyNotArguments: Equatable, Sendable {
+    /// Position of the user's id.
+    package var user: Int { 1 }
+    /// Position of the item's id.
+    package var item: Int { 2 }
+    /// 1 to 10,000.
+    package let k: Int
+    package let options: QueryOptions
+
+    /// The arity must have been checked.
+    package init(_ request: Request) throws(ArgumentFailure) {
+        self.k = try request.integer(3, "k", in: 1...Limits.maximumK)
+        self.options = try QueryOptions(request, from: 4)
+        if self.options.withScores || self.options.withAttributes {
+            throw ArgumentFailure(
+                "WHYNOT always tells scores and never attributes: leave WITHSCORES and WITHATTRIBS out"
+            )
+        }
+    }
+}

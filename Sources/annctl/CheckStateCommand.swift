@@ -1,0 +1,60 @@
+import AnnexCore
+import AnnexStore
+import ArgumentParser
+import Foundation
+
+struct CheckStateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check-state",
+        abstract: "Read every page and record of a state that no server has open.",
+        discussion: "Changes nothing. `serve` runs it in a process of its own before it opens a state."
+    )
+
+    @Argument(help: ArgumentHelp("The state's folder.", valueName: "STATE/NAME")) var folder: String
+
+    func run() throws {
+        let found = try StateStore.inspect(self.folder)
+        print(
+            "\(self.folder): \(found.events) events of \(found.users) users, \(found.tombstones) items taken out, "
+                + "\(found.forgotten) users forgotten, \(found.damagedRecords) damaged records, \(found.fileBytes) bytes"
+        )
+    }
+}
+
+/// A look at a state by a process of its own: some damage ends the process that reads it.
+enum StatePreflight {
+    /// Blocks; O(bytes of the state).
+    ///
+    /// - Throws: what the check said, or `.damaged` where it did not live to say anything.
+    static func check(_ folder: String) throws {
+        guard FileManager.default.fileExists(atPath: folder + "/state.lmdb") else { return }
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
+        process.arguments = ["check-state", folder]
+        let said = Pipe()
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = said
+        process.standardInput = FileHandle.nullDevice
+        try process.run()
+        let text = String(decoding: said.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        let hint = "Restore it from a copy, or move the folder away to begin with an empty state"
+        if process.terminationReason == .uncaughtSignal {
+            let signal = process.terminationStatus
+            throw AnnexError(
+                .damaged,
+                "the state cannot be read: signal \(signal) ended the check",
+                at: folder,
+                hint: hint
+            )
+        }
+        guard process.terminationStatus != 0 else { return }
+        let reason = text.split(separator: "\n").last.map(String.init) ?? "no reason given"
+        throw AnnexError(
+            .damaged,
+            "the state was refused: " + (reason.hasPrefix("annctl: ") ? String(reason.dropFirst(8)) : reason),
+            at: folder,
+            hint: hint
+        )
+    }
+}

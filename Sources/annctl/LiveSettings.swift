@@ -1,0 +1,63 @@
+import AnnexCore
+import AnnexStore
+import ArgumentParser
+import Foundation
+
+/// What users get of whom nothing is known.
+enum ColdStart: String, CaseIterable, ExpressibleByArgument { case error, popular }
+
+/// Settings of what changes while serving: from the configuration's file, then from flags.
+struct LiveSettings {
+    /// When EVENT is answered; nil: once it is durable.
+    var durabilityInterval: Duration?
+    /// The folder of states; nil keeps none.
+    var stateFolder: String?
+    var cold = ColdStart.error
+    var coldHalfLifeDays: Double?
+    /// Seconds between looks at `current`; 0: never.
+    var watchSeconds = 1.0
+
+    /// `commit`, or `interval:MS`.
+    mutating func setDurability(_ text: String) throws {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        if parts == ["commit"] {
+            self.durabilityInterval = nil
+        } else if parts.count == 2, parts[0] == "interval", let ms = Int(parts[1]), (1...60_000).contains(ms) {
+            self.durabilityInterval = .milliseconds(ms)
+        } else {
+            let text = Printable.escape(text)
+            throw AnnexError(.usage, "--durability is commit or interval:MS, MS from 1 to 60000, got '\(text)'")
+        }
+    }
+
+    func validate() throws {
+        if self.durabilityInterval != nil, self.stateFolder == nil {
+            throw AnnexError(.usage, "--durability needs --state")
+        }
+        guard (0...3_600).contains(self.watchSeconds) else {
+            throw AnnexError(.usage, "--watch is 0 to 3600 seconds, got \(self.watchSeconds)")
+        }
+        guard let coldHalfLifeDays else { return }
+        guard self.cold == .popular else {
+            throw AnnexError(.usage, "--cold-half-life is for --cold popular")
+        }
+        guard coldHalfLifeDays > 0, coldHalfLifeDays <= 36_500 else {
+            throw AnnexError(.usage, "--cold-half-life is above 0 and at most 36500 days, got \(coldHalfLifeDays)")
+        }
+    }
+
+    /// Opens the state of each index, each looked at by another process first. Blocks.
+    func openStates(_ indexes: [EntryName]) throws -> [EntryName: StateStore] {
+        guard let stateFolder else { return [:] }
+        var states: [EntryName: StateStore] = [:]
+        for index in indexes {
+            let folder = stateFolder + "/" + index.value
+            try StatePreflight.check(folder)
+            var settings = StateSettings()
+            settings.checksPages = false
+            settings.interval = self.durabilityInterval
+            states[index] = try StateStore(folder, settings: settings)
+        }
+        return states
+    }
+}

@@ -1,0 +1,206 @@
+import AnnexCore
+import AnnexEngine
+import AnnexLinearAlgebra
+import AnnexStore
+import AnnexTestSupport
+import AnnexVersionSupport
+import Dispatch
+import Synchronization
+import Testing
+
+/// A version with histories, and a state beside it.
+private final class Shop {
+    static let cut: Int64 = 1_000
+    let small: SmallVersion
+    let folder: TemporaryFolder
+    let state: StateStore
+    let version: ServedVersion
+    let context: QueryContext
+
+    init(foldIn: FoldInModel.Method? = .als(regularization: 1, alpha: 4), histories: [String: [HistoryEntry]]? = nil)
+        throws
+    {
+        self.small = try SmallVersion(
+            items: 300,
+            users: 6,
+            dimension: 8,
+            kind: "IVF4,SQ8",
+            foldIn: foldIn,
+            histories: histories,
+            trainedUntil: Self.cut
+        )
+        self.folder = try TemporaryFolder()
+        self.state = try StateStore(self.folder.file("shop"))
+        self.version = try ServedVersion(loading: self.small.description, state: self.state)
+        self.context = try QueryContext(self.version)
+    }
+
+    deinit { self.state.close() }
+
+    func record(_ change: UserChange) throws {
+        let result = Mutex<Result<Bool, AnnexError>?>(nil)
+        let end = DispatchSemaphore(value: 0)
+        self.version.record(change) { outcome in
+            result.withLock { $0 = outcome }
+            end.signal()
+        }
+        end.wait()
+        _ = try result.withLock { try #require($0).get() }
+    }
+
+    func event(_ user: String, _ item: String, _ weight: Double = 1, at time: Int64? = nil) throws {
+        try self.record(.event(user: Self.id(user), item: Self.id(item), weight: weight, time: time))
+    }
+
+    func use(_ user: String, _ wish: UserWish = UserWish()) throws -> UserStanding {
+        try Array(user.utf8).withUnsafeBytes { try self.context.useUser($0, wish) }
+    }
+
+    /// The scores of all items for a user.
+    func scores(_ user: String, _ wish: UserWish = UserWish()) throws -> [Float] {
+        #expect(try self.use(user, wish) == .ready)
+        return (0..<Int32(300)).map { self.context.score($0) }
+    }
+
+    func ordinal(_ item: String) throws -> Int32 {
+        try #require(Array(item.utf8).withUnsafeBytes { self.context.ordinal(of: $0) })
+    }
+
+    static func id(_ text: String) throws -> Identifier { try #require(Identifier(text)) }
+}
+
+@Suite struct LiveUsersTests {
+    @Test func whatTheStateDoesNotMentionIsAsStored() throws {
+        let shop = try Shop()
+        let bare = try ServedVersion(loading: shop.small.description)
+        let context = try QueryContext(bare)
+        for user in 0..<6 {
+            let before = try Array("u\(user)".utf8).withUnsafeBytes { try context.useUser($0, UserWish()) }
+            #expect(before == .ready)
+            let stored = (0..<Int32(300)).map { context.score($0) }
+            #expect(try shop.scores("u\(user)") == stored)
+        }
+        #expect(try shop.use("stranger") == .unknown)
+    }
+
+    /// A stored vector without a history stays; events only mark.
+    @Test func aVectorWithoutAHistoryIsKept() throws {
+        let shop = try Shop()
+        let before = try shop.scores("u1")
+        try shop.event("u1", "i7")
+        #expect(try shop.scores("u1") == before)
+        #expect(shop.context.excludedCount == 1)
+    }
+
+    @Test func newUsersAreServedFromTheirFirstEvent() throws {
+        let shop = try Shop()
+        #expect(try shop.use("new") == .unknown)
+        try shop.event("new", "i7", at: 5)
+        let one = try shop.scores("new")
+        #expect(shop.context.excludedCount == 1)
+        try shop.event("new", "i8", 2, at: 3)
+        #expect(try shop.scores("new") != one)
+        #expect(shop.context.excludedCount == 2)
+        // The same as a temporary history of somebody unknown.
+        let session = [
+            SessionItem(ordinal: try shop.ordinal("i8"), weight: 2),
+            SessionItem(ordinal: try shop.ordinal("i7"), weight: 1),
+        ]
+        #expect(try shop.scores("new") == shop.scores("stranger", UserWish(session: session)))
+        try shop.record(.remove(user: Shop.id("new"), item: Shop.id("i8")))
+        #expect(try shop.scores("new") == one)
+        try shop.record(.remove(user: Shop.id("new"), item: Shop.id("i7")))
+        #expect(try shop.use("new") == .unknown)
+    }
+
+    /// Events up to the cut are in the trained history already, later ones are added to it.
+    @Test func theCutDecides() throws {
+        let history = [HistoryEntry(ordinal: 3, weight: 2), HistoryEntry(ordinal: 9, weight: 1)]
+        let shop = try Shop(histories: ["u1": history])
+        let stored = try shop.scores("u1")
+        #expect(shop.context.excludedCount == 2)
+        try shop.event("u1", "i7", at: Shop.cut)
+        #expect(try shop.scores("u1") == stored, "at the cut: seen, and no more")
+        #expect(shop.context.excludedCount == 3)
+        try shop.event("u1", "i7", at: Shop.cut + 1)
+        let live = try shop.scores("u1")
+        #expect(live != stored && shop.context.excludedCount == 3)
+        let whole =
+            history.map { SessionItem(ordinal: $0.ordinal, weight: Double($0.weight)) }
+            + [SessionItem(ordinal: try shop.ordinal("i7"), weight: 1)]
+        #expect(try shop.scores("stranger", UserWish(session: whole)) == live)
+    }
+
+    @Test func tombstonesMaskTheTrainedHistory() throws {
+        let shop = try Shop(histories: [
+            "u1": [HistoryEntry(ordinal: 3, weight: 2), HistoryEntry(ordinal: 9, weight: 1)]
+        ])
+        var name = ""
+        shop.context.withIdentifier(3) { name = String(decoding: $0, as: UTF8.self) }
+        try shop.record(.remove(user: Shop.id("u1"), item: Shop.id(name)))
+        let masked = try shop.scores("u1")
+        #expect(shop.context.excludedCount == 1)
+        let left = [SessionItem(ordinal: 9, weight: 1)]
+        #expect(try shop.scores("stranger", UserWish(session: left)) == masked)
+        // An event after the cut brings it back, with its own weight.
+        try shop.event("u1", name, 5)
+        let again = left + [SessionItem(ordinal: 3, weight: 5)]
+        #expect(try shop.scores("u1") == shop.scores("stranger", UserWish(session: again)))
+    }
+
+    @Test func theForgottenAreUnknownUntilTheyComeAgain() throws {
+        let shop = try Shop(histories: ["u1": [HistoryEntry(ordinal: 3, weight: 2)]])
+        try shop.record(.forget(user: Shop.id("u1")))
+        #expect(try shop.use("u1") == .unknown)
+        #expect(shop.context.excludedCount == 0)
+        try shop.event("u1", "i7", at: 1)
+        let alone = [SessionItem(ordinal: try shop.ordinal("i7"), weight: 1)]
+        #expect(try shop.scores("u1") == shop.scores("stranger", UserWish(session: alone)))
+        #expect(try !Array("u1".utf8).withUnsafeBytes { try shop.context.versionKnows($0) })
+    }
+
+    @Test func costlyUsersAreLeftToOthersOnce() throws {
+        let shop = try Shop()
+        for item in 0..<40 { try shop.event("new", "i\(item)") }
+        #expect(try shop.use("new", UserWish(budgetNanos: 10)) == .costly)
+        let other = try shop.version.borrowContext()
+        #expect(try Array("new".utf8).withUnsafeBytes { try other.useUser($0, UserWish()) } == .ready)
+        #expect(try shop.use("new", UserWish(budgetNanos: 10)) == .ready, "what one thread worked out serves all")
+        #expect(shop.version.solves.count == 1)
+    }
+
+    @Test func stampedEventsAddUp() throws {
+        let shop = try Shop()
+        for _ in 0..<5 { try shop.event("new", "i7") }
+        let five = [SessionItem(ordinal: try shop.ordinal("i7"), weight: 5)]
+        let expected = try shop.scores("stranger", UserWish(session: five))
+        #expect(try shop.scores("new") == expected)
+    }
+
+    @Test func explanationsAddUp() throws {
+        let shop = try Shop(histories: ["u1": (0..<30).map { HistoryEntry(ordinal: $0 * 7, weight: 1) }])
+        try shop.event("u1", "i5", 3)
+        for item in [Int32(0), 44, 299] {
+            let found = try Array("u1".utf8).withUnsafeBytes { try shop.context.explain($0, item: item, count: 7) }
+            #expect(found.parts.count == 7 && found.events == 31)
+            let sum = found.parts.reduce(found.rest) { $0 + $1.contribution }
+            #expect(abs(sum - Double(found.score)) < 1e-5)
+        }
+    }
+
+    /// A count of popular items: each trained pair and each event once.
+    @Test func popularItemsAreThoseWithMostEvents() throws {
+        let shop = try Shop(histories: [
+            "u1": [HistoryEntry(ordinal: 3, weight: 2)], "u2": [HistoryEntry(ordinal: 3, weight: 1)],
+        ])
+        try shop.event("a", "i200")
+        try shop.event("b", "i200")
+        try shop.event("c", "i200")
+        try shop.event("u1", "i200", at: Shop.cut)
+        #expect(try shop.use("stranger") == .unknown && !shop.context.usePopular(k: 3), "not asked for")
+        try shop.version.countPopular(PopularItems.Decay(halfLifeDays: nil))
+        #expect(try shop.use("stranger") == .unknown && shop.context.usePopular(k: 3))
+        #expect(shop.context.hits.map(\.ordinal) == [try shop.ordinal("i200"), 3, 0])
+        #expect(shop.context.hits.map(\.score) == [3, 2, 0])
+    }
+}

@@ -1,0 +1,65 @@
+import AnnexWire
+import Testing
+
+@Suite struct EventGrammarTests {
+    private func event(_ words: String...) throws -> EventArguments {
+        try EventArguments(request(["EVENT", "u", "i"] + words))
+    }
+
+    private func refusal(_ words: String...) -> String? {
+        do {
+            _ = try EventArguments(request(["EVENT", "u", "i"] + words))
+            return nil
+        } catch { return error.message }
+    }
+
+    @Test func wordsInAnyOrder() throws {
+        let plain = try self.event()
+        #expect(plain.weight == 1 && plain.time == nil && plain.index == nil)
+        let full = try self.event("-2.5", "index", "shop", "at", "17")
+        #expect(full.weight == -2.5 && full.time == 17 && full.index == 5)
+        #expect(try self.event("AT", "-9223372036854775808").time == Int64.min)
+        #expect(try self.event("AT", "9223372036854775807").time == Int64.max)
+        #expect(try self.event("-1e30").weight == -1e30 && self.event("0").weight == 0)
+    }
+
+    @Test func whatIsWrong() {
+        for word in ["nan", "inf", "1.1e30", "-1.1e30", "x", ""] {
+            #expect(self.refusal(word) == "invalid weight '\(word)': give a number from -1e30 to 1e30")
+        }
+        for word in ["9223372036854775808", "-9223372036854775809", "1.5", "now", "", "+1"] {
+            #expect(self.refusal("AT", word) == "invalid AT '\(word)': give whole milliseconds since 1970, in 64 bits")
+        }
+        #expect(self.refusal("1", "AT") == "syntax error near 'AT'")
+        #expect(self.refusal("1", "2") == "syntax error near '2'")
+        #expect(self.refusal("AT", "1", "AT", "2") == "syntax error near 'AT'")
+        #expect(self.refusal("AT", "1", "5") == "syntax error near '5'")
+        #expect(self.refusal("INDEX", "a", "INDEX", "b") == "syntax error near 'INDEX'")
+    }
+
+    @Test func lists() throws {
+        let seen = try ListArguments(
+            request(["SEEN", "u", "WITHTIMES", "COUNT", "1000000", "INDEX", "x"]),
+            fixed: 2,
+            times: true
+        )
+        #expect(seen.withTimes && seen.count == 1_000_000 && seen.index == 6)
+        for count in ["0", "-1", "1000001", "9223372036854775807", "x"] {
+            #expect(throws: ArgumentFailure.self) {
+                _ = try ListArguments(request(["SEEN", "u", "COUNT", count]), fixed: 2, times: true)
+            }
+        }
+        #expect(throws: ArgumentFailure.syntax(request(["x", "WITHTIMES"]), near: 1)) {
+            _ = try ListArguments(request(["EXPLAIN", "u", "i", "WITHTIMES"]), fixed: 3, times: false)
+        }
+        #expect(try NamedArguments(request(["FORGET", "u", "INDEX", "x"]), fixed: 2).index == 3)
+        #expect(throws: ArgumentFailure.self) { _ = try NamedArguments(request(["FORGET", "u", "x"]), fixed: 2) }
+        #expect(throws: ArgumentFailure.self) {
+            _ = try NamedArguments(request(["FORGET", "u", "INDEX", "x", "y"]), fixed: 2)
+        }
+        #expect(throws: ArgumentFailure.self) {
+            _ = try WhyNotArguments(request(["WHYNOT", "u", "i", "5", "WITHSCORES"]))
+        }
+        #expect(try WhyNotArguments(request(["WHYNOT", "u", "i", "10000", "WITHSEEN"])).options.withSeen)
+    }
+}
