@@ -6,14 +6,14 @@ extension QueryContext {
     /// Makes a query of a user's row, which was just put there: takes μ + b_u out of its last component, as the constant
     /// of all scores.
     func takeConstant() {
-        guard self.version.description.bias != nil, let last = self.query.indices.last else { return }
+        guard self.isBiased, let last = self.query.indices.last else { return }
         self.constant = self.query[last]
         self.query[last] = ModelBias.userComponent
     }
 
     /// Makes a query without a user of what was just put there: scores are products of factors.
     func takeNoBias() {
-        guard self.version.description.bias != nil, let last = self.query.indices.last else { return }
+        guard self.isBiased, let last = self.query.indices.last else { return }
         self.constant = 0
         self.query[last] = ModelBias.plainComponent
     }

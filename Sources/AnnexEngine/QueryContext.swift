@@ -17,6 +17,8 @@ package final class QueryContext {
     let vectors: VectorFile
     private let searcher: Searcher
     let metric: Metric
+    /// Components of a vector as clients see it; the query of a biased model has one more.
+    private let dimension: Int
     @exclusivity(unchecked) var query: [Float]
     @exclusivity(unchecked) private(set) var queryNorm: Float = 0
     /// What is added to every score of the query: see `ModelBias`.
@@ -39,6 +41,7 @@ package final class QueryContext {
         )
         self.vectors = version.vectors
         self.metric = version.description.metric
+        self.dimension = version.description.dimension
         self.searcher = Searcher(
             index: version.index,
             layout: version.layout,
@@ -68,7 +71,7 @@ package final class QueryContext {
 
     /// A vector given by a client, component by component. Nil where it was taken.
     package func useVector(count: Int, _ component: (Int) -> Float?) -> VectorProblem? {
-        guard count == self.version.description.dimension else { return .length(count) }
+        guard count == self.dimension else { return .length(count) }
         for index in 0..<count {
             guard let value = component(index), value.isFinite else { return .notFinite(position: index) }
             self.query[index] = value
@@ -167,9 +170,11 @@ package final class QueryContext {
         self.items.withAttributes(ordinal, body)
     }
 
+    /// Whether the last component of the query stands for a bias.
+    var isBiased: Bool { self.query.count > self.dimension }
+
     /// The factors as given to the build, without the bias.
     package func withVector<R>(_ ordinal: Int32, _ body: (UnsafeBufferPointer<Float>) -> R) -> R {
-        let dimension = self.version.description.dimension
-        return self.vectors.withRow(Int(ordinal)) { body(UnsafeBufferPointer(rebasing: $0[..<dimension])) }
+        self.vectors.withRow(Int(ordinal)) { body(UnsafeBufferPointer(rebasing: $0[..<self.dimension])) }
     }
 }

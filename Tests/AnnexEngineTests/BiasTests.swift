@@ -9,22 +9,22 @@ import Testing
 @Suite struct BiasTests {
     private static let dimension = 12
 
-    private func version(_ kind: String) throws -> ServedVersion {
+    /// A loaded version and its rows.
+    private func load(_ kind: String) throws -> (ServedVersion, [[Float]]) {
         var small = try SmallVersion(items: 300, users: 8, dimension: Self.dimension + 1, kind: kind)
         small.description.dimension = Self.dimension
         small.description.bias = ModelBias(globalMean: 3.5, hasUserBiases: true)
-        return try ServedVersion(loading: small.description)
-    }
-
-    private func rows(_ version: ServedVersion) throws -> [[Float]] {
-        let file = version.description.files.vectors
-        let vectors = try VectorFile(path: file, rows: 300, dimension: Self.dimension + 1)
-        return (0..<300).map { row in vectors.withRow(row) { Array($0) } }
+        let vectors = try VectorFile(
+            path: small.description.files.vectors,
+            rows: 300,
+            dimension: Self.dimension + 1
+        )
+        return (try ServedVersion(loading: small.description), (0..<300).map { vectors.withRow($0) { Array($0) } })
     }
 
     @Test(arguments: ["Flat", "IVF4,SQ8", "HNSW8"]) func usersGetBiasesItemsDoNot(_ kind: String) throws {
-        let version = try self.version(kind)
-        let (rows, context) = (try self.rows(version), try QueryContext(version))
+        let (version, rows) = try self.load(kind)
+        let context = try QueryContext(version)
         let last = Self.dimension
         for number in 0..<8 {
             let isKnown = try Array("u\(number)".utf8).withUnsafeBytes { try context.useUser($0, UserWish()) == .ready }
@@ -50,8 +50,8 @@ import Testing
     }
 
     @Test func theConstantIsAddedOnce() throws {
-        let version = try self.version("Flat")
-        let (rows, context) = (try self.rows(version), try QueryContext(version))
+        let (version, rows) = try self.load("Flat")
+        let context = try QueryContext(version)
         // A client's vector: components of the factors alone, no bias.
         #expect(context.useVector(count: 13) { _ in 1 } == .length(13))
         #expect(context.useVector(count: 12) { Float($0) } == nil)

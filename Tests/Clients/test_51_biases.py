@@ -96,12 +96,12 @@ def compare(c, trained: Trained, users: list[str], k: int = 10) -> tuple[float, 
         scores = c.call("SCORE", user, len(trained.items), *trained.items)
         worst = max(worst, max(abs(float(s) - expected[i]) for i, s in zip(trained.items, scores)))
         order = sorted(expected, key=lambda item: (-expected[item], item.encode()))
-        answer = pairs(c.call("TOPK", user, k, "TRUTH", "WITHSCORES"))
+        answer = pairs(c.call("TOPK", user, k, "TRUTH", "WITHSCORES", "WITHSEEN"))
         assert len(answer) == k
         for (item, score), wanted in zip(answer, order):
             assert abs(expected[item.decode()] - expected[wanted]) < 1e-5, f"{user}: {item} instead of {wanted}"
             worst = max(worst, abs(score - expected[item.decode()]))
-        found += len({i.decode() for i in c.call("TOPK", user, k)} & set(order[:k]))
+        found += len({i.decode() for i in c.call("TOPK", user, k, "WITHSEEN")} & set(order[:k]))
     return worst, found / (k * len(users))
 
 
@@ -257,6 +257,75 @@ def test_new_users_are_solved_from_what_biases_leave(svd, with_levels):
             assert np.abs(scores - (wanted[-1] + biases + items @ solved[:-1])).max() < 2e-5
         worst, _ = compare(c, svd, svd.users[:5]) if with_levels else (0, 0)
         assert worst < 1e-5, "users whom the trainer knew keep its vectors"
+
+
+# --- Users as of now ---------------------------------------------------------------------------------------------------
+
+
+def test_events_are_ratings_of_a_biased_model(svd):
+    """New users by their events and by HISTORY, beside NumPy: scores, what is left out, and what made a score."""
+    items, biases, mean = np.load(svd.files["vectors"]), np.load(svd.files["bias"]), float(svd.files["global_mean"])
+    rows = {item: np.append(items[n], 1.0) for n, item in enumerate(svd.items)}
+    bias = dict(zip(svd.items, biases))
+    history = svd.folder / "one.tsv"
+    history.write_text("".join(f"trained\t{item}\t{2 + n / 2}\n" for n, item in enumerate(svd.items[:6])))
+    index = built(svd.folder / "live" / "svd", history=history, trained_until=CUT, fold_in="ridge", regularization=0.5,
+                  **svd.files)
+
+    def inverse(ratings):
+        design = np.array([rows[item] for item in ratings])
+        return np.linalg.inv(design.T @ design + 0.5 * np.eye(13))
+
+    def parts(item, ratings):
+        solve = inverse(ratings)
+        return {rated: rows[item] @ solve @ rows[rated] * (weight - mean - bias[rated]) for rated, weight in ratings.items()}
+
+    def prediction(item, ratings):
+        return mean + bias[item] + sum(parts(item, ratings).values())
+
+    def check(c, user, ratings):
+        scores = c.call("SCORE", user, 40, *svd.items[:40])
+        assert max(abs(float(s) - prediction(i, ratings)) for i, s in zip(svd.items[:40], scores)) < 1e-5
+        expected = {item: prediction(item, ratings) for item in svd.items if item not in ratings}
+        answer = pairs(c.call("TOPK", user, 10, "TRUTH", "WITHSCORES"))
+        for (item, score), wanted in zip(answer, sorted(expected.values(), reverse=True), strict=False):
+            assert abs(expected[item.decode()] - wanted) < 1e-5 and abs(score - wanted) < 1e-5
+        assert len(answer) == 10
+        for item in (svd.items[50], next(iter(ratings))):
+            reply = c.call("EXPLAIN", user, item, "COUNT", 3)
+            fields = dict(zip([key.decode() for key in reply[::2]], reply[1::2]))
+            made = parts(item, ratings)
+            assert abs(float(fields["baseline"]) - mean - bias[item]) < 1e-5 and fields["events"] == len(ratings)
+            shown = [(name.decode(), float(part)) for name, _, part in fields["contributions"]]
+            assert all(abs(made[name] - part) < 1e-5 for name, part in shown) and len(shown) == min(3, len(ratings))
+            total = float(fields["baseline"]) + sum(part for _, part in shown) + float(fields["rest"])
+            assert abs(total - float(fields["score"])) < 1e-5 and abs(total - prediction(item, ratings)) < 1e-5
+
+    state = svd.folder / "live-state"
+    with Server(index, log=svd.folder / "live.log", options=["--state", state]) as server, server.connect() as c:
+        ratings = {}
+        for item, weight in zip(svd.items[100:140:4], [5, 1, 4.5, 3, 2, 5, 5, 1.5, 4, 3.5]):
+            assert c.call("EVENT", "somebody", item, weight) == "OK"
+            ratings[item] = weight
+            check(c, "somebody", ratings)
+        session = list(ratings.items())[:4]
+        answer = c.call("TOPK", "nobody", 10, "HISTORY", 4, *[i for i, _ in session], "WEIGHTS", *[w for _, w in session],
+                        "TRUTH", "WITHSCORES")
+        for item, score in pairs(answer):
+            assert abs(score - prediction(item.decode(), dict(session))) < 1e-5
+        # The build solved for this one; an event comes on top of what it read.
+        trained = {item: 2 + n / 2 for n, item in enumerate(svd.items[:6])}
+        check(c, "trained", trained)
+        c.call("EVENT", "trained", svd.items[7], 1)
+        check(c, "trained", trained | {svd.items[7]: 1})
+        # A known user without a history keeps the trainer's vector.
+        c.call("EVENT", svd.users[0], svd.items[7], 1)
+        expected = svd.predictions(svd.users[0])
+        scores = c.call("SCORE", svd.users[0], 20, *svd.items[:20])
+        assert max(abs(float(s) - expected[i]) for i, s in zip(svd.items, scores)) < 1e-5
+        reply = c.call("WHYNOT", svd.users[0], svd.items[8], 1)
+        fields = dict(zip([key.decode() for key in reply[::2]], reply[1::2]))
+        assert abs(float(fields["score"]) - expected[svd.items[8]]) < 1e-5
 
 
 # --- Ties, efforts, formats --------------------------------------------------------------------------------------------
