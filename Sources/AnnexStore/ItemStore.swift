@@ -104,16 +104,13 @@ enum StoreWriting {
     }
 }
 
-/// `items.lmdb` of a served version. The ids lie in memory as well, one behind the other, so that an ordinal becomes
-/// an id without a transaction. Any number of threads.
+/// `items.lmdb` of a served version, its ids in memory as well. Any number of threads.
 package final class ItemStore: Sendable {
     package let count: Int
     /// Items that have attributes.
     package let attributesCount: Int
     private let environment: StoreEnvironment
-    private let arena: [UInt8]
-    /// Where each id begins in `arena`, and where the last ends.
-    private let starts: [UInt32]
+    private let names: ItemNames
 
     /// Reads every id. O(items).
     ///
@@ -140,18 +137,14 @@ package final class ItemStore: Sendable {
             starts.append(UInt32(arena.count))
             return true
         }
-        self.arena = arena
-        self.starts = starts
+        self.names = ItemNames(arena: arena, starts: starts)
         self.count = starts.count - 1
         self.attributesCount = try snapshot.count(attributes)
     }
 
-    /// Lends the id of an item. O(1). Not generic: what is generic is not specialised across modules, and costs more
-    /// than the rest.
+    /// Lends the id of an item. O(1).
     package func withIdentifier(_ ordinal: Int32, _ body: (UnsafeRawBufferPointer) -> Void) {
-        let begin = Int(self.starts[Int(ordinal)])
-        let end = Int(self.starts[Int(ordinal) + 1])
-        unsafe self.arena.withUnsafeBytes { unsafe body(UnsafeRawBufferPointer(rebasing: $0[begin..<end])) }
+        unsafe self.names.withIdentifier(ordinal, body)
     }
 
     /// A copy of the id of an item.
@@ -166,31 +159,29 @@ package final class ItemStore: Sendable {
         let snapshot = try self.environment.makeSnapshot()
         return ItemReader(
             snapshot: snapshot,
-            ids: self.environment.table(ItemSchema.ids),
+            names: self.names,
             attributes: self.environment.table(ItemSchema.attributes)
         )
     }
 
     /// Heap bytes held.
-    package var memoryBytes: Int { self.arena.capacity + self.starts.capacity * 4 }
+    package var memoryBytes: Int { self.names.memoryBytes }
 }
 
 /// Looks items up, for one thread at a time. Allocates nothing per call.
 package final class ItemReader {
     private let snapshot: StoreSnapshot
-    private let ids: MDB_dbi
+    private let names: ItemNames
     private let attributes: MDB_dbi
 
-    init(snapshot: StoreSnapshot, ids: MDB_dbi, attributes: MDB_dbi) {
+    init(snapshot: StoreSnapshot, names: ItemNames, attributes: MDB_dbi) {
         self.snapshot = snapshot
-        self.ids = ids
+        self.names = names
         self.attributes = attributes
     }
 
-    /// The ordinal of an id of any length; nil where it is unknown. O(log items).
-    package func ordinal(of id: UnsafeRawBufferPointer) -> Int32? {
-        unsafe self.snapshot.withValue(self.ids, id) { unsafe ItemSchema.ordinal($0) }
-    }
+    /// The ordinal of an id of any length; nil where it is unknown. O(bytes of the id).
+    package func ordinal(of id: UnsafeRawBufferPointer) -> Int32? { unsafe self.names.ordinal(of: id) }
 
     /// Lends the attributes' JSON text; nil where there are none.
     package func withAttributes<R>(_ ordinal: Int32, _ body: (UnsafeRawBufferPointer?) -> R) -> R {

@@ -2,6 +2,7 @@ import AnnexCore
 import AnnexStore
 import ArgumentParser
 import Foundation
+import Glibc
 
 struct CheckStateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -12,12 +13,26 @@ struct CheckStateCommand: ParsableCommand {
 
     @Argument(help: ArgumentHelp("The state's folder.", valueName: "STATE/NAME")) var folder: String
 
+    @Flag(help: .hidden) var endsWithInput = false
+
     func run() throws {
+        if self.endsWithInput { Self.endWithInput() }
         let found = try StateStore.inspect(self.folder)
         print(
             "\(self.folder): \(found.events) events of \(found.users) users, \(found.tombstones) items taken out, "
                 + "\(found.forgotten) users forgotten, \(found.damagedRecords) damaged records, \(found.fileBytes) bytes"
         )
+    }
+}
+
+extension CheckStateCommand {
+    /// Ends the process when whoever started it has gone, so that the lock of the state goes as well.
+    fileprivate static func endWithInput() {
+        let thread = Thread {
+            while let bytes = try? FileHandle.standardInput.read(upToCount: 1), !bytes.isEmpty {}
+            _exit(1)
+        }
+        thread.start()
     }
 }
 
@@ -30,22 +45,24 @@ enum StatePreflight {
         guard FileManager.default.fileExists(atPath: folder + "/state.lmdb") else { return }
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
-        process.arguments = ["check-state", folder]
+        process.arguments = ["check-state", "--ends-with-input", folder]
         let said = Pipe()
         process.standardOutput = FileHandle.nullDevice
         process.standardError = said
-        process.standardInput = FileHandle.nullDevice
+        // Held open until this process ends, in whatever way.
+        let alive = Pipe()
+        process.standardInput = alive
+        defer { withExtendedLifetime(alive) {} }
         try process.run()
         let text = String(decoding: said.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
         process.waitUntilExit()
-        let hint = "Restore it from a copy, or move the folder away to begin with an empty state"
         if process.terminationReason == .uncaughtSignal {
             let signal = process.terminationStatus
             throw AnnexError(
                 .damaged,
                 "the state cannot be read: signal \(signal) ended the check",
                 at: folder,
-                hint: hint
+                hint: "Restore it from a copy, or move the folder away to begin with an empty state"
             )
         }
         guard process.terminationStatus != 0 else { return }
@@ -53,8 +70,7 @@ enum StatePreflight {
         throw AnnexError(
             .damaged,
             "the state was refused: " + (reason.hasPrefix("annctl: ") ? String(reason.dropFirst(8)) : reason),
-            at: folder,
-            hint: hint
+            at: folder
         )
     }
 }

@@ -53,7 +53,7 @@ struct StateModel {
             self.users[user] = state
             return .removed(wasThere: state.events.count < before)
         case .forget(let user, let hash, let time):
-            self.known.insert(user)
+            self.known.remove(user)
             let old = self.users.removeValue(forKey: user) ?? User()
             self.forgotten[hash] = max(time, self.forgotten[hash] ?? time)
             return .forgotten(wasThere: old != User())

@@ -24,7 +24,7 @@ enum UserSource {
 /// solves nobody up front.
 final class LiveUsers {
     /// Looking an item up and taking stock of it, for whoever decides where that runs.
-    private static let nanosPerEvent = 700.0
+    private static let nanosPerEvent = 300.0
 
     unowned(safe) let version: ServedVersion
     let users: UserReader?
@@ -57,7 +57,7 @@ final class LiveUsers {
         if let session { return try self.useSession(id, session, budgetNanos, query) }
         if let state {
             let found = try state.withRead { view throws(AnnexError) -> UserSource? in
-                guard let mark = try view.mark(of: id) else { return nil }
+                guard let mark = try view.mark(of: id) else { return try self.isForgotten(view, id) ? .unknown : nil }
                 if let known = self.known(mark.counter, id) { return .folded(known) }
                 guard self.nanos(id, events: mark.eventCount) <= budgetNanos else { return .costly }
                 return .folded(try self.fold(view, id, mark.counter, query))
@@ -180,8 +180,7 @@ final class LiveUsers {
     /// Begins the history anew with what the state says of a user, known or not.
     func gather(_ view: borrowing StateView, _ id: UnsafeRawBufferPointer) throws(AnnexError) -> Known {
         var known = self.gatherTrained(id)
-        let hash = UserHash.of(id)
-        known.isForgotten = try hash.lend { hash throws(AnnexError) in try view.forgottenAt(hash: hash) != nil }
+        known.isForgotten = try self.isForgotten(view, id)
         known.hasHistory = known.hasHistory && !known.isForgotten
         let cut = known.hasHistory ? self.version.description.trainedUntil : nil
         if known.hasHistory {
@@ -197,6 +196,12 @@ final class LiveUsers {
             return true
         }
         return known
+    }
+
+    func isForgotten(_ view: borrowing StateView, _ id: UnsafeRawBufferPointer) throws(AnnexError) -> Bool {
+        guard try view.hasForgotten else { return false }
+        let hash = UserHash.of(id)
+        return try hash.lend { hash throws(AnnexError) in try view.forgottenAt(hash: hash) != nil }
     }
 
     /// The same without a state.

@@ -47,10 +47,7 @@ extension LiveUsers {
     func versionKnows(_ id: UnsafeRawBufferPointer) throws(AnnexError) -> Bool {
         guard let users, users.has(id) else { return false }
         guard let state else { return true }
-        let hash = UserHash.of(id)
-        return try state.withRead { view throws(AnnexError) in
-            try hash.lend { hash throws(AnnexError) in try view.forgottenAt(hash: hash) == nil }
-        }
+        return try state.withRead { view throws(AnnexError) in try !self.isForgotten(view, id) }
     }
 
     /// Whether the trained history has an item that no tombstone masks. O(events).

@@ -28,6 +28,7 @@ struct UserHistory {
     private(set) var isChanged = false
 
     private var live: [Entry] = []
+    private var isSorted = false
     private var removed: [(ordinal: Int32, time: Int64, isLifted: Bool)] = []
 
     /// Begins with nothing.
@@ -38,6 +39,7 @@ struct UserHistory {
         self.live.removeAll(keepingCapacity: true)
         self.removed.removeAll(keepingCapacity: true)
         self.isChanged = false
+        self.isSorted = false
     }
 
     // MARK: What is known, in this order
@@ -51,9 +53,23 @@ struct UserHistory {
     mutating func add(_ ordinal: Int32, weight: Double, time: Int64, cut: Int64?) {
         self.touched.append(ordinal)
         guard let cut, time <= cut else { return self.live.append(Entry(ordinal: ordinal, weight: weight)) }
-        if let place = self.removed.firstIndex(where: { $0.ordinal == ordinal && $0.time <= time }) {
-            self.removed[place].isLifted = true
+        guard let place = self.tombstone(of: ordinal), self.removed[place].time <= time else { return }
+        self.removed[place].isLifted = true
+    }
+
+    /// O(log tombstones) but for the first call.
+    private mutating func tombstone(of ordinal: Int32) -> Int? {
+        guard !self.removed.isEmpty else { return nil }
+        if !self.isSorted {
+            self.removed.sort { $0.ordinal < $1.ordinal }
+            self.isSorted = true
         }
+        var (low, high) = (0, self.removed.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if self.removed[middle].ordinal < ordinal { low = middle + 1 } else { high = middle }
+        }
+        return low < self.removed.count && self.removed[low].ordinal == ordinal ? low : nil
     }
 
     /// An item of a temporary history: it counts, whatever else is known of it, and is left out as well.
@@ -65,9 +81,9 @@ struct UserHistory {
     /// Ends with what the version has; nil for nothing. O(n log n).
     mutating func finish(_ history: HistoryView?) {
         // Stable by the order of events, so that equal events give equal sums.
-        self.live = self.live.enumerated().sorted {
-            ($0.element.ordinal, $0.offset) < ($1.element.ordinal, $1.offset)
-        }.map(\.element)
+        var order = self.live.indices.map { UInt64(UInt32(bitPattern: self.live[$0].ordinal)) << 32 | UInt64($0) }
+        order.sort()
+        self.live = order.map { self.live[Int($0 & 0xffff_ffff)] }
         self.touched.sort()
         self.touched.dropRepeated()
         let gone = self.removed.filter { !$0.isLifted }.map(\.ordinal).sorted()

@@ -135,15 +135,22 @@ import CLMDB
         let deletedEvents = try self.delete(self.tables.events, user.bytes)
         let deletedTombstones = try self.delete(self.tables.removed, user.bytes)
         try self.put(self.tables.forgotten, hash, ForgottenRecord.value(hash: hash, time: max(time, latest)))
-        try self.mark(user, hadEvents: hadEvents)
+        // Not even the id stays; that the user is unmarked changes what readers see, so the counter moves as well.
+        _ = try self.delete(self.tables.users, user.bytes)
+        try self.advanceCounter()
+        if hadEvents, self.tally.users > 0 { self.tally.users -= 1 }
         return .forgotten(wasThere: deletedEvents || deletedTombstones)
+    }
+
+    private func advanceCounter() throws(StoreFailure) {
+        let (next, isOver) = self.tally.counter.addingReportingOverflow(1)
+        guard !isOver else { throw StoreFailure(status: MDB_CORRUPTED) }
+        self.tally.counter = next
     }
 
     /// Gives the user a fresh change counter and takes stock of the events.
     private func mark(_ user: Identifier, hadEvents: Bool) throws(StoreFailure) {
-        let (next, isOver) = self.tally.counter.addingReportingOverflow(1)
-        guard !isOver else { throw StoreFailure(status: MDB_CORRUPTED) }
-        self.tally.counter = next
+        try self.advanceCounter()
         var count = 0
         var newest: Int64?
         let cursor = unsafe try StateCursor(self.raw, self.tables.events)
@@ -159,7 +166,7 @@ import CLMDB
         }
         if hadEvents, count == 0, self.tally.users > 0 { self.tally.users -= 1 }
         if !hadEvents, count > 0 { self.tally.users += 1 }
-        let mark = StateMark(counter: next, eventCount: count, newest: newest)
+        let mark = StateMark(counter: self.tally.counter, eventCount: count, newest: newest)
         try self.put(self.tables.users, user.bytes, mark.value(user: user))
     }
 

@@ -10,7 +10,20 @@ package struct StateView: ~Copyable {
 
     init(_ reader: StateReader) { self.reader = reader }
 
-    /// What to compare with what a cache was made from; nil where nothing was ever known of the user. O(log users).
+    /// Whether anybody was forgotten. O(1).
+    package var hasForgotten: Bool {
+        get throws(AnnexError) {
+            let (raw, table) = unsafe (self.reader.raw, self.reader.environment.tables.forgotten)
+            return try self.reader.check { () throws(StoreFailure) in
+                var status = MDB_stat()
+                try StoreFailure.check(unsafe mdb_stat(raw, table, &status))
+                return status.ms_entries > 0
+            }
+        }
+    }
+
+    /// What to compare with what a cache was made from; nil where nothing is known of the user: then `forgottenAt` says
+    /// whether something was. O(log users).
     package func mark(of user: UnsafeRawBufferPointer) throws(AnnexError) -> StateMark? {
         let tables = self.reader.environment.tables
         return try self.reader.check { () throws(StoreFailure) in
