@@ -20,7 +20,7 @@ package final class ServedVersion: Sendable {
     /// What users did since; nil where nothing keeps it.
     package let state: StateStore?
     /// Users as the state has changed them.
-    package let folded = FoldedUserCache()
+    package let folded: FoldedUserCache
     /// What unknown users get; nil where they get an error.
     let popular = Mutex<PopularItems?>(nil)
     /// Queries that were answered with it.
@@ -36,6 +36,7 @@ package final class ServedVersion: Sendable {
         let files = description.files
         self.description = description
         self.state = state
+        self.folded = FoldedUserCache(dimension: description.storedDimension)
         self.vectors = try VectorFile(
             path: files.vectors,
             rows: description.itemCount,

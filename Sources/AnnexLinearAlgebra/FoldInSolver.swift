@@ -11,19 +11,19 @@ import Glibc
 /// Holds dimension × (dimension + 257) float64: 394 KiB at 128.
 @safe package final class FoldInSolver {
     package let model: FoldInModel
-    private let dimension: Int
+    let dimension: Int
     /// See `FoldInModel.equation`.
     private let factors: Int
     private let biasComponent: Double
     /// By columns; the lower triangle counts, and becomes the Cholesky factor.
-    private let matrix: UnsafeMutablePointer<Double>
+    let matrix: UnsafeMutablePointer<Double>
     /// Scaled rows that wait to be added and to be taken off, `blockEvents` each.
-    private let added: UnsafeMutablePointer<Double>
-    private let takenOff: UnsafeMutablePointer<Double>
-    private var addedCount = 0
-    private var takenOffCount = 0
+    let added: UnsafeMutablePointer<Double>
+    let takenOff: UnsafeMutablePointer<Double>
+    var addedCount = 0
+    var takenOffCount = 0
     /// The right side; the solution.
-    private let side: UnsafeMutablePointer<Double>
+    let side: UnsafeMutablePointer<Double>
 
     private static let blockEvents = 128
 
@@ -68,7 +68,13 @@ import Glibc
             if let bias = self.model.bias { unsafe target[self.factors] = Float(bias.globalMean) }
             return true
         }
-        guard unsafe self.factorize(count, event) else { return false }
+        guard unsafe self.assemble(count, event) else { return false }
+        return unsafe self.finish(into: target)
+    }
+
+    /// Solves what was assembled.
+    func finish(into target: UnsafeMutableBufferPointer<Float>) -> Bool {
+        guard self.decompose() else { return false }
         self.substitute()
         if let bias = self.model.bias { unsafe self.side[self.factors] += bias.globalMean }
         for place in 0..<self.dimension {
@@ -136,33 +142,55 @@ import Glibc
         _ count: Int,
         _ event: (Int) -> (row: UnsafePointer<Float>, weight: Double)
     ) -> Bool {
-        let dimension = self.dimension
-        unsafe self.side.update(repeating: 0, count: dimension)
+        guard unsafe self.assemble(count, event) else { return false }
+        return self.decompose()
+    }
+
+    /// The right side and the matrix of a history.
+    func assemble(_ count: Int, _ event: (Int) -> (row: UnsafePointer<Float>, weight: Double)) -> Bool {
+        unsafe self.side.update(repeating: 0, count: self.dimension)
         self.beginMatrix()
         (self.addedCount, self.takenOffCount) = (0, 0)
         for number in 0..<count {
             let (row, weight) = unsafe event(number)
-            let pull = unsafe self.pull(weight, row)
-            let stiffness = self.stiffness(weight)
-            guard pull.isFinite, stiffness.isFinite else { return false }
-            if pull != 0 {
-                for place in 0..<self.factors { unsafe self.side[place] += pull * Double(row[place]) }
-                if self.factors < dimension { unsafe self.side[self.factors] += pull * self.biasComponent }
-            }
-            if stiffness > 0 {
-                unsafe self.put(row, stiffness.squareRoot(), at: self.added + self.addedCount * dimension)
-                self.addedCount += 1
-                if self.addedCount == Self.blockEvents { self.addRows() }
-            } else if stiffness < 0 {
-                unsafe self.put(row, (-stiffness).squareRoot(), at: self.takenOff + self.takenOffCount * dimension)
-                self.takenOffCount += 1
-                if self.takenOffCount == Self.blockEvents { self.takeRowsOff() }
-            }
+            guard unsafe self.add(row, from: nil, to: weight) else { return false }
         }
         self.addRows()
         self.takeRowsOff()
+        return true
+    }
+
+    /// Has an item weigh `weight` that weighed `old`, or was not there.
+    @inline(__always)
+    func add(_ row: UnsafePointer<Float>, from old: Double?, to weight: Double) -> Bool {
+        var pull = unsafe self.pull(weight, row)
+        var stiffness = self.stiffness(weight)
+        if let old {
+            pull -= unsafe self.pull(old, row)
+            stiffness -= self.stiffness(old)
+        }
+        guard pull.isFinite, stiffness.isFinite else { return false }
+        let dimension = self.dimension
+        if pull != 0 {
+            for place in 0..<self.factors { unsafe self.side[place] += pull * Double(row[place]) }
+            if self.factors < dimension { unsafe self.side[self.factors] += pull * self.biasComponent }
+        }
+        if stiffness > 0 {
+            unsafe self.put(row, stiffness.squareRoot(), at: self.added + self.addedCount * dimension)
+            self.addedCount += 1
+            if self.addedCount == Self.blockEvents { self.addRows() }
+        } else if stiffness < 0 {
+            unsafe self.put(row, (-stiffness).squareRoot(), at: self.takenOff + self.takenOffCount * dimension)
+            self.takenOffCount += 1
+            if self.takenOffCount == Self.blockEvents { self.takeRowsOff() }
+        }
+        return true
+    }
+
+    /// The matrix becomes its Cholesky factor; false where there is none.
+    private func decompose() -> Bool {
         var info: Int32 = 0
-        var size = Int32(dimension)
+        var size = Int32(self.dimension)
         unsafe dpotrf_("L", &size, self.matrix, &size, &info)
         return info == 0
     }
@@ -189,12 +217,12 @@ import Glibc
         if self.factors < self.dimension { unsafe target[self.factors] = scale * self.biasComponent }
     }
 
-    private func addRows() {
+    func addRows() {
         unsafe self.update(self.added, self.addedCount, 1)
         self.addedCount = 0
     }
 
-    private func takeRowsOff() {
+    func takeRowsOff() {
         unsafe self.update(self.takenOff, self.takenOffCount, -1)
         self.takenOffCount = 0
     }

@@ -169,6 +169,54 @@ private final class Shop {
         #expect(shop.version.solves.count == 1)
     }
 
+    /// A long history goes on from the equation that it came to: whatever happens to it, the vector is that of the whole.
+    @Test func longHistoriesGoOn() throws {
+        let trained = (0..<40).map { HistoryEntry(ordinal: $0 * 3, weight: Float($0 % 5) + 0.5) }
+        let shop = try Shop(histories: ["u1": trained])
+        var random = SeededRandom(seed: 20_241_126)
+        var weights = Dictionary(uniqueKeysWithValues: trained.map { ($0.ordinal, Double($0.weight)) })
+        var times: [Int32: [Int64: Double]] = [:]
+        var names: [Int32: String] = [:]
+        for ordinal in Int32(0)..<300 {
+            shop.context.withIdentifier(ordinal) { names[ordinal] = String(decoding: $0, as: UTF8.self) }
+        }
+        var compared = 0
+        for step in 0..<700 {
+            let ordinal = Int32(random.below(300))
+            let name = try #require(names[ordinal])
+            let weight = Double(random.below(9)) / 4 + 0.25
+            switch random.below(step < 300 ? 1_000 : 12) {
+            case 0 where step >= 300:
+                // An earlier time, or one that is taken: not the latest event.
+                let time = Shop.cut + 1 + Int64(random.below(step))
+                try shop.event("u1", name, weight, at: time)
+                times[ordinal, default: [:]][time] = weight
+            case 1 where step >= 300:
+                try shop.record(.remove(user: Shop.id("u1"), item: Shop.id(name)))
+                times[ordinal] = nil
+                weights[ordinal] = nil
+            case 2 where step >= 300:
+                try shop.event("u1", name, weight, at: Shop.cut - Int64(step))
+            default:
+                let time = Shop.cut + 10 + Int64(step)
+                try shop.event("u1", name, weight, at: time)
+                times[ordinal, default: [:]][time] = weight
+            }
+            guard step % 7 == 0 || step > 300 else { continue }
+            var whole = weights
+            for (ordinal, events) in times {
+                whole[ordinal] = events.sorted { $0.key < $1.key }.reduce(whole[ordinal] ?? 0) { $0 + $1.value }
+            }
+            let session = whole.keys.sorted().map { SessionItem(ordinal: $0, weight: whole[$0] ?? 0) }
+            let live = try shop.scores("u1")
+            let expected = try shop.scores("stranger", UserWish(session: session))
+            let size = expected.map(abs).max() ?? 0
+            #expect(zip(live, expected).allSatisfy { abs($0 - $1) <= 1e-6 * size }, "step \(step)")
+            compared += 1
+        }
+        #expect(compared > 400)
+    }
+
     @Test func stampedEventsAddUp() throws {
         let shop = try Shop()
         for _ in 0..<5 { try shop.event("new", "i7") }

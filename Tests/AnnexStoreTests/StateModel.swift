@@ -40,7 +40,12 @@ struct StateModel {
             return old == nil ? .added : old?.bitPattern == weight.bitPattern ? .unchanged : .replaced
         case .stampedEvent(let user, let item, let weight, let time):
             self.known.insert(user)
+            let newest = self.users[user]?.events.keys.map(\.time).max() ?? Int64.min
             var free = time
+            let (lead, isOver) = newest.subtractingReportingOverflow(time)
+            if newest >= time, !isOver, lead < 10_000, newest < Int64.max {
+                free = newest + 1
+            }
             while self.users[user]?.events[Key(time: free, item: item)] != nil { free += 1 }
             self.users[user, default: User()].events[Key(time: free, item: item)] = weight
             return .added

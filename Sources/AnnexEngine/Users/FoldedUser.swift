@@ -54,7 +54,31 @@ package final class FoldedUserCache: Sendable {
     let solves = Atomic<Int>(0)
     let solveNanos = Atomic<Int>(0)
 
-    init() { self.all = (0..<Self.shards).map { _ in Shard() } }
+    private final class Place: Sendable {
+        let running = Mutex<RunningHistory?>(nil)
+    }
+
+    private let places: [Place]
+
+    /// - Parameter dimension: of stored vectors.
+    init(dimension: Int) {
+        self.all = (0..<Self.shards).map { _ in Shard() }
+        let each = dimension * dimension * 8 + 16_384
+        self.places = (0..<max(4, min(256, RunningHistory.mostBytes / each))).map { _ in Place() }
+    }
+
+    private func place(_ id: UnsafeRawBufferPointer) -> Place {
+        self.places[Int(LiveUsers.number(id) % UInt64(self.places.count))]
+    }
+
+    func running(_ id: UnsafeRawBufferPointer) -> RunningHistory? {
+        guard let found = self.place(id).running.withLock({ $0 }), found.id.elementsEqual(id) else { return nil }
+        return found
+    }
+
+    func put(_ running: RunningHistory) {
+        running.id.withUnsafeBytes { id in self.place(id).running.withLock { $0 = running } }
+    }
 
     private static func place(_ counter: UInt64) -> (shard: Int, place: Int) {
         let shard = Int(counter % UInt64(Self.shards))

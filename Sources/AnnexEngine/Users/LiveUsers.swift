@@ -33,6 +33,8 @@ final class LiveUsers {
     @exclusivity(unchecked) var history = UserHistory()
     private var table = FoldedUserTable()
     private var ownSolver: FoldInSolver?
+    /// What the last solve of a long history came to.
+    private var kept: FoldInSolver.Equation?
 
     init(_ version: ServedVersion, _ users: UserReader?, _ items: ItemReader) throws(AnnexError) {
         self.version = version
@@ -59,8 +61,9 @@ final class LiveUsers {
             let found = try state.withRead { view throws(AnnexError) -> UserSource? in
                 guard let mark = try view.mark(of: id) else { return try self.isForgotten(view, id) ? .unknown : nil }
                 if let known = self.known(mark.counter, id) { return .folded(known) }
+                if let user = try self.goOn(view, id, mark, query) { return .folded(user) }
                 guard self.nanos(id, events: mark.eventCount) <= budgetNanos else { return .costly }
-                return .folded(try self.fold(view, id, mark.counter, query))
+                return .folded(try self.fold(view, id, mark, query))
             }
             if let found {
                 if case .folded(let user) = found, let vector = user.vector {
@@ -87,12 +90,17 @@ final class LiveUsers {
         }
     }
 
+    /// FNV-1a.
+    static func number(_ id: UnsafeRawBufferPointer) -> UInt64 {
+        var number: UInt64 = 14_695_981_039_346_656_037
+        for byte in id { number = (number ^ UInt64(byte)) &* 1_099_511_628_211 }
+        return number
+    }
+
     /// A user whom the state does not mention, with marks. Kept where those lie whom it does, under a number that none of
     /// them has.
     private func marked(_ id: UnsafeRawBufferPointer, _ history: HistoryView) -> FoldedUser {
-        var number: UInt64 = 14_695_981_039_346_656_037
-        for byte in id { number = (number ^ UInt64(byte)) &* 1_099_511_628_211 }
-        number |= 1 << 63
+        let number = Self.number(id) | 1 << 63
         if let known = self.known(number, id) { return known }
         let seen = (0..<history.count).map { history.ordinal($0) }
         let rows = self.version.vectors.rows
@@ -123,7 +131,7 @@ final class LiveUsers {
     private func fold(
         _ view: borrowing StateView,
         _ id: UnsafeRawBufferPointer,
-        _ counter: UInt64,
+        _ mark: StateMark,
         _ query: UnsafeMutableBufferPointer<Float>
     ) throws(AnnexError) -> FoldedUser {
         let known = try self.gather(view, id)
@@ -132,13 +140,31 @@ final class LiveUsers {
         var seen: [Int32] = []
         seen.reserveCapacity(self.history.trained.count + self.history.touched.count)
         self.history.forEachSeen { seen.append($0) }
+        if vector == .solved, let equation = self.kept.take() {
+            let cut = known.hasHistory ? self.version.description.trainedUntil : nil
+            let entries = self.history.entries
+            let state = RunningHistory.State(mark: mark, cut: cut, entries: entries, seen: seen, equation: equation)
+            self.version.folded.put(RunningHistory(id, state))
+        }
+        return self.made(id, mark, vector == .none ? nil : Array(query), isSolved: vector == .solved, seen: seen)
+    }
+
+    /// A user as of now, kept for this thread and all others.
+    func made(
+        _ id: UnsafeRawBufferPointer,
+        _ mark: StateMark,
+        _ vector: [Float]?,
+        isSolved: Bool = true,
+        seen: [Int32]
+    ) -> FoldedUser {
+        let rows = self.version.vectors.rows
         let user = FoldedUser(
             id: Array(id),
-            counter: counter,
-            vector: vector == .none ? nil : Array(query),
-            isSolved: vector == .solved,
+            counter: mark.counter,
+            vector: vector,
+            isSolved: isSolved,
             seen: seen,
-            rows: self.version.vectors.rows
+            rows: rows
         )
         self.table.put(user)
         self.version.folded.put(user)
@@ -262,9 +288,16 @@ final class LiveUsers {
         let vectors = self.version.vectors
         let entries = self.history.entries
         let isSolved = vectors.withRows { rows in
-            solver.solve(count: entries.count, into: query) { place in
+            let event: (Int) -> (row: UnsafePointer<Float>, weight: Double) = { place in
                 (rows + Int(entries[place].ordinal) * vectors.stride, entries[place].weight)
             }
+            guard entries.count >= RunningHistory.leastEntries else {
+                self.kept = nil
+                return solver.solve(count: entries.count, into: query, event)
+            }
+            var equation = FoldInSolver.Equation()
+            defer { self.kept = equation }
+            return solver.solve(count: entries.count, keeping: &equation, into: query, event)
         }
         self.version.folded.count(ContinuousClock.now - begin)
         guard isSolved else { throw Self.noSolution(id) }

@@ -51,6 +51,9 @@ package enum StateOutcome: Sendable, Equatable {
 package struct StateMark: Sendable, Equatable {
     /// Each change of a user gets a value that no change of any user in this store has had before.
     package let counter: UInt64
+    /// The counter of the last change that was more than an event later than all others of the user: what was made of the
+    /// user at this counter or after lacks only such events.
+    package let rewritten: UInt64
     /// Events stored of the user.
     package let eventCount: Int
     /// The time of the user's newest event; nil without events.

@@ -9,7 +9,7 @@ import CChecksum
 /// | `events`, sorted duplicates | user id | time, item's length UInt8, item, weight Float64 |
 /// | `removed`, sorted duplicates | user id | item's length UInt8, item, time |
 /// | `forgotten` | 16 bytes of the id's SHA-256 | time |
-/// | `users` | user id | change counter UInt64, events UInt32, newest time (lowest without events) |
+/// | `users` | user id | change counter UInt64, counter of the last rewriting UInt64, events UInt32, newest time (lowest without events) |
 ///
 /// Numbers are little-endian, except for times: they are big-endian with the sign flipped, so that bytes sort by time.
 /// Every value ends with the CRC-32 of its key and of what stands before in the value.
@@ -159,17 +159,19 @@ enum ForgottenRecord {
 extension StateMark {
     /// A record of `users`; nil where it is damaged.
     init?(_ value: UnsafeRawBufferPointer, user: UnsafeRawBufferPointer) {
-        guard let content = unsafe StateSchema.unseal(value, key: user), content.count == 20 else { return nil }
+        guard let content = unsafe StateSchema.unseal(value, key: user), content.count == 28 else { return nil }
         self.counter = unsafe StateSchema.long(content, at: 0)
+        self.rewritten = unsafe StateSchema.long(content, at: 8)
         self.eventCount = Int(
-            unsafe UInt32(littleEndian: content.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
+            unsafe UInt32(littleEndian: content.loadUnaligned(fromByteOffset: 16, as: UInt32.self))
         )
-        self.newest = self.eventCount > 0 ? unsafe StateSchema.time(content, at: 12) : nil
+        self.newest = self.eventCount > 0 ? unsafe StateSchema.time(content, at: 20) : nil
     }
 
     func value(user: Identifier) -> [UInt8] {
         var value: [UInt8] = []
         StateSchema.append(self.counter, to: &value)
+        StateSchema.append(self.rewritten, to: &value)
         StateSchema.append(UInt32(clamping: self.eventCount), to: &value)
         StateSchema.append(time: self.newest ?? Int64.min, to: &value)
         StateSchema.seal(&value, key: user.bytes)

@@ -80,14 +80,31 @@ import CLMDB
         let old = try self.values(self.tables.events, user.bytes, prefix)
         if old.count == 1, old[0] == value { return .unchanged }
         let hadEvents = try self.hasEvents(user)
+        let before = try self.storedMark(user)
         for record in old { try self.delete(self.tables.events, user.bytes, record) }
         try self.put(self.tables.events, user.bytes, value)
-        try self.mark(user, hadEvents: hadEvents)
+        let isLatest = before.map { $0.newest.map { $0 < time } ?? true } ?? !hadEvents
+        try self.mark(user, hadEvents: hadEvents, appendedTo: isLatest ? before : nil)
         return old.isEmpty ? .added : .replaced
     }
 
-    /// The first time from `time` on at which the user has no event with the item. O(log events × times taken).
+    private func storedMark(_ user: Identifier) throws(StoreFailure) -> StateMark? {
+        let mark = unsafe try StateBytes.get(self.raw, self.tables.users, user.bytes) { value in
+            unsafe user.bytes.withUnsafeBytes { unsafe StateMark(value, user: $0) }
+        }
+        return mark ?? nil
+    }
+
+    /// How far a stamp may run ahead of the clock, to come behind the user's newest event.
+    private static let stampLeadMillis: Int64 = 10_000
+
+    /// The first time from `time` on at which the user has no event with the item, and where the user's newest event is not
+    /// far ahead, behind that: events that come together then stay in the order in which they came. O(log events × times
+    /// taken).
     private func freeTime(_ user: Identifier, _ item: Identifier, from time: Int64) throws(StoreFailure) -> Int64 {
+        let newest = try self.storedMark(user)?.newest ?? Int64.min
+        let (lead, isOver) = newest.subtractingReportingOverflow(time)
+        if newest >= time, !isOver, lead < Self.stampLeadMillis, newest < Int64.max { return newest + 1 }
         var free = time
         while free < Int64.max {
             let taken = try self.values(self.tables.events, user.bytes, StateSchema.eventPrefix(item, free))
@@ -149,7 +166,13 @@ import CLMDB
     }
 
     /// Gives the user a fresh change counter and takes stock of the events.
-    private func mark(_ user: Identifier, hadEvents: Bool) throws(StoreFailure) {
+    ///
+    /// - Parameter before: the mark from before, where nothing happened but that a later event was added.
+    private func mark(
+        _ user: Identifier,
+        hadEvents: Bool,
+        appendedTo before: StateMark? = nil
+    ) throws(StoreFailure) {
         try self.advanceCounter()
         var count = 0
         var newest: Int64?
@@ -166,7 +189,13 @@ import CLMDB
         }
         if hadEvents, count == 0, self.tally.users > 0 { self.tally.users -= 1 }
         if !hadEvents, count > 0 { self.tally.users += 1 }
-        let mark = StateMark(counter: self.tally.counter, eventCount: count, newest: newest)
+        let counter = self.tally.counter
+        let mark = StateMark(
+            counter: counter,
+            rewritten: before?.rewritten ?? counter,
+            eventCount: count,
+            newest: newest
+        )
         try self.put(self.tables.users, user.bytes, mark.value(user: user))
     }
 

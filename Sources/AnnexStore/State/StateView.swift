@@ -56,7 +56,7 @@ package struct StateView: ~Copyable {
                 newest = record.time
             }
         }
-        return StateMark(counter: tally.counter, eventCount: count, newest: newest)
+        return StateMark(counter: tally.counter, rewritten: tally.counter, eventCount: count, newest: newest)
     }
 
     /// Lends the user's events in order of time, those of one time in an order of their own, until `body` says false.

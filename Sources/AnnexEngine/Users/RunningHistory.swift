@@ -1,0 +1,145 @@
+import AnnexCore
+import AnnexIndex
+import AnnexLinearAlgebra
+import AnnexStore
+import Synchronization
+
+/// The history of a user who has many events and gets more, with the equation that it came to: a later event then costs a
+/// factorisation, and not a look at the whole history. Any thread, one at a time.
+final class RunningHistory: Sendable {
+    /// Shorter ones are solved as fast anew.
+    static let leastEntries = 128
+    /// After so many events the equation is made anew, so that rounding does not add up.
+    static let mostAdditions = 4_096
+    /// More new events than this are read as all others.
+    static let mostAtOnce = 512
+    /// Of all users of a version together.
+    static let mostBytes = 48 << 20
+
+    struct State {
+        /// What the history and the equation are as of.
+        var mark: StateMark
+        /// Events up to it are in the trained history; nil where there is none.
+        var cut: Int64?
+        /// Ordinals ascending.
+        var entries: [UserHistory.Entry]
+        var seen: [Int32]
+        var equation: FoldInSolver.Equation
+        var additions = 0
+    }
+
+    let id: [UInt8]
+    let state: Mutex<State>
+
+    init(_ id: UnsafeRawBufferPointer, _ state: State) {
+        self.id = Array(id)
+        self.state = Mutex(state)
+    }
+}
+
+extension RunningHistory.State {
+    /// Whether `mark` is this with later events only, and how many.
+    func events(until mark: StateMark) -> Int? {
+        let new = mark.eventCount - self.mark.eventCount
+        guard self.mark.counter >= mark.rewritten, self.mark.counter < mark.counter, new > 0,
+            new <= RunningHistory.mostAtOnce, self.additions + new <= RunningHistory.mostAdditions
+        else { return nil }
+        return new
+    }
+
+    /// Adds an event. Returns what the item weighed, nil where it was not there, and weighs now.
+    mutating func add(_ ordinal: Int32, _ weight: Double) -> (old: Double?, weight: Double) {
+        self.additions += 1
+        var (low, high) = (0, self.entries.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if self.entries[middle].ordinal < ordinal { low = middle + 1 } else { high = middle }
+        }
+        if low < self.entries.count, self.entries[low].ordinal == ordinal {
+            let old = self.entries[low].weight
+            self.entries[low].weight = old + weight
+            return (old, old + weight)
+        }
+        self.entries.insert(UserHistory.Entry(ordinal: ordinal, weight: weight), at: low)
+        self.seen.append(ordinal)
+        return (nil, weight)
+    }
+}
+
+extension LiveUsers {
+    private struct Change {
+        let ordinal: Int32
+        let old: Double?
+        let weight: Double
+    }
+
+    /// Goes on from where the user's history stood, where nothing but later events came; nil where that is not so.
+    func goOn(
+        _ view: borrowing StateView,
+        _ id: UnsafeRawBufferPointer,
+        _ mark: StateMark,
+        _ query: UnsafeMutableBufferPointer<Float>
+    ) throws(AnnexError) -> FoldedUser? {
+        guard let running = self.version.folded.running(id), let solver = self.solver else { return nil }
+        var outcome: Result<FoldedUser?, AnnexError> = .success(nil)
+        // Whoever finds it taken works the user out anew.
+        _ = running.state.withLockIfAvailable { state in
+            do throws(AnnexError) {
+                guard let events = try self.laterEvents(view, id, mark, state) else { return }
+                var changes: [Change] = []
+                for (ordinal, weight) in events.reversed() {
+                    let (old, now) = state.add(ordinal, weight)
+                    changes.append(Change(ordinal: ordinal, old: old, weight: now))
+                }
+                try self.solve(solver, changes, &state, id, query)
+                state.mark = mark
+                outcome = .success(self.made(id, mark, Array(query), seen: state.seen))
+            } catch {
+                state.additions = Int.max / 2
+                outcome = .failure(error)
+            }
+        }
+        return try outcome.get()
+    }
+
+    /// The events that came since, newest first, those on items that this version does not know left out.
+    private func laterEvents(
+        _ view: borrowing StateView,
+        _ id: UnsafeRawBufferPointer,
+        _ mark: StateMark,
+        _ state: RunningHistory.State
+    ) throws(AnnexError) -> [(Int32, Double)]? {
+        guard let expected = state.events(until: mark) else { return nil }
+        let newest = state.mark.newest ?? Int64.min
+        var events: [(Int32, Double)] = []
+        var found = 0
+        var isBeforeCut = false
+        try view.forEachEvent(of: id, newestFirst: true) { item, weight, time throws(AnnexError) in
+            guard time > newest, found < expected else { return false }
+            found += 1
+            if let cut = state.cut, time <= cut { isBeforeCut = true }
+            if let ordinal = self.items.ordinal(of: item) { events.append((ordinal, weight)) }
+            return true
+        }
+        return found == expected && !isBeforeCut ? events : nil
+    }
+
+    private func solve(
+        _ solver: FoldInSolver,
+        _ changes: [Change],
+        _ state: inout RunningHistory.State,
+        _ id: UnsafeRawBufferPointer,
+        _ query: UnsafeMutableBufferPointer<Float>
+    ) throws(AnnexError) {
+        let begin = ContinuousClock.now
+        let vectors = self.version.vectors
+        let isSolved = vectors.withRows { rows in
+            solver.solve(count: changes.count, from: &state.equation, into: query) { place in
+                let change = changes[place]
+                return (rows + Int(change.ordinal) * vectors.stride, change.old, change.weight)
+            }
+        }
+        self.version.folded.count(ContinuousClock.now - begin)
+        guard isSolved else { throw Self.noSolution(id) }
+    }
+}
