@@ -115,7 +115,7 @@ def test_kill_9_while_events_come_in(shop, tmp_path, fact):
                 check_server(c, shop, model, solver, known, users, counted)
                 check_server(c, shop, model, solver, known, {"u10", "u11", "u31"}, counted)
                 assert int(live.state_line(c, "shop")["events"]) == len(known)
-            assert again.stop() == 0
+            assert again.stop() == 0, again.text()[-3000:]
         check_file(state / "shop" / STATE, known, {}, counted)
     fact(f"servers killed by kill -9 under events of {CONNECTIONS} connections: {wanted}, {counted['killed again']} of them again while "
          f"coming up; {counted['acknowledged']} events acknowledged, 0 lost; {counted['kept']} of {counted['in flight']} in flight were "
