@@ -119,7 +119,13 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
         self.serveOn(context)
     }
 
-    func channelInactive(context: ChannelHandlerContext) {
+    func channelInactive(context: ChannelHandlerContext) { self.ended() }
+
+    /// Also comes where the channel was closed before it became active, when `channelInactive` does not.
+    func handlerRemoved(context: ChannelHandlerContext) { self.ended() }
+
+    private func ended() {
+        guard self.context != nil else { return }
         self.machine.closed()
         self.loop.heldBytesChanged(by: -self.held)
         self.inputHeld = 0

@@ -39,5 +39,6 @@ final class RejectionHandler: ChannelInboundHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
-    func channelInactive(context: ChannelHandlerContext) { self.shared.lingering.subtract(1, ordering: .relaxed) }
+    /// Comes for a channel that never became active as well.
+    func handlerRemoved(context: ChannelHandlerContext) { self.shared.lingering.subtract(1, ordering: .relaxed) }
 }

@@ -15,6 +15,8 @@ package final class ShardHandler: CommandHandler {
 
     private let engine: Engine
     private var generation: Int
+    /// When to try again to take over what the engine serves; nil where the last time worked.
+    private var retry: ContinuousClock.Instant?
     private var lanes: [Lane] = []
     private var random = SystemRandomNumberGenerator()
 
@@ -32,9 +34,18 @@ package final class ShardHandler: CommandHandler {
     /// load.
     package func refresh() {
         let now = self.engine.generation
-        guard now != self.generation, let lanes = try? Self.makeLanes(self.engine) else { return }
-        self.lanes = lanes
-        self.generation = now
+        guard now != self.generation, self.retry.map({ $0 <= .now }) ?? true else { return }
+        do {
+            self.lanes = try self.engine.versions.map { version in
+                if let lane = self.lanes.first(where: { $0.version === version }) { return lane }
+                return Lane(version: version, context: try QueryContext(version))
+            }
+            self.generation = now
+            self.retry = nil
+        } catch {
+            // What was served before still is; the next try is not made by each command.
+            self.retry = .now + .seconds(1)
+        }
     }
 
     package func handle(

@@ -31,6 +31,16 @@ package struct HistoryEntry: Sendable, Equatable {
     /// - Parameter place: 0 ..< `count`.
     package func weight(_ place: Int) -> Float { Float(bitPattern: self.word(place * Self.entryBytes + 4)) }
 
+    /// Whether an item is in it. O(log count).
+    package func has(_ ordinal: Int32) -> Bool {
+        var (low, high) = (0, self.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if self.ordinal(middle) < ordinal { low = middle + 1 } else { high = middle }
+        }
+        return low < self.count && self.ordinal(low) == ordinal
+    }
+
     private func word(_ offset: Int) -> UInt32 {
         // Checked by the buffer, in release builds too.
         precondition(unsafe offset >= 0 && offset <= self.bytes.count - 4, "place out of range")

@@ -185,12 +185,14 @@ package final class UserStore: Sendable {
     }
 
     /// Lends every user's trained history, block after block, each in byte order of ids. O(interactions).
-    package func forEachHistory(_ body: (HistoryView) -> Void) throws(AnnexError) {
+    package func forEachHistory(
+        _ body: (_ id: UnsafeRawBufferPointer, HistoryView) throws(AnnexError) -> Void
+    ) throws(AnnexError) {
         for environment in self.environments {
             guard let table = environment.optionalTable(UserSchema.histories) else { continue }
             let snapshot = try environment.makeSnapshot()
-            try unsafe snapshot.forEach(table) { _, value throws(AnnexError) in
-                if let history = unsafe HistoryView(value) { body(history) }
+            try unsafe snapshot.forEach(table) { id, value throws(AnnexError) in
+                if let history = unsafe HistoryView(value) { unsafe try body(id, history) }
                 return true
             }
         }

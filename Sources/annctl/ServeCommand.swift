@@ -8,8 +8,10 @@ import AnnexWire
 import ArgumentParser
 import Dispatch
 import Foundation
+import Glibc
 import Logging
 import NIOCore
+import Synchronization
 
 struct ServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -98,11 +100,12 @@ struct ServeCommand: AsyncParsableCommand {
             popularity?.stop()
             for state in states.values { state.close() }
         }
-        try await self.serve(engine, configuration, stop, logger)
+        try await self.serve(engine, Array(states.values), configuration, stop, logger)
     }
 
     private func serve(
         _ engine: Engine,
+        _ states: [StateStore],
         _ configuration: ServerConfiguration,
         _ stop: StopSignals,
         _ logger: Logger
@@ -138,6 +141,7 @@ struct ServeCommand: AsyncParsableCommand {
             },
             logger: logger
         )
+        stop.servingBegins()
         let address: SocketAddress
         do { address = try await server.start() } catch let error as IOError where error.errnoCode == EADDRINUSE {
             throw AnnexError(
@@ -153,8 +157,19 @@ struct ServeCommand: AsyncParsableCommand {
         )
         let signal = await stop.wait()
         logger.info("Draining", metadata: ["signal": "\(signal)"])
+        Self.endAnyway(states, logger)
         await server.shutdown(grace: .seconds(4))
         logger.info("Stopped")
+    }
+
+    /// Ends the process where draining takes too long, as it does where a version is being loaded; nothing that was
+    /// acknowledged is lost by that.
+    private static func endAnyway(_ states: [StateStore], _ logger: Logger) {
+        DispatchQueue.global().asyncAfter(deadline: .now() + 4.7) {
+            logger.warning("Cut off: draining took too long")
+            for state in states { state.close() }
+            _exit(0)
+        }
     }
 
     private func settings() throws -> (ServerConfiguration, LiveSettings) {
@@ -217,23 +232,38 @@ private struct HandlerShelf: @unchecked Sendable {
 /// SIGTERM and SIGINT as something to wait for.
 private final class StopSignals: Sendable {
     private let stream: AsyncStream<Int32>
+    private let flag: ServingFlag
     /// Never touched again; kept so that they stay armed.
     nonisolated(unsafe) private let sources: [any DispatchSourceSignal]
 
     init() {
         let (stream, continuation) = AsyncStream<Int32>.makeStream()
         self.stream = stream
+        let isServing = ServingFlag()
+        self.flag = isServing
         self.sources = [SIGTERM, SIGINT].map { number in
             Foundation.signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            source.setEventHandler { continuation.yield(number) }
+            source.setEventHandler {
+                // Nobody was answered yet, so there is nothing to drain.
+                if !isServing.value.load(ordering: .relaxed) { _exit(0) }
+                continuation.yield(number)
+            }
             source.resume()
             return source
         }
     }
 
+    /// From now on a signal drains; before it ends the process.
+    func servingBegins() { self.flag.value.store(true, ordering: .relaxed) }
+
     func wait() async -> String {
         for await number in self.stream { return number == SIGTERM ? "SIGTERM" : "SIGINT" }
         return "none"
     }
+}
+
+/// Whether anybody may have been answered.
+private final class ServingFlag: Sendable {
+    let value = Atomic<Bool>(false)
 }

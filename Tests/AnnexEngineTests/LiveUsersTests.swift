@@ -217,6 +217,29 @@ private final class Shop {
         #expect(compared > 400)
     }
 
+    /// A weight that leaves no room for the rest of the history, and is taken back, leaves nothing behind.
+    @Test func hugeWeightsThatAreTakenBack() throws {
+        let trained = (0..<200).map { HistoryEntry(ordinal: $0, weight: 1) }
+        let shop = try Shop(histories: ["u1": trained])
+        var names: [String] = []
+        for ordinal in [Int32(250), 260] {
+            shop.context.withIdentifier(ordinal) { names.append(String(decoding: $0, as: UTF8.self)) }
+        }
+        try shop.event("u1", names[0], 1)
+        try shop.event("u1", names[1], 1)
+        let before = try shop.scores("u1")
+        for weight in [1e4, 1e7, 1e12] {
+            try shop.event("u1", names[1], weight)
+            // The largest have no solution, which is said.
+            _ = try? shop.use("u1")
+            try shop.event("u1", names[1], -weight)
+            let after = try shop.scores("u1")
+            #expect(zip(before, after).allSatisfy { abs($0 - $1) < 1e-5 }, "\(weight)")
+            try shop.record(.remove(user: Shop.id("u1"), item: Shop.id(names[1])))
+            try shop.event("u1", names[1], 1)
+        }
+    }
+
     @Test func stampedEventsAddUp() throws {
         let shop = try Shop()
         for _ in 0..<5 { try shop.event("new", "i7") }

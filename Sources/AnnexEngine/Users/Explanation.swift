@@ -38,6 +38,24 @@ extension QueryContext {
         item: Int32,
         count: Int
     ) throws(AnnexError) -> Explanation {
+        // The state is read several times; where an event came in between, once more.
+        let before = try self.live.counter(of: id)
+        let first = Self.result { () throws(AnnexError) in try self.explainOnce(id, item: item, count: count) }
+        guard try self.live.counter(of: id) == before else {
+            return try self.explainOnce(id, item: item, count: count)
+        }
+        return try first.get()
+    }
+
+    private static func result<R>(_ body: () throws(AnnexError) -> R) -> Result<R, AnnexError> {
+        do throws(AnnexError) { return .success(try body()) } catch { return .failure(error) }
+    }
+
+    private func explainOnce(
+        _ id: UnsafeRawBufferPointer,
+        item: Int32,
+        count: Int
+    ) throws(AnnexError) -> Explanation {
         guard self.metric != .l2 else {
             throw AnnexError(.usage, "on l2 a score is a distance, which is no sum over events")
         }
@@ -96,6 +114,12 @@ extension QueryContext {
 }
 
 extension LiveUsers {
+    /// Of the user's last change; nil where the state does not mention the user.
+    fileprivate func counter(of id: UnsafeRawBufferPointer) throws(AnnexError) -> UInt64? {
+        guard let state else { return nil }
+        return try state.withRead { view throws(AnnexError) in try view.mark(of: id)?.counter }
+    }
+
     fileprivate enum Origin { case unknown, stored, perhaps, solved }
 
     /// Where the user's vector of now comes from. O(events) where it has to be worked out.

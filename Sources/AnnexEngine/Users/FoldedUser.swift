@@ -64,29 +64,32 @@ package final class FoldedUserCache: Sendable {
     init(dimension: Int) {
         self.all = (0..<Self.shards).map { _ in Shard() }
         let each = dimension * dimension * 8 + 16_384
-        self.places = (0..<max(4, min(256, RunningHistory.mostBytes / each))).map { _ in Place() }
+        self.places = (0..<min(256, RunningHistory.mostBytes / each)).map { _ in Place() }
     }
 
-    private func place(_ id: UnsafeRawBufferPointer) -> Place {
-        self.places[Int(LiveUsers.number(id) % UInt64(self.places.count))]
+    private func place(_ id: UnsafeRawBufferPointer) -> Place? {
+        guard !self.places.isEmpty else { return nil }
+        return self.places[Int(LiveUsers.number(id) % UInt64(self.places.count))]
     }
 
     func running(_ id: UnsafeRawBufferPointer) -> RunningHistory? {
-        guard let found = self.place(id).running.withLock({ $0 }), found.id.elementsEqual(id) else { return nil }
+        guard let found = self.place(id)?.running.withLock({ $0 }), found.id.elementsEqual(id) else { return nil }
         return found
     }
 
     func put(_ running: RunningHistory) {
-        running.id.withUnsafeBytes { id in self.place(id).running.withLock { $0 = running } }
+        running.id.withUnsafeBytes { id in self.place(id)?.running.withLock { $0 = running } }
     }
 
-    private static func place(_ counter: UInt64) -> (shard: Int, place: Int) {
-        let shard = Int(counter % UInt64(Self.shards))
-        return (shard, Int(counter / UInt64(Self.shards) % UInt64(Self.placesPerShard)))
+    /// By the id, so that what a user was before gives its place up.
+    private static func place(_ id: UnsafeRawBufferPointer) -> (shard: Int, place: Int) {
+        let number = LiveUsers.number(id)
+        let shard = Int(number % UInt64(Self.shards))
+        return (shard, Int(number / UInt64(Self.shards) % UInt64(Self.placesPerShard)))
     }
 
     func find(_ counter: UInt64, _ id: UnsafeRawBufferPointer) -> FoldedUser? {
-        let (shard, place) = Self.place(counter)
+        let (shard, place) = Self.place(id)
         guard let found = self.all[shard].users.withLock({ $0[place] }), found.isOf(counter, id) else { return nil }
         return found
     }
@@ -97,7 +100,7 @@ package final class FoldedUserCache: Sendable {
     }
 
     func put(_ user: FoldedUser) {
-        let (shard, place) = Self.place(user.counter)
+        let (shard, place) = user.id.withUnsafeBytes { Self.place($0) }
         self.all[shard].users.withLock { $0[place] = user }
     }
 }
@@ -109,9 +112,13 @@ struct FoldedUserTable {
 
     @inline(__always)
     func find(_ counter: UInt64, _ id: UnsafeRawBufferPointer) -> FoldedUser? {
-        guard let found = self.users[Int(counter % UInt64(Self.places))], found.isOf(counter, id) else { return nil }
+        guard let found = self.users[Self.place(id)], found.isOf(counter, id) else { return nil }
         return found
     }
 
-    mutating func put(_ user: FoldedUser) { self.users[Int(user.counter % UInt64(Self.places))] = user }
+    mutating func put(_ user: FoldedUser) { self.users[user.id.withUnsafeBytes { Self.place($0) }] = user }
+
+    private static func place(_ id: UnsafeRawBufferPointer) -> Int {
+        Int(LiveUsers.number(id) % UInt64(Self.places))
+    }
 }

@@ -61,7 +61,7 @@ final class LiveUsers {
             let found = try state.withRead { view throws(AnnexError) -> UserSource? in
                 guard let mark = try view.mark(of: id) else { return try self.isForgotten(view, id) ? .unknown : nil }
                 if let known = self.known(mark.counter, id) { return .folded(known) }
-                if let user = try self.goOn(view, id, mark, query) { return .folded(user) }
+                if let source = try self.goOn(view, id, mark, budgetNanos, query) { return source }
                 guard self.nanos(id, events: mark.eventCount) <= budgetNanos else { return .costly }
                 return .folded(try self.fold(view, id, mark, query))
             }
@@ -97,14 +97,13 @@ final class LiveUsers {
         return number
     }
 
-    /// A user whom the state does not mention, with marks. Kept where those lie whom it does, under a number that none of
-    /// them has.
+    /// A user whom the state does not mention, with marks. Kept where those lie whom it does.
     private func marked(_ id: UnsafeRawBufferPointer, _ history: HistoryView) -> FoldedUser {
-        let number = Self.number(id) | 1 << 63
-        if let known = self.known(number, id) { return known }
+        // No change has this counter.
+        if let known = self.known(0, id) { return known }
         let seen = (0..<history.count).map { history.ordinal($0) }
         let rows = self.version.vectors.rows
-        let user = FoldedUser(id: Array(id), counter: number, vector: nil, isSolved: false, seen: seen, rows: rows)
+        let user = FoldedUser(id: Array(id), counter: 0, vector: nil, isSolved: false, seen: seen, rows: rows)
         self.table.put(user)
         self.version.folded.put(user)
         return user
@@ -140,7 +139,8 @@ final class LiveUsers {
         var seen: [Int32] = []
         seen.reserveCapacity(self.history.trained.count + self.history.touched.count)
         self.history.forEachSeen { seen.append($0) }
-        if vector == .solved, let equation = self.kept.take() {
+        let isKept = self.history.entries.count <= RunningHistory.mostEntries
+        if vector == .solved, let equation = self.kept.take(), isKept {
             let cut = known.hasHistory ? self.version.description.trainedUntil : nil
             let entries = self.history.entries
             let state = RunningHistory.State(mark: mark, cut: cut, entries: entries, seen: seen, equation: equation)
@@ -192,6 +192,7 @@ final class LiveUsers {
         }
         for entry in session { self.history.add(session: entry) }
         self.finish(known, id)
+        defer { self.kept = nil }
         return try self.makeVector(known, id, query) == .none ? .unknown : .session
     }
 
@@ -296,8 +297,9 @@ final class LiveUsers {
                 return solver.solve(count: entries.count, into: query, event)
             }
             var equation = FoldInSolver.Equation()
-            defer { self.kept = equation }
-            return solver.solve(count: entries.count, keeping: &equation, into: query, event)
+            let isSolved = solver.solve(count: entries.count, keeping: &equation, into: query, event)
+            self.kept = isSolved ? equation : nil
+            return isSolved
         }
         self.version.folded.count(ContinuousClock.now - begin)
         guard isSolved else { throw Self.noSolution(id) }

@@ -19,7 +19,7 @@ package struct PopularItems: Sendable {
 
         func weight(of time: Int64, at now: Int64) -> Double {
             guard let halfLifeDays else { return 1 }
-            let days = Double(max(0, now.subtractingReportingOverflow(time).partialValue)) / 86_400_000
+            let days = max(0, Double(now) - Double(time)) / 86_400_000
             return exp2(-days / halfLifeDays)
         }
     }
@@ -33,7 +33,9 @@ package struct PopularItems: Sendable {
         var counts = [Double](repeating: 0, count: version.description.itemCount)
         let cut = version.description.trainedUntil
         let weight = cut.map { decay.weight(of: $0, at: now) } ?? 1
-        try version.users?.forEachHistory { history in
+        let reader = try version.state.map { state throws(AnnexError) in try state.makeReader() }
+        try version.users?.forEachHistory { id, history throws(AnnexError) in
+            if let reader, try Self.isForgotten(id, reader) { return }
             for place in 0..<history.count { counts[Int(history.ordinal(place))] += weight }
         }
         if let state = version.state { try Self.add(state, of: version, decay, now, to: &counts) }
@@ -41,6 +43,17 @@ package struct PopularItems: Sendable {
         let found = self.counts
         self.order = (0..<Int32(found.count)).sorted {
             (found[Int($1)], $0) < (found[Int($0)], $1)
+        }
+    }
+
+    private static func isForgotten(
+        _ id: UnsafeRawBufferPointer,
+        _ reader: StateReader
+    ) throws(AnnexError) -> Bool {
+        try reader.withRead { view throws(AnnexError) in
+            guard try view.hasForgotten else { return false }
+            let hash = UserHash.of(id)
+            return try hash.lend { hash throws(AnnexError) in try view.forgottenAt(hash: hash) != nil }
         }
     }
 

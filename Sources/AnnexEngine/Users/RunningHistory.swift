@@ -9,6 +9,11 @@ import Synchronization
 final class RunningHistory: Sendable {
     /// Shorter ones are solved as fast anew.
     static let leastEntries = 128
+    /// Longer ones are not kept: some 20 bytes an item.
+    static let mostEntries = 50_000
+    /// A matrix that held a weight of this size, in units of 1 / alpha, has no room left for the rest of the history in float64
+    /// when it is taken out again.
+    static let largestWeight = 1e6
     /// After so many events the equation is made anew, so that rounding does not add up.
     static let mostAdditions = 4_096
     /// More new events than this are read as all others.
@@ -71,6 +76,11 @@ extension LiveUsers {
         let ordinal: Int32
         let old: Double?
         let weight: Double
+
+        func isGentle(_ method: FoldInModel.Method) -> Bool {
+            guard case .als(_, let alpha) = method else { return true }
+            return abs(self.weight) >= abs(self.old ?? 0) && abs(alpha * self.weight) <= RunningHistory.largestWeight
+        }
     }
 
     /// Goes on from where the user's history stood, where nothing but later events came; nil where that is not so.
@@ -78,22 +88,34 @@ extension LiveUsers {
         _ view: borrowing StateView,
         _ id: UnsafeRawBufferPointer,
         _ mark: StateMark,
+        _ budgetNanos: Double,
         _ query: UnsafeMutableBufferPointer<Float>
-    ) throws(AnnexError) -> FoldedUser? {
-        guard let running = self.version.folded.running(id), let solver = self.solver else { return nil }
-        var outcome: Result<FoldedUser?, AnnexError> = .success(nil)
+    ) throws(AnnexError) -> UserSource? {
+        guard let running = self.version.folded.running(id) else { return nil }
+        var outcome: Result<UserSource?, AnnexError> = .success(nil)
         // Whoever finds it taken works the user out anew.
         _ = running.state.withLockIfAvailable { state in
             do throws(AnnexError) {
-                guard let events = try self.laterEvents(view, id, mark, state) else { return }
+                guard let count = state.events(until: mark) else { return }
+                let nanos = FoldInSolver.nanos(events: count, dimension: self.version.vectors.dimension)
+                guard Double(nanos) <= budgetNanos else {
+                    outcome = .success(.costly)
+                    return
+                }
+                guard let events = try self.laterEvents(view, id, mark, state), let solver = self.solver else { return }
                 var changes: [Change] = []
                 for (ordinal, weight) in events.reversed() {
                     let (old, now) = state.add(ordinal, weight)
                     changes.append(Change(ordinal: ordinal, old: old, weight: now))
                 }
+                // What bends the matrix back, or beyond measure, is worked out from the whole history.
+                guard changes.allSatisfy({ $0.isGentle(solver.model.method) }) else {
+                    state.additions = Int.max / 2
+                    return
+                }
                 try self.solve(solver, changes, &state, id, query)
                 state.mark = mark
-                outcome = .success(self.made(id, mark, Array(query), seen: state.seen))
+                outcome = .success(.folded(self.made(id, mark, Array(query), seen: state.seen)))
             } catch {
                 state.additions = Int.max / 2
                 outcome = .failure(error)

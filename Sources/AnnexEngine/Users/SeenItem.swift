@@ -50,9 +50,25 @@ extension LiveUsers {
         return try state.withRead { view throws(AnnexError) in try !self.isForgotten(view, id) }
     }
 
-    /// Whether the trained history has an item that no tombstone masks. O(events).
+    /// Whether the trained history has an item that no tombstone masks. O(log history) for a user without tombstones.
     func trainedHistory(of id: UnsafeRawBufferPointer, has item: Int32) throws(AnnexError) -> Bool {
-        try self.read(id)
-        return self.history.trained.contains(item)
+        let has = self.users?.withHistory(of: id) { $0?.has(item) ?? false } ?? false
+        guard has, let state else { return has }
+        return try state.withRead { view throws(AnnexError) in
+            if try self.isForgotten(view, id) { return false }
+            var removed: Int64?
+            try view.forEachRemoved(of: id) { name, time throws(AnnexError) in
+                if self.items.ordinal(of: name) == item { removed = time }
+                return removed == nil
+            }
+            guard let removed, let cut = self.version.description.trainedUntil else { return true }
+            var isLifted = false
+            try view.forEachEvent(of: id, newestFirst: false) { name, _, time throws(AnnexError) in
+                guard time <= cut else { return false }
+                isLifted = time >= removed && self.items.ordinal(of: name) == item
+                return !isLifted
+            }
+            return isLifted
+        }
     }
 }
