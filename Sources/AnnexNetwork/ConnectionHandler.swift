@@ -416,9 +416,14 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
         while let next = self.owed.popReady() {
             let from = self.reply.buffer.writerIndex
             next.write?(&self.reply)
-            self.waitingArguments = [
-                self.loop.shared.table.specifications[next.position].name, "(arguments are not kept)",
-            ]
+            // Only the slow log asks for them.
+            let isSlow = Int(clamping: now.uptimeNanoseconds &- next.start) >= self.loop.slowNanoseconds
+            self.waitingArguments =
+                !isSlow
+                ? nil
+                : [
+                    self.loop.shared.table.specifications[next.position].name, "(arguments are not kept)",
+                ]
             self.finishReply(from: from, position: next.position, start: next.start, now: now.uptimeNanoseconds)
         }
         guard self.owed.isEmpty else { return }

@@ -40,7 +40,7 @@ package struct EventArguments: Equatable, Sendable {
     }
 }
 
-/// `EVENT.DEL user item [INDEX name]` and `FORGET user [INDEX name]`: fixed words, then perhaps an index.
+/// Fixed words, then perhaps an index: `EVENT.DEL user item [INDEX name]`, `FORGET user [INDEX name]`, the end of `SCORE`.
 package struct NamedArguments: Equatable, Sendable {
     /// Position of the index's name; nil where it was left out.
     package let index: Int?

@@ -143,13 +143,6 @@ package struct ScoreArguments: Equatable, Sendable {
     /// The arity must have been checked.
     package init(_ request: Request) throws(ArgumentFailure) {
         self.items = try request.counted(2, "items", minimum: 1)
-        let end = self.items.upperBound
-        guard end < request.count else {
-            self.index = nil
-            return
-        }
-        guard end + 2 <= request.count, request.matches(end, "INDEX") else { throw .syntax(request, near: end) }
-        guard end + 2 == request.count else { throw .syntax(request, near: end + 2) }
-        self.index = end + 1
+        self.index = try NamedArguments(request, fixed: self.items.upperBound).index
     }
 }

@@ -231,26 +231,20 @@ private struct HandlerShelf: @unchecked Sendable {
 
 /// SIGTERM and SIGINT as something to wait for.
 private final class StopSignals: Sendable {
-    private let stream: AsyncStream<Int32>
+    private let stream: AsyncStream<String>
     private let flag: ServingFlag
     /// Never touched again; kept so that they stay armed.
-    nonisolated(unsafe) private let sources: [any DispatchSourceSignal]
+    nonisolated(unsafe) private let signals: StoppingSignals
 
     init() {
-        let (stream, continuation) = AsyncStream<Int32>.makeStream()
+        let (stream, continuation) = AsyncStream<String>.makeStream()
         self.stream = stream
         let isServing = ServingFlag()
         self.flag = isServing
-        self.sources = [SIGTERM, SIGINT].map { number in
-            Foundation.signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            source.setEventHandler {
-                // Nobody was answered yet, so there is nothing to drain.
-                if !isServing.value.load(ordering: .relaxed) { _exit(0) }
-                continuation.yield(number)
-            }
-            source.resume()
-            return source
+        self.signals = StoppingSignals { name in
+            // Nobody was answered yet, so there is nothing to drain.
+            if !isServing.value.load(ordering: .relaxed) { _exit(0) }
+            continuation.yield(name)
         }
     }
 
@@ -258,7 +252,7 @@ private final class StopSignals: Sendable {
     func servingBegins() { self.flag.value.store(true, ordering: .relaxed) }
 
     func wait() async -> String {
-        for await number in self.stream { return number == SIGTERM ? "SIGTERM" : "SIGINT" }
+        for await name in self.stream { return name }
         return "none"
     }
 }

@@ -59,7 +59,7 @@ final class LiveUsers {
         if let session { return try self.useSession(id, session, budgetNanos, query) }
         if let state {
             let found = try state.withRead { view throws(AnnexError) -> UserSource? in
-                guard let mark = try view.mark(of: id) else { return try self.isForgotten(view, id) ? .unknown : nil }
+                guard let mark = try view.mark(of: id) else { return try view.hasForgotten(id) ? .unknown : nil }
                 if let known = self.known(mark.counter, id) { return .folded(known) }
                 if let source = try self.goOn(view, id, mark, budgetNanos, query) { return source }
                 guard self.nanos(id, events: mark.eventCount) <= budgetNanos else { return .costly }
@@ -207,7 +207,7 @@ final class LiveUsers {
     /// Begins the history anew with what the state says of a user, known or not.
     func gather(_ view: borrowing StateView, _ id: UnsafeRawBufferPointer) throws(AnnexError) -> Known {
         var known = self.gatherTrained(id)
-        known.isForgotten = try self.isForgotten(view, id)
+        known.isForgotten = try view.hasForgotten(id)
         known.hasHistory = known.hasHistory && !known.isForgotten
         let cut = known.hasHistory ? self.version.description.trainedUntil : nil
         if known.hasHistory {
@@ -223,12 +223,6 @@ final class LiveUsers {
             return true
         }
         return known
-    }
-
-    func isForgotten(_ view: borrowing StateView, _ id: UnsafeRawBufferPointer) throws(AnnexError) -> Bool {
-        guard try view.hasForgotten else { return false }
-        let hash = UserHash.of(id)
-        return try hash.lend { hash throws(AnnexError) in try view.forgottenAt(hash: hash) != nil }
     }
 
     /// The same without a state.

@@ -35,7 +35,7 @@ package struct PopularItems: Sendable {
         let weight = cut.map { decay.weight(of: $0, at: now) } ?? 1
         let reader = try version.state.map { state throws(AnnexError) in try state.makeReader() }
         try version.users?.forEachHistory { id, history throws(AnnexError) in
-            if let reader, try Self.isForgotten(id, reader) { return }
+            if let reader, try reader.withRead({ view throws(AnnexError) in try view.hasForgotten(id) }) { return }
             for place in 0..<history.count { counts[Int(history.ordinal(place))] += weight }
         }
         if let state = version.state { try Self.add(state, of: version, decay, now, to: &counts) }
@@ -43,17 +43,6 @@ package struct PopularItems: Sendable {
         let found = self.counts
         self.order = (0..<Int32(found.count)).sorted {
             (found[Int($1)], $0) < (found[Int($0)], $1)
-        }
-    }
-
-    private static func isForgotten(
-        _ id: UnsafeRawBufferPointer,
-        _ reader: StateReader
-    ) throws(AnnexError) -> Bool {
-        try reader.withRead { view throws(AnnexError) in
-            guard try view.hasForgotten else { return false }
-            let hash = UserHash.of(id)
-            return try hash.lend { hash throws(AnnexError) in try view.forgottenAt(hash: hash) != nil }
         }
     }
 

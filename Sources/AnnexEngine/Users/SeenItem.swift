@@ -47,7 +47,7 @@ extension LiveUsers {
     func versionKnows(_ id: UnsafeRawBufferPointer) throws(AnnexError) -> Bool {
         guard let users, users.has(id) else { return false }
         guard let state else { return true }
-        return try state.withRead { view throws(AnnexError) in try !self.isForgotten(view, id) }
+        return try state.withRead { view throws(AnnexError) in try !view.hasForgotten(id) }
     }
 
     /// Whether the trained history has an item that no tombstone masks. O(log history) for a user without tombstones.
@@ -55,7 +55,7 @@ extension LiveUsers {
         let has = self.users?.withHistory(of: id) { $0?.has(item) ?? false } ?? false
         guard has, let state else { return has }
         return try state.withRead { view throws(AnnexError) in
-            if try self.isForgotten(view, id) { return false }
+            if try view.hasForgotten(id) { return false }
             var removed: Int64?
             try view.forEachRemoved(of: id) { name, time throws(AnnexError) in
                 if self.items.ordinal(of: name) == item { removed = time }
