@@ -43,6 +43,9 @@ extension ConnectionHandler {
             self.finishReply(from: from, position: position, start: start, now: now)
             return now
         }
+        if found.isAboutUser, self.loop.cluster != nil, self.isMisdirected(found) {
+            return self.refused(from: from, position: position)
+        }
         let outcome: CommandOutcome
         if found.owner == .connection {
             outcome = self.connectionCommand(found.id)
@@ -52,7 +55,9 @@ extension ConnectionHandler {
             case .done: outcome = .done
             case .close: outcome = .close
             case .deferred(let work): outcome = .deferred(work)
-            case .later(let work): return self.runLater(work, position: position, start: start)
+            case .later(let work):
+                self.owed.company = found.company
+                return self.runLater(work, position: position, start: start)
             }
         }
         switch outcome {

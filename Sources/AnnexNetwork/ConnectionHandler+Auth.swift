@@ -93,7 +93,7 @@ extension ConnectionHandler {
         self.reply.bulk("id")
         self.reply.integer(Int(clamping: self.state.id))
         self.reply.bulk("mode")
-        self.reply.bulk("standalone")
+        self.reply.bulk(self.loop.cluster == nil ? "standalone" : "cluster")
         self.reply.bulk("role")
         self.reply.bulk("master")
         self.reply.bulk("modules")

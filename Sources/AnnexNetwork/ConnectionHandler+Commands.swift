@@ -98,17 +98,4 @@ extension ConnectionHandler {
     private func command() {
         self.loop.shared.table.writeCommandReply(self.request, &self.reply)
     }
-
-    /// What a server that stands alone can say.
-    private func cluster() {
-        if self.request.matches(1, "KEYSLOT") {
-            self.reply.integer(self.request.withArgument(2) { Slot.of($0) })
-        } else if self.request.matches(1, "MYID") {
-            self.reply.bulk(self.loop.shared.runID)
-        } else {
-            self.reply.verbatim(
-                "cluster_enabled:0\r\ncluster_state:ok\r\ncluster_slots_assigned:0\r\ncluster_known_nodes:1\r\ncluster_size:0\r\n"
-            )
-        }
-    }
 }

@@ -39,7 +39,7 @@ struct InfoReport {
     func text(_ wanted: [String]) -> String {
         let everything = wanted.contains("all") || wanted.contains("everything")
         let standard = wanted.isEmpty || wanted.contains("default")
-        let own = [self.server(), self.clients(), self.memory(), self.stats()]
+        let own = [self.server(), self.clients(), self.memory(), self.stats(), self.cluster()]
         let last = [self.commandStats(), self.errorStats(), self.latencyStats()]
         return (own + self.shared.info() + last).filter { section in
             let name = section.title.lowercased()
@@ -57,7 +57,8 @@ struct InfoReport {
             "Server",
             [
                 ("server_name", "annex"), ("annex_version", configuration.version),
-                ("redis_version", "7.4.0"), ("redis_mode", "standalone"), ("arch_bits", "64"),
+                ("redis_version", "7.4.0"), ("redis_mode", self.shared.cluster != nil ? "cluster" : "standalone"),
+                ("arch_bits", "64"),
                 ("multiplexing_api", "epoll"), ("process_id", String(getpid())), ("run_id", self.shared.runID),
                 ("tcp_port", String(self.shared.port)), ("server_time_usec", String(WallClock.microseconds())),
                 ("uptime_in_seconds", String(self.uptimeSeconds)),
@@ -106,6 +107,21 @@ struct InfoReport {
                 ("acl_access_denied_auth", String(self.metrics.authFailures)),
                 ("total_error_replies", String(self.metrics.errorReplies)),
                 ("deferred_jobs", String(self.shared.deferredJobs.load(ordering: .relaxed))),
+            ]
+        )
+    }
+
+    private func cluster() -> InfoSection {
+        guard let cluster = self.shared.cluster?.snapshot else {
+            return InfoSection("Cluster", [("cluster_enabled", "0")])
+        }
+        let slots = cluster.shard.map { cluster.topology.shards[$0].slots.description }
+        return InfoSection(
+            "Cluster",
+            [
+                ("cluster_enabled", "1"), ("cluster_epoch", String(cluster.topology.epoch)),
+                ("cluster_node", cluster.own.description), ("cluster_slots", slots ?? ""),
+                ("cluster_unwell", cluster.unwell.map(\.description).sorted().joined(separator: ",")),
             ]
         )
     }

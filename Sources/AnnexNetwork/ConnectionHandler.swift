@@ -213,7 +213,7 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
         guard self.owed.count < self.loop.shared.configuration.pipelineDepth,
             case .command(let found, _) = self.loop.shared.table.lookup(self.request)
         else { return false }
-        return found.mayFollowOwed && self.state.authenticated
+        return found.company != .alone && found.company == self.owed.company && self.state.authenticated
     }
 
     private func ranDry(_ now: UInt64) {

@@ -25,6 +25,7 @@ package final class LineServer: Sendable {
         table: CommandTable = .standard,
         makeHandler: @escaping @Sendable (_ loop: Int, _ eventLoop: any EventLoop) -> any CommandHandler,
         info: @escaping @Sendable () -> [InfoSection] = { [] },
+        cluster: ClusterView? = nil,
         logger: Logger
     ) throws(AnnexError) {
         try configuration.validate()
@@ -37,7 +38,8 @@ package final class LineServer: Sendable {
             table: table,
             logger: logger,
             threadPool: self.threadPool,
-            info: info
+            info: info,
+            cluster: cluster
         )
     }
 
@@ -63,6 +65,9 @@ package final class LineServer: Sendable {
         }
         shared.started(loops: loops)
         for loop in loops { try await loop.eventLoop.submit { loop.startSweeping() }.get() }
+        shared.cluster?.watch { snapshot in
+            for loop in shared.loops { loop.eventLoop.execute { loop.cluster = snapshot } }
+        }
         do {
             let channel = try await self.bootstrap(loops).bind(
                 host: self.configuration.host,

@@ -16,6 +16,8 @@ struct OwedReplies {
 
     var count: Int { self.waiting.count - self.next }
     var isEmpty: Bool { self.count == 0 }
+    /// Of the commands that are owed; all are of one.
+    var company = CommandSpecification.Company.alone
 
     /// Returns the number to give it under.
     mutating func add(position: Int, start: UInt64, write: LateReply.Writing? = nil) -> Int {

@@ -24,6 +24,8 @@ final class ServerShared: Sendable {
     let threadPool: NIOThreadPool
     /// Sections that other parts add to `INFO`. Called on a deferred thread, so it may take a while.
     let info: @Sendable () -> [InfoSection]
+    /// Nil where this server stands alone.
+    let cluster: ClusterView?
     let startedAt = NIODeadline.now()
     let runID: String
 
@@ -53,13 +55,15 @@ final class ServerShared: Sendable {
         table: CommandTable,
         logger: Logger,
         threadPool: NIOThreadPool,
-        info: @escaping @Sendable () -> [InfoSection]
+        info: @escaping @Sendable () -> [InfoSection],
+        cluster: ClusterView?
     ) {
         self.configuration = configuration
         self.table = table
         self.logger = logger
         self.threadPool = threadPool
         self.info = info
+        self.cluster = cluster
         self.maximumConnections = Atomic(configuration.maximumConnections)
         var generator = SystemRandomNumberGenerator()
         let half = { String(generator.next(), radix: 16) }

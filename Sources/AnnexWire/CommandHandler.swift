@@ -8,7 +8,7 @@ package enum Disposition: Sendable {
     /// then. The closure writes exactly one reply.
     case deferred(@Sendable (inout ReplyWriter) -> Void)
     /// The reply comes in the command's turn as soon as somebody gives it; no thread waits for it. Until then nothing else of
-    /// the connection runs but commands with `mayFollowOwed`. The closure runs at once, on the loop, and must not block.
+    /// the connection runs but commands of the same company. The closure runs at once, on the loop, and must not block.
     case later(@Sendable (LateReply) -> Void)
 }
 

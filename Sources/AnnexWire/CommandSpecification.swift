@@ -87,6 +87,16 @@ package final class CommandSpecification: Sendable {
         /// Argument 1 says how many keys follow.
         case counted
     }
+    /// Commands of one company go on while others of it are owed their replies: so a pipeline of events shares flushes of
+    /// the disk, and a pipeline of reads is on its way to many shards at once. A read never overtakes an event.
+    package enum Company: Sendable {
+        /// It runs when all replies before it have been given.
+        case alone
+        /// Reads nothing that those before it change.
+        case changes
+        /// Changes nothing.
+        case reads
+    }
 
     package let id: CommandID
     /// Lower case; a subcommand is `parent|child`.
@@ -106,9 +116,10 @@ package final class CommandSpecification: Sendable {
     package let replyRESP3: String
     package let subcommands: [CommandSpecification]
     package let isAllowedBeforeAuthentication: Bool
-    /// Whether it may run while the connection is owed replies of commands before it, since it reads nothing that those
-    /// change: so a pipeline of events shares flushes of the disk.
-    package let mayFollowOwed: Bool
+    /// Whether its keys are users, who live on one shard each.
+    package let isAboutUser: Bool
+    /// Which commands before it may still be owed their replies when it runs.
+    package let company: Company
     package static let since = "0.1.0"
 
     init(
@@ -127,7 +138,7 @@ package final class CommandSpecification: Sendable {
         reply: (String, String),
         subcommands: [CommandSpecification] = [],
         beforeAuthentication: Bool = false,
-        mayFollowOwed: Bool = false
+        company: Company? = nil
     ) {
         self.id = id
         self.name = name
@@ -144,7 +155,8 @@ package final class CommandSpecification: Sendable {
         (self.replyRESP2, self.replyRESP3) = reply
         self.subcommands = subcommands
         self.isAllowedBeforeAuthentication = beforeAuthentication
-        self.mayFollowOwed = mayFollowOwed
+        self.isAboutUser = group == "user"
+        self.company = company ?? (owner == .handler && flags.contains("readonly") ? .reads : .alone)
     }
 
     private init(copying other: CommandSpecification, subcommands: [CommandSpecification]) {
@@ -164,7 +176,8 @@ package final class CommandSpecification: Sendable {
         self.replyRESP3 = other.replyRESP3
         self.subcommands = subcommands
         self.isAllowedBeforeAuthentication = other.isAllowedBeforeAuthentication
-        self.mayFollowOwed = other.mayFollowOwed
+        self.isAboutUser = other.isAboutUser
+        self.company = other.company
     }
 
     /// Position of the first key, 0 where there is none or where a count says how many there are.

@@ -24,7 +24,7 @@ extension CommandTable {
                 CommandArgument.integer("unix-ms", token: "AT").optional, index,
             ],
             reply: ("simple string: OK", "simple string: OK"),
-            mayFollowOwed: true
+            company: .changes
         ),
         CommandSpecification(
             .eventDelete,

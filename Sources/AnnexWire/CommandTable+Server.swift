@@ -165,7 +165,7 @@ extension CommandTable {
         flags: fast,
         categories: ["@slow"],
         group: "cluster",
-        summary: "What a server that stands alone can say of clusters.",
+        summary: "Who serves which users, for clients that know Redis Cluster.",
         complexity: "Depends on the subcommand",
         reply: ok,
         subcommands: [
@@ -191,6 +191,32 @@ extension CommandTable {
                 arity: 2,
                 summary: "Id of this node, 40 hexadecimal digits.",
                 reply: ("bulk string", "bulk string")
+            ),
+            sub(
+                .cluster,
+                "cluster|nodes",
+                arity: 2,
+                summary: "A line for each node: id, address, role and slots. Needs `--cluster`.",
+                complexity: "O(nodes)",
+                reply: ("bulk string", "verbatim string")
+            ),
+            sub(
+                .cluster,
+                "cluster|shards",
+                arity: 2,
+                summary: "Of each shard its slots and its nodes with role and health. Needs `--cluster`.",
+                complexity: "O(nodes)",
+                reply: ("array of flat arrays", "array of maps")
+            ),
+            sub(
+                .cluster,
+                "cluster|slots",
+                arity: 2,
+                summary:
+                    "Of each range of slots its nodes, of which the first is to be asked: the first replica of the shard that "
+                    + "is well. Needs `--cluster`.",
+                complexity: "O(nodes)",
+                reply: ("array of arrays", "array of arrays")
             ),
             help(.cluster),
         ]

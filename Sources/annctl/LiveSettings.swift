@@ -12,6 +12,8 @@ struct LiveSettings {
     var durabilityInterval: Duration?
     /// The folder of states; nil keeps none.
     var stateFolder: String?
+    /// Of clients, and of the other servers of a cluster.
+    var password: String?
     var cold = ColdStart.error
     var coldHalfLifeDays: Double?
     /// Seconds between looks at `current`; 0: never.

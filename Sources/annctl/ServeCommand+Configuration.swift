@@ -49,7 +49,7 @@ enum ServeSettings {
             switch key {
             case "host": configuration.host = text
             case "password-file":
-                configuration.passwordHash = PasswordHash(password: try Password.read(Self.place(text, beside: path)))
+                live.password = try Password.read(Self.place(text, beside: path))
             case "state": live.stateFolder = Self.place(text, beside: path)
             case "durability": try live.setDurability(text)
             case "cold":

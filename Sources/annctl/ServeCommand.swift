@@ -57,10 +57,26 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("How often to look for a new version; 0: never. (default: 1)", valueName: "seconds"))
     var watch: Double?
 
+    @Option(help: ArgumentHelp("Who serves which users; see deploy/cluster.yaml.", valueName: "file.yaml"))
+    var cluster: String?
+    @Option(help: ArgumentHelp("This shard's slots, as in the file of --cluster.", valueName: "a-b,…")) var slots:
+        String?
+    @Option(
+        help: ArgumentHelp(
+            "This server's address in the file of --cluster. (default: --host and --port)",
+            valueName: "host:port"
+        )
+    ) var announce: String?
+
     func validate() throws {
         guard !self.folders.isEmpty else { throw ValidationError("Which index? Give indexes/NAME") }
         if let port {
             guard (0...65_535).contains(port) else { throw ValidationError("--port is 0 to 65535, got \(port)") }
+        }
+        guard self.cluster != nil || (self.slots == nil && self.announce == nil) else {
+            throw ValidationError(
+                "--slots and --announce say what this server is in a cluster: give --cluster FILE too"
+            )
         }
         if let idleTimeout { guard idleTimeout >= 0 else { throw ValidationError("--idle-timeout is not negative") } }
     }
@@ -71,6 +87,7 @@ struct ServeCommand: AsyncParsableCommand {
         let (configuration, live) = try self.settings()
         try configuration.validate()
         try live.validate()
+        let membership = try self.membership(configuration, live.password, logger)
         let stop = StopSignals()
         var folders: [EntryName: String] = [:]
         var names: [EntryName] = []
@@ -100,13 +117,15 @@ struct ServeCommand: AsyncParsableCommand {
             popularity?.stop()
             for state in states.values { state.close() }
         }
-        try await self.serve(engine, Array(states.values), configuration, stop, logger)
+        try await self.serve(engine, Array(states.values), configuration, membership?.view, stop, logger)
+        await membership?.stop()
     }
 
     private func serve(
         _ engine: Engine,
         _ states: [StateStore],
         _ configuration: ServerConfiguration,
+        _ cluster: ClusterView?,
         _ stop: StopSignals,
         _ logger: Logger
     ) async throws {
@@ -139,6 +158,7 @@ struct ServeCommand: AsyncParsableCommand {
                     ),
                 ]
             },
+            cluster: cluster,
             logger: logger
         )
         stop.servingBegins()
@@ -162,6 +182,35 @@ struct ServeCommand: AsyncParsableCommand {
         logger.info("Stopped")
     }
 
+    private func membership(
+        _ configuration: ServerConfiguration,
+        _ password: String?,
+        _ logger: Logger
+    ) throws -> ClusterMembership? {
+        guard let cluster else { return nil }
+        var own = ClusterTopology.Address(host: configuration.host, port: configuration.port)
+        if let announce {
+            guard let address = ClusterTopology.Address(parsing: announce) else {
+                throw AnnexError(.usage, "--announce is HOST:PORT, got '\(Printable.escape(announce))'")
+            }
+            own = address
+        }
+        var wanted: SlotSet?
+        if let slots {
+            guard let set = SlotSet(parsing: slots) else {
+                throw AnnexError(.usage, "--slots is like 0-8191 or 0-100,200, got '\(Printable.escape(slots))'")
+            }
+            wanted = set
+        }
+        return try ClusterMembership(
+            file: cluster,
+            own: own,
+            slots: wanted,
+            password: password,
+            logger: logger
+        )
+    }
+
     /// Ends the process where draining takes too long, as it does where a version is being loaded; nothing that was
     /// acknowledged is lost by that.
     private static func endAnyway(_ states: [StateStore], _ logger: Logger) {
@@ -183,7 +232,8 @@ struct ServeCommand: AsyncParsableCommand {
         if let maxConnections { configuration.maximumConnections = maxConnections }
         if let idleTimeout { configuration.idleTimeout = .seconds(idleTimeout) }
         configuration.version = ProductVersion.text
-        if let passwordFile { configuration.passwordHash = PasswordHash(password: try Password.read(passwordFile)) }
+        if let passwordFile { live.password = try Password.read(passwordFile) }
+        configuration.passwordHash = live.password.map { PasswordHash(password: $0) }
         if let state { live.stateFolder = state }
         if let durability { try live.setDurability(durability) }
         if let cold { live.cold = cold }

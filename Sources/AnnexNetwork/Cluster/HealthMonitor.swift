@@ -1,0 +1,229 @@
+package import AnnexCore
+import AnnexWire
+import NIOCore
+import NIOPosix
+import Synchronization
+
+/// Asks servers PING, each on a connection that carries nothing else, and tells what came of it.
+///
+/// Lives on one thread of its own. Of a server that does not answer nothing queues: the next PING waits for its turn,
+/// and a connection on which several went unanswered is made anew.
+package final class HealthMonitor: Sendable {
+    package typealias Address = ClusterTopology.Address
+    /// `nanos` is the time from PING to its answer; nil where none came within the interval.
+    package typealias Report = @Sendable (Address, _ nanos: UInt64?) -> Void
+
+    package struct Settings: Sendable {
+        package var interval: Duration = .milliseconds(250)
+        /// Sent by AUTH first; nil where none is needed.
+        package var password: String?
+
+        package init() {}
+    }
+
+    private let group: MultiThreadedEventLoopGroup
+    private let loop: any EventLoop
+    private let settings: Settings
+    private let report: Report
+    private let probes = Mutex<[Address: HealthProbe]>([:])
+
+    /// - Parameter report: called on the monitor's thread once in each interval for each server; must not block.
+    package init(_ settings: Settings = Settings(), report: @escaping Report) {
+        self.group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        self.loop = self.group.next()
+        self.settings = settings
+        self.report = report
+    }
+
+    /// These from now on; those that stay keep their connections.
+    package func watch(_ addresses: some Collection<Address>) {
+        let wanted = Set(addresses)
+        let (gone, new) = self.probes.withLock { probes in
+            let gone = probes.filter { !wanted.contains($0.key) }.map(\.value)
+            for address in probes.keys where !wanted.contains(address) { probes[address] = nil }
+            var new: [HealthProbe] = []
+            for address in wanted where probes[address] == nil {
+                let probe = HealthProbe(address, self.loop, self.settings, self.report)
+                probes[address] = probe
+                new.append(probe)
+            }
+            return (gone, new)
+        }
+        self.loop.execute {
+            for probe in gone { probe.stop() }
+            for probe in new { probe.start() }
+        }
+    }
+
+    package func stop() async {
+        self.watch([])
+        try? await self.loop.submit {}.get()
+        try? await self.group.shutdownGracefully()
+    }
+}
+
+/// The probe of one server. Unchecked because all but constants is touched on its loop only.
+private final class HealthProbe: @unchecked Sendable {
+    /// With so many PINGs unanswered the connection is given up.
+    private static let patience = 8
+
+    private let address: ClusterTopology.Address
+    private let loop: any EventLoop
+    private let settings: HealthMonitor.Settings
+    private let report: HealthMonitor.Report
+    private var channel: (any Channel)?
+    private var isConnecting = false
+    private var task: RepeatedTask?
+    private var hasAnswered = false
+    private var nanos: UInt64 = 0
+
+    init(
+        _ address: ClusterTopology.Address,
+        _ loop: any EventLoop,
+        _ settings: HealthMonitor.Settings,
+        _ report: @escaping HealthMonitor.Report
+    ) {
+        self.address = address
+        self.loop = loop
+        self.settings = settings
+        self.report = report
+    }
+
+    func start() {
+        let interval = TimeAmount(self.settings.interval)
+        self.connect()
+        self.task = self.loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [weak self] _ in
+            self?.tick()
+        }
+    }
+
+    func stop() {
+        self.task?.cancel()
+        self.task = nil
+        self.channel?.close(promise: nil)
+        self.channel = nil
+    }
+
+    /// Tells of the interval that is over and begins the next.
+    private func tick() {
+        self.report(self.address, self.hasAnswered ? self.nanos : nil)
+        self.hasAnswered = false
+        guard let channel else { return self.connect() }
+        channel.writeAndFlush(PingHandler.Ping(), promise: nil)
+    }
+
+    private func connect() {
+        guard !self.isConnecting else { return }
+        self.isConnecting = true
+        let password = self.settings.password
+        ClientBootstrap(group: self.loop)
+            .connectTimeout(TimeAmount(self.settings.interval))
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(
+                        PingHandler(password: password, patience: Self.patience) { [weak self] in self?.answered($0) }
+                    )
+                }
+            }
+            .connect(host: self.address.host, port: self.address.port)
+            .assumeIsolated()
+            .whenComplete { result in
+                self.isConnecting = false
+                guard case .success(let channel) = result else { return }
+                guard self.task != nil else { return channel.close(promise: nil) }
+                self.channel = channel
+                channel.closeFuture.assumeIsolated().whenComplete { _ in
+                    if self.channel === channel { self.channel = nil }
+                }
+                channel.writeAndFlush(PingHandler.Ping(), promise: nil)
+            }
+    }
+
+    private func answered(_ nanos: UInt64) {
+        self.hasAnswered = true
+        self.nanos = nanos
+    }
+}
+
+/// Sends PINGs and times their answers. Any answer but an error counts: NOAUTH does not.
+private final class PingHandler: ChannelDuplexHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundIn = Ping
+    typealias OutboundOut = ByteBuffer
+
+    struct Ping: Sendable {}
+
+    private let password: String?
+    private let patience: Int
+    private let answered: (UInt64) -> Void
+    private var scanner = ReplyScanner()
+    private var sent = CircularBuffer<UInt64>()
+    private var ignored = 0
+
+    init(password: String?, patience: Int, answered: @escaping (UInt64) -> Void) {
+        self.password = password
+        self.patience = patience
+        self.answered = answered
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        guard let password else { return }
+        var buffer = ByteBuffer()
+        RequestEncoder.append([Array("AUTH".utf8), Array(password.utf8)], to: &buffer)
+        self.ignored = 1
+        context.writeAndFlush(self.wrapOutboundOut(buffer), promise: nil)
+    }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        guard self.sent.count < self.patience else { return context.close(promise: nil) }
+        self.sent.append(NIODeadline.now().uptimeNanoseconds)
+        var buffer = ByteBuffer()
+        RequestEncoder.append([Array("PING".utf8)], to: &buffer)
+        context.write(self.wrapOutboundOut(buffer), promise: promise)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let bytes = self.unwrapInboundIn(data)
+        var position = 0
+        do {
+            try bytes.withUnsafeReadableBytes { bytes in
+                while let outcome = try self.scanner.next(bytes, from: &position) {
+                    if self.ignored > 0 {
+                        self.ignored -= 1
+                        continue
+                    }
+                    guard let since = self.sent.popFirst(), outcome == .value else { continue }
+                    self.answered(NIODeadline.now().uptimeNanoseconds &- since)
+                }
+            }
+        } catch { context.close(promise: nil) }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+}
+
+/// Who is well, by PINGs alone: out after some in a row went unanswered, back after some in a row were answered.
+package struct PingTally: Sendable {
+    package static let misses = 3
+    package static let hits = 2
+
+    package private(set) var isWell = true
+    /// In a row against `isWell`.
+    private var against = 0
+
+    package init() {}
+
+    /// Whether `isWell` changed.
+    package mutating func add(answered: Bool) -> Bool {
+        guard answered != self.isWell else {
+            self.against = 0
+            return false
+        }
+        self.against += 1
+        guard self.against >= (self.isWell ? Self.misses : Self.hits) else { return false }
+        self.isWell.toggle()
+        self.against = 0
+        return true
+    }
+}

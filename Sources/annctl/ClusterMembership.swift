@@ -1,0 +1,116 @@
+import AnnexCore
+import AnnexNetwork
+import Dispatch
+import Foundation
+import Logging
+import Synchronization
+
+/// A server's place in its cluster: its slots, who else is well, and what the topology's file says now.
+final class ClusterMembership: Sendable {
+    let view: ClusterView
+    private let monitor: HealthMonitor
+    private let watch: TopologyWatch
+
+    /// Begins to look at the others and at the file.
+    ///
+    /// - Parameters:
+    ///   - slots: what the caller believes to be its slots; an error where the file says otherwise.
+    ///   - own: this server's address as it stands in the file.
+    init(
+        file: String,
+        own: ClusterTopology.Address,
+        slots: SlotSet?,
+        password: String?,
+        logger: Logger
+    ) throws(AnnexError) {
+        let topology = try TopologyFile(file).topology
+        let snapshot = ClusterView.Snapshot(topology: topology, own: own)
+        guard let shard = snapshot.shard else {
+            throw AnnexError(
+                .usage,
+                "no replica of the topology is \(own)",
+                at: file,
+                hint: "Add it, or say with --announce HOST:PORT which one this server is"
+            )
+        }
+        let owned = topology.shards[shard].slots
+        if let slots, slots != owned {
+            throw AnnexError(
+                .usage,
+                "--slots is \(slots), and the topology gives \(owned) to \(own)",
+                at: file,
+                hint: "Make them equal, or leave --slots out"
+            )
+        }
+        let view = ClusterView(snapshot)
+        self.view = view
+        var settings = HealthMonitor.Settings()
+        settings.password = password
+        let tallies = Mutex<[ClusterTopology.Address: PingTally]>([:])
+        let monitor = HealthMonitor(settings) { address, nanos in
+            let changed = tallies.withLock { tallies in
+                var tally = tallies[address] ?? PingTally()
+                defer { tallies[address] = tally }
+                return tally.add(answered: nanos != nil) ? tally.isWell : nil
+            }
+            guard let changed else { return }
+            view.set(address, isWell: changed)
+            logger.info("Replica \(changed ? "is back" : "does not answer")", metadata: ["replica": "\(address)"])
+        }
+        self.monitor = monitor
+        monitor.watch(topology.addresses.filter { $0 != own })
+        self.watch = TopologyWatch(file, logger) { changed in
+            // Slots that move take their users along, which a changed file alone cannot do.
+            guard let place = changed.topology.shard(with: own), changed.topology.shards[place].slots == owned else {
+                throw AnnexError(
+                    .usage,
+                    "this server's slots are \(owned) until it starts again, and the file gives \(own) others",
+                    at: file
+                )
+            }
+            view.change(to: changed.topology)
+            monitor.watch(changed.topology.addresses.filter { $0 != own })
+        }
+    }
+
+    func stop() async {
+        self.watch.stop()
+        await self.monitor.stop()
+    }
+}
+
+/// Looks at a topology's file once a second, and tells what it says when that is new and sound.
+final class TopologyWatch: Sendable {
+    /// Only cancelled after it was started, which any thread may do.
+    nonisolated(unsafe) private let timer: any DispatchSourceTimer
+
+    /// - Parameter adopt: called on a thread of the watch's own; a throw means that what was before stays.
+    init(_ path: String, _ logger: Logger, adopt: @escaping @Sendable (TopologyFile) throws -> Void) {
+        let source = DispatchSource.makeTimerSource(queue: DispatchQueue(label: "annex-topology"))
+        let last = Mutex(FileManager.default.contents(atPath: path))
+        source.schedule(deadline: .now() + 1, repeating: 1)
+        source.setEventHandler {
+            let now = FileManager.default.contents(atPath: path)
+            guard let now,
+                last.withLock({ last in
+                    defer { last = now }
+                    return last != now
+                })
+            else { return }
+            do {
+                let file = try TopologyFile(text: String(decoding: now, as: UTF8.self), at: path)
+                try adopt(file)
+                logger.info("Topology changed", metadata: ["epoch": "\(file.topology.epoch)"])
+            } catch {
+                logger.error(
+                    "A new topology was refused, the one before stays",
+                    metadata: ["file": "\(path)", "reason": "\(error)"]
+                )
+            }
+        }
+        self.timer = source
+        source.resume()
+    }
+
+    func stop() { self.timer.cancel() }
+}

@@ -1,0 +1,125 @@
+import AnnexCore
+import Foundation
+import Yams
+
+/// `cluster.yaml`: who serves which users.
+struct TopologyFile {
+    let topology: ClusterTopology
+    /// Key and value of `router:`, as written.
+    let router: [(key: String, value: String)]
+
+    /// Reads and checks a file.
+    ///
+    /// - Throws: `.usage`, with the line where there is one, for what is not readable, and for what must not be served:
+    ///   slots that nobody owns or two do, an address that is there twice.
+    init(_ path: String) throws(AnnexError) {
+        guard let data = FileManager.default.contents(atPath: path), data.count <= 1 << 20 else {
+            throw AnnexError(.usage, "cannot read the topology", at: path, hint: "Give a YAML file of at most 1 MiB")
+        }
+        try self.init(text: String(decoding: data, as: UTF8.self), at: path)
+    }
+
+    init(text: String, at path: String) throws(AnnexError) {
+        let node: Node?
+        do { node = try Yams.compose(yaml: text) } catch {
+            throw AnnexError(.usage, "not YAML: \(error)", at: path)
+        }
+        let reader = TopologyReader(path: path)
+        guard let node, case .mapping(let top) = node else {
+            throw reader.bad("a topology is a list of 'key: value' lines", nil)
+        }
+        var epoch = 1
+        var shards: [ClusterTopology.Shard] = []
+        var router: [(key: String, value: String)] = []
+        for (keyNode, value) in top {
+            switch keyNode.string ?? "" {
+            case "epoch":
+                guard let number = value.int else { throw reader.bad("'epoch' is no whole number", value) }
+                epoch = number
+            case "shards":
+                guard let list = value.sequence else { throw reader.bad("'shards' is no list", value) }
+                for (position, shard) in list.enumerated() { shards.append(try reader.shard(shard, position)) }
+            case "router": router = try reader.pairs(value)
+            default:
+                throw reader.bad(
+                    "unknown key '\(Printable.escape(keyNode.string ?? ""))'; keys: epoch, router, shards",
+                    keyNode
+                )
+            }
+        }
+        guard shards.count <= 1_024 else { throw reader.bad("\(shards.count) shards; at most 1024 are served", nil) }
+        self.topology = ClusterTopology(epoch: epoch, shards: shards)
+        self.router = router
+        let faults = self.topology.faults
+        guard faults.isEmpty else {
+            throw AnnexError(
+                .usage,
+                faults.joined(separator: "; "),
+                at: path,
+                hint: "Each of slots 0 to \(Slot.count - 1) belongs to one shard; see deploy/cluster.yaml"
+            )
+        }
+    }
+}
+
+/// Pieces of a topology, with errors that say where.
+private struct TopologyReader {
+    let path: String
+
+    func bad(_ why: String, _ node: Node?) -> AnnexError {
+        let line = node?.mark.map { ":\($0.line)" } ?? ""
+        return AnnexError(.usage, why, at: self.path + line, hint: "See deploy/cluster.yaml")
+    }
+
+    func shard(_ node: Node, _ position: Int) throws(AnnexError) -> ClusterTopology.Shard {
+        guard case .mapping(let mapping) = node else { throw self.bad("a shard has slots and replicas", node) }
+        var name = "shard-\(position)"
+        var slots = SlotSet([])
+        var replicas: [ClusterTopology.Address] = []
+        for (keyNode, value) in mapping {
+            switch keyNode.string ?? "" {
+            case "name":
+                guard let entry = EntryName(value.scalar?.string ?? "") else {
+                    throw self.bad("a shard's name is like an index's: letters, digits, '.', '_' and '-'", value)
+                }
+                name = entry.value
+            case "slots":
+                let text = self.texts(value).joined(separator: ",")
+                guard let set = SlotSet(parsing: text) else {
+                    throw self.bad("'slots' is like 0-8191 or 0-100,200, got '\(Printable.escape(text))'", value)
+                }
+                slots = set
+            case "replicas":
+                for text in self.texts(value) {
+                    guard let address = ClusterTopology.Address(parsing: text) else {
+                        throw self.bad("a replica is HOST:PORT, got '\(Printable.escape(text))'", value)
+                    }
+                    replicas.append(address)
+                }
+            default:
+                throw self.bad(
+                    "unknown key '\(Printable.escape(keyNode.string ?? ""))'; keys: name, replicas, slots",
+                    keyNode
+                )
+            }
+        }
+        return ClusterTopology.Shard(name: name, slots: slots, replicas: replicas)
+    }
+
+    func pairs(_ node: Node) throws(AnnexError) -> [(key: String, value: String)] {
+        guard case .mapping(let mapping) = node else { throw self.bad("'router' has 'key: value' lines", node) }
+        var pairs: [(key: String, value: String)] = []
+        for (keyNode, value) in mapping {
+            guard let key = keyNode.string, let text = value.scalar?.string else {
+                throw self.bad("'\(Printable.escape(keyNode.string ?? ""))' is not a single value", keyNode)
+            }
+            pairs.append((key, text))
+        }
+        return pairs
+    }
+
+    /// One text, or a list of them.
+    private func texts(_ node: Node) -> [String] {
+        node.sequence?.map { $0.scalar?.string ?? "" } ?? [node.scalar?.string ?? ""]
+    }
+}
