@@ -100,12 +100,18 @@ let package = Package(
         // MARK: - L4 meaning of a command
         .target(name: "AnnexShard", dependencies: ["AnnexCore", "AnnexWire", "AnnexEngine"], swiftSettings: settings),
 
+        .target(
+            name: "AnnexRouter",
+            dependencies: ["AnnexCore", "AnnexWire", "AnnexNetwork", nioCore, nioPosix, logging],
+            swiftSettings: settings
+        ),
+
         // MARK: - L5 the executable
         .executableTarget(
             name: "annctl",
             dependencies: [
-                "AnnexCore", "AnnexBuild", "AnnexEngine", "AnnexFormats", "AnnexNetwork", "AnnexShard", "AnnexStore",
-                "AnnexWire", argumentParser, logging, nioCore, "Yams",
+                "AnnexCore", "AnnexBuild", "AnnexEngine", "AnnexFormats", "AnnexNetwork", "AnnexRouter",
+                "AnnexShard", "AnnexStore", "AnnexWire", argumentParser, logging, nioCore, "Yams",
             ],
             swiftSettings: settings
         ),

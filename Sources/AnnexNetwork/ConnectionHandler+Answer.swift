@@ -141,9 +141,8 @@ extension ConnectionHandler {
 
     /// Has somebody else make the reply. Commands that may follow go on meanwhile.
     private func runLater(_ work: @Sendable (LateReply) -> Void, position: Int, start: UInt64) -> UInt64 {
-        let loop = self.loop
         let number = self.owed.add(position: position, start: start)
-        work(LateReply { write in loop.deliver(write, number: number, to: self) })
+        work(LateReply(self, number: number))
         return NIODeadline.now().uptimeNanoseconds
     }
 

@@ -19,7 +19,7 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
     enum ReplyMode { case on, off, skipNext, skipThis }
 
     /// Replies are handed to the socket when this many bytes have gathered, and at the end of each turn.
-    private static let flushBytes = 64 << 10
+    static let flushBytes = 64 << 10
     /// Length of a turn; see also `ServerConfiguration.pipelineDepth`.
     private static let turnNanoseconds: UInt64 = 1_000_000
 
@@ -32,7 +32,7 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
     /// Position in the table of the last command, for CLIENT LIST; nil before the first.
     @exclusivity(unchecked) var lastCommand: Int?
 
-    @exclusivity(unchecked) private var machine = ConnectionStateMachine()
+    @exclusivity(unchecked) var machine = ConnectionStateMachine()
     @exclusivity(unchecked) private var parser: RequestParser
     @exclusivity(unchecked) var request = Request()
     @exclusivity(unchecked) var reply: ReplyWriter
@@ -46,14 +46,14 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
     private var flushes = 0
     private(set) var inputHeld = 0
     private(set) var outputHeld = 0
-    private var lastActive = NIODeadline.now()
+    var lastActive = NIODeadline.now()
     /// When the first byte of the command that is not complete yet came.
     private var unfinishedSince: NIODeadline?
     private var waitingCommand: (position: Int, start: UInt64)?
     private var quietDrainSteps = 0
     private var closing = false
     private var isServing = false
-    private var finishAfterWaiting = false
+    var finishAfterWaiting = false
     /// Replies of commands that may follow each other without waiting; a command that may not is parked until all came.
     @exclusivity(unchecked) var owed = OwedReplies()
     @exclusivity(unchecked) private var isParked = false
@@ -252,7 +252,7 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
     }
 
     /// `serve` outside `channelRead`: a reply arrived, the client reads again, the next turn came.
-    private func serveOn(_ context: ChannelHandlerContext) {
+    func serveOn(_ context: ChannelHandlerContext) {
         if self.machine.mayParse { self.serve(context) }
         self.endTurn(context)
         self.readOn(context)
@@ -293,7 +293,7 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
 
     // MARK: Output
 
-    private func flush(_ context: ChannelHandlerContext) {
+    func flush(_ context: ChannelHandlerContext) {
         let buffer = self.reply.buffer
         self.reply.buffer = ByteBuffer()
         let count = buffer.readableBytes
@@ -405,32 +405,6 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
         } else {
             self.loop.eventLoop.execute { self.finishWaiting { $0.buffer.writeImmutableBuffer(bytes) } }
         }
-    }
-
-    /// On the loop: a reply that was owed. Those that came are written in the order of their commands.
-    func takeOwed(_ number: Int, _ write: @escaping LateReply.Writing) {
-        guard let context else { return }
-        self.owed.give(number, write)
-        if self.reply.buffer.capacity == 0 { self.reply.buffer = self.loop.borrowBuffer() }
-        let now = NIODeadline.now()
-        while let next = self.owed.popReady() {
-            let from = self.reply.buffer.writerIndex
-            next.write?(&self.reply)
-            // Only the slow log asks for them.
-            let isSlow = Int(clamping: now.uptimeNanoseconds &- next.start) >= self.loop.slowNanoseconds
-            self.waitingArguments =
-                !isSlow
-                ? nil
-                : [
-                    self.loop.shared.table.specifications[next.position].name, "(arguments are not kept)",
-                ]
-            self.finishReply(from: from, position: next.position, start: next.start, now: now.uptimeNanoseconds)
-        }
-        guard self.owed.isEmpty else { return }
-        self.lastActive = now
-        _ = self.machine.replyArrived()
-        if self.finishAfterWaiting { self.machine.finish() }
-        self.serveOn(context)
     }
 
     /// On the loop. `write` writes the reply.

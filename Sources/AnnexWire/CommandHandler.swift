@@ -1,3 +1,5 @@
+package import NIOCore
+
 /// What becomes of a command after the handler looked at it.
 package enum Disposition: Sendable {
     /// The reply is written.
@@ -16,12 +18,33 @@ package enum Disposition: Sendable {
 package struct LateReply: Sendable {
     package typealias Writing = @Sendable (inout ReplyWriter) -> Void
 
-    private let deliver: @Sendable (@escaping Writing) -> Void
+    private let taker: any ReplyTaker
+    private let number: Int
 
-    package init(_ deliver: @escaping @Sendable (@escaping Writing) -> Void) { self.deliver = deliver }
+    /// - Parameter number: which of the replies that the taker waits for.
+    package init(_ taker: any ReplyTaker, number: Int) {
+        self.taker = taker
+        self.number = number
+    }
 
     /// Gives it; exactly once, on any thread. `write` runs on the connection's loop and writes exactly one reply.
-    package func give(_ write: @escaping Writing) { self.deliver(write) }
+    package func give(_ write: @escaping Writing) { self.taker.deliver(write, number: self.number) }
+
+    /// Gives it, or the next piece of it, as bytes. On the connection's loop only, and not before `handle` has returned.
+    package func giveNow(_ bytes: ByteBuffer, isLast: Bool = true) {
+        self.taker.take(bytes, number: self.number, isLast: isLast)
+    }
+
+    /// Closes the connection: the rest of a reply that has begun will not come. On its loop only.
+    package func cut() { self.taker.cut() }
+}
+
+/// A connection, as those see it who owe it replies.
+package protocol ReplyTaker: AnyObject, Sendable {
+    /// Any thread.
+    func deliver(_ write: @escaping LateReply.Writing, number: Int)
+    func take(_ bytes: ByteBuffer, number: Int, isLast: Bool)
+    func cut()
 }
 
 /// What handlers may know and change of a connection.
@@ -34,6 +57,10 @@ package struct ConnectionState: Sendable {
     package var libVer = ""
     package var respVersion = RESPVersion.two
     package var authenticated: Bool
+    /// What the handler remembers of the connection, for as long as it is open.
+    package var memory: (any AnyObject & Sendable)?
+    /// `CLIENT CAPA position`: replies to changes are to tell their place in the log.
+    package var wantsPositions = false
 
     package init(id: UInt64, address: String, authenticated: Bool) {
         self.id = id

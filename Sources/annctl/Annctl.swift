@@ -9,7 +9,8 @@ struct Annctl: AsyncParsableCommand {
         abstract: "Build, serve and query indexes of item factors.",
         version: "annctl \(ProductVersion.text)",
         subcommands: [
-            BuildCommand.self, ServeCommand.self, IngestCommand.self, QueryCommand.self, InspectCommand.self,
+            BuildCommand.self, ServeCommand.self, RouteCommand.self, IngestCommand.self, QueryCommand.self,
+            InspectCommand.self,
             VerifyCommand.self,
             ListCommand.self, RollbackCommand.self, PruneCommand.self, BenchCommand.self, TuneCommand.self,
             CheckStateCommand.self, ProtocolDocumentCommand.self,

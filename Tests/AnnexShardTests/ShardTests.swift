@@ -28,16 +28,9 @@ final class Bench {
         case .done, .close: break
         case .deferred(let work): work(&self.reply)
         case .later(let work):
-            let given = Mutex<LateReply.Writing?>(nil)
-            let end = DispatchSemaphore(value: 0)
-            work(
-                LateReply { write in
-                    given.withLock { $0 = write }
-                    end.signal()
-                }
-            )
-            end.wait()
-            given.withLock { $0 }?(&self.reply)
+            let taker = Taker()
+            work(LateReply(taker, number: 0))
+            taker.wait()(&self.reply)
         }
     }
 
@@ -50,6 +43,25 @@ final class Bench {
         let value = try #require(try parser.next(&buffer))
         #expect(buffer.readableBytes == 0, "one reply, no more")
         return value
+    }
+}
+
+/// Waits for one reply.
+private final class Taker: ReplyTaker {
+    private let given = Mutex<LateReply.Writing?>(nil)
+    private let end = DispatchSemaphore(value: 0)
+
+    func deliver(_ write: @escaping LateReply.Writing, number: Int) {
+        self.given.withLock { $0 = write }
+        self.end.signal()
+    }
+
+    func take(_ bytes: ByteBuffer, number: Int, isLast: Bool) { Issue.record("a shard writes its replies") }
+    func cut() { Issue.record("a shard's replies are whole") }
+
+    func wait() -> LateReply.Writing {
+        self.end.wait()
+        return self.given.withLock { $0 } ?? { _ in }
     }
 }
 

@@ -1,0 +1,71 @@
+import AnnexCore
+import AnnexNetwork
+import NIOCore
+
+/// How far a client's own events came in the log, so that its reads are not answered from before them.
+///
+/// One per client connection, on its loop. At most one position for each index and block of slots.
+final class ClientPositions: Sendable {
+    struct Place {
+        /// `NAME:BLOCK:MS-SEQ`, as a replica gave it.
+        var word: [UInt8]
+        let block: Int
+        /// Bit r: replica r is known to be there.
+        var reached: UInt64 = 0
+    }
+
+    /// Only touched on the connection's loop.
+    nonisolated(unsafe) private(set) var places: [Place] = []
+
+    /// Takes a position down. Older than what is known: nothing happens.
+    func add(_ word: [UInt8], from replica: Int) {
+        guard let parsed = Self.parse(word) else { return }
+        let reached: UInt64 = replica < 64 ? 1 << UInt64(replica) : 0
+        for index in self.places.indices {
+            guard let known = Self.parse(self.places[index].word), known.stream == parsed.stream else { continue }
+            guard (known.milliseconds, known.sequence) < (parsed.milliseconds, parsed.sequence) else { return }
+            self.places[index] = Place(word: word, block: parsed.block, reached: reached)
+            return
+        }
+        self.places.append(Place(word: word, block: parsed.block, reached: reached))
+    }
+
+    /// WAITPOS commands that must go ahead of a read of these users at a replica.
+    func waits(_ users: [[UInt8]], replica: Int, milliseconds: UInt64) -> [ByteBuffer] {
+        guard !self.places.isEmpty else { return [] }
+        var waits: [ByteBuffer] = []
+        for place in self.places where !Self.has(place, replica) {
+            guard let user = users.first(where: { Slot.block(of: Slot.of($0)) == place.block }) else { continue }
+            var wait = ByteBuffer()
+            let words = [Array("WAITPOS".utf8), user, place.word, Array("TIMEOUT".utf8), Array("\(milliseconds)".utf8)]
+            RequestEncoder.append(words, to: &wait)
+            waits.append(wait)
+        }
+        return waits
+    }
+
+    /// A replica answered a read of these users that had waited: it need not wait for these positions again.
+    func reached(_ users: [[UInt8]], replica: Int) {
+        guard replica < 64 else { return }
+        for index in self.places.indices
+        where users.contains(where: { Slot.block(of: Slot.of($0)) == self.places[index].block }) {
+            self.places[index].reached |= 1 << UInt64(replica)
+        }
+    }
+
+    private static func has(_ place: Place, _ replica: Int) -> Bool {
+        replica < 64 && place.reached & (1 << UInt64(replica)) != 0
+    }
+
+    private static func parse(
+        _ word: [UInt8]
+    ) -> (stream: ArraySlice<UInt8>, block: Int, milliseconds: UInt64, sequence: UInt64)? {
+        let parts = word.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
+        guard parts.count == 3, let block = Int(String(decoding: parts[1], as: UTF8.self)) else { return nil }
+        let id = parts[2].split(separator: UInt8(ascii: "-"), omittingEmptySubsequences: false)
+        guard id.count == 2, let milliseconds = UInt64(String(decoding: id[0], as: UTF8.self)),
+            let sequence = UInt64(String(decoding: id[1], as: UTF8.self))
+        else { return nil }
+        return (word[word.startIndex..<parts[1].endIndex], block, milliseconds, sequence)
+    }
+}

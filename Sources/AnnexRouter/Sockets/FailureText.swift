@@ -1,0 +1,40 @@
+import AnnexCore
+import AnnexWire
+
+/// What a client is told when no shard answered.
+enum FailureText {
+    static func write(
+        _ failure: Failure,
+        slot: Int?,
+        topology: ClusterTopology,
+        settings: RouterSettings,
+        _ reply: inout ReplyWriter
+    ) {
+        let shard = slot.flatMap { topology.shard(of: $0) }.map { topology.shards[$0] }
+        let place = slot.map { "slot \($0)" + (shard.map { " (shard '\($0.name)')" } ?? "") } ?? "any shard"
+        let read = settings.readDeadline / RouterSettings.millisecond
+        let event = settings.eventDeadline / RouterSettings.millisecond
+        switch failure {
+        case .timedOut:
+            reply.error(code: "TIMEOUT", "no replica for \(place) answered within \(read) ms: try again")
+        case .timedOutMaybeStored:
+            reply.error(
+                code: "TIMEOUT",
+                "no replica for \(place) answered within \(event) ms; the change may be stored or not: "
+                    + "an EVENT with AT may be sent again"
+            )
+        case .lostMaybeStored:
+            reply.error(
+                code: "TIMEOUT",
+                "the connection to the replica for \(place) was lost; the change may be stored or not: "
+                    + "an EVENT with AT may be sent again"
+            )
+        case .shardDown:
+            reply.error(code: "CLUSTERDOWN", "no replica serves \(place) now, nothing was changed: try again")
+        case .overloaded:
+            reply.error(code: "OVERLOADED", "too much waits for \(place), nothing was changed: try again in a moment")
+        case .unowned:
+            reply.error(code: "CLUSTERDOWN", "no shard owns \(place): see `annctl cluster check`")
+        }
+    }
+}

@@ -1,0 +1,33 @@
+import AnnexNetwork
+import AnnexWire
+import NIOCore
+
+/// What the router says first on a connection to a replica.
+struct Greeting: Sendable {
+    var password: String?
+    var version = RESPVersion.two
+    /// Whether replies to changes are to tell their place in the log.
+    var asksForPositions = false
+
+    /// Returns how many replies it gets.
+    func write(to buffer: inout ByteBuffer) -> Int {
+        var commands: [[String]] = []
+        if let password { commands.append(["AUTH", password]) }
+        if self.version == .three { commands.append(["HELLO", "3"]) }
+        commands.append(["CLIENT", "SETNAME", "annex-router"])
+        if self.asksForPositions { commands.append(["CLIENT", "CAPA", "position"]) }
+        for command in commands { RequestEncoder.append(command.map { Array($0.utf8) }, to: &buffer) }
+        return commands.count
+    }
+}
+
+/// An attempt whose reply a link owes.
+struct OwedAttempt {
+    let attempt: AttemptID
+    /// Of a request that was split: its reply is needed as a whole.
+    let isPart: Bool
+    /// The reply to the WAITPOS that was sent ahead of a read.
+    var isWait = false
+    /// It was made before the event had arrived that the read was to wait for.
+    var isStale = false
+}

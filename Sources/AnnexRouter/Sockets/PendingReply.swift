@@ -1,0 +1,81 @@
+import AnnexCore
+import AnnexNetwork
+import AnnexWire
+import NIOCore
+
+/// A request on its way: what to send, and whom its reply is owed to. Its storage is used again and again.
+struct PendingReply {
+    private(set) var frame = ByteBuffer()
+    private(set) var version = RESPVersion.two
+    private(set) var slot: Int?
+    private(set) var lane = Lane.reads
+    var reply: LateReply?
+    private(set) var split: (SplitRequest, part: Int)?
+    /// What the client's own events say; nil where it sent none.
+    private(set) var positions: ClientPositions?
+    /// Whose answers depend on them; kept only where there are any.
+    private(set) var users: [[UInt8]] = []
+    private var passesPositions = false
+
+    mutating func begin(_ request: Request, _ kind: RequestKind, _ slot: Int?, _ connection: ConnectionState) {
+        self.version = connection.respVersion
+        self.slot = slot
+        self.lane = kind == .read ? .reads : .changes
+        self.split = nil
+        self.positions = connection.memory as? ClientPositions
+        self.users = slot == nil || self.positions?.places.isEmpty ?? true ? [] : [request.bytesOf(1)]
+        self.passesPositions = connection.wantsPositions
+        self.frame.clear()
+        if request.bytes.getInteger(at: request.bytes.readerIndex, as: UInt8.self) == UInt8(ascii: "*") {
+            self.frame.writeImmutableBuffer(request.bytes)
+        } else {
+            // A line: replicas get it as an array.
+            RequestEncoder.append((0..<request.count).map { request.bytesOf($0) }, to: &self.frame)
+        }
+    }
+
+    /// A part of a request: of these users, which are of one shard.
+    mutating func begin(
+        _ frame: ByteBuffer,
+        _ users: [[UInt8]],
+        _ connection: ConnectionState,
+        split: (SplitRequest, part: Int)
+    ) {
+        self.version = connection.respVersion
+        self.slot = users.first.map { Slot.of($0) }
+        self.lane = .reads
+        self.split = split
+        self.positions = connection.memory as? ClientPositions
+        self.users = self.positions?.places.isEmpty ?? true ? [] : users
+        self.frame = frame
+        self.reply = nil
+    }
+
+    /// What the client gets of a reply. A change's comes with its place in the log, which is taken down.
+    func finished(_ bytes: ByteBuffer, from replica: Int) -> ByteBuffer {
+        if self.lane == .reads {
+            if !self.users.isEmpty { self.positions?.reached(self.users, replica: replica) }
+            return bytes
+        }
+        guard let pieces = SplitRequest.elements(of: bytes), pieces.count == 2 else { return bytes }
+        if let word = Self.bulk(pieces[1]) { self.positions?.add(word, from: replica) }
+        return self.passesPositions ? bytes : pieces[0]
+    }
+
+    private static func bulk(_ bytes: ByteBuffer) -> [UInt8]? {
+        let view = bytes.readableBytesView
+        guard view.first == UInt8(ascii: "$"), let end = view.firstIndex(of: UInt8(ascii: "\n")), view.count > 4 else {
+            return nil
+        }
+        return Array(view[(end + 1)...].dropLast(2))
+    }
+
+    /// Lets go of who waited; the storage stays.
+    mutating func end() {
+        self.reply = nil
+        self.split = nil
+        self.positions = nil
+        self.users = []
+        if self.frame.capacity > 4_096 { self.frame = ByteBuffer() }
+    }
+}

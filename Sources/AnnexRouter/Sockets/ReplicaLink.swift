@@ -1,0 +1,269 @@
+import AnnexCore
+import AnnexNetwork
+import AnnexWire
+import NIOCore
+import NIOPosix
+
+/// What a link carries, so that what may be slow does not stand in the way of what is not.
+enum Lane: Int, CaseIterable {
+    case reads, changes
+    /// Reads that wait for an event to arrive first.
+    case waits
+}
+
+/// One connection to a replica: requests out in the order in which they are given, replies in the same order, many under
+/// way at a time. Made when it is first needed, and anew when it was lost.
+///
+/// Unchecked because it lives on one loop. All that is written within one turn of the loop goes out in one piece.
+final class ReplicaLink: @unchecked Sendable {
+    /// What the owner does with what comes.
+    struct Callbacks {
+        /// A whole reply, or the beginning of a large one; returns who takes the rest, where it is not whole.
+        let replied: (_ owed: OwedAttempt, _ bytes: ByteBuffer, _ isWhole: Bool) -> LateReply?
+        /// A reply will not come. `isWritten`: the replica may have the request.
+        let lost: (_ owed: OwedAttempt, _ isWritten: Bool) -> Void
+        let failed: (_ text: String) -> Void
+    }
+
+    /// Handed on in pieces from here on.
+    private static let largeReply = 64 << 10
+
+    let replica: Int
+    private let address: ClusterTopology.Address
+    private let greeting: Greeting
+    private let loop: any EventLoop
+    private let callbacks: Callbacks
+
+    private enum State { case idle, connecting, open(any Channel) }
+    private var state = State.idle
+    private var outbox = ByteBuffer()
+    private var flushIsScheduled = false
+    private var owed = CircularBuffer<OwedAttempt>()
+    /// Of `owed`, those at the end that were not handed to the socket yet.
+    private var unwritten = 0
+    /// Replies to the greeting that are still to come.
+    private var greetingReplies = 0
+    private var scanner = ReplyScanner()
+    /// The beginning of a reply that is not whole.
+    private var partial = ByteBuffer()
+    /// Who takes the rest of the reply that is coming in.
+    private var streaming: LateReply?
+    private var isStreaming = false
+    /// Whether the WAITPOS before the next reply failed.
+    private var isStale = false
+    /// Counts connections: what an old one says is of no interest any more.
+    private var generation = 0
+
+    init(
+        replica: Int,
+        address: ClusterTopology.Address,
+        greeting: Greeting,
+        loop: any EventLoop,
+        callbacks: Callbacks
+    ) {
+        self.replica = replica
+        self.address = address
+        self.greeting = greeting
+        self.loop = loop
+        self.callbacks = callbacks
+    }
+
+    // MARK: Out
+
+    /// - Parameter waits: WAITPOS commands that go ahead of a read: where one fails, the read's reply is stale.
+    func send(_ attempt: OwedAttempt, _ frame: ByteBuffer, after waits: [ByteBuffer] = []) {
+        for wait in waits {
+            self.outbox.writeImmutableBuffer(wait)
+            self.owed.append(OwedAttempt(attempt: attempt.attempt, isPart: false, isWait: true))
+            self.unwritten += 1
+        }
+        self.outbox.writeImmutableBuffer(frame)
+        self.owed.append(attempt)
+        self.unwritten += 1
+        if case .idle = self.state { self.connect() }
+        guard !self.flushIsScheduled, case .open = self.state else { return }
+        self.flushIsScheduled = true
+        // Runs when the loop has looked at all its sockets: what came from many clients goes out together.
+        self.loop.assumeIsolated().execute { self.flush() }
+    }
+
+    private func flush() {
+        self.flushIsScheduled = false
+        guard case .open(let channel) = self.state, self.outbox.readableBytes > 0 else { return }
+        let bytes = self.outbox
+        self.outbox = ByteBufferAllocator().buffer(capacity: min(max(bytes.readableBytes, 512), 64 << 10))
+        self.unwritten = 0
+        channel.writeAndFlush(bytes, promise: nil)
+    }
+
+    private func connect() {
+        self.state = .connecting
+        self.generation += 1
+        let generation = self.generation
+        ClientBootstrap(group: self.loop)
+            .connectTimeout(.milliseconds(500))
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(LinkHandler(self, generation))
+                }
+            }
+            .connect(host: self.address.host, port: self.address.port)
+            .assumeIsolated()
+            .whenComplete { result in
+                switch result {
+                case .success(let channel): self.opened(channel, generation)
+                case .failure(let error): self.ended("cannot connect: \(error)", generation)
+                }
+            }
+    }
+
+    private func opened(_ channel: any Channel, _ generation: Int) {
+        guard case .connecting = self.state, generation == self.generation else { return channel.close(promise: nil) }
+        self.state = .open(channel)
+        var first = ByteBuffer()
+        self.greetingReplies = self.greeting.write(to: &first)
+        if first.readableBytes > 0 { channel.write(first, promise: nil) }
+        self.flush()
+        channel.flush()
+    }
+
+    /// Lets go of the connection: what is owed is lost.
+    func close(_ reason: String) { self.ended(reason, self.generation) }
+
+    fileprivate func ended(_ reason: String, _ generation: Int) {
+        guard generation == self.generation else { return }
+        self.generation += 1
+        let channel: (any Channel)?
+        if case .open(let open) = self.state { channel = open } else { channel = nil }
+        self.state = .idle
+        channel?.close(promise: nil)
+        let written = self.owed.count - self.unwritten
+        let owed = self.owed
+        self.owed.removeAll()
+        self.unwritten = 0
+        self.outbox = ByteBuffer()
+        self.partial = ByteBuffer()
+        self.scanner = ReplyScanner()
+        self.greetingReplies = 0
+        self.isStale = false
+        self.callbacks.failed(reason)
+        for (place, attempt) in owed.enumerated() {
+            if place == 0, self.isStreaming {
+                self.isStreaming = false
+                self.streaming?.cut()
+                self.streaming = nil
+            } else if !attempt.isWait {
+                self.callbacks.lost(attempt, place < written)
+            }
+        }
+        self.isStreaming = false
+    }
+
+    // MARK: In
+
+    fileprivate func received(_ bytes: ByteBuffer, _ generation: Int) {
+        guard generation == self.generation else { return }
+        var bytes = bytes
+        var position = 0
+        do {
+            while true {
+                let outcome = try bytes.withUnsafeReadableBytes { try self.scanner.next($0, from: &position) }
+                guard outcome != nil else { break }
+                let piece = bytes.readSlice(length: position) ?? ByteBuffer()
+                // The reader has moved: places count from it.
+                position = 0
+                guard self.greetingReplies == 0 else {
+                    self.greeted(outcome)
+                    guard generation == self.generation else { return }
+                    continue
+                }
+                self.take(piece)
+                guard generation == self.generation else { return }
+            }
+        } catch {
+            return self.close("a reply makes no sense: \(error)")
+        }
+        guard bytes.readableBytes > 0 else { return }
+        if self.partial.readableBytes == 0, !self.isStreaming {
+            self.partial = bytes
+        } else {
+            self.partial.writeBuffer(&bytes)
+        }
+        if self.partial.readableBytes >= Self.largeReply || self.isStreaming { self.passOn() }
+    }
+
+    private func greeted(_ outcome: ReplyScanner.Outcome?) {
+        self.greetingReplies -= 1
+        self.partial = ByteBuffer()
+        guard outcome == .error else { return }
+        let text = String(decoding: self.scanner.errorText, as: UTF8.self)
+        // A shard without that capability says so; nothing else of a greeting may fail.
+        self.close("the replica refused the router: \(Printable.escape(text))")
+    }
+
+    /// The last piece of the reply at the head.
+    private func take(_ piece: ByteBuffer) {
+        guard var attempt = self.owed.popFirst() else { return self.close("a reply to nothing") }
+        if self.isStreaming {
+            self.isStreaming = false
+            self.streaming?.giveNow(piece)
+            self.streaming = nil
+            return
+        }
+        var whole = piece
+        if self.partial.readableBytes > 0 {
+            self.partial.writeImmutableBuffer(piece)
+            whole = self.partial
+            self.partial = ByteBuffer()
+        }
+        if attempt.isWait {
+            if whole.getInteger(at: whole.readerIndex, as: UInt8.self) == UInt8(ascii: "-") { self.isStale = true }
+            return
+        }
+        attempt.isStale = self.isStale
+        self.isStale = false
+        _ = self.callbacks.replied(attempt, whole, true)
+    }
+
+    /// What has come of a large reply goes on; the rest follows as it comes.
+    private func passOn() {
+        let bytes = self.partial
+        if self.isStreaming {
+            self.partial = ByteBuffer()
+            self.streaming?.giveNow(bytes, isLast: false)
+        } else if let attempt = self.owed.first, !attempt.isPart, !attempt.isWait, !self.isStale,
+            self.greetingReplies == 0
+        {
+            self.partial = ByteBuffer()
+            self.isStreaming = true
+            self.streaming = self.callbacks.replied(attempt, bytes, false)
+        }
+    }
+}
+
+/// The channel's end of a link. Unchecked: it is made and used on the loop of the link only.
+private final class LinkHandler: ChannelInboundHandler, @unchecked Sendable {
+    typealias InboundIn = ByteBuffer
+
+    private let link: ReplicaLink
+    private let generation: Int
+
+    init(_ link: ReplicaLink, _ generation: Int) {
+        self.link = link
+        self.generation = generation
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        self.link.received(self.unwrapInboundIn(data), self.generation)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.link.ended("the replica closed the connection", self.generation)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        self.link.ended("\(error)", self.generation)
+        context.close(promise: nil)
+    }
+}

@@ -1,0 +1,66 @@
+import AnnexCore
+import AnnexWire
+import NIOCore
+
+/// A replica's connections: one for each protocol version and lane, made when they are needed, and one for its health.
+/// Lives on one loop.
+final class ReplicaLinks {
+    let replica: Int
+    let health: HealthLink
+    private let address: ClusterTopology.Address
+    private let password: String?
+    private let loop: any EventLoop
+    private let callbacks: ReplicaLink.Callbacks
+    private var links: [ReplicaLink?]
+
+    init(
+        _ replica: Int,
+        _ address: ClusterTopology.Address,
+        password: String?,
+        loop: any EventLoop,
+        callbacks: ReplicaLink.Callbacks,
+        health: HealthLink.Callbacks
+    ) {
+        self.replica = replica
+        self.address = address
+        self.password = password
+        self.loop = loop
+        self.callbacks = callbacks
+        self.links = Array(repeating: nil, count: 2 * Lane.allCases.count)
+        self.health = HealthLink(address, password: password, loop: loop, callbacks: health)
+    }
+
+    func send(_ dispatch: Dispatch, _ entry: PendingReply, settings: RouterSettings) {
+        var waits: [ByteBuffer] = []
+        if entry.lane == .reads, !entry.users.isEmpty, let positions = entry.positions {
+            let patience = settings.readDeadline / RouterSettings.millisecond
+            waits = positions.waits(entry.users, replica: self.replica, milliseconds: max(1, patience))
+        }
+        let owed = OwedAttempt(attempt: dispatch.attempt, isPart: entry.split != nil)
+        self.link(entry.version, waits.isEmpty ? entry.lane : .waits).send(owed, entry.frame, after: waits)
+    }
+
+    private func link(_ version: RESPVersion, _ lane: Lane) -> ReplicaLink {
+        let place = lane.rawValue * 2 + (version == .three ? 1 : 0)
+        if let link = self.links[place] { return link }
+        let link = ReplicaLink(
+            replica: self.replica,
+            address: self.address,
+            greeting: Greeting(password: self.password, version: version, asksForPositions: lane == .changes),
+            loop: self.loop,
+            callbacks: self.callbacks
+        )
+        self.links[place] = link
+        return link
+    }
+
+    /// What is owed is lost; the next request makes new connections.
+    func reset(_ reason: String) {
+        for link in self.links { link?.close(reason) }
+    }
+
+    func close() {
+        self.reset("the replica is no longer part of the cluster")
+        self.health.close()
+    }
+}

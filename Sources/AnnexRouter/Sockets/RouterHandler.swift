@@ -1,0 +1,312 @@
+import AnnexCore
+import AnnexNetwork
+package import AnnexWire
+import Logging
+package import NIOCore
+
+/// What commands mean at a router: each goes to a replica of the shard that has the user, and its reply comes back as it
+/// was given.
+///
+/// One per event loop, with connections of its own to the replicas, so nothing is shared on a request's way. Unchecked
+/// because all of it is touched on that loop only. `RouterDecisions` says where a request goes and what becomes of it;
+/// this class does it.
+package final class RouterHandler: CommandHandler, @unchecked Sendable {
+    private static let tickInterval = TimeAmount.milliseconds(5)
+    private static let reportEvery = 50
+
+    let shared: RouterShared
+    let loop: any EventLoop
+    private let index: Int
+    private var topology: ClusterTopology
+    @exclusivity(unchecked) private var decisions: RouterDecisions
+    /// By the index of a request's id.
+    @exclusivity(unchecked) private var pending: [PendingReply] = []
+    /// By the number of a replica.
+    private var replicas: [ReplicaLinks?] = []
+    private var ticks = 0
+    private var timer: RepeatedTask?
+    private let commands: [CommandID: CommandSpecification]
+
+    /// - Parameter index: of the loop, on which this is called.
+    package init(_ shared: RouterShared, index: Int, loop: any EventLoop, table: CommandTable = .standard) {
+        self.shared = shared
+        self.loop = loop
+        self.index = index
+        self.topology = shared.topology
+        self.decisions = RouterDecisions(
+            shared.settings,
+            topology: self.topology,
+            seed: SystemRandomNumberGenerator.seed(),
+            now: Self.now()
+        )
+        var commands: [CommandID: CommandSpecification] = [:]
+        for specification in table.specifications { commands[specification.id] = specification }
+        self.commands = commands
+        shared.watch { topology in loop.execute { self.adopt(topology) } }
+        self.timer = loop.scheduleRepeatedTask(initialDelay: .zero, delay: Self.tickInterval) { _ in self.tick() }
+    }
+
+    static func now() -> UInt64 { NIODeadline.now().uptimeNanoseconds }
+
+    // MARK: Requests
+
+    package func handle(
+        _ id: CommandID,
+        _ request: Request,
+        connection: inout ConnectionState,
+        reply: inout ReplyWriter
+    ) -> Disposition {
+        if id == .reload {
+            reply.error(
+                code: "ERR",
+                "a router reloads nothing: `annctl cluster reload` takes replica by replica"
+            )
+            return .done
+        }
+        guard let command = self.commands[id] else {
+            reply.error(code: "ERR", "this command is not served here")
+            return .done
+        }
+        guard command.isAboutUser else {
+            return self.forward(Route(slot: nil, kind: .read), request, &connection, &reply)
+        }
+        guard let keys = command.keys(in: request) else {
+            // A count that does not fit: any shard says so.
+            return self.forward(Route(slot: nil, kind: .read), request, &connection, &reply)
+        }
+        let slot = request.withArgument(keys.lowerBound) { Slot.of($0) }
+        if keys.count > 1, let parts = self.parts(of: request, keys), parts.count > 1 {
+            return self.split(request, keys, parts, &connection, &reply)
+        }
+        let route = Route(slot: slot, kind: Self.kind(of: command, request))
+        return self.forward(route, request, &connection, &reply)
+    }
+
+    private static func kind(of command: CommandSpecification, _ request: Request) -> RequestKind {
+        guard command.flags.contains("write") else { return .read }
+        guard command.id == .event, let arguments = try? EventArguments(request), arguments.time != nil else {
+            return .event
+        }
+        return .idempotentEvent
+    }
+
+    private struct Route {
+        let slot: Int?
+        let kind: RequestKind
+    }
+
+    private func forward(
+        _ route: Route,
+        _ request: Request,
+        _ connection: inout ConnectionState,
+        _ reply: inout ReplyWriter
+    ) -> Disposition {
+        switch self.decisions.begin(route.kind, slot: route.slot, now: Self.now()) {
+        case .refuse(let failure):
+            self.fail(failure, route.slot, &reply)
+            return .done
+        case .send(let dispatch):
+            let place = self.place(dispatch.request)
+            if route.kind != .read, connection.memory == nil { connection.memory = ClientPositions() }
+            self.pending[place].begin(request, route.kind, route.slot, connection)
+            return .later { reply in
+                self.pending[place].reply = reply
+                self.send(dispatch)
+            }
+        }
+    }
+
+    /// Where a request is kept; makes room.
+    private func place(_ request: RequestID) -> Int {
+        let place = Int(request.index)
+        while self.pending.count <= place { self.pending.append(PendingReply()) }
+        return place
+    }
+
+    private func fail(_ failure: Failure, _ slot: Int?, _ reply: inout ReplyWriter) {
+        FailureText.write(failure, slot: slot, topology: self.topology, settings: self.shared.settings, &reply)
+    }
+
+    // MARK: Out and in
+
+    private func send(_ dispatch: Dispatch) {
+        let entry = self.pending[Int(dispatch.request.index)]
+        let links = self.links(dispatch.replica)
+        links.send(dispatch, entry, settings: self.shared.settings)
+    }
+
+    private func links(_ replica: Int) -> ReplicaLinks {
+        while self.replicas.count <= replica { self.replicas.append(nil) }
+        if let links = self.replicas[replica] { return links }
+        let links = ReplicaLinks(
+            replica,
+            self.decisions.address(of: replica),
+            password: self.shared.password,
+            loop: self.loop,
+            callbacks: ReplicaLink.Callbacks(
+                replied: { [unowned self] in self.replied($0, $1, $2, from: replica) },
+                lost: { [unowned self] in
+                    self.carryOut(self.decisions.settle($0.attempt, $1 ? .lost : .unsent, now: Self.now()))
+                },
+                failed: { [unowned self] in self.linkFailed(replica, $0) }
+            ),
+            health: HealthLink.Callbacks(
+                answered: { [unowned self] in self.decisions.pong(replica, now: Self.now()) },
+                ended: { [unowned self] in self.decisions.gone(replica, now: Self.now()) }
+            )
+        )
+        self.replicas[replica] = links
+        return links
+    }
+
+    /// Returns who takes the rest of a reply that is not whole.
+    private func replied(_ owed: OwedAttempt, _ bytes: ByteBuffer, _ isWhole: Bool, from replica: Int) -> LateReply? {
+        let outcome = owed.isStale ? .unavailable : ReplyKind.outcome(of: bytes)
+        let redirect = outcome == .moved ? ReplyKind.target(of: bytes).flatMap { self.decisions.replica(at: $0) } : nil
+        let verdict = self.decisions.settle(owed.attempt, outcome, redirect: redirect, now: Self.now())
+        guard case .deliver(let request) = verdict else {
+            self.carryOut(verdict)
+            return nil
+        }
+        let place = Int(request.index)
+        let entry = self.pending[place]
+        self.pending[place].end()
+        if let (split, part) = entry.split {
+            split.give(part, bytes)
+            return nil
+        }
+        entry.reply?.giveNow(entry.finished(bytes, from: replica), isLast: isWhole)
+        return isWhole ? nil : entry.reply
+    }
+
+    private func linkFailed(_ replica: Int, _ reason: String) {
+        self.decisions.lost(replica, now: Self.now())
+        self.shared.logger.debug(
+            "Connection to a replica ended",
+            metadata: ["replica": "\(self.decisions.address(of: replica))", "reason": "\(reason)"]
+        )
+    }
+
+    private func carryOut(_ verdict: Verdict) {
+        switch verdict {
+        case .deliver, .drop: break
+        case .resend(let dispatch): self.send(dispatch)
+        case .fail(let request, let failure): self.fail(request, failure)
+        }
+    }
+
+    private func fail(_ request: RequestID, _ failure: Failure) {
+        let place = Int(request.index)
+        let entry = self.pending[place]
+        self.pending[place].end()
+        var writer = ReplyWriter(version: entry.version, buffer: ByteBuffer())
+        self.fail(failure, entry.slot, &writer)
+        if let (split, _) = entry.split { split.end(with: writer.buffer) } else { entry.reply?.giveNow(writer.buffer) }
+    }
+
+    // MARK: Time
+
+    private func tick() {
+        self.decisions.tick(now: Self.now())
+        self.act()
+        self.ticks += 1
+        if self.ticks % Self.reportEvery == 0 { self.report() }
+    }
+
+    private func act() {
+        while let action = self.decisions.nextAction() {
+            switch action {
+            case .send(let dispatch): self.send(dispatch)
+            case .fail(let request, let failure): self.fail(request, failure)
+            case .ping(let replica, let fresh): self.links(replica).health.ping(fresh: fresh)
+            case .health(let replica, let change):
+                // Each loop finds out by itself; one of them tells.
+                self.shared.logger.log(
+                    level: self.index == 0 ? .info : .debug,
+                    "Replica's health changed",
+                    metadata: [
+                        "replica": "\(self.decisions.address(of: replica))", "now": "\(change.to)",
+                        "reason": "\(change.reason.rawValue)",
+                    ]
+                )
+            case .reset(let replica): self.replicas[replica]?.reset("no reply for too long")
+            case .topologyIsStale: self.shared.topologyIsStale()
+            case .retired(let replica):
+                self.replicas[replica]?.close()
+                self.replicas[replica] = nil
+            }
+        }
+    }
+
+    private func adopt(_ topology: ClusterTopology) {
+        self.topology = topology
+        self.decisions.adopt(topology, now: Self.now())
+        self.act()
+    }
+
+    private func report() {
+        let now = Self.now()
+        let replicas = self.topology.shards.indices.flatMap { shard in
+            self.decisions.replicas(of: shard).map { self.decisions.status(of: $0, now: now) }
+        }
+        self.shared.publish(RouterReport(counters: self.decisions.counters, replicas: replicas), loop: self.index)
+    }
+
+    // MARK: Several users
+
+    /// The shards of the users, each with the positions of its users; nil where one has none.
+    private func parts(of request: Request, _ keys: Range<Int>) -> [(shard: Int, users: [Int])]? {
+        var parts: [(shard: Int, users: [Int])] = []
+        for key in keys {
+            guard let shard = self.topology.shard(of: request.withArgument(key) { Slot.of($0) }) else { return nil }
+            if let place = parts.firstIndex(where: { $0.shard == shard }) {
+                parts[place].users.append(key)
+            } else {
+                parts.append((shard, [key]))
+            }
+        }
+        return parts
+    }
+
+    private func split(
+        _ request: Request,
+        _ keys: Range<Int>,
+        _ parts: [(shard: Int, users: [Int])],
+        _ connection: inout ConnectionState,
+        _ reply: inout ReplyWriter
+    ) -> Disposition {
+        // What the whole must keep to, as no shard sees it.
+        do throws(ArgumentFailure) { _ = try MTopKArguments(request) } catch {
+            reply.error(error)
+            return .done
+        }
+        var partOf = Array(repeating: 0, count: keys.count)
+        for (part, (_, users)) in parts.enumerated() { for user in users { partOf[user - keys.lowerBound] = part } }
+        let order = partOf
+        let tail = (keys.upperBound..<request.count).map { request.bytesOf($0) }
+        let frames = parts.map { part in
+            var frame = ByteBuffer()
+            let users = part.users.map { request.bytesOf($0) }
+            RequestEncoder.append([Array("MTOPK".utf8), Array("\(users.count)".utf8)] + users + tail, to: &frame)
+            return (users, frame)
+        }
+        let state = connection
+        return .later { late in
+            let split = SplitRequest(reply: late, partOf: order, parts: frames.count)
+            for (part, (users, frame)) in frames.enumerated() {
+                switch self.decisions.begin(.read, slot: Slot.of(users[0]), now: Self.now()) {
+                case .refuse(let failure):
+                    var writer = ReplyWriter(version: state.respVersion, buffer: ByteBuffer())
+                    self.fail(failure, Slot.of(users[0]), &writer)
+                    let refusal = writer.buffer
+                    // Not before the handler has returned.
+                    self.loop.assumeIsolated().execute { split.end(with: refusal) }
+                case .send(let dispatch):
+                    let place = self.place(dispatch.request)
+                    self.pending[place].begin(frame, users, state, split: (split, part))
+                    self.send(dispatch)
+                }
+            }
+        }
+    }
+}

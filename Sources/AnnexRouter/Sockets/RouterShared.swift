@@ -1,0 +1,70 @@
+package import AnnexCore
+package import Logging
+import Synchronization
+
+/// What all loops of a router share: who serves what, as of now, and how replicas are treated.
+package final class RouterShared: Sendable {
+    package let settings: RouterSettings
+    /// Of the replicas; nil where they need none.
+    let password: String?
+    let logger: Logger
+    private let staleness: @Sendable () -> Void
+
+    private struct State {
+        var topology: ClusterTopology
+        var watchers: [@Sendable (ClusterTopology) -> Void] = []
+        var reports: [Int: RouterReport] = [:]
+    }
+    private let state: Mutex<State>
+
+    /// - Parameter onStale: called, at most once a second for each loop, when a replica says that the topology has
+    ///   changed. Must not block.
+    package init(
+        topology: ClusterTopology,
+        settings: RouterSettings,
+        password: String?,
+        logger: Logger,
+        onStale: @escaping @Sendable () -> Void = {}
+    ) {
+        self.settings = settings
+        self.password = password
+        self.logger = logger
+        self.staleness = onStale
+        self.state = Mutex(State(topology: topology))
+    }
+
+    package var topology: ClusterTopology { self.state.withLock { $0.topology } }
+
+    /// Loops follow at once; no connection is dropped.
+    package func change(to topology: ClusterTopology) {
+        let watchers = self.state.withLock { state in
+            state.topology = topology
+            return state.watchers
+        }
+        for watcher in watchers { watcher(topology) }
+    }
+
+    func watch(_ watcher: @escaping @Sendable (ClusterTopology) -> Void) {
+        self.state.withLock { $0.watchers.append(watcher) }
+    }
+
+    func topologyIsStale() { self.staleness() }
+
+    func publish(_ report: RouterReport, loop: Int) { self.state.withLock { $0.reports[loop] = report } }
+
+    /// As each loop said it last, within half a second.
+    package var reports: [RouterReport] { self.state.withLock { state in state.reports.values.map { $0 } } }
+}
+
+/// What one loop of a router has to tell.
+package struct RouterReport: Sendable {
+    package let counters: RouterCounters
+    package let replicas: [ReplicaStatus]
+}
+
+extension SystemRandomNumberGenerator {
+    static func seed() -> UInt64 {
+        var generator = SystemRandomNumberGenerator()
+        return generator.next()
+    }
+}
