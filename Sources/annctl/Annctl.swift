@@ -13,7 +13,7 @@ struct Annctl: AsyncParsableCommand {
             InspectCommand.self,
             VerifyCommand.self,
             ListCommand.self, RollbackCommand.self, PruneCommand.self, BenchCommand.self, TuneCommand.self,
-            CheckStateCommand.self, ProtocolDocumentCommand.self,
+            CheckStateCommand.self, ClusterCommand.self, ProtocolDocumentCommand.self,
         ]
     )
 

@@ -61,7 +61,8 @@ private final class Taker: ReplyTaker {
 
     func wait() -> LateReply.Writing {
         self.end.wait()
-        return self.given.withLock { $0 } ?? { _ in }
+        let write = self.given.withLock { $0 }
+        return { writer in write?(&writer) }
     }
 }
 

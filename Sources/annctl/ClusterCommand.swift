@@ -1,0 +1,52 @@
+import AnnexCore
+import ArgumentParser
+
+/// What looks after a cluster as a whole.
+struct ClusterCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "cluster",
+        abstract: "Look after shards and replicas: status, check, reload.",
+        subcommands: [ClusterStatusCommand.self, ClusterCheckCommand.self, ClusterReloadCommand.self]
+    )
+}
+
+/// The topology's file, and what it takes to ask its replicas.
+struct ClusterOptions: ParsableArguments {
+    @Argument(help: ArgumentHelp("Who serves which users; see deploy/cluster.yaml.", valueName: "cluster.yaml"))
+    var file: String
+    @Option(help: ArgumentHelp("File whose first line is the replicas' password.", valueName: "file"))
+    var passwordFile: String?
+
+    func topology() throws -> ClusterTopology { try TopologyFile(self.file).topology }
+
+    func password() throws -> String? { try self.passwordFile.map { try Password.read($0) } }
+
+    /// Asks all replicas at once.
+    ///
+    /// - Returns: in the order of the file.
+    func each<R: Sendable>(
+        of topology: ClusterTopology,
+        _ body: @escaping @Sendable (ClusterNode, _ shard: Int) async throws -> R
+    ) async throws -> [(shard: Int, address: ClusterTopology.Address, result: Result<R, any Error>)] {
+        let password = try self.password()
+        let places = topology.shards.enumerated().flatMap { shard, facts in facts.replicas.map { (shard, $0) } }
+        return await withTaskGroup(of: (Int, Result<R, any Error>).self) { group in
+            for (place, (shard, address)) in places.enumerated() {
+                group.addTask {
+                    do {
+                        let node = try await ClusterNode.connect(address, password: password)
+                        let result: Result<R, any Error>
+                        do { result = .success(try await body(node, shard)) } catch { result = .failure(error) }
+                        await node.close()
+                        return (place, result)
+                    } catch { return (place, .failure(error)) }
+                }
+            }
+            var results: [Int: Result<R, any Error>] = [:]
+            for await (place, result) in group { results[place] = result }
+            return places.enumerated().compactMap { place, entry in
+                results[place].map { (entry.0, entry.1, $0) }
+            }
+        }
+    }
+}
