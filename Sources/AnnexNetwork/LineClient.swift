@@ -2,12 +2,14 @@ import AnnexCore
 package import AnnexWire
 import NIOCore
 import NIOPosix
+import Synchronization
 
 /// One connection to a server, for the command line and tests. Commands are answered in the order in which they were
 /// sent; any task may send.
 package final class LineClient: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let channel: any Channel
+    private let isClosed = Atomic<Bool>(false)
 
     /// Connects within `timeoutSeconds`.
     ///
@@ -47,7 +49,9 @@ package final class LineClient: Sendable {
         try await self.send(arguments.map { Array($0.utf8) })
     }
 
+    /// What waits for a reply gets an error. More than one call does no harm; nothing may be sent afterwards.
     package func close() async {
+        guard !self.isClosed.exchange(true, ordering: .relaxed) else { return }
         try? await self.channel.close().get()
         try? await self.group.shutdownGracefully()
     }

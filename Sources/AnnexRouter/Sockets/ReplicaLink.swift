@@ -103,6 +103,8 @@ final class ReplicaLink: @unchecked Sendable {
         ClientBootstrap(group: self.loop)
             .connectTimeout(.milliseconds(500))
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            // A second read would only say that there is no more.
+            .channelOption(.maxMessagesPerRead, value: 1)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(LinkHandler(self, generation))
