@@ -100,12 +100,18 @@ let package = Package(
         // MARK: - L4 meaning of a command
         .target(name: "AnnexShard", dependencies: ["AnnexCore", "AnnexWire", "AnnexEngine"], swiftSettings: settings),
 
+        .target(
+            name: "AnnexLog",
+            dependencies: ["AnnexCore", "AnnexWire", "AnnexStore", "AnnexEngine", nioCore, nioPosix, logging],
+            swiftSettings: settings
+        ),
+
         // MARK: - L5 the executable
         .executableTarget(
             name: "annctl",
             dependencies: [
-                "AnnexCore", "AnnexBuild", "AnnexEngine", "AnnexFormats", "AnnexNetwork", "AnnexShard", "AnnexStore",
-                "AnnexWire", argumentParser, logging, nioCore, "Yams",
+                "AnnexCore", "AnnexBuild", "AnnexEngine", "AnnexFormats", "AnnexLog", "AnnexNetwork", "AnnexShard",
+                "AnnexStore", "AnnexWire", argumentParser, logging, nioCore, "Yams",
             ],
             swiftSettings: settings
         ),
@@ -145,6 +151,7 @@ let package = Package(
             ]
         ),
         tests("AnnexNetwork", ["AnnexWire", nioCore, logging]),
+        tests("AnnexLog", ["AnnexStore", "AnnexWire", nioCore]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17
