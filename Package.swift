@@ -105,13 +105,20 @@ let package = Package(
             dependencies: ["AnnexCore", "AnnexWire", "AnnexNetwork", nioCore, nioPosix, logging],
             swiftSettings: settings
         ),
+        .target(
+            name: "AnnexLog",
+            dependencies: [
+                "AnnexCore", "AnnexWire", "AnnexStore", "AnnexEngine", "AnnexNetwork", nioCore, nioPosix, logging,
+            ],
+            swiftSettings: settings
+        ),
 
         // MARK: - L5 the executable
         .executableTarget(
             name: "annctl",
             dependencies: [
-                "AnnexCore", "AnnexBuild", "AnnexEngine", "AnnexFormats", "AnnexNetwork", "AnnexRouter",
-                "AnnexShard", "AnnexStore", "AnnexWire", argumentParser, logging, nioCore, "Yams",
+                "AnnexCore", "AnnexBuild", "AnnexEngine", "AnnexFormats", "AnnexLog", "AnnexNetwork", "AnnexRouter",
+                "AnnexShard", "AnnexStore", "AnnexWire", argumentParser, logging, nioCore, nioPosix, "Yams",
             ],
             swiftSettings: settings
         ),
@@ -151,6 +158,7 @@ let package = Package(
             ]
         ),
         tests("AnnexNetwork", ["AnnexWire", nioCore, logging]),
+        tests("AnnexLog", ["AnnexStore", "AnnexWire", nioCore]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

@@ -34,6 +34,7 @@ declare -A allowed=(
     [AnnexNetwork]="AnnexCore AnnexWire NIO* ServiceLifecycle Logging Crypto Histogram $system"
     [AnnexShard]="AnnexCore AnnexWire AnnexEngine Logging $system"
     [AnnexRouter]="AnnexCore AnnexWire AnnexNetwork NIO* Logging $system"
+    [AnnexLog]="AnnexCore AnnexWire AnnexStore AnnexEngine AnnexNetwork NIO* Logging $system"
     [annctl]="Annex* ArgumentParser ServiceLifecycle Logging Yams NIO* UnixSignals $system"
 )
 

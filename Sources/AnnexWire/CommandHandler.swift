@@ -59,8 +59,8 @@ package struct ConnectionState: Sendable {
     package var authenticated: Bool
     /// What the handler remembers of the connection, for as long as it is open.
     package var memory: (any AnyObject & Sendable)?
-    /// `CLIENT CAPA position`: replies to changes are to tell their place in the log.
-    package var wantsPositions = false
+    /// Whether replies to changes tell where they stand in the log.
+    package var givesPositions = false
 
     package init(id: UInt64, address: String, authenticated: Bool) {
         self.id = id

@@ -24,7 +24,7 @@ struct PendingReply {
         self.split = nil
         self.positions = connection.memory as? ClientPositions
         self.users = slot == nil || self.positions?.places.isEmpty ?? true ? [] : [request.bytesOf(1)]
-        self.passesPositions = connection.wantsPositions
+        self.passesPositions = connection.givesPositions
         self.frame.clear()
         if request.bytes.getInteger(at: request.bytes.readerIndex, as: UInt8.self) == UInt8(ascii: "*") {
             self.frame.writeImmutableBuffer(request.bytes)
