@@ -99,6 +99,7 @@ let package = Package(
 
         // MARK: - L4 meaning of a command
         .target(name: "AnnexShard", dependencies: ["AnnexCore", "AnnexWire", "AnnexEngine"], swiftSettings: settings),
+        .target(name: "AnnexRouter", dependencies: ["AnnexCore"], swiftSettings: settings),
 
         // MARK: - L5 the executable
         .executableTarget(

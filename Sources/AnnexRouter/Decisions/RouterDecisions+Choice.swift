@@ -1,0 +1,111 @@
+import AnnexCore
+
+extension RouterDecisions {
+    enum Choice {
+        /// The lower the rank the better; see `rank`.
+        case replica(Int, rank: Int)
+        case none(Failure)
+    }
+
+    /// Healthy and quick; healthy; has said that it cannot; was never heard of; ejected, but so are most.
+    private static let worstRank = 4
+    /// Added for a replica that was asked already.
+    private static let again = 5
+
+    /// The replica to ask, among those of the slot's shard that were not asked yet; those that were only where `again` says so
+    /// and there is no other.
+    ///
+    /// Of the best rank it is the one that owes the fewest replies, by chance where several do: what one router has in flight
+    /// it knows exactly, so all are compared instead of two drawn ones.
+    mutating func choose(
+        for request: borrowing PendingRequest,
+        prefer: Int? = nil,
+        again: Bool = false,
+        _ now: UInt64
+    ) -> Choice {
+        if request.slot >= 0 {
+            guard request.slot < Slot.count, let shard = self.topology.shard(of: Int(request.slot)) else {
+                return .none(.unowned)
+            }
+            return self.choose(in: shard, for: request, prefer: prefer, again: again, now)
+        }
+        var failure = Failure.unowned
+        let first = self.draw(below: self.members.count)
+        for step in 0..<self.members.count {
+            let shard = (first + step) % self.members.count
+            switch self.choose(in: shard, for: request, prefer: prefer, again: again, now) {
+            case .replica(let replica, let rank): return .replica(replica, rank: rank)
+            case .none(let reason): failure = failure == .overloaded ? failure : reason
+            }
+        }
+        return .none(failure)
+    }
+
+    private mutating func choose(
+        in shard: Int,
+        for request: borrowing PendingRequest,
+        prefer: Int?,
+        again: Bool,
+        _ now: UInt64
+    ) -> Choice {
+        let count = self.members[shard].count
+        let first = self.draw(below: count)
+        var best = -1
+        var bestRank = Int.max
+        var bestOwed = Int.max
+        var isCrowded = false
+        for step in 0..<count {
+            let position = first + step
+            let replica = self.members[shard][position < count ? position : position - count]
+            guard var rank = self.rank(of: replica, request.kind, now) else { continue }
+            if request.hasTried(replica) {
+                guard again else { continue }
+                rank += Self.again
+            }
+            if self.isCrowded(replica, now) {
+                isCrowded = true
+                continue
+            }
+            let owed = replica == prefer ? -1 : self.replicas[replica].inFlight
+            if rank < bestRank || (rank == bestRank && owed < bestOwed) {
+                (best, bestRank, bestOwed) = (replica, rank, owed)
+            }
+        }
+        if best >= 0 { return .replica(best, rank: bestRank) }
+        return .none(isCrowded ? .overloaded : .shardDown)
+    }
+
+    /// How good a replica is for a request: 0 is best. Nil where it cannot be asked.
+    private func rank(of replica: Int, _ kind: RequestKind, _ now: UInt64) -> Int? {
+        let avoidUntil =
+            kind == .read ? self.replicas[replica].avoidReadsUntil : self.replicas[replica].avoidEventsUntil
+        switch self.replicas[replica].health.state {
+        case .healthy:
+            if avoidUntil > now { return 2 }
+            return self.age(of: replica, now) > self.settings.queueAge / 2 ? 1 : 0
+        case .suspect: return avoidUntil > now ? 2 : 1
+        case .probing: return 3
+        case .ejected: return self.isPanicking && !self.replicas[replica].health.isGone ? Self.worstRank : nil
+        }
+    }
+
+    /// More than half of all replicas are out: rather this router is slow than all of them, so that who is merely slow is
+    /// asked again, where there is nobody else.
+    var isPanicking: Bool { self.out * 2 > self.total }
+
+    /// Whether it owes as much as may be owed, or so much for so long that what is added would wait too long.
+    private func isCrowded(_ replica: Int, _ now: UInt64) -> Bool {
+        let owed = self.replicas[replica].inFlight
+        return owed >= self.settings.inFlightPerReplica
+            || (owed >= self.settings.queueDepth && self.age(of: replica, now) > self.settings.queueAge)
+    }
+
+    /// How long its oldest reply has been owed.
+    func age(of replica: Int, _ now: UInt64) -> UInt64 { now.since(self.replicas[replica].oldestSentAt) }
+
+    /// Uniform in 0 ..< bound; 0 where that is empty.
+    mutating func draw(below bound: Int) -> Int {
+        guard bound > 1 else { return 0 }
+        return Int(truncatingIfNeeded: self.random.next().multipliedFullWidth(by: UInt64(bound)).high)
+    }
+}

@@ -1,0 +1,125 @@
+package import AnnexCore
+
+extension RouterDecisions {
+    // MARK: - Health
+
+    /// The PING that was asked for has been answered.
+    package mutating func pong(_ replica: Int, now: UInt64) {
+        guard self.isKnown(replica) else { return }
+        self.replicas[replica].isPingOwed = false
+        self.replicas[replica].silentPings = 0
+        self.note(replica, .pong, now)
+    }
+
+    /// The health connection ended, or could not be made.
+    package mutating func gone(_ replica: Int, now: UInt64) {
+        guard self.isKnown(replica) else { return }
+        self.replicas[replica].isPingOwed = false
+        self.replicas[replica].silentPings = 0
+        self.note(replica, .gone, now)
+    }
+
+    /// A connection that carries requests ended. Its attempts are to be settled as well, each.
+    package mutating func lost(_ replica: Int, now: UInt64) {
+        guard self.isKnown(replica) else { return }
+        self.note(replica, .lost, now)
+    }
+
+    private func isKnown(_ replica: Int) -> Bool {
+        self.replicas.indices.contains(replica) && self.replicas[replica].shard >= 0
+    }
+
+    mutating func note(_ replica: Int, _ event: ReplicaHealth.Event, _ now: UInt64) {
+        guard let change = self.replicas[replica].health.apply(event, now: now, self.settings),
+            self.replicas[replica].shard >= 0
+        else { return }
+        if change.to == .ejected { self.out += 1 }
+        if change.from == .ejected { self.out -= 1 }
+        self.actions.append(.health(replica: replica, change))
+    }
+
+    // MARK: - Topology
+
+    /// Takes another topology. Replicas that stay keep their number, their health and what they owe; those that go get nothing
+    /// new, and `.retired` tells when their last reply has come. Requests under way end as they would have; where they are sent
+    /// again, it is by the new topology.
+    package mutating func adopt(_ topology: ClusterTopology, now: UInt64) {
+        var places: [ClusterTopology.Address: Int] = [:]
+        let before = self.replicas.indices.filter { self.replicas[$0].shard >= 0 }
+        // One that left and still owes a reply may come back.
+        for replica in self.replicas.indices
+        where self.replicas[replica].shard >= 0 || self.replicas[replica].inFlight > 0 {
+            places[self.replicas[replica].address] = replica
+            self.replicas[replica].shard = -1
+        }
+        self.members = topology.shards.indices.map { shard in
+            topology.shards[shard].replicas.map { address in
+                let replica = places[address] ?? self.place(address, now)
+                places[address] = replica
+                self.replicas[replica].shard = shard
+                return replica
+            }
+        }
+        self.topology = topology
+        self.hedgeDelays = [UInt64](repeating: .max, count: topology.shards.count)
+        self.nextRefresh = now
+        let members = self.replicas.indices.filter { self.replicas[$0].shard >= 0 }
+        self.total = members.count
+        self.out = members.count { self.replicas[$0].health.state == .ejected }
+        for replica in before where self.replicas[replica].shard < 0 && self.replicas[replica].inFlight == 0 {
+            self.retire(replica)
+        }
+    }
+
+    private mutating func place(_ address: ClusterTopology.Address, _ now: UInt64) -> Int {
+        let replica = KnownReplica(address, shard: 0, now: now)
+        if let free = self.freePlaces.popLast() {
+            self.replicas[free] = replica
+            return free
+        }
+        self.replicas.append(replica)
+        return self.replicas.count - 1
+    }
+
+    mutating func retire(_ replica: Int) {
+        self.freePlaces.append(replica)
+        self.actions.append(.retired(replica: replica))
+    }
+
+    // MARK: - What others ask
+
+    /// The number of a replica of the topology. O(replicas): not for each request.
+    package func replica(at address: ClusterTopology.Address) -> Int? {
+        self.replicas.firstIndex { $0.shard >= 0 && $0.address == address }
+    }
+
+    package func address(of replica: Int) -> ClusterTopology.Address { self.replicas[replica].address }
+
+    /// The numbers of a shard's replicas, in the order of the topology.
+    package func replicas(of shard: Int) -> [Int] { self.members[shard] }
+
+    /// Whether a request for the shard would be sent, leaving aside how much waits there.
+    package func isUp(shard: Int) -> Bool {
+        self.members[shard].contains { replica in
+            let health = self.replicas[replica].health
+            return health.state != .ejected || (self.isPanicking && !health.isGone)
+        }
+    }
+
+    package func status(of replica: Int, now: UInt64) -> ReplicaStatus {
+        let known = self.replicas[replica]
+        return ReplicaStatus(
+            address: known.address,
+            shard: known.shard >= 0 ? known.shard : nil,
+            state: known.health.state,
+            isGone: known.health.isGone,
+            lasting: now.since(known.health.since),
+            inFlight: known.inFlight,
+            oldestOwed: self.age(of: replica, now),
+            replies: known.replies,
+            failures: known.failures,
+            p50: known.latency.quantile(0.5),
+            p99: known.latency.quantile(0.99)
+        )
+    }
+}

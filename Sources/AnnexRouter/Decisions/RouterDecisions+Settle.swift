@@ -1,0 +1,132 @@
+extension RouterDecisions {
+    /// Decides what a reply means, or the end of an attempt without one.
+    ///
+    /// - Parameters:
+    ///   - redirect: with `.moved`, the replica that the reply names, if it is known.
+    /// - Returns: `.drop` as well for an attempt that was settled before.
+    package mutating func settle(
+        _ attempt: AttemptID,
+        _ outcome: Outcome,
+        redirect: Int? = nil,
+        now: UInt64
+    ) -> Verdict {
+        guard self.owed.holds(attempt.index, attempt.generation) else { return .drop }
+        let reply = self.owed[attempt.index]
+        self.release(attempt.index)
+        self.learn(reply, outcome, now)
+        let index = reply.request
+        guard index >= 0 else {
+            self.counters.lateReplies += 1
+            return .drop
+        }
+        self.requests[index].attempts[reply.ordinal] = -1
+        self.requests[index].underWay -= 1
+
+        switch outcome {
+        case .answered: return self.deliver(index)
+        case .moved: return self.follow(index, to: redirect, now)
+        case .unavailable, .overloaded: return self.elsewhere(index, hasReply: true, again: false, now)
+        case .unsent: return self.elsewhere(index, hasReply: false, again: true, now)
+        case .timedOut, .lost:
+            let kind = self.requests[index].kind
+            if kind != .read { self.requests[index].isMaybeStored = true }
+            let hasReply = outcome == .timedOut
+            if kind == .event { return hasReply ? self.deliver(index) : self.fail(index, .lostMaybeStored) }
+            return self.elsewhere(index, hasReply: hasReply, again: !hasReply, now)
+        }
+    }
+
+    private mutating func deliver(_ index: Int32) -> Verdict {
+        let request = self.id(index)
+        self.end(index)
+        return .deliver(request)
+    }
+
+    private mutating func fail(_ index: Int32, _ failure: Failure) -> Verdict {
+        let request = self.id(index)
+        self.counters.failures += 1
+        self.end(index)
+        return .fail(request, failure)
+    }
+
+    /// An attempt came to nothing: waits for another one that is under way, makes one, or ends the request with the reply
+    /// that there is.
+    private mutating func elsewhere(_ index: Int32, hasReply: Bool, again: Bool, _ now: UInt64) -> Verdict {
+        if self.requests[index].underWay == 0, let dispatch = self.retry(index, again: again, now) {
+            return .resend(dispatch)
+        }
+        return self.conclude(index, hasReply: hasReply)
+    }
+
+    private mutating func conclude(_ index: Int32, hasReply: Bool) -> Verdict {
+        if self.requests[index].underWay > 0 { return .drop }
+        if self.requests[index].isMaybeStored { return self.fail(index, .lostMaybeStored) }
+        return hasReply ? self.deliver(index) : self.fail(index, .shardDown)
+    }
+
+    /// A second attempt, if there is time, a replica, and the budget affords it. What may not be repeated is for the caller to
+    /// know.
+    mutating func retry(_ index: Int32, again: Bool, _ now: UInt64) -> Dispatch? {
+        guard self.requests[index].sent < self.settings.attempts, now < self.requests[index].deadline,
+            case .replica(let replica, _) = self.choose(for: self.requests[index], again: again, now)
+        else { return nil }
+        guard self.retryBudget.takeOne() else {
+            self.counters.unaffordable += 1
+            return nil
+        }
+        self.counters.retries += 1
+        return self.send(index, to: replica, .retry, now)
+    }
+
+    /// `MOVED`: nothing was done there. Goes where the reply says, out of the retry budget, as a topology that stays wrong would
+    /// double the load.
+    private mutating func follow(_ index: Int32, to replica: Int?, _ now: UInt64) -> Verdict {
+        if now >= self.nextStaleNotice {
+            self.nextStaleNotice = now.saturatingAdd(1_000 * RouterSettings.millisecond)
+            self.actions.append(.topologyIsStale)
+        }
+        guard let replica, self.replicas.indices.contains(replica), self.replicas[replica].shard >= 0,
+            !self.replicas[replica].health.isGone, !self.requests[index].hasTried(replica),
+            self.replicas[replica].inFlight < self.settings.inFlightPerReplica,
+            self.requests[index].sent < self.settings.attempts, now < self.requests[index].deadline,
+            self.retryBudget.takeOne()
+        else { return self.conclude(index, hasReply: true) }
+        self.counters.redirects += 1
+        return .resend(self.send(index, to: replica, .redirect, now))
+    }
+
+    /// What an outcome says about the replica.
+    private mutating func learn(_ reply: OwedReply, _ outcome: Outcome, _ now: UInt64) {
+        let replica = Int(reply.replica)
+        let memory = now.saturatingAdd(self.settings.refusalMemory)
+        switch outcome {
+        case .answered, .moved:
+            let taken = now.since(reply.sentAt)
+            if reply.kind == .read { self.replicas[replica].latency.add(taken) }
+            self.replicas[replica].replies += 1
+            // A reply that comes after its deadline proves nothing good.
+            if taken <= self.settings.deadline(of: reply.kind) { self.note(replica, .success, now) }
+        case .overloaded:
+            self.avoid(replica, reply.kind, until: memory)
+        case .unavailable:
+            self.replicas[replica].failures += 1
+            self.avoid(replica, reply.kind, until: memory)
+            // A replica that is cut off from the log refuses events and serves reads.
+            if reply.kind == .read { self.note(replica, .failure, now) }
+        case .timedOut, .unsent:
+            self.replicas[replica].failures += 1
+            self.note(replica, .failure, now)
+        case .lost:
+            // `lost(_:now:)` tells of the connection, once.
+            self.replicas[replica].failures += 1
+        }
+    }
+
+    private mutating func avoid(_ replica: Int, _ kind: RequestKind, until end: UInt64) {
+        if kind == .read {
+            self.replicas[replica].avoidReadsUntil = end
+        } else {
+            self.replicas[replica].avoidEventsUntil = end
+        }
+    }
+}

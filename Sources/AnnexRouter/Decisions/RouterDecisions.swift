@@ -1,0 +1,212 @@
+package import AnnexCore
+
+/// Where each request goes, when it is sent again, and when it ends: everything a router decides, apart from its sockets.
+///
+/// One for each event loop, used by that loop alone. It knows no clock: `now` is a monotonic time in nanoseconds that the
+/// caller read. It draws from its own seeded generator. So the same calls give the same decisions, and a simulation can
+/// replay them.
+///
+/// How to drive it:
+/// - `begin` with each request; write it where the decision says, and keep the attempt's id beside it, in the order of
+///   writing on that connection.
+/// - `settle` when the first bytes of a reply are there (before the whole: large replies are streamed), and for every
+///   attempt that a broken connection took with it. Do what the verdict says. A reply that breaks off after it was delivered
+///   in part is the caller's matter: the request has ended here.
+/// - `tick` every few milliseconds, `pong`, `gone` and `lost` as they happen; then take `nextAction()` until it is nil.
+///
+/// A request ends exactly once: by a refusal, by `.deliver`, or by `.fail` as verdict or action, and no later than at the
+/// first tick after its deadline. No memory is allocated once the tables have grown to what is in flight at the most, which
+/// `inFlightPerReplica` bounds; `begin` and `settle` are O(replicas of the shard).
+package struct RouterDecisions: ~Copyable {
+    package let settings: RouterSettings
+    package internal(set) var topology: ClusterTopology
+    package internal(set) var counters = RouterCounters()
+
+    var requests = SlotTable<PendingRequest>(reserving: 1_024)
+    var owed = SlotTable<OwedReply>(reserving: 1_024)
+    var timers: TimerWheel
+    var due: [Int32] = []
+
+    var replicas: [KnownReplica] = []
+    /// The replicas of each shard, as positions in `replicas`.
+    var members: [[Int]] = []
+    /// Places in `replicas` whose replica has left for good.
+    var freePlaces: [Int] = []
+    /// Replicas in the topology, and how many of them are ejected.
+    var total = 0
+    var out = 0
+
+    /// For each shard, when a read there counts as slow; `.max` until enough is known.
+    var hedgeDelays: [UInt64] = []
+    var nextRefresh: UInt64
+    var scratch = LatencyEstimate()
+
+    var retryBudget: ShareBudget
+    var hedgeBudget: ShareBudget
+    var random: SeededRandom
+
+    var actions: [Action] = []
+    var taken = 0
+    var nextStaleNotice: UInt64 = 0
+
+    /// - Parameters:
+    ///   - seed: of what is drawn: which of equally good replicas is taken, and when exactly a PING goes out.
+    ///   - now: nanoseconds, monotonic.
+    package init(_ settings: RouterSettings, topology: ClusterTopology, seed: UInt64, now: UInt64) {
+        self.settings = settings.checked
+        self.topology = ClusterTopology(epoch: 0, shards: [])
+        self.timers = TimerWheel(now: now)
+        self.nextRefresh = now
+        self.retryBudget = ShareBudget(
+            perThousand: settings.retriesPerThousand,
+            reserve: settings.retryReserve,
+            burst: settings.retryBurst
+        )
+        self.hedgeBudget = ShareBudget(
+            perThousand: settings.hedgesPerThousand,
+            reserve: 0,
+            burst: settings.hedgeBurst
+        )
+        self.random = SeededRandom(seed: seed)
+        self.adopt(topology, now: now)
+    }
+
+    /// Decides about a new request.
+    ///
+    /// - Parameters:
+    ///   - slot: of the key; nil where any shard can answer.
+    ///   - prefer: the replica that is taken where it is as well as any other: where this client's last event was applied.
+    ///   - deadline: in place of the settings' one, which is counted from now.
+    package mutating func begin(
+        _ kind: RequestKind,
+        slot: Int?,
+        prefer: Int? = nil,
+        deadline: UInt64? = nil,
+        now: UInt64
+    ) -> Decision {
+        let end = deadline ?? now.saturatingAdd(self.settings.deadline(of: kind))
+        guard end > now else { return self.refuse(.timedOut) }
+        var request = PendingRequest(kind: kind, slot: Int32(clamping: slot ?? -1), deadline: end)
+        let replica: Int
+        switch self.choose(for: request, prefer: prefer, now) {
+        case .replica(let found, _): replica = found
+        case .none(let failure): return self.refuse(failure)
+        }
+
+        if kind != .event { request.nudgeAt = now + (end - now) / 2 }
+        self.counters.requests += 1
+        self.retryBudget.payIn()
+        if kind == .read {
+            self.counters.reads += 1
+            self.hedgeBudget.payIn()
+            let shard = self.replicas[replica].shard
+            if self.settings.isHedging, shard >= 0 { request.hedgeAt = now.saturatingAdd(self.hedgeDelays[shard]) }
+        }
+        let wake = request.nextWake
+        let (index, _) = self.requests.insert(request)
+        self.timers.set(index, to: wake, &self.requests)
+        return .send(self.send(index, to: replica, .first, now))
+    }
+
+    private mutating func refuse(_ failure: Failure) -> Decision {
+        self.counters.refusals += 1
+        return .refuse(failure)
+    }
+
+    /// Forgets a request whose client has gone. What replicas still owe for it is dropped when it comes.
+    package mutating func cancel(_ request: RequestID) {
+        guard self.requests.holds(request.index, request.generation) else { return }
+        self.end(request.index)
+    }
+
+    /// Whether a request has not ended.
+    package func isPending(_ request: RequestID) -> Bool {
+        self.requests.holds(request.index, request.generation)
+    }
+
+    /// Requests that have not ended.
+    package var pending: Int { self.requests.count }
+
+    /// Replies that are owed, by all replicas.
+    package var owedReplies: Int { self.owed.count }
+
+    // MARK: - Attempts
+
+    mutating func send(_ index: Int32, to replica: Int, _ reason: Dispatch.Reason, _ now: UInt64) -> Dispatch {
+        let before = self.replicas[replica].newest
+        let ordinal = self.requests[index].sent
+        let (place, generation) = self.owed.insert(
+            OwedReply(
+                request: index,
+                ordinal: ordinal,
+                replica: Int32(replica),
+                kind: self.requests[index].kind,
+                sentAt: now,
+                before: before
+            )
+        )
+        if before >= 0 {
+            self.owed[before].after = place
+        } else {
+            self.replicas[replica].oldest = place
+            self.replicas[replica].oldestSentAt = now
+        }
+        self.replicas[replica].newest = place
+        self.replicas[replica].inFlight += 1
+        self.requests[index].tried[ordinal] = Int32(replica)
+        self.requests[index].attempts[ordinal] = place
+        self.requests[index].sent += 1
+        self.requests[index].underWay += 1
+        return Dispatch(
+            request: RequestID(index: index, generation: self.requests.generation(index)),
+            attempt: AttemptID(index: place, generation: generation),
+            replica: replica,
+            reason: reason
+        )
+    }
+
+    /// Takes a reply off what its replica owes.
+    mutating func release(_ place: Int32) {
+        let reply = self.owed[place]
+        let replica = Int(reply.replica)
+        if reply.before >= 0 {
+            self.owed[reply.before].after = reply.after
+        } else {
+            self.replicas[replica].oldest = reply.after
+            self.replicas[replica].oldestSentAt = reply.after >= 0 ? self.owed[reply.after].sentAt : .max
+        }
+        if reply.after >= 0 {
+            self.owed[reply.after].before = reply.before
+        } else {
+            self.replicas[replica].newest = reply.before
+        }
+        self.replicas[replica].inFlight -= 1
+        self.owed.remove(place)
+        if self.replicas[replica].inFlight == 0, self.replicas[replica].shard < 0 { self.retire(replica) }
+    }
+
+    /// Ends a request: nobody waits for what is still owed.
+    mutating func end(_ index: Int32) {
+        for attempt in 0..<self.requests[index].sent {
+            let place = self.requests[index].attempts[attempt]
+            if place >= 0 { self.owed[place].request = -1 }
+        }
+        self.timers.clear(index, &self.requests)
+        self.requests.remove(index)
+    }
+
+    func id(_ index: Int32) -> RequestID { RequestID(index: index, generation: self.requests.generation(index)) }
+
+    // MARK: - Actions
+
+    /// What the machine wants done; nil when there is nothing more.
+    package mutating func nextAction() -> Action? {
+        guard self.taken < self.actions.count else {
+            self.actions.removeAll(keepingCapacity: true)
+            self.taken = 0
+            return nil
+        }
+        self.taken += 1
+        return self.actions[self.taken - 1]
+    }
+}

@@ -1,0 +1,108 @@
+package import AnnexCore
+
+/// A request that has not ended. It always has at least one attempt under way.
+struct PendingRequest {
+    static let attemptLimit = 4
+
+    let kind: RequestKind
+    /// -1: any shard will do.
+    let slot: Int32
+    let deadline: UInt64
+    /// When a second attempt is made although the first may still be answered; `.max`: not, or no longer.
+    var hedgeAt: UInt64 = .max
+    var nudgeAt: UInt64 = .max
+    /// An attempt was made whose end says nothing about whether the event was stored.
+    var isMaybeStored = false
+
+    /// How many attempts were made: that many places of `tried` and `attempts` are in use.
+    var sent = 0
+    /// How many of them are under way.
+    var underWay = 0
+    /// The replicas that were asked.
+    var tried = InlineArray<4, Int32>(repeating: -1)
+    /// Places in the table of attempts; -1 where an attempt has ended.
+    var attempts = InlineArray<4, Int32>(repeating: -1)
+
+    // The timer wheel's.
+    var wake: UInt64 = 0
+    var timerBefore: Int32 = -1
+    var timerAfter: Int32 = -1
+    var timerList: Int32 = 0
+
+    /// When it is to be looked at next.
+    var nextWake: UInt64 { min(self.deadline, self.hedgeAt, self.nudgeAt) }
+
+    func hasTried(_ replica: Int) -> Bool {
+        for attempt in 0..<self.sent where Int(self.tried[attempt]) == replica { return true }
+        return false
+    }
+}
+
+/// A reply that a replica owes.
+struct OwedReply {
+    /// -1: nobody waits for it any more.
+    var request: Int32
+    /// Which of the request's attempts it is.
+    let ordinal: Int
+    let replica: Int32
+    let kind: RequestKind
+    let sentAt: UInt64
+    /// Neighbours among what the replica owes, oldest first.
+    var before: Int32
+    var after: Int32 = -1
+}
+
+/// One replica as this router sees it.
+struct KnownReplica {
+    let address: ClusterTopology.Address
+    /// -1: it is no longer in the topology.
+    var shard: Int
+    var health: ReplicaHealth
+
+    /// Replies it owes, those nobody waits for among them.
+    var inFlight = 0
+    var oldest: Int32 = -1
+    var newest: Int32 = -1
+    var oldestSentAt: UInt64 = .max
+
+    /// Until when others are asked first.
+    var avoidReadsUntil: UInt64 = 0
+    var avoidEventsUntil: UInt64 = 0
+
+    var nextPing: UInt64
+    var isPingOwed = false
+    /// PINGs due since the last answer or the last new health connection.
+    var silentPings = 0
+    var lastReset: UInt64 = 0
+
+    var latency = LatencyEstimate()
+    var replies: UInt64 = 0
+    var failures: UInt64 = 0
+
+    init(_ address: ClusterTopology.Address, shard: Int, now: UInt64) {
+        self.address = address
+        self.shard = shard
+        self.health = ReplicaHealth(now: now)
+        self.nextPing = now
+    }
+}
+
+/// What `annctl cluster status` and `INFO` say about a replica.
+package struct ReplicaStatus: Sendable, Equatable {
+    package let address: ClusterTopology.Address
+    /// Nil: no longer in the topology, but a reply is still owed.
+    package let shard: Int?
+    package let state: ReplicaHealth.State
+    package let isGone: Bool
+    /// Nanoseconds in this state.
+    package let lasting: UInt64
+    package let inFlight: Int
+    /// Nanoseconds that the oldest reply has been owed; 0 when none is.
+    package let oldestOwed: UInt64
+    package let replies: UInt64
+    /// Requests that were not answered in time, were lost or could not be served.
+    package let failures: UInt64
+    /// Of recent reads, in nanoseconds.
+    package let p50: UInt64?
+    package let p99: UInt64?
+}

@@ -1,0 +1,77 @@
+/// How the router treats replicas that are slow, silent or gone. Times in nanoseconds.
+package struct RouterSettings: Sendable, Equatable {
+    /// How long a request may take in all, counted from when the router had it.
+    package var readDeadline: UInt64 = 250 * Self.millisecond
+    package var eventDeadline: UInt64 = 1_000 * Self.millisecond
+
+    /// Between two PINGs of a replica; one that is not answered by the next is missed.
+    package var pingInterval: UInt64 = 250 * Self.millisecond
+    /// Missed PINGs in a row until a replica is ejected.
+    package var missesToEject = 3
+    /// Answered PINGs in a row until it is taken back.
+    package var hitsToReturn = 2
+
+    /// Failures in a row, of whatever requests, and how long they must have lasted without one success, until a replica
+    /// that answers PINGs is ejected all the same.
+    package var failuresToEject = 5
+    package var failureSpan: UInt64 = 750 * Self.millisecond
+    /// How long it then stays out at least; doubled with each time that follows, up to the limit.
+    package var failureHold: UInt64 = 1_000 * Self.millisecond
+    package var failureHoldLimit: UInt64 = 30_000 * Self.millisecond
+
+    /// Second attempts, per thousand requests; a reserve that a quiet router starts with; and how many may be saved up,
+    /// which is what a burst of lost connections can spend.
+    package var retriesPerThousand = 200
+    package var retryReserve = 10
+    package var retryBurst = 4_096
+
+    /// Reads sent to a second replica when the first is slower than 95 % of reads of that shard have been.
+    package var isHedging = true
+    package var hedgesPerThousand = 50
+    package var hedgeBurst = 64
+    /// Never sooner than this, however fast the shard is.
+    package var hedgeFloor: UInt64 = 1 * Self.millisecond
+
+    /// Attempts of one request in all: 1 to 4.
+    package var attempts = 3
+
+    /// Replies that one replica may owe at a time, those nobody waits for any more among them.
+    package var inFlightPerReplica = 4_096
+    /// A replica that has owed a reply for this long, and owes at least so many, gets no more: OVERLOADED. From half the
+    /// time on another replica is taken first.
+    package var queueAge: UInt64 = 200 * Self.millisecond
+    package var queueDepth = 64
+    /// A reply that has been owed for so long will not come: the replica's connections are made anew.
+    package var replyLimit: UInt64 = 3_000 * Self.millisecond
+    /// After a replica said that it cannot serve reads (or events) now, the others are asked first for so long.
+    package var refusalMemory: UInt64 = 250 * Self.millisecond
+
+    package static let millisecond: UInt64 = 1_000_000
+
+    package init() {}
+
+    package func deadline(of kind: RequestKind) -> UInt64 { kind == .read ? self.readDeadline : self.eventDeadline }
+
+    /// The same with every value brought into the range in which the machine keeps its promises.
+    var checked: RouterSettings {
+        var copy = self
+        copy.pingInterval = max(1, self.pingInterval)
+        copy.missesToEject = max(1, self.missesToEject)
+        copy.hitsToReturn = max(1, self.hitsToReturn)
+        copy.failuresToEject = max(1, self.failuresToEject)
+        copy.attempts = min(max(1, self.attempts), PendingRequest.attemptLimit)
+        copy.inFlightPerReplica = min(max(1, self.inFlightPerReplica), 1 << 20)
+        return copy
+    }
+}
+
+/// Sums of times that come from outside stop at the end instead of trapping.
+extension UInt64 {
+    func saturatingAdd(_ other: UInt64) -> UInt64 {
+        let (sum, isOver) = self.addingReportingOverflow(other)
+        return isOver ? .max : sum
+    }
+
+    /// 0 where `other` is later.
+    func since(_ other: UInt64) -> UInt64 { self > other ? self - other : 0 }
+}

@@ -1,0 +1,115 @@
+/// What a request does, which says whether it may be sent a second time.
+package enum RequestKind: UInt8, Sendable, CaseIterable {
+    case read
+    /// A change that is another one when it is sent again: an `EVENT` that the server stamps.
+    case event
+    /// A change that may be sent again: an `EVENT … AT time`.
+    case idempotentEvent
+}
+
+/// A place in the table of requests (or attempts), and which of its successive tenants is meant.
+package struct RequestID: Sendable, Hashable {
+    /// Small, reused: fit as an index into arrays of the caller's own.
+    package let index: Int32
+    package let generation: UInt32
+}
+
+package struct AttemptID: Sendable, Hashable {
+    package let index: Int32
+    package let generation: UInt32
+}
+
+/// A request on its way to a replica: what is to be written, where.
+package struct Dispatch: Sendable, Equatable {
+    package enum Reason: UInt8, Sendable { case first, retry, hedge, redirect }
+
+    package let request: RequestID
+    /// Kept by the caller in the order in which it wrote to the connection, and handed back with the reply.
+    package let attempt: AttemptID
+    package let replica: Int
+    package let reason: Reason
+}
+
+/// How an attempt ended.
+package enum Outcome: UInt8, Sendable, CaseIterable {
+    /// A reply that answers the request: a result, or an error that another replica would give as well.
+    case answered
+    /// Refused before anything was done, as this replica cannot now: `LOADING`, `MASTERDOWN`, `CLUSTERDOWN`.
+    case unavailable
+    /// Refused before anything was done, as too much waits there: `OVERLOADED`.
+    case overloaded
+    /// `MOVED`: the topology that the router has is not the replica's.
+    case moved
+    /// The replica gave up half way (`TIMEOUT`): an event may have been stored.
+    case timedOut
+    /// The connection ended after the request may have been written: an event may have been stored.
+    case lost
+    /// There was no connection, so that not a byte was written.
+    case unsent
+}
+
+/// Why a request ends without a reply of a shard.
+package enum Failure: UInt8, Sendable, CaseIterable {
+    /// The deadline passed. Nothing was changed: it was a read.
+    case timedOut
+    /// The deadline passed, or the connection broke, with an event under way: it may have been stored, or not.
+    case timedOutMaybeStored
+    case lostMaybeStored
+    /// No replica of the shard can be asked.
+    case shardDown
+    /// They can, but too much waits already.
+    case overloaded
+    /// No shard owns the slot.
+    case unowned
+}
+
+/// What becomes of a new request.
+package enum Decision: Sendable, Equatable {
+    case send(Dispatch)
+    case refuse(Failure)
+}
+
+/// What becomes of a reply, or of the request whose attempt ended without one.
+package enum Verdict: Sendable, Equatable {
+    /// Forward the reply; the request is done.
+    case deliver(RequestID)
+    /// Swallow the reply, if there is one: nobody waits for it, or another attempt is under way.
+    case drop
+    /// Swallow the reply and send the request again.
+    case resend(Dispatch)
+    case fail(RequestID, Failure)
+}
+
+/// What the machine wants done on its own account; see `RouterDecisions.nextAction()`.
+package enum Action: Sendable, Equatable {
+    case send(Dispatch)
+    case fail(RequestID, Failure)
+    /// Send a PING on the replica's own health connection, opening it where there is none; `fresh`: close it first, as
+    /// what was sent there before will not be answered.
+    case ping(replica: Int, fresh: Bool)
+    /// For the log, and for what lists nodes.
+    case health(replica: Int, HealthChange)
+    /// Close the replica's data connections: a reply has been owed there for `replyLimit`.
+    case reset(replica: Int)
+    /// A replica answered `MOVED`: read the topology again. At most one a second.
+    case topologyIsStale
+    /// The last reply of a replica that is no longer in the topology has come (or there was none): close its connections.
+    case retired(replica: Int)
+}
+
+/// Sums since the machine was made.
+package struct RouterCounters: Sendable, Equatable {
+    /// Requests that were sent; refused ones are counted under `refusals`.
+    package var requests: UInt64 = 0
+    package var reads: UInt64 = 0
+    package var retries: UInt64 = 0
+    package var hedges: UInt64 = 0
+    package var redirects: UInt64 = 0
+    package var refusals: UInt64 = 0
+    package var timeouts: UInt64 = 0
+    package var failures: UInt64 = 0
+    /// Replies that came after their request had ended.
+    package var lateReplies: UInt64 = 0
+    /// Retries and hedges that the budget did not allow.
+    package var unaffordable: UInt64 = 0
+}
