@@ -101,12 +101,18 @@ let package = Package(
         .target(name: "AnnexShard", dependencies: ["AnnexCore", "AnnexWire", "AnnexEngine"], swiftSettings: settings),
         .target(name: "AnnexRouter", dependencies: ["AnnexCore"], swiftSettings: settings),
 
+        .target(
+            name: "AnnexLog",
+            dependencies: ["AnnexCore", "AnnexWire", "AnnexStore", "AnnexEngine", nioCore, nioPosix, logging],
+            swiftSettings: settings
+        ),
+
         // MARK: - L5 the executable
         .executableTarget(
             name: "annctl",
             dependencies: [
-                "AnnexCore", "AnnexBuild", "AnnexEngine", "AnnexFormats", "AnnexNetwork", "AnnexShard", "AnnexStore",
-                "AnnexWire", argumentParser, logging, nioCore, "Yams",
+                "AnnexCore", "AnnexBuild", "AnnexEngine", "AnnexFormats", "AnnexLog", "AnnexNetwork", "AnnexShard",
+                "AnnexStore", "AnnexWire", argumentParser, logging, nioCore, "Yams",
             ],
             swiftSettings: settings
         ),
@@ -146,6 +152,7 @@ let package = Package(
             ]
         ),
         tests("AnnexNetwork", ["AnnexWire", nioCore, logging]),
+        tests("AnnexLog", ["AnnexStore", "AnnexWire", nioCore]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

@@ -1,0 +1,76 @@
+/// The place of an entry in one stream of the log, as Redis numbers them: milliseconds, then a count within one.
+package struct LogPosition: Sendable, Hashable, Comparable, CustomStringConvertible {
+    /// Before the first entry.
+    package static let start = LogPosition(milliseconds: 0, sequence: 0)
+
+    package let milliseconds: UInt64
+    package let sequence: UInt64
+
+    package init(milliseconds: UInt64, sequence: UInt64) {
+        self.milliseconds = milliseconds
+        self.sequence = sequence
+    }
+
+    /// Nil unless `text` is `digits-digits`, both of which fit.
+    package init?(_ text: some Sequence<UInt8>) {
+        let parts = Array(text).split(separator: UInt8(ascii: "-"), omittingEmptySubsequences: false)
+        guard parts.count == 2, let first = Self.number(parts[0]), let second = Self.number(parts[1]) else {
+            return nil
+        }
+        self.init(milliseconds: first, sequence: second)
+    }
+
+    private static func number(_ digits: ArraySlice<UInt8>) -> UInt64? {
+        guard (1...20).contains(digits.count), digits.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
+        return UInt64(String(decoding: digits, as: UTF8.self))
+    }
+
+    package static func < (a: LogPosition, b: LogPosition) -> Bool {
+        (a.milliseconds, a.sequence) < (b.milliseconds, b.sequence)
+    }
+
+    package var description: String { "\(self.milliseconds)-\(self.sequence)" }
+}
+
+/// How far somebody has come in one stream: the position, and how many entries there were up to it.
+package struct LogMark: Sendable, Hashable {
+    package static let start = LogMark(position: .start, count: 0)
+
+    package var position: LogPosition
+    package var count: UInt64
+
+    package init(position: LogPosition, count: UInt64) {
+        self.position = position
+        self.count = count
+    }
+}
+
+/// A place in the log of an index, as clients carry it about: `NAME:07:1700000000000-3`. Opaque to them.
+package struct LogPlace: Sendable, Hashable, CustomStringConvertible {
+    package let index: EntryName
+    /// 0 to 15.
+    package let block: Int
+    package let position: LogPosition
+
+    package init(index: EntryName, block: Int, position: LogPosition) {
+        self.index = index
+        self.block = block
+        self.position = position
+    }
+
+    /// Nil unless `text` is what `description` gives.
+    package init?(_ text: some Sequence<UInt8>) {
+        // Names hold no colon.
+        let parts = Array(text).split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
+        guard parts.count == 3, let index = EntryName(String(decoding: parts[0], as: UTF8.self)),
+            parts[1].count == 2, parts[1].allSatisfy({ (0x30...0x39).contains($0) }),
+            let block = Int(String(decoding: parts[1], as: UTF8.self)), block < Slot.blockCount,
+            let position = LogPosition(parts[2])
+        else { return nil }
+        self.init(index: index, block: block, position: position)
+    }
+
+    package var description: String {
+        "\(self.index):\(self.block < 10 ? "0" : "")\(self.block):\(self.position)"
+    }
+}

@@ -1,0 +1,61 @@
+package import AnnexCore
+
+/// Who appended an entry, and which of the appender's it is: no two entries have the same, in no log.
+package struct EntryKey: Sendable, Hashable {
+    /// 128 random bits of one run of one replica.
+    package struct Origin: Sendable, Hashable {
+        package let high: UInt64
+        package let low: UInt64
+
+        package init(high: UInt64, low: UInt64) {
+            self.high = high
+            self.low = low
+        }
+
+        package static func random() -> Origin {
+            Origin(high: .random(in: 0 ... .max), low: .random(in: 0 ... .max))
+        }
+    }
+
+    package let origin: Origin
+    /// 1, 2, … within the origin.
+    package let sequence: UInt64
+
+    package init(origin: Origin, sequence: UInt64) {
+        self.origin = origin
+        self.sequence = sequence
+    }
+}
+
+/// A change on its way to the log.
+package struct LogEntry<Change: Sendable>: Sendable {
+    package let key: EntryKey
+    /// The stream, 0 to 15: the block of the user's slot.
+    package let block: Int
+    package let change: Change
+
+    package init(key: EntryKey, block: Int, change: Change) {
+        self.key = key
+        self.block = block
+        self.change = change
+    }
+}
+
+/// An entry as it was read back.
+package struct ReadEntry<Change: Sendable>: Sendable {
+    package let position: LogPosition
+    /// Nil where it cannot be made sense of, or concerns users of other shards: then only the position moves.
+    package let content: LogEntry<Change>?
+
+    package init(position: LogPosition, content: LogEntry<Change>?) {
+        self.position = position
+        self.content = content
+    }
+}
+
+/// Entries of one stream for the state: each must follow right behind the one before, the first behind `after`.
+package struct ApplyBatch<Change: Sendable>: Sendable {
+    package let block: Int
+    package let after: LogPosition
+    package let entries: [ReadEntry<Change>]
+}

@@ -1,0 +1,89 @@
+package import AnnexCore
+
+/// When a change is acknowledged.
+package enum LogAcknowledgement: String, Sendable, CaseIterable {
+    /// When the log has it. Only for changes whose reply does not depend on what they did.
+    case log
+    /// When this replica has read it back and applied it durably.
+    case replica
+}
+
+/// Times are milliseconds.
+package struct ReplicationSettings: Sendable {
+    package var acknowledgement = LogAcknowledgement.replica
+    /// From a change's coming until it is refused.
+    package var changeDeadline: Int64 = 2_000
+    /// Changes that are neither acknowledged nor refused, at most.
+    package var pendingLimit = 65_536
+    /// Entries of one stream that one read asks for, at most.
+    package var readCount = 1_000
+    /// Entries that were read and are not applied, at most, before no more are read.
+    package var unappliedLimit = 8_192
+    /// How often the log is asked whether it still has what was read.
+    package var checkInterval: Int64 = 1_000
+    /// How long applying rests after a failure.
+    package var applyRest: Int64 = 200
+
+    package init() {}
+}
+
+/// A fault to be found by a simulation.
+package enum PlantedFault: Sendable { case acknowledgesBeforeAppend }
+
+/// What happens to a replica.
+package enum ReplicationEvent<Change: Sendable, Outcome: Sendable>: Sendable {
+    /// A client's change. `needsOutcome`: its reply tells what it did, so that it always waits until it is applied.
+    case change(token: UInt64, block: Int, Change, needsOutcome: Bool)
+    /// The log has the entry.
+    case appended(sequence: UInt64, LogPosition)
+    /// The log refused the entry: it is certain that it does not have it.
+    case rejected(sequence: UInt64, String)
+    /// Answer to the `read` of that number, each stream without a gap; blocks without entries may be left out.
+    case read(number: UInt64, [(block: Int, entries: [ReadEntry<Change>])])
+    /// Answer to the `check` of that number, a fact for each block.
+    case checked(number: UInt64, [StreamFacts])
+    /// An entry of a batch is durable, or had been before (no outcome), together with its position.
+    case applied(block: Int, LogMark, EntryKey?, Outcome?)
+    /// An entry of a batch is not stored, and its position has not moved; it will be read again.
+    case applyFailed(block: Int, String)
+    /// The log can be talked to.
+    case connected
+    /// Nothing that is under way will be answered any more; what was sent may or may not have arrived.
+    case disconnected(String)
+    case tick
+}
+
+/// What a replica is to do.
+package enum ReplicationAction<Change: Sendable, Outcome: Sendable>: Sendable {
+    /// Once; a failure that leaves open whether it arrived is a `disconnected`.
+    case append(LogEntry<Change>)
+    /// What stands behind these positions, as soon as there is any, or soon.
+    case read(number: UInt64, [(block: Int, after: LogPosition)])
+    case check(number: UInt64, [(block: Int, mark: LogMark)])
+    case apply(ApplyBatch<Change>)
+    /// The position is that of the change in the stream of its block.
+    case acknowledge(token: UInt64, block: Int, LogPosition, Outcome?)
+    case refuse(token: UInt64, ReplicationRefusal)
+}
+
+/// Why a change is not acknowledged.
+package enum ReplicationRefusal: Sendable, Equatable {
+    // Certainly not stored:
+    case cutOff(String)
+    case problem(LogProblem)
+    case cannotApply(String)
+    case overloaded(Int)
+    case rejected(String)
+    // May or may not be stored:
+    case unanswered
+    /// Stored in the log, and applied by each replica that reads it; this one has not yet.
+    case notApplied(LogPosition)
+
+    package var isStored: Bool? {
+        switch self {
+        case .cutOff, .problem, .cannotApply, .overloaded, .rejected: false
+        case .unanswered: nil
+        case .notApplied: true
+        }
+    }
+}

@@ -1,0 +1,31 @@
+import AnnexCore
+import Testing
+
+@Suite struct PlaceTests {
+    @Test func aPlaceIsReadBackAsItWasWritten() throws {
+        let name = try #require(EntryName("shop.v2-x"))
+        for (block, position) in [(0, LogPosition.start), (7, LogPosition(milliseconds: .max, sequence: .max))] {
+            let place = LogPlace(index: name, block: block, position: position)
+            #expect(LogPlace("\(place)".utf8) == place)
+        }
+        #expect(
+            "\(LogPlace(index: name, block: 7, position: LogPosition(milliseconds: 17, sequence: 3)))"
+                == "shop.v2-x:07:17-3"
+        )
+    }
+
+    @Test(arguments: [
+        "", "shop", "shop:07", "shop:7:1-1", "shop:16:1-1", "shop:-1:1-1", "shop:07:1", "shop:07:1-", "shop:07:-1",
+        "shop:07:+1-1", "shop:07:1-1-1", ":07:1-1", "shop:07:1-1:", "sh op:07:1-1", "shop:07:18446744073709551616-0",
+        "shop:0x:1-1", "../x:07:1-1",
+    ]) func whatIsNoPlaceIsNone(text: String) {
+        #expect(LogPlace(text.utf8) == nil)
+    }
+
+    @Test func positionsAreOrderedByTimeThenCount() {
+        let texts = ["0-0", "0-1", "1-0", "1-18446744073709551615", "2-0", "10-0"]
+        let positions = texts.compactMap { LogPosition($0.utf8) }
+        #expect(positions.count == texts.count)
+        #expect(positions == positions.shuffled().sorted())
+    }
+}
