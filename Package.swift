@@ -153,6 +153,7 @@ let package = Package(
         ),
         tests("AnnexNetwork", ["AnnexWire", nioCore, logging]),
         tests("AnnexLog", ["AnnexStore", "AnnexWire", nioCore]),
+        tests("AnnexRouter", ["AnnexLog", "CAllocationCounter"]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17
