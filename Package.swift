@@ -103,7 +103,9 @@ let package = Package(
 
         .target(
             name: "AnnexLog",
-            dependencies: ["AnnexCore", "AnnexWire", "AnnexStore", "AnnexEngine", nioCore, nioPosix, logging],
+            dependencies: [
+                "AnnexCore", "AnnexWire", "AnnexStore", "AnnexEngine", "AnnexNetwork", nioCore, nioPosix, logging,
+            ],
             swiftSettings: settings
         ),
 
@@ -112,7 +114,7 @@ let package = Package(
             name: "annctl",
             dependencies: [
                 "AnnexCore", "AnnexBuild", "AnnexEngine", "AnnexFormats", "AnnexLog", "AnnexNetwork", "AnnexShard",
-                "AnnexStore", "AnnexWire", argumentParser, logging, nioCore, "Yams",
+                "AnnexStore", "AnnexWire", argumentParser, logging, nioCore, nioPosix, "Yams",
             ],
             swiftSettings: settings
         ),

@@ -33,7 +33,7 @@ declare -A allowed=(
     [AnnexTraining]="AnnexCore AnnexFormats AnnexLinearAlgebra $system"
     [AnnexNetwork]="AnnexCore AnnexWire NIO* ServiceLifecycle Logging Crypto Histogram $system"
     [AnnexShard]="AnnexCore AnnexWire AnnexEngine Logging $system"
-    [AnnexLog]="AnnexCore AnnexWire AnnexStore AnnexEngine NIO* Logging $system"
+    [AnnexLog]="AnnexCore AnnexWire AnnexStore AnnexEngine AnnexNetwork NIO* Logging $system"
     [AnnexRouter]="AnnexCore AnnexWire AnnexNetwork Logging $system"
     [annctl]="Annex* ArgumentParser ServiceLifecycle Logging Yams NIO* UnixSignals $system"
 )

@@ -22,6 +22,8 @@ package struct AnnexError: Error, Equatable, CustomStringConvertible {
         case busy
         /// Too much waits already; the same may work in a moment.
         case overloaded
+        /// No answer came in time: what was asked for may or may not have happened, and `message` says what is known.
+        case timeout
     }
 
     package let code: Code

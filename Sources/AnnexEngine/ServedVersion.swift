@@ -19,6 +19,8 @@ package final class ServedVersion: Sendable {
     let layout: ScanLayout?
     /// What users did since; nil where nothing keeps it.
     package let state: StateStore?
+    /// What orders changes for all replicas; nil where the state alone does.
+    package let log: (any ReplicatedLog)?
     /// Users as the state has changed them.
     package let folded: FoldedUserCache
     /// What unknown users get; nil where they get an error.
@@ -30,12 +32,19 @@ package final class ServedVersion: Sendable {
 
     /// Loads a version whose files were verified before. Blocks: reads all of the index and the ids.
     ///
-    /// - Parameter state: of the index, the same for all its versions.
+    /// - Parameters:
+    ///   - state: of the index, the same for all its versions.
+    ///   - log: of the state.
     /// - Throws: `AnnexError.damaged` where the parts contradict each other or the description.
-    package init(loading description: VersionDescription, state: StateStore? = nil) throws(AnnexError) {
+    package init(
+        loading description: VersionDescription,
+        state: StateStore? = nil,
+        log: (any ReplicatedLog)? = nil
+    ) throws(AnnexError) {
         let files = description.files
         self.description = description
         self.state = state
+        self.log = log
         self.folded = FoldedUserCache(dimension: description.storedDimension)
         self.vectors = try VectorFile(
             path: files.vectors,

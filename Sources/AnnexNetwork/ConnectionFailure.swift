@@ -4,13 +4,11 @@ import NIOCore
 import NIOPosix
 
 /// What a client says about a connection that did not come about, or broke.
-enum ConnectionFailure {
+package enum ConnectionFailure {
     static func refused(_ error: any Error, at address: String) -> AnnexError {
-        let reason =
-            (error as? NIOConnectionError)?.connectionErrors.first.map { Self.text($0.error) } ?? Self.text(error)
-        return AnnexError(
+        AnnexError(
             .system,
-            "cannot connect: \(reason)",
+            "cannot connect: \(Self.reason(error))",
             at: address,
             hint: "Is `annctl serve` running there? See --host and --port"
         )
@@ -23,6 +21,11 @@ enum ConnectionFailure {
             at: address,
             hint: "Does the server still run?"
         )
+    }
+
+    /// Why no connection came about, in the system's words.
+    package static func reason(_ error: any Error) -> String {
+        (error as? NIOConnectionError)?.connectionErrors.first.map { Self.text($0.error) } ?? Self.text(error)
     }
 
     private static func text(_ error: any Error) -> String {

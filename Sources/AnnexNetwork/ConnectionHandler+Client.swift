@@ -24,6 +24,9 @@ extension ConnectionHandler {
             self.setReplyMode()
         } else if request.matches(1, "CAPA") {
             // As in Valkey: a capability that the server does not know is no error.
+            if (2..<request.count).contains(where: { request.matches($0, "POSITION") }) {
+                self.state.givesPositions = true
+            }
             self.reply.status("OK")
         } else if request.matches(1, "NO-TOUCH") {
             self.onOff()

@@ -86,6 +86,7 @@ extension ConnectionHandler {
     private func reset() {
         self.state.name = ""
         self.state.respVersion = .two
+        self.state.givesPositions = false
         self.replyMode = .on
         if self.loop.shared.configuration.passwordHash != nil {
             self.state.authenticated = false

@@ -1,7 +1,7 @@
-import NIOCore
+package import NIOCore
 
 /// Commands as arrays of bulk strings.
-enum RequestEncoder {
+package enum RequestEncoder {
     /// A slice that begins behind the first 16 MiB of its buffer would be a copy, so a buffer ends well before.
     private static let bufferBytes = 4 << 20
 
@@ -27,7 +27,7 @@ enum RequestEncoder {
         return out
     }
 
-    static func append(_ words: [[UInt8]], to buffer: inout ByteBuffer) {
+    package static func append(_ words: [[UInt8]], to buffer: inout ByteBuffer) {
         Self.append(array: words.count, beginningWith: words, to: &buffer)
     }
 

@@ -7,7 +7,8 @@ enum EventCommands {
     static func event(
         _ arguments: EventArguments,
         _ request: Request,
-        _ context: QueryContext
+        _ context: QueryContext,
+        givesPosition: Bool
     ) throws(ArgumentFailure) -> Disposition {
         let user = try Self.identifier(request, arguments.user, "user")
         let item = try Self.identifier(request, arguments.item, "item")
@@ -20,10 +21,14 @@ enum EventCommands {
             )
         }
         let change = UserChange.event(user: user, item: item, weight: arguments.weight, time: arguments.time)
-        return Self.record(change, context.version) { _, reply in reply.status("OK") }
+        return Self.record(change, context.version, givesPosition) { _, reply in reply.status("OK") }
     }
 
-    static func delete(_ request: Request, _ context: QueryContext) throws(ArgumentFailure) -> Disposition {
+    static func delete(
+        _ request: Request,
+        _ context: QueryContext,
+        givesPosition: Bool
+    ) throws(ArgumentFailure) -> Disposition {
         let user = try Self.identifier(request, 1, "user")
         let item = try Self.identifier(request, 2, "item")
         try Self.checkState(context)
@@ -31,18 +36,22 @@ enum EventCommands {
             guard let ordinal = item.bytes.withUnsafeBytes({ context.ordinal(of: $0) }) else { return false }
             return try user.bytes.lend { id throws(AnnexError) in try context.trainedHistory(of: id, has: ordinal) }
         }
-        return Self.record(.remove(user: user, item: item), context.version) { wasThere, reply in
+        return Self.record(.remove(user: user, item: item), context.version, givesPosition) { wasThere, reply in
             reply.integer(wasThere || wasTrained ? 1 : 0)
         }
     }
 
-    static func forget(_ request: Request, _ context: QueryContext) throws(ArgumentFailure) -> Disposition {
+    static func forget(
+        _ request: Request,
+        _ context: QueryContext,
+        givesPosition: Bool
+    ) throws(ArgumentFailure) -> Disposition {
         let user = try Self.identifier(request, 1, "user")
         try Self.checkState(context)
         let wasTrained = try Self.asking { () throws(AnnexError) in
             try user.bytes.lend { id throws(AnnexError) in try context.versionKnows(id) }
         }
-        return Self.record(.forget(user: user), context.version) { wasThere, reply in
+        return Self.record(.forget(user: user), context.version, givesPosition) { wasThere, reply in
             reply.integer(wasThere || wasTrained ? 1 : 0)
         }
     }
@@ -50,18 +59,46 @@ enum EventCommands {
     private static func record(
         _ change: UserChange,
         _ version: ServedVersion,
+        _ givesPosition: Bool,
         _ write: @escaping @Sendable (_ wasThere: Bool, inout ReplyWriter) -> Void
     ) -> Disposition {
         .later { later in
             version.record(change) { result in
                 later.give { reply in
                     switch result {
-                    case .success(let wasThere): write(wasThere, &reply)
-                    case .failure(let error):
-                        reply.error(code: error.code == .overloaded ? "OVERLOADED" : "ERR", "\(error)")
+                    case .success(let change):
+                        if givesPosition { reply.array(2) }
+                        write(change.wasThere, &reply)
+                        guard givesPosition else { return }
+                        if let place = change.place { reply.bulk("\(place)") } else { reply.null() }
+                    case .failure(let error): reply.error(code: Self.code(error), "\(error)")
                     }
                 }
             }
+        }
+    }
+
+    /// WAITPOS: answered when this replica has applied the position.
+    static func wait(_ arguments: WaitPositionArguments, _ version: ServedVersion) throws(ArgumentFailure)
+        -> Disposition
+    {
+        guard let log = version.log else {
+            throw ArgumentFailure("this server has no log, so that there is no position to wait for")
+        }
+        return .later { later in
+            log.wait(for: arguments.place, milliseconds: Int64(arguments.milliseconds)) { error in
+                later.give { reply in
+                    if let error { reply.error(code: Self.code(error), "\(error)") } else { reply.status("OK") }
+                }
+            }
+        }
+    }
+
+    private static func code(_ error: AnnexError) -> String {
+        switch error.code {
+        case .overloaded: "OVERLOADED"
+        case .timeout: "TIMEOUT"
+        default: "ERR"
         }
     }
 

@@ -56,7 +56,7 @@ package final class ShardHandler: CommandHandler {
     ) -> Disposition {
         self.refresh()
         do throws(ArgumentFailure) {
-            return try self.dispatch(id, request, &reply)
+            return try self.dispatch(id, request, connection, &reply)
         } catch {
             reply.error(error)
             return .done
@@ -66,12 +66,13 @@ package final class ShardHandler: CommandHandler {
     private func dispatch(
         _ id: CommandID,
         _ request: Request,
+        _ connection: ConnectionState,
         _ reply: inout ReplyWriter
     ) throws(ArgumentFailure) -> Disposition {
         switch id {
         case .topk:
             let arguments = try TopKArguments(request)
-            let lane = try self.lane(request, name: arguments.options.index)
+            let lane = try self.freshLane(request, name: arguments.options.index)
             try QueryOptionsUse.check(arguments.options, lane.version.description)
             let budget = WorkEstimate.loopBudgetNanos
             if UserCommands.topK(arguments, request, lane.context, budget: budget, &reply) { return .done }
@@ -80,7 +81,7 @@ package final class ShardHandler: CommandHandler {
             }
         case .mtopk:
             let arguments = try MTopKArguments(request)
-            let lane = try self.lane(request, name: arguments.options.index)
+            let lane = try self.freshLane(request, name: arguments.options.index)
             try QueryOptionsUse.check(arguments.options, lane.version.description)
             let budget = WorkEstimate.loopBudgetNanos / Double(arguments.users.count)
             if UserCommands.manyTopK(arguments, request, lane.context, budget: budget, &reply) { return .done }
@@ -89,7 +90,7 @@ package final class ShardHandler: CommandHandler {
             }
         case .score:
             let arguments = try ScoreArguments(request)
-            let lane = try self.lane(request, name: arguments.index)
+            let lane = try self.freshLane(request, name: arguments.index)
             let budget = WorkEstimate.loopBudgetNanos - Double(arguments.items.count) * 1_000
             if budget > 0, UserCommands.score(arguments, request, lane.context, budget: budget, &reply) {
                 return .done
@@ -97,8 +98,9 @@ package final class ShardHandler: CommandHandler {
             return Self.onWorker(lane.version) {
                 _ = UserCommands.score(arguments, request, $0, budget: .infinity, &$1)
             }
-        case .event, .eventDelete, .forget, .seen, .explain, .whynot:
-            return try self.aboutUser(id, request, &reply)
+        case .event, .eventDelete, .forget, .waitpos:
+            return try self.change(id, request, givesPosition: connection.givesPositions)
+        case .seen, .explain, .whynot: return try self.aboutUser(id, request, &reply)
         case .vsim:
             let arguments = try VSimArguments(request)
             let lane = try self.lane(request, name: arguments.key)
@@ -121,34 +123,53 @@ package final class ShardHandler: CommandHandler {
         return .done
     }
 
+    private func change(
+        _ id: CommandID,
+        _ request: Request,
+        givesPosition: Bool
+    ) throws(ArgumentFailure) -> Disposition {
+        switch id {
+        case .event:
+            let arguments = try EventArguments(request)
+            let lane = try self.lane(request, name: arguments.index)
+            return try EventCommands.event(arguments, request, lane.context, givesPosition: givesPosition)
+        case .eventDelete:
+            let lane = try self.lane(request, name: NamedArguments(request, fixed: 3).index)
+            return try EventCommands.delete(request, lane.context, givesPosition: givesPosition)
+        case .forget:
+            let lane = try self.lane(request, name: NamedArguments(request, fixed: 2).index)
+            return try EventCommands.forget(request, lane.context, givesPosition: givesPosition)
+        default:
+            let arguments = try WaitPositionArguments(request)
+            guard let lane = self.lanes.first(where: { $0.version.description.index == arguments.place.index }) else {
+                throw ArgumentFailure(
+                    code: "NOINDEX",
+                    "'\(request.printable(2))' is a position of an index that is not served; there is: \(self.servedNames)"
+                )
+            }
+            return try EventCommands.wait(arguments, lane.version)
+        }
+    }
+
     private func aboutUser(
         _ id: CommandID,
         _ request: Request,
         _ reply: inout ReplyWriter
     ) throws(ArgumentFailure) -> Disposition {
         switch id {
-        case .event:
-            let arguments = try EventArguments(request)
-            return try EventCommands.event(arguments, request, self.lane(request, name: arguments.index).context)
-        case .eventDelete:
-            let index = try NamedArguments(request, fixed: 3).index
-            return try EventCommands.delete(request, self.lane(request, name: index).context)
-        case .forget:
-            let index = try NamedArguments(request, fixed: 2).index
-            return try EventCommands.forget(request, self.lane(request, name: index).context)
         case .seen:
             let arguments = try ListArguments(request, fixed: 2, times: true)
-            let lane = try self.lane(request, name: arguments.index)
+            let lane = try self.freshLane(request, name: arguments.index)
             // Where even this cannot be read, the command says why.
             let nanos = (try? request.withArgument(1) { try lane.context.nanosToRead($0) }) ?? 0
             return self.run(lane, nanos, &reply) { InsightCommands.seen(arguments, request, $0, &$1) }
         case .explain:
             let arguments = try ListArguments(request, fixed: 3, times: false)
-            let lane = try self.lane(request, name: arguments.index)
+            let lane = try self.freshLane(request, name: arguments.index)
             return self.run(lane, .infinity, &reply) { InsightCommands.explain(arguments, request, $0, &$1) }
         default:
             let arguments = try WhyNotArguments(request)
-            let lane = try self.lane(request, name: arguments.options.index)
+            let lane = try self.freshLane(request, name: arguments.options.index)
             try QueryOptionsUse.check(arguments.options, lane.version.description)
             return self.run(lane, .infinity, &reply) { InsightCommands.whyNot(arguments, request, $0, &$1) }
         }
@@ -211,6 +232,13 @@ package final class ShardHandler: CommandHandler {
                 "no index '\(request.printable(position))' is served; there is: \(self.servedNames)"
             )
         }
+        return lane
+    }
+
+    /// The same, for reads of users: refused where this replica is too far behind the log. One atomic load.
+    private func freshLane(_ request: Request, name position: Int?) throws(ArgumentFailure) -> Lane {
+        let lane = try self.lane(request, name: position)
+        if let staleness = lane.version.log?.staleness { throw ArgumentFailure(code: "MASTERDOWN", staleness) }
         return lane
     }
 

@@ -83,6 +83,17 @@ package enum VersionInfo {
         return line
     }
 
+    /// One line of INFO per index that follows a log.
+    package static func logLine(_ version: ServedVersion) -> String? {
+        guard let report = version.log?.report else { return nil }
+        var line = "status=\(report.status)"
+        for (name, value) in report.figures { line += ",\(name)=\(value)" }
+        let positions = report.positions.map { "\($0.block < 10 ? "0" : "")\($0.block):\($0.position)" }
+        line += ",positions=" + positions.joined(separator: " ")
+        if let problem = report.problem { line += ",problem=\(Printable.escape(problem, limit: 300))" }
+        return line
+    }
+
     /// One line of INFO per index: how users who changed were served in the present version.
     package static func usersLine(_ version: ServedVersion) -> String {
         let (count, nanos) = version.solves

@@ -34,6 +34,8 @@ package struct ConnectionState: Sendable {
     package var libVer = ""
     package var respVersion = RESPVersion.two
     package var authenticated: Bool
+    /// Whether replies to changes tell where they stand in the log.
+    package var givesPositions = false
 
     package init(id: UInt64, address: String, authenticated: Bool) {
         self.id = id

@@ -3,7 +3,7 @@ package enum CommandID: String, Sendable, CaseIterable {
     case ping, echo, hello, auth, quit, reset, select, client, command, config, info, slowlog, latency
     case readonly, readwrite, asking
     case topk, mtopk, score
-    case event, seen, forget, explain, whynot
+    case event, seen, forget, explain, whynot, waitpos
     case eventDelete = "event.del"
     case vsim, vemb, vdim, vcard, vinfo, vismember, vrandmember, vgetattr, vlinks
     case indexes, reload, dbsize

@@ -39,7 +39,9 @@ extension CommandTable {
                 .client,
                 "client|capa",
                 arity: -3,
-                summary: "Names what the client can do. No capability changes an answer of this version.",
+                summary:
+                    "Names what the client can do; unknown capabilities are passed over. With `position`, EVENT, EVENT.DEL and "
+                    + "FORGET answer with an array of their reply and a position for WAITPOS (null without a log), until RESET.",
                 arguments: [.string("capability").multiple]
             ),
             sub(

@@ -59,6 +59,23 @@ extension CommandTable {
             reply: ("1 or 0: whether anything was known", "1 or 0: whether anything was known")
         ),
         CommandSpecification(
+            .waitpos,
+            "waitpos",
+            arity: -3,
+            owner: .handler,
+            keys: .first,
+            flags: ["readonly", "blocking"],
+            categories: ["@read", "@slow", "@blocking"],
+            group: "user",
+            summary:
+                "Waits until this replica has applied a position that EVENT, EVENT.DEL or FORGET gave of this user (see "
+                + "`CLIENT CAPA position`), at most 1000 ms or as many as are given, up to 60000; `TIMEOUT` then. Commands "
+                + "behind it on the connection wait as well. Needs `--log`.",
+            complexity: "O(1)",
+            arguments: [.key("user"), .string("position"), CommandArgument.integer("ms", token: "TIMEOUT").optional],
+            reply: ("simple string: OK", "simple string: OK")
+        ),
+        CommandSpecification(
             .seen,
             "seen",
             arity: -2,

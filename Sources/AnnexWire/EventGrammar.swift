@@ -1,4 +1,4 @@
-import AnnexCore
+package import AnnexCore
 
 /// `EVENT user item [weight] [AT unix-ms] [INDEX name]`.
 package struct EventArguments: Equatable, Sendable {
@@ -37,6 +37,34 @@ package struct EventArguments: Equatable, Sendable {
             }
             at += 2
         }
+    }
+}
+
+/// `WAITPOS user position [TIMEOUT ms]`.
+package struct WaitPositionArguments: Equatable, Sendable {
+    package let place: LogPlace
+    package let milliseconds: Int
+
+    /// The arity must have been checked.
+    ///
+    /// - Throws: where the position is none, or none of the user's.
+    package init(_ request: Request) throws(ArgumentFailure) {
+        guard let place = request.withArgument(2, { LogPlace($0) }) else {
+            throw ArgumentFailure(
+                "'\(request.printable(2))' is no position: give one as EVENT answers it after CLIENT CAPA position"
+            )
+        }
+        guard request.withArgument(1, { Slot.block(of: Slot.of($0)) }) == place.block else {
+            throw ArgumentFailure("'\(request.printable(2))' is no position of user '\(request.printable(1))'")
+        }
+        self.place = place
+        guard request.count > 3 else {
+            self.milliseconds = 1_000
+            return
+        }
+        guard request.matches(3, "TIMEOUT") else { throw .syntax(request, near: 3) }
+        guard request.count == 5 else { throw .syntax(request, near: request.count == 4 ? 3 : 5) }
+        self.milliseconds = try request.integer(4, "TIMEOUT", in: 0...60_000)
     }
 }
 

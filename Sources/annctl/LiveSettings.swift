@@ -1,4 +1,5 @@
 import AnnexCore
+import AnnexLog
 import AnnexStore
 import ArgumentParser
 import Foundation
@@ -14,6 +15,11 @@ struct LiveSettings {
     var stateFolder: String?
     var cold = ColdStart.error
     var coldHalfLifeDays: Double?
+    /// Where the log is; nil: this server alone orders changes.
+    var log: String?
+    /// Nil: not given.
+    var acknowledgement: LogAcknowledgement?
+    var maximumLagSeconds: Double?
     /// Seconds between looks at `current`; 0: never.
     var watchSeconds = 1.0
 
@@ -33,6 +39,14 @@ struct LiveSettings {
     func validate() throws {
         if self.durabilityInterval != nil, self.stateFolder == nil {
             throw AnnexError(.usage, "--durability needs --state")
+        }
+        if self.log != nil, self.stateFolder == nil { throw AnnexError(.usage, "--log needs --state") }
+        if self.log == nil, self.acknowledgement != nil { throw AnnexError(.usage, "--ack needs --log") }
+        if let maximumLagSeconds {
+            if self.log == nil { throw AnnexError(.usage, "--max-lag needs --log") }
+            guard maximumLagSeconds == 0 || (0.5...86_400).contains(maximumLagSeconds) else {
+                throw AnnexError(.usage, "--max-lag is 0, or 0.5 to 86400 seconds, got \(maximumLagSeconds)")
+            }
         }
         guard (0...3_600).contains(self.watchSeconds) else {
             throw AnnexError(.usage, "--watch is 0 to 3600 seconds, got \(self.watchSeconds)")

@@ -1,4 +1,5 @@
 import AnnexCore
+import AnnexLog
 import AnnexNetwork
 import AnnexWire
 import Foundation
@@ -21,8 +22,10 @@ enum ServeSettings {
 
     /// Every key that a file may have.
     static var keys: [String] {
-        (Self.numbers.map(\.key) + ["host", "password-file", "state", "durability", "cold", "cold-half-life", "watch"])
-            .sorted()
+        (Self.numbers.map(\.key) + [
+            "host", "password-file", "state", "durability", "cold", "cold-half-life", "watch", "log", "ack", "max-lag",
+        ])
+        .sorted()
     }
 
     /// Applies a file. Unknown keys and wrong values are errors that name them; bounds are checked by `validate()`.
@@ -55,11 +58,19 @@ enum ServeSettings {
             case "cold":
                 guard let cold = ColdStart(rawValue: text) else { throw bad("'cold' is error or popular") }
                 live.cold = cold
-            case "cold-half-life", "watch":
+            case "log": live.log = text
+            case "ack":
+                guard let ack = LogAcknowledgement(rawValue: text) else { throw bad("'ack' is replica or log") }
+                live.acknowledgement = ack
+            case "cold-half-life", "watch", "max-lag":
                 guard let number = Double(text), number.isFinite else {
                     throw bad("'\(key)' is no number: '\(Printable.escape(text))'")
                 }
-                if key == "watch" { live.watchSeconds = number } else { live.coldHalfLifeDays = number }
+                switch key {
+                case "watch": live.watchSeconds = number
+                case "max-lag": live.maximumLagSeconds = number
+                default: live.coldHalfLifeDays = number
+                }
             default:
                 guard let entry = Self.numbers.first(where: { $0.key == key }) else {
                     throw bad("unknown key '\(Printable.escape(key))'")

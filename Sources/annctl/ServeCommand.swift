@@ -1,6 +1,7 @@
 import AnnexBuild
 import AnnexCore
 import AnnexEngine
+import AnnexLog
 import AnnexNetwork
 import AnnexShard
 import AnnexStore
@@ -50,6 +51,30 @@ struct ServeCommand: AsyncParsableCommand {
         )
     )
     var durability: String?
+    @Option(
+        help: ArgumentHelp(
+            "Changes go through this Redis or Valkey (7.0 or newer), which all replicas of an index share: "
+                + "redis://[:PASSWORD@]HOST:PORT[/DATABASE]. Needs --state. See docs/log.md.",
+            valueName: "url"
+        )
+    )
+    var log: String?
+    @Option(
+        help: ArgumentHelp(
+            "When EVENT is answered. replica: this replica has it on its disk. log: the log has it. EVENT.DEL and FORGET "
+                + "are answered as with replica. (default: replica)",
+            valueName: "replica|log"
+        )
+    )
+    var ack: LogAcknowledgement?
+    @Option(
+        help: ArgumentHelp(
+            "Reads of users are refused (MASTERDOWN) where this replica has not known for so long that it has all the log "
+                + "has; 0: never. (default: 10)",
+            valueName: "seconds"
+        )
+    )
+    var maxLag: Double?
     @Option(help: "What unknown users get: error, or popular: the items with the most events. (default: error)")
     var cold: ColdStart?
     @Option(help: ArgumentHelp("For --cold popular: an event this old counts half.", valueName: "days"))
@@ -82,9 +107,11 @@ struct ServeCommand: AsyncParsableCommand {
             names.append(name)
         }
         let states = try live.openStates(names)
+        let logs = try live.followLogs(states, logger)
         let loader = IndexLoader(
             folders: folders,
             states: states,
+            logs: logs?.replicas ?? [:],
             searching: self.engine,
             decay: live.cold == .popular ? PopularItems.Decay(halfLifeDays: live.coldHalfLifeDays) : nil,
             logger: logger
@@ -98,8 +125,11 @@ struct ServeCommand: AsyncParsableCommand {
         defer {
             watch?.stop()
             popularity?.stop()
+            logs?.stop()
             for state in states.values { state.close() }
+            logs?.end()
         }
+        logs?.start(patience: 2)
         try await self.serve(engine, Array(states.values), configuration, stop, logger)
     }
 
@@ -135,6 +165,12 @@ struct ServeCommand: AsyncParsableCommand {
                         "State",
                         engine.versions.compactMap { version in
                             VersionInfo.stateLine(version).map { ("state_\(version.description.index)", $0) }
+                        }
+                    ),
+                    InfoSection(
+                        "Log",
+                        engine.versions.compactMap { version in
+                            VersionInfo.logLine(version).map { ("log_\(version.description.index)", $0) }
                         }
                     ),
                 ]
@@ -186,6 +222,9 @@ struct ServeCommand: AsyncParsableCommand {
         if let passwordFile { configuration.passwordHash = PasswordHash(password: try Password.read(passwordFile)) }
         if let state { live.stateFolder = state }
         if let durability { try live.setDurability(durability) }
+        if let log { live.log = log }
+        if let ack { live.acknowledgement = ack }
+        if let maxLag { live.maximumLagSeconds = maxLag }
         if let cold { live.cold = cold }
         if let coldHalfLife { live.coldHalfLifeDays = coldHalfLife }
         if let watch { live.watchSeconds = watch }
@@ -197,6 +236,7 @@ struct ServeCommand: AsyncParsableCommand {
 private struct IndexLoader: Sendable {
     let folders: [EntryName: String]
     let states: [EntryName: StateStore]
+    let logs: [EntryName: LogReplica]
     let searching: SearchEngine
     /// Nil where unknown users get an error.
     let decay: PopularItems.Decay?
@@ -208,7 +248,13 @@ private struct IndexLoader: Sendable {
         }
         let begin = DispatchTime.now().uptimeNanoseconds
         let verified = try Verifier.verify(indexFolder: folder, version: version)
-        let served = try VersionLoading.load(verified, as: index, engine: self.searching, state: self.states[index])
+        let served = try VersionLoading.load(
+            verified,
+            as: index,
+            engine: self.searching,
+            state: self.states[index],
+            log: self.logs[index]
+        )
         if let decay { try served.countPopular(decay) }
         self.logger.info(
             "Loaded",

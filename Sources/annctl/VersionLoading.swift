@@ -19,11 +19,13 @@ enum VersionLoading {
     /// - Parameters:
     ///   - name: what clients call the index: the folder's name, which a copy may have changed.
     ///   - state: what users did since; nil keeps nothing.
+    ///   - log: of the state; nil where this server alone orders changes.
     static func load(
         _ verified: VerifiedVersion,
         as name: EntryName? = nil,
         engine: SearchEngine = .annex,
-        state: StateStore? = nil
+        state: StateStore? = nil,
+        log: (any ReplicatedLog)? = nil
     ) throws(AnnexError) -> ServedVersion {
         let manifest = verified.manifest
         let folder = verified.folder
@@ -62,7 +64,7 @@ enum VersionLoading {
         }
         if case .hnsw = kind.family { description.walksCodes = manifest.hasGraphCodes }
         if engine == .faiss { Self.leaveToFaiss(&description) }
-        let served = try ServedVersion(loading: description, state: state)
+        let served = try ServedVersion(loading: description, state: state, log: log)
         try served.warm()
         try verified.confirmUnchanged()
         return served

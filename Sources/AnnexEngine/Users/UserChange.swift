@@ -16,11 +16,12 @@ extension ServedVersion {
 
     /// Has a change made durable, stamped with the time of this call. Does not block.
     ///
-    /// - Parameter completion: runs once, on the writer's thread or right here, and must not block: whether anything was
-    ///   there before, in the state (of an event: whether one was replaced or the same).
+    /// With a log it goes through that, and is answered when the log or this replica has it.
+    ///
+    /// - Parameter completion: runs once, on another thread or right here, and must not block.
     package func record(
         _ change: UserChange,
-        _ completion: @escaping @Sendable (Result<Bool, AnnexError>) -> Void
+        _ completion: @escaping @Sendable (Result<RecordedChange, AnnexError>) -> Void
     ) {
         guard let state else {
             let hint = "Start the server with --state DIR"
@@ -36,16 +37,14 @@ extension ServedVersion {
             case .remove(let user, let item): .remove(user: user, item: item, time: now)
             case .forget(let user): .forget(user: user, hash: UserHash.of(user.bytes), time: now)
             }
-        state.submit(stored) { result in
-            completion(
-                result.map { outcome in
-                    switch outcome {
-                    case .added: false
-                    case .replaced, .unchanged: true
-                    case .removed(let wasThere), .forgotten(let wasThere): wasThere
-                    }
-                }
-            )
+        if let log {
+            log.submit(stored) { result in
+                completion(result.map { RecordedChange(wasThere: $0.outcome?.wasThere ?? false, place: $0.place) })
+            }
+        } else {
+            state.submit(stored) { result in
+                completion(result.map { RecordedChange(wasThere: $0.wasThere, place: nil) })
+            }
         }
     }
 
@@ -53,5 +52,15 @@ extension ServedVersion {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
         return Int64(time.tv_sec) * 1_000 + Int64(time.tv_nsec) / 1_000_000
+    }
+}
+
+extension StateOutcome {
+    fileprivate var wasThere: Bool {
+        switch self {
+        case .added: false
+        case .replaced, .unchanged: true
+        case .removed(let wasThere), .forgotten(let wasThere): wasThere
+        }
     }
 }

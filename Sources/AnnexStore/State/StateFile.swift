@@ -9,6 +9,8 @@ enum StateFile {
         let storeID: [UInt8]
         let tally: StateTally
         let events: Int
+        /// How far the log is applied, by block.
+        let marks: [LogMark]
     }
 
     static func open(_ folder: StateFolder, _ settings: StateSettings) throws(AnnexError) -> StateEnvironment {
@@ -93,7 +95,15 @@ enum StateFile {
             guard let tally = tally ?? nil else { throw StoreFailure(status: MDB_CORRUPTED) }
             var status = MDB_stat()
             try StoreFailure.check(unsafe mdb_stat(transaction, environment.tables.events, &status))
-            return Summary(storeID: storeID, tally: tally, events: Int(clamping: status.ms_entries))
+            var marks: [LogMark] = []
+            for key in StateSchema.logKeys {
+                let stored = unsafe try StateBytes.get(transaction, environment.tables.meta, key) {
+                    unsafe LogMark($0, key: key)
+                }
+                guard let mark = stored ?? .some(.start) else { throw StoreFailure(status: MDB_CORRUPTED) }
+                marks.append(mark)
+            }
+            return Summary(storeID: storeID, tally: tally, events: Int(clamping: status.ms_entries), marks: marks)
         } catch {
             throw StateFailure.error(error.status, "cannot read what the store says of itself", environment.path)
         }

@@ -13,6 +13,8 @@ package struct StateInspection: Sendable, Equatable {
     /// Records with a wrong checksum, which readers will skip.
     package var damagedRecords = 0
     package var fileBytes = 0
+    /// How far the log is applied, by block.
+    package var marks: [LogMark] = []
 }
 
 extension StateStore {
@@ -53,6 +55,7 @@ private struct StateWalk {
     mutating func run() throws(AnnexError) {
         let summary = try StateFile.summary(self.environment)
         self.inspection.storeID = summary.storeID
+        self.inspection.marks = summary.marks
         do throws(StoreFailure) {
             let transaction = unsafe try self.environment.begin(readOnly: true)
             defer { unsafe mdb_txn_abort(transaction) }

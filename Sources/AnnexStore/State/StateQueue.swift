@@ -7,9 +7,23 @@ import Synchronization
 final class StateQueue: Sendable {
     typealias Completion = @Sendable (Result<StateOutcome, AnnexError>) -> Void
 
+    enum Work: Sendable {
+        case change(StateChange, Completion)
+        case logged(LoggedChange, @Sendable (Result<LoggedOutcome, AnnexError>) -> Void)
+    }
+
     struct Waiting: Sendable {
-        let change: StateChange
-        let completion: Completion
+        let work: Work
+
+        init(_ work: Work) { self.work = work }
+
+        /// Whether it waits for space where there is little left.
+        var isEvent: Bool {
+            switch self.work {
+            case .change(let change, _): change.isEvent
+            case .logged(let entry, _): entry.change?.isEvent ?? false
+            }
+        }
     }
 
     private struct State {
@@ -33,15 +47,20 @@ final class StateQueue: Sendable {
 
     /// Nil where the change waits now, and its completion will run; otherwise why not. Does not block.
     func put(_ change: StateChange, _ completion: @escaping Completion) -> AnnexError? {
+        self.put(CollectionOfOne(Waiting(.change(change, completion))))
+    }
+
+    /// The same for several: all of them or none.
+    func put(_ fresh: some Collection<Waiting>) -> AnnexError? {
         let (error, wakes): (AnnexError?, Bool) = self.state.withLock { state in
             if state.isStopped {
                 return (AnnexError(.system, "the state is closed", at: self.path, hint: "Ask another server"), false)
             }
-            guard state.waiting.count < self.limit else {
+            guard state.waiting.count <= self.limit - fresh.count else {
                 let text = "\(state.waiting.count) changes wait for the disk already"
                 return (AnnexError(.overloaded, text, at: self.path, hint: "Try again in a moment"), false)
             }
-            state.waiting.append(Waiting(change: change, completion: completion))
+            state.waiting.append(contentsOf: fresh)
             let wakes = state.isAsleep
             state.isAsleep = false
             return (nil, wakes)

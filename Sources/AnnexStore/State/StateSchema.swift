@@ -6,6 +6,7 @@ import CChecksum
 /// | table | key | value |
 /// |---|---|---|
 /// | `meta` | `format`; `store`; `tally` | UInt32; 16 random bytes; highest change counter UInt64, users with events UInt64 |
+/// | `meta` | `log/00` … `log/15`, missing without a log | up to where the block's stream is applied: milliseconds UInt64, sequence UInt64, entries UInt64 |
 /// | `events`, sorted duplicates | user id | time, item's length UInt8, item, weight Float64 |
 /// | `removed`, sorted duplicates | user id | item's length UInt8, item, time |
 /// | `forgotten` | 16 bytes of the id's SHA-256 | time |
@@ -28,6 +29,8 @@ enum StateSchema {
     static let formatKey = Array("format".utf8)
     static let storeKey = Array("store".utf8)
     static let tallyKey = Array("tally".utf8)
+    /// By block.
+    static let logKeys = (0..<Slot.blockCount).map { Array("log/\($0 < 10 ? "0" : "")\($0)".utf8) }
 
     // MARK: Writing
 

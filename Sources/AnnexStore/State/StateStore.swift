@@ -9,7 +9,9 @@ import Synchronization
 package final class StateStore: Sendable {
     /// 16 random bytes that tell this store from any other.
     package let storeID: [UInt8]
-    private let queue: StateQueue
+    /// How far the log was applied when the store was opened, by block.
+    package let marksAtOpening: [LogMark]
+    let queue: StateQueue
     /// Nil once closed.
     private let shared: Mutex<StateShared?>
     private let writerEnd = DispatchGroup()
@@ -31,6 +33,7 @@ package final class StateStore: Sendable {
         let shared = StateShared(environment, lock, settings, faults)
         let summary = try StateFile.summary(environment)
         self.storeID = summary.storeID
+        self.marksAtOpening = summary.marks
         self.acknowledgesEarly = settings.interval != nil
         shared.events.store(summary.events, ordering: .relaxed)
         shared.users.store(Int(clamping: summary.tally.users), ordering: .relaxed)

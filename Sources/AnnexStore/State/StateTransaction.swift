@@ -4,12 +4,15 @@ import CLMDB
 /// One write transaction: changes are applied, then all are committed or none. Used by the thread that writes.
 @safe final class StateTransaction {
     private let environment: StateEnvironment
-    private let raw: OpaquePointer
+    let raw: OpaquePointer
     private var isOpen = true
     private(set) var tally = StateTally()
     /// As it lies in the file.
     private var storedTally = StateTally()
-    private let tables: StateEnvironment.Tables
+    let tables: StateEnvironment.Tables
+    /// Positions of the log, by block, as far as they were looked at; and the blocks whose position moved.
+    var marks = [LogMark?](repeating: nil, count: Slot.blockCount)
+    var movedBlocks: Set<Int> = []
 
     /// Begins. Blocks only where another writes, which the lock of the folder rules out.
     init(_ environment: StateEnvironment) throws(StoreFailure) {
@@ -38,12 +41,13 @@ import CLMDB
     func commit() throws(StoreFailure) {
         guard self.isOpen else { throw StoreFailure(status: MDB_BAD_TXN) }
         if self.isChanged { try self.put(self.tables.meta, StateSchema.tallyKey, self.tally.value) }
+        try self.putMarks()
         self.isOpen = false
         try StoreFailure.check(unsafe mdb_txn_commit(self.raw))
     }
 
     /// Whether there is anything to commit.
-    var isChanged: Bool { self.tally != self.storedTally }
+    var isChanged: Bool { self.tally != self.storedTally || !self.movedBlocks.isEmpty }
 
     /// Entries of `events`.
     func countEvents() throws(StoreFailure) -> Int {
@@ -232,7 +236,7 @@ import CLMDB
         return found
     }
 
-    private func put(_ table: MDB_dbi, _ key: [UInt8], _ value: [UInt8]) throws(StoreFailure) {
+    func put(_ table: MDB_dbi, _ key: [UInt8], _ value: [UInt8]) throws(StoreFailure) {
         let status = unsafe StateBytes.lend(key) { key in
             unsafe StateBytes.lend(value) { value in unsafe mdb_put(self.raw, table, &key, &value, 0) }
         }

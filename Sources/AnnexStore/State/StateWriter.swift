@@ -48,7 +48,12 @@ struct StateWriter {
     // MARK: Groups
 
     private mutating func write(_ group: [StateQueue.Waiting]) {
-        var results = [Result<StateOutcome, AnnexError>?](repeating: nil, count: group.count)
+        var results = [Result<Done, AnnexError>?](repeating: nil, count: group.count)
+        // Entries of the log that no state can store: only their position moves.
+        var impossible: [Int: AnnexError] = [:]
+        for (place, waiting) in group.enumerated() {
+            if case .logged(let entry, _) = waiting.work, let fault = entry.change?.fault { impossible[place] = fault }
+        }
         var places = Array(group.indices)
         if case .failed(let error) = self.shared.status {
             for place in places { results[place] = .failure(error) }
@@ -57,17 +62,23 @@ struct StateWriter {
         self.checkSpace()
         if let noSpace {
             // Removing and forgetting go on: there is a little space left for them.
-            for place in places where group[place].change.isEvent { results[place] = .failure(noSpace) }
-            places.removeAll { group[$0].change.isEvent }
+            for place in places where group[place].isEvent { results[place] = .failure(noSpace) }
+            places.removeAll { group[$0].isEvent }
         }
         while !places.isEmpty {
-            switch self.attempt(places.map { group[$0].change }) {
+            switch self.attempt(places.map { (group[$0].work, impossible[$0]) }) {
             case .committed(let outcomes):
-                for (place, outcome) in zip(places, outcomes) { results[place] = .success(outcome) }
+                for (place, outcome) in zip(places, outcomes) { results[place] = outcome }
                 self.shared.changes.wrappingAdd(places.count, ordering: .relaxed)
                 places = []
             case .refused(let index, let failure):
                 // The transaction is lost, but not the other changes: once more without this one.
+                if case .logged = group[places[index]].work, failure.status == MDB_BAD_VALSIZE,
+                    impossible[places[index]] == nil
+                {
+                    impossible[places[index]] = self.described(failure)
+                    continue
+                }
                 results[places[index]] = .failure(self.described(failure))
                 places.remove(at: index)
             case .failed(let failure):
@@ -78,24 +89,46 @@ struct StateWriter {
             }
         }
         for (waiting, result) in zip(group, results) {
-            if let result { waiting.completion(result) }
+            guard let result else { continue }
+            switch waiting.work {
+            case .change(_, let completion): completion(result.map { $0.outcome ?? .unchanged })
+            case .logged(_, let completion): completion(result.flatMap { $0.logged })
+            }
+        }
+    }
+
+    /// What became of one in a group.
+    private enum Done {
+        case changed(StateOutcome)
+        case entered(LoggedOutcome)
+
+        var outcome: StateOutcome? {
+            if case .changed(let outcome) = self { return outcome }
+            return nil
+        }
+        var logged: Result<LoggedOutcome, AnnexError> {
+            if case .entered(let outcome) = self { return .success(outcome) }
+            return .failure(AnnexError(.system, "the entry was taken for a change"))
         }
     }
 
     private enum Attempt {
-        case committed([StateOutcome])
+        case committed([Result<Done, AnnexError>])
         case refused(Int, StoreFailure)
         case failed(StoreFailure)
     }
 
-    private func attempt(_ changes: [StateChange]) -> Attempt {
-        var outcomes: [StateOutcome] = []
+    private func attempt(_ changes: [(work: StateQueue.Work, impossible: AnnexError?)]) -> Attempt {
+        var outcomes: [Result<Done, AnnexError>] = []
         outcomes.reserveCapacity(changes.count)
         do throws(StoreFailure) {
             let transaction = try StateTransaction(self.shared.environment)
-            for change in changes {
+            for (work, impossible) in changes {
                 do throws(StoreFailure) {
-                    outcomes.append(try transaction.apply(change))
+                    switch work {
+                    case .change(let change, _): outcomes.append(.success(.changed(try transaction.apply(change))))
+                    case .logged(let entry, _): outcomes.append(try self.enter(entry, impossible, transaction))
+                    }
                 } catch  where StateFailure.isOfOneChange(error.status) {
                     transaction.abort()
                     return .refused(outcomes.count, error)
@@ -104,6 +137,30 @@ struct StateWriter {
             try self.commit(transaction, changes: changes.count)
             return .committed(outcomes)
         } catch { return .failed(error) }
+    }
+
+    /// An entry of the log, with its position. What fails here leaves the transaction as it was.
+    private func enter(
+        _ entry: LoggedChange,
+        _ impossible: AnnexError?,
+        _ transaction: StateTransaction
+    ) throws(StoreFailure) -> Result<Done, AnnexError> {
+        switch try transaction.succession(of: entry) {
+        case .behind(let mark): return .success(.entered(.skipped(mark)))
+        case .gap(let mark):
+            return .failure(
+                AnnexError(
+                    .system,
+                    "entry \(entry.position) does not follow \(mark.position), which is applied",
+                    at: self.shared.environment.path
+                )
+            )
+        case .next: break
+        }
+        if let impossible { return .success(.entered(.impossible(impossible, try transaction.move(over: entry)))) }
+        guard let change = entry.change else { return .success(.entered(.moved(try transaction.move(over: entry)))) }
+        let outcome = try transaction.apply(change)
+        return .success(.entered(.applied(outcome, try transaction.move(over: entry))))
     }
 
     private func commit(_ transaction: StateTransaction, changes: Int) throws(StoreFailure) {

@@ -1,0 +1,60 @@
+package import AnnexCore
+package import AnnexStore
+
+/// What a change did, and where it stands in the log.
+package struct RecordedChange: Sendable {
+    /// Whether anything was there before, in the state (of an event: whether one was replaced or the same).
+    package let wasThere: Bool
+    /// Nil without a log.
+    package let place: LogPlace?
+}
+
+/// The log that orders the changes of an index for all its replicas, as this replica sees it. Any thread.
+package protocol ReplicatedLog: AnyObject, Sendable {
+    /// Has a change appended and applied. Does not block.
+    ///
+    /// - Parameter completion: runs once, on some thread, and must not block. The outcome is nil where nobody waited for it.
+    func submit(
+        _ change: StateChange,
+        _ completion: @escaping @Sendable (Result<(outcome: StateOutcome?, place: LogPlace), AnnexError>) -> Void
+    )
+
+    /// Why reads of users are not answered: this replica is too far behind the log, or cut off for too long. Nil while they
+    /// are.
+    var staleness: String? { get }
+
+    /// Waits until this replica has applied an entry of its index. Does not block.
+    ///
+    /// - Parameter completion: runs once, on some thread or right here: nil where it has, otherwise why not.
+    func wait(
+        for place: LogPlace,
+        milliseconds: Int64,
+        _ completion: @escaping @Sendable (AnnexError?) -> Void
+    )
+
+    var report: LogReport { get }
+}
+
+/// Figures of a replica's log, each right at some moment of late.
+package struct LogReport: Sendable {
+    /// `following`, `cut-off`, `checking` or `refusing`.
+    package var status: String
+    /// Why changes are refused; nil while they are not.
+    package var problem: String?
+    /// Names and values, as INFO shows them.
+    package var figures: [(name: String, value: Int)]
+    /// By block; those at the start of their stream are left out.
+    package var positions: [(block: Int, position: LogPosition)]
+
+    package init(
+        status: String,
+        problem: String?,
+        figures: [(name: String, value: Int)],
+        positions: [(block: Int, position: LogPosition)]
+    ) {
+        self.status = status
+        self.problem = problem
+        self.figures = figures
+        self.positions = positions
+    }
+}

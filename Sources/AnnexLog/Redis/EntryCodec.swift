@@ -1,0 +1,112 @@
+import AnnexCore
+import AnnexEngine
+import AnnexStore
+import AnnexWire
+
+/// Changes as fields of entries, fit to be read by people: `do event user u7 item i3 weight 1.5 at 1700000000000 by … n 12`.
+struct EntryCodec {
+    /// What is not for these is only passed over.
+    let slots: SlotSet
+
+    enum Decoded {
+        case entry(LogEntry<StateChange>)
+        /// Of users of another shard.
+        case foreign
+        /// None that this program wrote.
+        case unknown
+    }
+
+    private enum Field {
+        static let kind = Array("do".utf8)
+        static let user = Array("user".utf8)
+        static let item = Array("item".utf8)
+        static let weight = Array("weight".utf8)
+        static let time = Array("at".utf8)
+        static let origin = Array("by".utf8)
+        static let sequence = Array("n".utf8)
+    }
+
+    private enum Kind {
+        static let event = Array("event".utf8)
+        static let stamped = Array("stamped".utf8)
+        static let remove = Array("remove".utf8)
+        static let forget = Array("forget".utf8)
+    }
+
+    static func block(of change: StateChange) -> Int {
+        switch change {
+        case .event(let user, _, _, _), .stampedEvent(let user, _, _, _), .remove(let user, _, _),
+            .forget(let user, _, _):
+            Slot.block(of: Slot.of(user.bytes))
+        }
+    }
+
+    static func fields(of entry: LogEntry<StateChange>) -> [[UInt8]] {
+        var fields: [[UInt8]]
+        func text(_ number: some CustomStringConvertible) -> [UInt8] { Array(number.description.utf8) }
+        switch entry.change {
+        case .event(let user, let item, let weight, let time):
+            fields = [Field.kind, Kind.event, Field.user, user.bytes, Field.item, item.bytes]
+            fields += [Field.weight, text(weight), Field.time, text(time)]
+        case .stampedEvent(let user, let item, let weight, let time):
+            fields = [Field.kind, Kind.stamped, Field.user, user.bytes, Field.item, item.bytes]
+            fields += [Field.weight, text(weight), Field.time, text(time)]
+        case .remove(let user, let item, let time):
+            fields = [Field.kind, Kind.remove, Field.user, user.bytes, Field.item, item.bytes, Field.time, text(time)]
+        case .forget(let user, _, let time):
+            fields = [Field.kind, Kind.forget, Field.user, user.bytes, Field.time, text(time)]
+        }
+        return fields + [Field.origin, Self.text(entry.key.origin), Field.sequence, text(entry.key.sequence)]
+    }
+
+    /// 32 hexadecimal digits.
+    static func text(_ origin: EntryKey.Origin) -> [UInt8] {
+        let digits = Array("0123456789abcdef".utf8)
+        return [origin.high, origin.low].flatMap { half in
+            stride(from: 60, through: 0, by: -4).map { digits[Int(truncatingIfNeeded: (half >> UInt64($0)) & 15)] }
+        }
+    }
+
+    func decode(_ fields: [ReplyValue], block: Int) -> Decoded {
+        var values: [[UInt8]: [UInt8]] = [:]
+        guard fields.count % 2 == 0 else { return .unknown }
+        for place in stride(from: 0, to: fields.count, by: 2) {
+            guard case .bulk(let name) = fields[place], case .bulk(let value) = fields[place + 1] else {
+                return .unknown
+            }
+            values[name] = value
+        }
+        guard let user = values[Field.user].flatMap({ Identifier($0) }) else { return .unknown }
+        let slot = Slot.of(user.bytes)
+        guard Slot.block(of: slot) == block else { return .unknown }
+        guard self.slots.contains(slot) else { return .foreign }
+        guard let time = values[Field.time].flatMap({ Int64(String(decoding: $0, as: UTF8.self)) }),
+            let origin = values[Field.origin].flatMap({ Self.origin($0) }),
+            let sequence = values[Field.sequence].flatMap({ UInt64(String(decoding: $0, as: UTF8.self)) }),
+            let change = Self.change(values, user, time)
+        else { return .unknown }
+        return .entry(LogEntry(key: EntryKey(origin: origin, sequence: sequence), block: block, change: change))
+    }
+
+    private static func change(_ values: [[UInt8]: [UInt8]], _ user: Identifier, _ time: Int64) -> StateChange? {
+        let item = values[Field.item].flatMap { Identifier($0) }
+        let weight = values[Field.weight].flatMap { Double(String(decoding: $0, as: UTF8.self)) }
+        switch (values[Field.kind], item, weight) {
+        case (Kind.event, let item?, let weight?) where weight.isFinite:
+            return .event(user: user, item: item, weight: weight, time: time)
+        case (Kind.stamped, let item?, let weight?) where weight.isFinite:
+            return .stampedEvent(user: user, item: item, weight: weight, time: time)
+        case (Kind.remove, let item?, _): return .remove(user: user, item: item, time: time)
+        case (Kind.forget, _, _): return .forget(user: user, hash: UserHash.of(user.bytes), time: time)
+        default: return nil
+        }
+    }
+
+    private static func origin(_ digits: [UInt8]) -> EntryKey.Origin? {
+        guard digits.count == 32, digits.allSatisfy({ $0 != UInt8(ascii: "+") }),
+            let high = UInt64(String(decoding: digits[..<16], as: UTF8.self), radix: 16),
+            let low = UInt64(String(decoding: digits[16...], as: UTF8.self), radix: 16)
+        else { return nil }
+        return EntryKey.Origin(high: high, low: low)
+    }
+}

@@ -1,0 +1,81 @@
+package import AnnexCore
+import AnnexWire
+
+/// The streams of one index: their names, what is asked of them, and what their answers mean.
+package struct LogStreams: Sendable {
+    /// By block. In a Redis Cluster all lie in one slot, as the index's name is their hash tag.
+    package let keys: [[UInt8]]
+
+    package init(index: EntryName) {
+        self.keys = (0..<Slot.blockCount).map { block in
+            Array("annex:{\(index)}:events:\(block < 10 ? "0" : "")\(block)".utf8)
+        }
+    }
+
+    func append(_ block: Int, _ fields: [[UInt8]]) -> [[UInt8]] { [Self.xadd, self.keys[block], Self.star] + fields }
+
+    private static let xadd = Array("XADD".utf8)
+    private static let star = Array("*".utf8)
+
+    /// Waits at most `milliseconds`.
+    func read(_ blocks: [(block: Int, after: LogPosition)], count: Int, milliseconds: Int64) -> [[UInt8]] {
+        ["XREAD", "COUNT", "\(count)", "BLOCK", "\(milliseconds)", "STREAMS"].map { Array($0.utf8) }
+            + blocks.map { self.keys[$0.block] } + blocks.map { Array("\($0.after)".utf8) }
+    }
+
+    /// Nil where the answer makes no sense.
+    func entries(_ reply: ReplyValue) -> [(block: Int, entries: [(position: LogPosition, fields: [ReplyValue])])]? {
+        if case .null = reply { return [] }
+        guard case .array(let streams) = reply else { return nil }
+        var found: [(Int, [(LogPosition, [ReplyValue])])] = []
+        for stream in streams {
+            guard let pair = stream.elements, pair.count == 2, case .bulk(let key) = pair[0],
+                let block = self.keys.firstIndex(of: key), let raw = pair[1].elements
+            else { return nil }
+            var entries: [(LogPosition, [ReplyValue])] = []
+            entries.reserveCapacity(raw.count)
+            for entry in raw {
+                guard let parts = entry.elements, parts.count == 2, case .bulk(let id) = parts[0],
+                    let position = LogPosition(id)
+                else { return nil }
+                entries.append((position, parts[1].elements ?? []))
+            }
+            found.append((block, entries))
+        }
+        return found
+    }
+
+    // MARK: Checks
+
+    /// Whether a stream still has what was read of it; two commands.
+    func check(_ block: Int, _ position: LogPosition) -> [[[UInt8]]] {
+        let id = Array("\(position)".utf8)
+        return [
+            [Array("XINFO".utf8), Array("STREAM".utf8), self.keys[block]],
+            [Array("XRANGE".utf8), self.keys[block], id, id],
+        ]
+    }
+
+    /// The answers to `check`; nil where they make no sense.
+    static func facts(_ block: Int, _ mark: LogMark, _ info: ReplyValue, _ range: ReplyValue) -> StreamFacts? {
+        var facts = StreamFacts(block: block, mark: mark)
+        if case .error(let text) = info { return text.lowercased().contains("no such key") ? facts : nil }
+        guard let fields = info.elements, fields.count % 2 == 0, let range = range.elements else { return nil }
+        facts.exists = true
+        facts.hasEntry = !range.isEmpty
+        var last: LogPosition?
+        for place in stride(from: 0, to: fields.count, by: 2) {
+            let value = fields[place + 1]
+            switch fields[place].text {
+            case "last-generated-id": last = value.text.flatMap { LogPosition($0.utf8) }
+            case "max-deleted-entry-id": facts.maxDeleted = value.text.flatMap { LogPosition($0.utf8) } ?? .start
+            case "entries-added":
+                if case .integer(let number) = value { facts.added = UInt64(exactly: number) }
+            default: break
+            }
+        }
+        guard let last else { return nil }
+        facts.last = last
+        return facts
+    }
+}

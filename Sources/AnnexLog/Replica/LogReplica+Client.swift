@@ -1,0 +1,84 @@
+package import AnnexCore
+package import AnnexEngine
+package import AnnexStore
+
+extension LogReplica: ReplicatedLog {
+    package func submit(
+        _ change: StateChange,
+        _ completion: @escaping @Sendable (Result<(outcome: StateOutcome?, place: LogPlace), AnnexError>) -> Void
+    ) { self.post(.change(change, completion)) }
+
+    package var staleness: String? { self.published.staleness }
+
+    package func wait(
+        for place: LogPlace,
+        milliseconds: Int64,
+        _ completion: @escaping @Sendable (AnnexError?) -> Void
+    ) {
+        if place.position <= self.published.position(place.block) { return completion(nil) }
+        let (deadline, isOver) = Self.now.addingReportingOverflow(milliseconds)
+        self.post(
+            .waiter(
+                LogWaiters.Waiter(
+                    block: place.block,
+                    position: place.position,
+                    deadline: isOver ? .max : deadline,
+                    completion: completion
+                )
+            )
+        )
+    }
+
+    package var report: LogReport {
+        self.published.report ?? LogReport(status: "starting", problem: nil, figures: [], positions: [])
+    }
+
+    /// Says exactly whether the change is stored.
+    func error(_ reason: ReplicationRefusal) -> AnnexError {
+        let log = "\(self.address)"
+        let elsewhere = "Send it to another replica, or again in a moment"
+        switch reason {
+        case .cutOff(let why):
+            return AnnexError(
+                .system,
+                "nothing was stored, this replica is cut off from the log: \(why)",
+                at: log,
+                hint: elsewhere
+            )
+        case .problem(let problem):
+            return AnnexError(.system, "nothing was stored: \(problem)", at: log)
+        case .cannotApply(let why):
+            return AnnexError(
+                .system,
+                "nothing was stored, this replica cannot apply what the log has: \(why)",
+                hint: elsewhere
+            )
+        case .overloaded(let count):
+            return AnnexError(
+                .overloaded,
+                "nothing was stored, \(count) changes wait for the log already",
+                at: log,
+                hint: elsewhere
+            )
+        case .rejected(let why):
+            let text = Printable.escape(why, limit: 200)
+            return AnnexError(.system, "nothing was stored, the log refused it: \(text)", at: log, hint: elsewhere)
+        case .unanswered:
+            return AnnexError(
+                .timeout,
+                "it may or may not have been stored: the log did not answer within "
+                    + "\(self.settings.replication.changeDeadline) ms",
+                at: log,
+                hint: "With AT it can be sent again; without, look with SEEN first"
+            )
+        case .notApplied(let position):
+            return AnnexError(
+                .timeout,
+                "it is stored in the log at \(position), but this replica did not apply it within "
+                    + "\(self.settings.replication.changeDeadline) ms",
+                at: log,
+                hint: "Do not send it again; it counts as soon as a replica has read it"
+            )
+        }
+    }
+}

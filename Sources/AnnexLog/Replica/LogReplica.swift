@@ -1,0 +1,369 @@
+package import AnnexCore
+import AnnexEngine
+package import AnnexStore
+import AnnexWire
+package import Logging
+package import NIOCore
+import Synchronization
+
+/// One replica's part of the log of one index: carries out what `ReplicationMachine` decides, over two connections, one
+/// for appending and one for reading.
+///
+/// Any thread may call what `ReplicatedLog` has. Unchecked because all else is touched on `loop` only, except for
+/// constants, atomics and what lies in a `Mutex`.
+package final class LogReplica: @unchecked Sendable {
+    typealias Outcome = Result<StateOutcome, AnnexError>
+    typealias Machine = ReplicationMachine<StateChange, Outcome>
+    typealias Completion = @Sendable (Result<(outcome: StateOutcome?, place: LogPlace), AnnexError>) -> Void
+
+    /// What others ask of the loop, gathered so that many wake it once.
+    enum Message {
+        case change(StateChange, Completion)
+        case stored(block: Int, key: EntryKey?, Result<LoggedOutcome, AnnexError>)
+        case waiter(LogWaiters.Waiter)
+    }
+
+    let index: EntryName
+    let address: LogAddress
+    let settings: LogSettings
+    let loop: any EventLoop
+    let logger: Logger
+    let streams: LogStreams
+    let store: StateStore
+    private let codec: EntryCodec
+
+    private let inbox = Mutex<[Message]>([])
+    let published: PublishedLog
+
+    // On the loop:
+    private var machine: Machine
+    private var completions: [UInt64: Completion] = [:]
+    private var nextToken: UInt64 = 1
+    private var waiters: LogWaiters
+    private var links: LogLinks?
+    private var attempt = 0
+    private var pause: TimeAmount
+    private var timer: RepeatedTask?
+    private var isStopped = false
+    /// Since when it is not followed, and what was last said about it.
+    private var cutOffSince: Int64?
+    private var lastSaid = ""
+    private var unknownEntries = 0
+
+    /// - Parameter store: of which nobody else writes.
+    package init(
+        index: EntryName,
+        store: StateStore,
+        address: LogAddress,
+        settings: LogSettings,
+        loop: any EventLoop,
+        logger: Logger
+    ) {
+        self.index = index
+        self.store = store
+        self.address = address
+        self.settings = settings
+        self.loop = loop
+        self.logger = logger
+        self.streams = LogStreams(index: index)
+        self.codec = EntryCodec(slots: settings.slots)
+        self.pause = settings.shortestPause
+        self.waiters = LogWaiters(limit: settings.waiterLimit)
+        self.machine = Machine(
+            origin: .random(),
+            blocks: settings.blocks,
+            marks: store.marksAtOpening,
+            settings: settings.replication
+        )
+        self.published = PublishedLog(marks: store.marksAtOpening)
+    }
+
+    // MARK: Life
+
+    /// Begins to follow the log. Does not block.
+    package func start() {
+        self.loop.execute {
+            self.cutOffSince = Self.now
+            self.timer = self.loop.scheduleRepeatedTask(initialDelay: self.settings.tick, delay: self.settings.tick) {
+                _ in
+                self.tick()
+            }
+            self.connect()
+        }
+    }
+
+    /// Whether the log has been reached, now or before.
+    package var isFollowing: Bool { self.published.status == "following" }
+
+    /// Lets go of the log; changes that wait are refused. Returns when nothing of it runs any more. Blocks; not to be
+    /// called on an event loop.
+    package func stop() {
+        try? self.loop.submit {
+            self.isStopped = true
+            self.timer?.cancel()
+            self.handle(.disconnected("the server is shutting down"))
+            self.links?.close("the server is shutting down")
+            self.links = nil
+            self.handle(.tick, at: .max / 2)
+            self.waiters.expire(at: .max) { _, _ in "the server is shutting down" }
+        }.wait()
+    }
+
+    /// Milliseconds of a clock that only goes forward.
+    static var now: Int64 { Int64(clamping: NIODeadline.now().uptimeNanoseconds / 1_000_000) }
+
+    // MARK: Messages
+
+    func post(_ message: Message) {
+        let isFirst = self.inbox.withLock { waiting in
+            waiting.append(message)
+            return waiting.count == 1
+        }
+        if isFirst { self.loop.execute { self.drain() } }
+    }
+
+    private func drain() {
+        let messages = self.inbox.withLock { waiting in
+            defer { waiting = [] }
+            return waiting
+        }
+        let now = Self.now
+        for message in messages {
+            switch message {
+            case .change(let change, let completion): self.take(change, completion, now)
+            case .stored(let block, let key, let result): self.stored(block, key, result, now)
+            case .waiter(let waiter):
+                self.waiters.add(waiter, self.machine.mark(waiter.block).position)
+            }
+        }
+        self.links?.append.flush()
+        self.publishMarks()
+    }
+
+    private func take(_ change: StateChange, _ completion: @escaping Completion, _ now: Int64) {
+        let token = self.nextToken
+        self.nextToken += 1
+        self.completions[token] = completion
+        let needsOutcome: Bool
+        switch change {
+        case .event, .stampedEvent: needsOutcome = false
+        case .remove, .forget: needsOutcome = true
+        }
+        let block = EntryCodec.block(of: change)
+        self.handle(.change(token: token, block: block, change, needsOutcome: needsOutcome), at: now)
+    }
+
+    private func stored(_ block: Int, _ key: EntryKey?, _ result: Result<LoggedOutcome, AnnexError>, _ now: Int64) {
+        switch result {
+        case .success(.applied(let outcome, let mark)):
+            self.handle(.applied(block: block, mark, key, .success(outcome)), at: now)
+        case .success(.moved(let mark)), .success(.skipped(let mark)):
+            self.handle(.applied(block: block, mark, key, nil), at: now)
+        case .success(.impossible(let error, let mark)):
+            self.logger.error("An entry of the log cannot be stored", metadata: self.metadata(["reason": "\(error)"]))
+            self.handle(.applied(block: block, mark, key, .failure(error)), at: now)
+        case .failure(let error): self.handle(.applyFailed(block: block, "\(error)"), at: now)
+        }
+    }
+
+    // MARK: The machine
+
+    private func handle(_ event: Machine.Event) { self.handle(event, at: Self.now) }
+
+    private func handle(_ event: Machine.Event, at now: Int64) {
+        for action in self.machine.handle(event, at: now) { self.perform(action) }
+    }
+
+    private func perform(_ action: Machine.Action) {
+        switch action {
+        case .append(let entry): self.append(entry)
+        case .read(let number, let blocks): self.read(number, blocks)
+        case .check(let number, let marks): self.check(number, marks)
+        case .apply(let batch): self.apply(batch)
+        case .acknowledge(let token, let block, let position, let outcome):
+            let place = LogPlace(index: self.index, block: block, position: position)
+            let completion = self.completions.removeValue(forKey: token)
+            switch outcome {
+            case nil: completion?(.success((nil, place)))
+            case .success(let outcome): completion?(.success((outcome, place)))
+            case .failure(let error): completion?(.failure(error))
+            }
+        case .refuse(let token, let reason):
+            self.completions.removeValue(forKey: token)?(.failure(self.error(reason)))
+        }
+    }
+
+    private func append(_ entry: LogEntry<StateChange>) {
+        let sequence = entry.key.sequence
+        self.links?.append.send(self.streams.append(entry.block, EntryCodec.fields(of: entry))) { reply in
+            if case .bulk(let id) = reply, let position = LogPosition(id) {
+                self.handle(.appended(sequence: sequence, position))
+            } else if case .error(let text) = reply {
+                self.handle(.rejected(sequence: sequence, text))
+                // It is no longer, or not yet, where entries go.
+                if ["READONLY", "LOADING", "NOAUTH", "MASTERDOWN"].contains(where: { text.hasPrefix($0) }) {
+                    self.links?.close(text)
+                }
+            } else {
+                self.links?.close("its answer to XADD makes no sense")
+            }
+        }
+    }
+
+    private func read(_ number: UInt64, _ blocks: [(block: Int, after: LogPosition)]) {
+        let count = self.settings.replication.readCount
+        let words = self.streams.read(blocks, count: count, milliseconds: self.settings.readMilliseconds)
+        self.links?.read.send(words) { reply in
+            if case .error(let text) = reply { return self.links?.close(text) ?? () }
+            guard let found = self.streams.entries(reply) else {
+                return self.links?.close("its answer to XREAD makes no sense") ?? ()
+            }
+            let entries = found.map { stream in
+                (stream.block, stream.entries.map { self.entry($0.position, $0.fields, stream.block) })
+            }
+            self.handle(.read(number: number, entries))
+            self.links?.append.flush()
+        }
+        self.links?.read.flush()
+    }
+
+    private func entry(_ position: LogPosition, _ fields: [ReplyValue], _ block: Int) -> ReadEntry<StateChange> {
+        switch self.codec.decode(fields, block: block) {
+        case .entry(let entry): return ReadEntry(position: position, content: entry)
+        case .foreign: return ReadEntry(position: position, content: nil)
+        case .unknown:
+            self.unknownEntries += 1
+            self.logger.warning(
+                "An entry of the log is not ours, and is passed over",
+                metadata: self.metadata(["block": "\(block)", "position": "\(position)"])
+            )
+            return ReadEntry(position: position, content: nil)
+        }
+    }
+
+    private func apply(_ batch: ApplyBatch<StateChange>) {
+        var after = batch.after
+        let changes = batch.entries.map { entry in
+            defer { after = entry.position }
+            return LoggedChange(
+                block: batch.block,
+                after: after,
+                position: entry.position,
+                change: entry.content?.change
+            )
+        }
+        let keys = batch.entries.map { $0.content?.key }
+        self.store.submit(changes) { place, result in
+            self.post(.stored(block: batch.block, key: keys[place], result))
+        }
+    }
+
+    private func check(_ number: UInt64, _ marks: [(block: Int, mark: LogMark)]) {
+        guard let links else { return }
+        var facts: [StreamFacts] = []
+        for (block, mark) in marks {
+            var info = ReplyValue.null
+            let commands = self.streams.check(block, mark.position)
+            links.append.send(commands[0]) { info = $0 }
+            links.append.send(commands[1]) { range in
+                guard let fact = LogStreams.facts(block, mark, info, range) else {
+                    let text = info.text ?? range.text ?? "no sense"
+                    return links.close(
+                        "its answer about \(String(decoding: self.streams.keys[block], as: UTF8.self)): \(text)"
+                    )
+                }
+                facts.append(fact)
+                if facts.count == marks.count { self.handle(.checked(number: number, facts)) }
+            }
+        }
+        links.append.flush()
+    }
+
+    // MARK: Connections
+
+    private func connect() {
+        guard !self.isStopped else { return }
+        self.attempt += 1
+        let attempt = self.attempt
+        let lost: @Sendable (String) -> Void = { reason in self.lostConnection(attempt, reason) }
+        let address = self.address
+        let timeout = self.settings.answerTimeout
+        let loop = self.loop
+        RedisConnection.connect(to: address, on: loop, timeout: timeout, onClose: lost).flatMap { append in
+            RedisConnection.connect(to: address, on: loop, timeout: timeout, onClose: lost).map { LogLinks(append, $0) }
+                .flatMapErrorThrowing { error in
+                    append.close("\(error)")
+                    throw error
+                }
+        }.whenComplete { result in
+            switch result {
+            case .success(let links) where attempt == self.attempt && !self.isStopped:
+                self.links = links
+                self.pause = self.settings.shortestPause
+                self.handle(.connected)
+            case .success(let links): links.close("it came too late")
+            case .failure(let error): self.lostConnection(attempt, "\(error)")
+            }
+        }
+    }
+
+    /// Once per attempt: closes what is left of it, and tries again in a while.
+    private func lostConnection(_ attempt: Int, _ reason: String) {
+        guard attempt == self.attempt, !self.isStopped else { return }
+        self.attempt += 1
+        let links = self.links
+        self.links = nil
+        links?.close(reason)
+        self.handle(.disconnected(Printable.escape(reason, limit: 200)))
+        self.publish()
+        // Replicas that lost it together do not come back at one moment.
+        let spread = Int64.random(in: 50...100)
+        let pause = TimeAmount.nanoseconds(self.pause.nanoseconds / 100 * spread)
+        self.pause = min(self.settings.longestPause, .nanoseconds(self.pause.nanoseconds * 2))
+        self.loop.scheduleTask(in: pause) { self.connect() }
+    }
+
+    private func tick() {
+        let now = NIODeadline.now()
+        if let links, let silent = links.silence(at: now, reading: .milliseconds(self.settings.readMilliseconds)),
+            silent > self.settings.answerTimeout
+        {
+            links.close("no answer for \(silent.nanoseconds / 1_000_000) ms")
+        }
+        self.handle(.tick)
+        self.links?.append.flush()
+        self.waiters.expire(at: Self.now) { _, position in
+            "this replica has applied its stream up to \(position), which is not there yet"
+        }
+        self.publish()
+    }
+
+    // MARK: What others see
+
+    private func publishMarks() {
+        let marks = (0..<Slot.blockCount).map { self.machine.mark($0) }
+        guard self.published.set(marks) else { return }
+        self.waiters.moved { marks[$0].position }
+    }
+
+    private func publish() {
+        self.publishMarks()
+        let now = Self.now
+        if case .following = self.machine.phase {
+            self.cutOffSince = nil
+        } else if self.cutOffSince == nil {
+            self.cutOffSince = now
+        }
+        let state = LogStatus(self.machine, cutOffSince: self.cutOffSince, at: now, unknownEntries: self.unknownEntries)
+        self.published.set(state.report(now), staleness: state.staleness(self.settings.maximumLag))
+        if state.said != self.lastSaid {
+            self.lastSaid = state.said
+            let level: Logger.Level = state.isWell ? .info : .warning
+            self.logger.log(level: level, "\(state.said)", metadata: self.metadata(["log": "\(self.address)"]))
+        }
+    }
+
+    private func metadata(_ more: Logger.Metadata) -> Logger.Metadata {
+        more.merging(["index": "\(self.index)"]) { first, _ in first }
+    }
+}

@@ -1,0 +1,84 @@
+import AnnexCore
+import AnnexEngine
+
+/// How a replica stands to its log at one moment.
+struct LogStatus {
+    private let phase: LogReplica.Machine.Phase
+    private let stall: String?
+    private let figures: ReplicationFigures
+    private let pending: Int
+    private let unapplied: Int
+    private let unknownEntries: Int
+    private let marks: [(block: Int, mark: LogMark)]
+    /// Milliseconds; nil while it is followed.
+    private let cutOff: Int64?
+    /// Milliseconds; nil before it was caught up with for the first time.
+    private let lag: Int64?
+
+    init(_ machine: LogReplica.Machine, cutOffSince: Int64?, at now: Int64, unknownEntries: Int) {
+        self.phase = machine.phase
+        self.stall = machine.stallReason
+        self.figures = machine.figures
+        self.pending = machine.pendingCount
+        self.unapplied = machine.unappliedCount
+        self.unknownEntries = unknownEntries
+        self.marks = (0..<Slot.blockCount).map { ($0, machine.mark($0)) }.filter { $0.1 != .start }
+        self.cutOff = cutOffSince.map { now - $0 }
+        self.lag = machine.lag(at: now)
+    }
+
+    var isWell: Bool { self.phase == .following && self.stall == nil }
+
+    /// For the server's log: a sentence that changes when something has happened.
+    var said: String {
+        switch self.phase {
+        case .cutOff(let reason): "Cut off from the log, events are refused: \(reason)"
+        case .checking: "Reached the log"
+        case .refusing(let problem): "Events are refused: \(problem)"
+        case .following:
+            self.stall.map { "Events are refused, as entries of the log cannot be stored: \($0)" }
+                ?? "Following the log"
+        }
+    }
+
+    private var name: String {
+        switch self.phase {
+        case .cutOff: "cut-off"
+        case .checking: "checking"
+        case .refusing: "refusing"
+        case .following: self.stall == nil ? "following" : "stalled"
+        }
+    }
+
+    private var problem: String? {
+        switch self.phase {
+        case .cutOff(let reason): reason
+        case .checking: nil
+        case .refusing(let problem): problem.text
+        case .following: self.stall
+        }
+    }
+
+    func report(_ now: Int64) -> LogReport {
+        LogReport(
+            status: self.name,
+            problem: self.problem,
+            figures: [
+                ("lag_events", self.unapplied + self.figures.unread), ("lag_ms", self.lag.map { Int($0) } ?? -1),
+                ("cut_off_ms", self.cutOff.map { Int($0) } ?? 0), ("appended", self.figures.appended),
+                ("read", self.figures.read), ("applied", self.figures.applied),
+                ("acknowledged", self.figures.acknowledged), ("refused", self.figures.refused),
+                ("waiting", self.pending), ("unknown_entries", self.unknownEntries),
+            ],
+            positions: self.marks.map { ($0.block, $0.mark.position) }
+        )
+    }
+
+    /// Why reads of users are not answered; nil while they are.
+    func staleness(_ maximumLag: Int64?) -> String? {
+        guard let maximumLag, (self.lag ?? .max) > maximumLag else { return nil }
+        let since = self.lag.map { "for \($0 / 1_000) s" } ?? "since it started"
+        let why = self.problem.map { ": \($0)" } ?? ""
+        return "this replica does not know \(since) whether it has all events\(why). Ask another replica"
+    }
+}

@@ -1,0 +1,36 @@
+import AnnexCore
+import AnnexEngine
+import Synchronization
+
+/// What a replica shows of its log to other threads: each part right at some moment of late.
+final class PublishedLog: Sendable {
+    private let marks: Mutex<[LogMark]>
+    private let state = Mutex<LogReport?>(nil)
+    private let stale = Mutex<String?>(nil)
+    private let isStale = Atomic<Bool>(false)
+
+    init(marks: [LogMark]) { self.marks = Mutex(marks) }
+
+    /// False where they are what they were.
+    func set(_ fresh: [LogMark]) -> Bool {
+        self.marks.withLock { marks in
+            guard marks != fresh else { return false }
+            marks = fresh
+            return true
+        }
+    }
+
+    func set(_ report: LogReport, staleness: String?) {
+        self.state.withLock { $0 = report }
+        self.stale.withLock { $0 = staleness }
+        self.isStale.store(staleness != nil, ordering: .releasing)
+    }
+
+    func position(_ block: Int) -> LogPosition { self.marks.withLock { $0[block].position } }
+
+    /// One atomic load where it is nil.
+    var staleness: String? { self.isStale.load(ordering: .acquiring) ? self.stale.withLock { $0 } : nil }
+
+    var report: LogReport? { self.state.withLock { $0 } }
+    var status: String { self.report?.status ?? "" }
+}

@@ -1,0 +1,83 @@
+import AnnexCore
+import CLMDB
+
+/// How far the log is applied, in the transaction that applies it.
+extension StateTransaction {
+    enum Succession {
+        case next
+        /// It was applied before.
+        case behind(LogMark)
+        case gap(LogMark)
+    }
+
+    /// Where an entry stands to what is applied. O(log) once per block, then O(1).
+    func succession(of entry: LoggedChange) throws(StoreFailure) -> Succession {
+        let mark = try self.mark(entry.block)
+        if entry.position <= mark.position { return .behind(mark) }
+        return entry.after == mark.position ? .next : .gap(mark)
+    }
+
+    /// Moves the position of a block over an entry that is `.next`.
+    func move(over entry: LoggedChange) throws(StoreFailure) -> LogMark {
+        let mark = LogMark(position: entry.position, count: try self.mark(entry.block).count &+ 1)
+        self.marks[entry.block] = mark
+        self.movedBlocks.insert(entry.block)
+        return mark
+    }
+
+    private func mark(_ block: Int) throws(StoreFailure) -> LogMark {
+        guard StateSchema.logKeys.indices.contains(block) else { throw StoreFailure(status: MDB_BAD_VALSIZE) }
+        if let known = self.marks[block] { return known }
+        let key = StateSchema.logKeys[block]
+        let stored = unsafe try StateBytes.get(self.raw, self.tables.meta, key) { unsafe LogMark($0, key: key) }
+        let mark: LogMark
+        switch stored {
+        case .none: mark = .start
+        case .some(.none): throw StoreFailure(status: MDB_CORRUPTED)
+        case .some(.some(let found)): mark = found
+        }
+        self.marks[block] = mark
+        return mark
+    }
+
+    /// Writes the positions that moved.
+    func putMarks() throws(StoreFailure) {
+        for block in self.movedBlocks.sorted() {
+            guard let mark = self.marks[block] else { continue }
+            let key = StateSchema.logKeys[block]
+            try self.put(self.tables.meta, key, mark.value(key: key))
+        }
+    }
+
+    /// Begins again before the first entry of every block.
+    func dropMarks() throws(StoreFailure) {
+        for block in StateSchema.logKeys.indices {
+            self.marks[block] = LogMark.start
+            self.movedBlocks.insert(block)
+        }
+    }
+}
+
+extension LogMark {
+    /// Nil where the record is damaged.
+    init?(_ value: UnsafeRawBufferPointer, key: [UInt8]) {
+        let content = unsafe key.withUnsafeBytes { unsafe StateSchema.unseal(value, key: $0) }
+        guard let content = unsafe content, content.count == 24 else { return nil }
+        self.init(
+            position: LogPosition(
+                milliseconds: unsafe StateSchema.long(content, at: 0),
+                sequence: unsafe StateSchema.long(content, at: 8)
+            ),
+            count: unsafe StateSchema.long(content, at: 16)
+        )
+    }
+
+    func value(key: [UInt8]) -> [UInt8] {
+        var value: [UInt8] = []
+        StateSchema.append(self.position.milliseconds, to: &value)
+        StateSchema.append(self.position.sequence, to: &value)
+        StateSchema.append(self.count, to: &value)
+        StateSchema.seal(&value, key: key)
+        return value
+    }
+}
