@@ -99,7 +99,6 @@ let package = Package(
 
         // MARK: - L4 meaning of a command
         .target(name: "AnnexShard", dependencies: ["AnnexCore", "AnnexWire", "AnnexEngine"], swiftSettings: settings),
-
         .target(
             name: "AnnexRouter",
             dependencies: ["AnnexCore", "AnnexWire", "AnnexNetwork", nioCore, nioPosix, logging],
@@ -159,6 +158,7 @@ let package = Package(
         ),
         tests("AnnexNetwork", ["AnnexWire", nioCore, logging]),
         tests("AnnexLog", ["AnnexStore", "AnnexWire", nioCore]),
+        tests("AnnexRouter", ["AnnexLog", "CAllocationCounter"]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

@@ -8,6 +8,7 @@ extension RouterDecisions {
         guard self.isKnown(replica) else { return }
         self.replicas[replica].isPingOwed = false
         self.replicas[replica].silentPings = 0
+        if self.fault == .takesNobodyBack, self.replicas[replica].health.state == .ejected { return }
         self.note(replica, .pong, now)
     }
 
@@ -106,6 +107,12 @@ extension RouterDecisions {
         }
     }
 
+    /// Replies that a replica owes, those nobody waits for among them.
+    package func owed(by replica: Int) -> Int { self.replicas[replica].inFlight }
+
+    package func health(of replica: Int) -> ReplicaHealth { self.replicas[replica].health }
+
+    /// O(1), but with quantiles: for people who ask, not for each request.
     package func status(of replica: Int, now: UInt64) -> ReplicaStatus {
         let known = self.replicas[replica]
         return ReplicaStatus(

@@ -17,6 +17,7 @@ extension RouterDecisions {
         let index = reply.request
         guard index >= 0 else {
             self.counters.lateReplies += 1
+            if self.fault == .deliversLateReplies { return .deliver(RequestID(index: attempt.index, generation: 0)) }
             return .drop
         }
         self.requests[index].attempts[reply.ordinal] = -1
@@ -31,7 +32,9 @@ extension RouterDecisions {
             let kind = self.requests[index].kind
             if kind != .read { self.requests[index].isMaybeStored = true }
             let hasReply = outcome == .timedOut
-            if kind == .event { return hasReply ? self.deliver(index) : self.fail(index, .lostMaybeStored) }
+            if kind == .event, self.fault != .repeatsEvents {
+                return hasReply ? self.deliver(index) : self.fail(index, .lostMaybeStored)
+            }
             return self.elsewhere(index, hasReply: hasReply, again: !hasReply, now)
         }
     }
@@ -70,7 +73,7 @@ extension RouterDecisions {
         guard self.requests[index].sent < self.settings.attempts, now < self.requests[index].deadline,
             case .replica(let replica, _) = self.choose(for: self.requests[index], again: again, now)
         else { return nil }
-        guard self.retryBudget.takeOne() else {
+        guard self.retryBudget.takeOne() || self.fault == .ignoresBudget else {
             self.counters.unaffordable += 1
             return nil
         }

@@ -31,6 +31,7 @@ extension RouterDecisions {
             self.requests[index].nudgeAt = .max
             self.nudge(index, now)
         }
+        if self.fault == .forgetsDeadlines { return }
         self.timers.clear(index, &self.requests)
         self.timers.set(index, to: self.requests[index].nextWake, &self.requests)
     }

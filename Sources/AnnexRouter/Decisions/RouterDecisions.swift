@@ -44,6 +44,7 @@ package struct RouterDecisions: ~Copyable {
     var retryBudget: ShareBudget
     var hedgeBudget: ShareBudget
     var random: SeededRandom
+    let fault: RouterFault?
 
     var actions: [Action] = []
     var taken = 0
@@ -52,7 +53,15 @@ package struct RouterDecisions: ~Copyable {
     /// - Parameters:
     ///   - seed: of what is drawn: which of equally good replicas is taken, and when exactly a PING goes out.
     ///   - now: nanoseconds, monotonic.
-    package init(_ settings: RouterSettings, topology: ClusterTopology, seed: UInt64, now: UInt64) {
+    ///   - fault: for simulations that must find one.
+    package init(
+        _ settings: RouterSettings,
+        topology: ClusterTopology,
+        seed: UInt64,
+        now: UInt64,
+        fault: RouterFault? = nil
+    ) {
+        self.fault = fault
         self.settings = settings.checked
         self.topology = ClusterTopology(epoch: 0, shards: [])
         self.timers = TimerWheel(now: now)

@@ -1,0 +1,214 @@
+import AnnexCore
+import AnnexRouter
+import Testing
+
+/// Which replica is asked, and which is not.
+@Suite("The router's replicas")
+struct RouterReplicasTests {
+    /// Sends reads and says where they went.
+    static func destinations(_ router: TestRouter, _ count: Int = 40, slot: Int = 0, prefer: Int? = nil) -> Set<Int> {
+        var found: Set<Int> = []
+        for _ in 0..<count {
+            guard case .send(let dispatch) = router.begin(slot: slot, prefer: prefer) else { return [] }
+            found.insert(dispatch.replica)
+            _ = router.settle(dispatch, .answered)
+        }
+        return found
+    }
+
+    @Test("healthy replicas share, the one that owes less first; a preferred one is taken")
+    func sharing() throws {
+        let router = TestRouter()
+        #expect(Self.destinations(router) == [0, 1])
+        #expect(Self.destinations(router, slot: 16_383) == [2, 3])
+        #expect(Self.destinations(router, prefer: 1) == [1])
+        #expect(Self.destinations(router, prefer: 3) == [0, 1], "it is not of the shard")
+        var owed = [0, 0]
+        for _ in 0..<10 { owed[try router.send().replica] += 1 }
+        #expect(owed == [5, 5])
+    }
+
+    @Test("out after three missed PINGs, back after two answers; no request finds out the hard way")
+    func silence() throws {
+        let router = TestRouter()
+        router.silent = [0]
+        router.pass(200)
+        // One PING is owed by now, at the latest 250 ms later it is missed, and the third 500 ms after that.
+        router.pass(850)
+        #expect(router.state(0) == .ejected)
+        #expect(Self.destinations(router) == [1])
+        router.silent = []
+        router.pass(1_100)
+        #expect(router.state(0) == .healthy)
+        #expect(Self.destinations(router) == [0, 1])
+        let states = router.actions.compactMap { if case .health(0, let change) = $0 { change.to } else { nil } }
+        #expect(states == [.suspect, .ejected, .probing, .healthy])
+    }
+
+    @Test("a shard that is gone refuses at once, the other is not touched; any shard will do for who asks any")
+    func shardGone() throws {
+        let router = TestRouter()
+        router.decisions.gone(0, now: router.now)
+        router.decisions.gone(1, now: router.now)
+        for kind in RequestKind.allCases { #expect(router.begin(kind) == .refuse(.shardDown)) }
+        #expect(!router.isUp(shard: 0) && router.isUp(shard: 1))
+        #expect(Self.destinations(router, slot: 16_383) == [2, 3])
+        for _ in 0..<20 {
+            let dispatch = try router.send(slot: nil)
+            #expect([2, 3].contains(dispatch.replica))
+        }
+        #expect(router.begin(slot: 16_384) == .refuse(.unowned))
+        #expect(router.begin(slot: .max) == .refuse(.unowned))
+    }
+
+    @Test("when more than half are out, those that are merely slow are asked where there is nobody else")
+    func panic() throws {
+        let router = TestRouter()
+        router.silent = [0, 1]
+        router.pass(1_100)
+        #expect([0, 1].allSatisfy { router.state($0) == .ejected })
+        #expect(router.begin() == .refuse(.shardDown), "half of them is not more than half")
+        router.decisions.gone(2, now: router.now)
+        _ = try router.send()
+        #expect(Self.destinations(router, slot: 16_383) == [3])
+        router.decisions.gone(3, now: router.now)
+        #expect(router.begin(slot: 16_383) == .refuse(.shardDown), "gone is gone")
+    }
+
+    @Test("one that refuses events still gets reads")
+    func refusesEvents() throws {
+        let router = TestRouter()
+        var refusals = 0
+        for _ in 0..<20 {
+            var dispatch = try router.send(.event)
+            if dispatch.replica == 0 {
+                refusals += 1
+                let next = try router.settle(dispatch, .unavailable).resent
+                dispatch = next
+            }
+            _ = router.settle(dispatch, .answered)
+        }
+        #expect(refusals == 1, "it was remembered")
+        #expect(Self.destinations(router) == [0, 1])
+        #expect(router.state(0) == .healthy)
+    }
+
+    @Test("a replica owes at most its limit", arguments: [1, 2, 100])
+    func inFlight(_ limit: Int) throws {
+        var settings = RouterSettings()
+        settings.inFlightPerReplica = limit
+        let router = TestRouter(settings)
+        var sent: [Dispatch] = []
+        for _ in 0..<(2 * limit) { sent.append(try router.send()) }
+        #expect(sent.count == 2 * limit)
+        #expect([0, 1].allSatisfy { router.owed(by: $0) == limit })
+        #expect(router.begin() == .refuse(.overloaded))
+        _ = try router.send(slot: 16_383)
+        #expect(router.settle(sent[0], .answered) == .deliver(sent[0].request))
+        _ = try router.send()
+        #expect(router.begin() == .refuse(.overloaded))
+        // Nobody waits for them any more, but they are still owed.
+        router.pass(300)
+        #expect(router.begin() == .refuse(.overloaded))
+    }
+
+    @Test("limits that make no sense are brought into range", arguments: [Int.min, -1, 0, .max])
+    func senselessLimits(_ number: Int) throws {
+        var settings = RouterSettings()
+        settings.inFlightPerReplica = number
+        settings.attempts = number
+        settings.missesToEject = number
+        settings.hitsToReturn = number == .max ? 2 : number
+        settings.failuresToEject = number
+        settings.pingInterval = number == .max ? 250_000_000 : 0
+        settings.queueDepth = number
+        settings.retryBurst = number
+        settings.retryReserve = number
+        let router = TestRouter(settings)
+        let dispatch = try router.send()
+        _ = router.settle(dispatch, .lost)
+        router.pass(300)
+        #expect(router.decisions.pending == 0)
+    }
+
+    @Test("what waits too long sheds what comes, and a reply that never comes resets the connections")
+    func shedding() throws {
+        var settings = RouterSettings()
+        settings.queueDepth = 10
+        settings.isHedging = false
+        settings.retriesPerThousand = 0
+        settings.retryReserve = 0
+        let router = TestRouter(settings)
+        var old: [Dispatch] = []
+        for _ in 0..<20 { old.append(try router.send(.event)) }
+        router.pass(200)
+        _ = try router.send()
+        router.pass(1)
+        #expect(router.begin() == .refuse(.overloaded))
+        // One of them answers: it is asked alone.
+        for dispatch in old where dispatch.replica == 0 { _ = router.settle(dispatch, .answered) }
+        #expect(Self.destinations(router) == [0])
+        router.pass(2_800)
+        #expect(router.actions.filter { $0 == .reset(replica: 1) }.count == 1)
+        #expect(!router.actions.contains(.reset(replica: 0)))
+    }
+
+    @Test("another topology: who stays keeps its number and its health, who goes ends what it owes")
+    func topology() throws {
+        let router = TestRouter()
+        router.silent = [1]
+        router.pass(1_100)
+        let dispatch = try router.send()
+        #expect(dispatch.replica == 0)
+        router.actions = []
+        // Replica 0 goes, and shard 1 gets all slots of shard 0 but those below 100.
+        let all = smallTopology(shards: 2, replicas: 2)
+        let next = ClusterTopology(
+            epoch: 2,
+            shards: [
+                .init(name: "0", slots: SlotSet([0...99]), replicas: [all.shards[0].replicas[1]]),
+                .init(
+                    name: "1",
+                    slots: SlotSet([100...16_383]),
+                    replicas: [.init(host: "10.0.9.9", port: 1)] + all.shards[1].replicas
+                ),
+            ]
+        )
+        router.decisions.adopt(next, now: router.now)
+        router.take()
+        #expect(router.actions.isEmpty, "a reply is owed")
+        #expect(router.state(1) == .ejected)
+        #expect(router.replicas(of: 1) == [4, 2, 3])
+        #expect(Self.destinations(router, slot: 100) == [2, 3])
+        #expect(router.settle(dispatch, .answered) == .deliver(dispatch.request))
+        router.take()
+        #expect(router.actions == [.retired(replica: 0)])
+        router.pass(600)
+        #expect(Self.destinations(router, slot: 100) == [2, 3, 4])
+        // The place is used again.
+        router.decisions.adopt(all, now: router.now)
+        router.take()
+        #expect(router.replicas(of: 0) == [0, 1])
+        #expect(router.actions.contains(.retired(replica: 4)))
+        #expect(router.replica(at: all.shards[0].replicas[0]) == 0)
+        #expect(router.replica(at: .init(host: "10.0.9.9", port: 1)) == nil)
+    }
+
+    @Test("a request under way goes by the new topology when it is sent again")
+    func topologyUnderWay() throws {
+        let router = TestRouter()
+        let dispatch = try router.send()
+        let all = smallTopology(shards: 2, replicas: 2)
+        let next = ClusterTopology(
+            epoch: 2,
+            shards: [.init(name: "1", slots: .all, replicas: all.shards[1].replicas)]
+        )
+        router.decisions.adopt(next, now: router.now)
+        let second = try router.settle(dispatch, .lost).resent
+        #expect([2, 3].contains(second.replica))
+        router.decisions.adopt(ClusterTopology(epoch: 3, shards: []), now: router.now)
+        #expect(router.settle(second, .lost) == .fail(dispatch.request, .shardDown))
+        #expect(router.begin() == .refuse(.unowned))
+        #expect(router.begin(slot: nil) == .refuse(.unowned))
+    }
+}

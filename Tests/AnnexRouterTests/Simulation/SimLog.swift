@@ -1,0 +1,108 @@
+import AnnexCore
+import AnnexLog
+
+/// What clients change: which event it is stands for its content.
+struct SimChange: Sendable {
+    let id: Int
+    let slot: Int
+    /// Applied a second time it changes nothing.
+    let isIdempotent: Bool
+}
+
+/// Sixteen streams that keep what they confirmed, and nothing that they did not have.
+final class SimLog {
+    typealias Entry = (position: LogPosition, entry: LogEntry<SimChange>)
+
+    private struct Reader {
+        let link: SimLink
+        let number: UInt64
+        let places: [(block: Int, after: LogPosition)]
+        let answer: ([(block: Int, entries: ArraySlice<Entry>)]) -> Void
+    }
+
+    let clock: SimClock
+    private(set) var streams = [[Entry]](repeating: [], count: Slot.blockCount)
+    private(set) var isUp = true
+    private var links: [SimLink] = []
+    private var readers: [Reader] = []
+    private var readCount = 0
+    /// A read that finds nothing is answered after so long.
+    private let patience = milliseconds(200)
+
+    init(_ clock: SimClock) { self.clock = clock }
+
+    func accept(_ link: SimLink) -> Bool {
+        guard self.isUp else { return false }
+        self.links.removeAll { !$0.isOpen }
+        self.links.append(link)
+        return true
+    }
+
+    /// The process ends; its disk stays.
+    func stop() {
+        self.isUp = false
+        self.readers = []
+        for link in self.links { link.closeByServer() }
+        self.links = []
+    }
+
+    func start() { self.isUp = true }
+
+    func append(_ entry: LogEntry<SimChange>) -> LogPosition {
+        let last = self.streams[entry.block].last?.position ?? .start
+        let time = UInt64(self.clock.milliseconds)
+        let position = LogPosition(
+            milliseconds: max(time, last.milliseconds),
+            sequence: time > last.milliseconds ? 0 : last.sequence + 1
+        )
+        self.streams[entry.block].append((position, entry))
+        let waiting = self.readers.filter { $0.places.contains { $0.block == entry.block } }
+        self.readers.removeAll { $0.places.contains { $0.block == entry.block } }
+        for reader in waiting { self.answer(reader) }
+        return position
+    }
+
+    /// Answers when there is something, or after a while.
+    func read(
+        _ places: [(block: Int, after: LogPosition)],
+        _ link: SimLink,
+        _ answer: @escaping ([(block: Int, entries: ArraySlice<Entry>)]) -> Void
+    ) {
+        self.readCount += 1
+        let number = UInt64(self.readCount)
+        let reader = Reader(link: link, number: number, places: places, answer: answer)
+        if places.contains(where: { !self.entries($0.block, after: $0.after).isEmpty }) { return self.answer(reader) }
+        self.readers.append(reader)
+        self.clock.after(self.patience) { [self] in
+            guard let position = self.readers.firstIndex(where: { $0.number == number }) else { return }
+            self.answer(self.readers.remove(at: position))
+        }
+    }
+
+    private func answer(_ reader: Reader) {
+        // As of now, not as of when it arrives.
+        let found = reader.places.map { ($0.block, self.entries($0.block, after: $0.after).prefix(1_000)) }
+        let answer = reader.answer
+        reader.link.toClient { answer(found.filter { !$0.1.isEmpty }) }
+    }
+
+    private func entries(_ block: Int, after position: LogPosition) -> ArraySlice<Entry> {
+        var (low, high) = (0, self.streams[block].count)
+        while low < high {
+            let middle = (low + high) / 2
+            if self.streams[block][middle].position > position { high = middle } else { low = middle + 1 }
+        }
+        return self.streams[block][low...]
+    }
+
+    func facts(_ block: Int, _ mark: LogMark) -> StreamFacts {
+        var facts = StreamFacts(block: block, mark: mark)
+        guard let last = self.streams[block].last else { return facts }
+        facts.exists = true
+        facts.last = last.position
+        facts.added = UInt64(self.streams[block].count)
+        let behind = self.entries(block, after: mark.position).startIndex
+        facts.hasEntry = behind > 0 && self.streams[block][behind - 1].position == mark.position
+        return facts
+    }
+}
