@@ -8,6 +8,8 @@ import Synchronization
 /// A server's place in its cluster: its slots, who else is well, and what the topology's file says now.
 final class ClusterMembership: Sendable {
     let view: ClusterView
+    /// This server's.
+    let slots: SlotSet
     private let monitor: HealthMonitor
     private let watch: TopologyWatch
 
@@ -44,6 +46,7 @@ final class ClusterMembership: Sendable {
         }
         let view = ClusterView(snapshot)
         self.view = view
+        self.slots = owned
         var settings = HealthMonitor.Settings()
         settings.password = password
         let tallies = Mutex<[ClusterTopology.Address: PingTally]>([:])

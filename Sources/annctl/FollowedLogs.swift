@@ -53,9 +53,16 @@ struct FollowedLogs: Sendable {
 
 extension LiveSettings {
     /// Nil without `--log`.
-    func followLogs(_ states: [EntryName: StateStore], _ logger: Logger) throws -> FollowedLogs? {
+    ///
+    /// - Parameter slots: whose changes this replica applies.
+    func followLogs(
+        _ states: [EntryName: StateStore],
+        slots: SlotSet,
+        _ logger: Logger
+    ) throws -> FollowedLogs? {
         guard let log else { return nil }
         var settings = LogSettings()
+        settings.slots = slots
         settings.replication.acknowledgement = self.acknowledgement ?? .replica
         if let maximumLagSeconds {
             settings.maximumLag = maximumLagSeconds == 0 ? nil : Int64(maximumLagSeconds * 1_000)
