@@ -153,7 +153,7 @@ let package = Package(
             ]
         ),
         tests("AnnexNetwork", ["AnnexWire", nioCore, logging]),
-        tests("AnnexLog", ["AnnexStore", "AnnexWire", nioCore]),
+        tests("AnnexLog", ["AnnexEngine", "AnnexStore", "AnnexWire"]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17
