@@ -157,7 +157,7 @@ let package = Package(
             ]
         ),
         tests("AnnexNetwork", ["AnnexWire", nioCore, logging]),
-        tests("AnnexLog", ["AnnexStore", "AnnexWire", nioCore]),
+        tests("AnnexLog", ["AnnexEngine", "AnnexStore", "AnnexWire", nioCore]),
         tests("AnnexRouter", ["AnnexLog", "CAllocationCounter"]),
     ],
     swiftLanguageModes: [.v6],

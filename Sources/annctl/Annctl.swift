@@ -10,10 +10,9 @@ struct Annctl: AsyncParsableCommand {
         version: "annctl \(ProductVersion.text)",
         subcommands: [
             BuildCommand.self, ServeCommand.self, RouteCommand.self, IngestCommand.self, QueryCommand.self,
-            InspectCommand.self,
-            VerifyCommand.self,
-            ListCommand.self, RollbackCommand.self, PruneCommand.self, BenchCommand.self, TuneCommand.self,
-            CheckStateCommand.self, ClusterCommand.self, ProtocolDocumentCommand.self,
+            InspectCommand.self, VerifyCommand.self, ListCommand.self, RollbackCommand.self, PruneCommand.self,
+            BenchCommand.self, TuneCommand.self, ClusterCommand.self, CheckStateCommand.self, BackupCommand.self,
+            RestoreCommand.self, TrimLogCommand.self, ProtocolDocumentCommand.self,
         ]
     )
 
