@@ -12,7 +12,8 @@ struct Annctl: AsyncParsableCommand {
             BuildCommand.self, ServeCommand.self, IngestCommand.self, QueryCommand.self, InspectCommand.self,
             VerifyCommand.self,
             ListCommand.self, RollbackCommand.self, PruneCommand.self, BenchCommand.self, TuneCommand.self,
-            CheckStateCommand.self, ProtocolDocumentCommand.self,
+            CheckStateCommand.self, BackupCommand.self, RestoreCommand.self, TrimLogCommand.self,
+            ProtocolDocumentCommand.self,
         ]
     )
 

@@ -18,10 +18,7 @@ struct CheckStateCommand: ParsableCommand {
     func run() throws {
         if self.endsWithInput { Self.endWithInput() }
         let found = try StateStore.inspect(self.folder)
-        print(
-            "\(self.folder): \(found.events) events of \(found.users) users, \(found.tombstones) items taken out, "
-                + "\(found.forgotten) users forgotten, \(found.damagedRecords) damaged records, \(found.fileBytes) bytes"
-        )
+        print("\(self.folder): \(StateSummary.line(found))")
     }
 }
 

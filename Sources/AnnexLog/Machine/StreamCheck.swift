@@ -8,10 +8,13 @@ package struct StreamFacts: Sendable, Equatable {
     /// False where there is no such stream; the rest is nothing then.
     package var exists = false
     package var last = LogPosition.start
-    /// The highest position of an entry that was trimmed or deleted.
+    /// The first entry that is left; nil where none is.
+    package var first: LogPosition?
+    /// The highest position of an entry that was deleted from within; trimming does not count.
     package var maxDeleted = LogPosition.start
-    /// Entries ever added; nil where the log does not say.
-    package var added: UInt64?
+    /// Entries ever added, and those that are left.
+    package var added: UInt64 = 0
+    package var length: UInt64 = 0
     /// Whether there is an entry right at the place.
     package var hasEntry = false
 
@@ -23,11 +26,13 @@ package struct StreamFacts: Sendable, Equatable {
     /// Whether this replica has read all that the stream has.
     package var isCaughtUp: Bool { !self.exists || self.last <= self.mark.position }
 
-    /// Entries that it has not read; an estimate of 0 where the log does not count.
+    /// Entries that it has not read.
     package var missing: UInt64 {
-        guard let added, added > self.mark.count, !self.isCaughtUp else { return 0 }
-        return added - self.mark.count
+        self.isCaughtUp || self.added <= self.mark.count ? 0 : self.added - self.mark.count
     }
+
+    /// Entries that were removed, from the front as a rule.
+    fileprivate var removed: UInt64 { self.added > self.length ? self.added - self.length : 0 }
 }
 
 /// Why a replica must not go on with the log that it found.
@@ -61,19 +66,22 @@ package struct LogProblem: Sendable, Equatable, CustomStringConvertible {
                 "the log lacks what this replica has not applied: \(what). Restore this replica from a newer snapshot"
             )
         }
+        let position = mark.position
         let found: (Kind, String)?
         if !facts.exists {
-            found = mark.position > .start ? lost("\(stream) is not there, \(mark.position) was read of it") : nil
-        } else if facts.last < mark.position {
-            found = lost("\(stream) ends at \(facts.last), \(mark.position) was read of it")
-        } else if let added = facts.added, added < mark.count {
-            found = lost("\(stream) had \(added) entries, \(mark.count) were read of it")
-        } else if facts.maxDeleted > mark.position {
-            found = trimmed("\(stream) was trimmed up to \(facts.maxDeleted), read was it up to \(mark.position)")
-        } else if mark.position > .start, !facts.hasEntry, facts.maxDeleted < mark.position {
-            found = lost("\(stream) has no entry \(mark.position)")
-        } else if let added = facts.added, facts.last == mark.position, added > mark.count {
-            found = trimmed("\(stream) had \(added) entries, \(mark.count) of them could be read")
+            found = position > .start ? lost("\(stream) is not there, \(position) was read of it") : nil
+        } else if facts.last < position {
+            found = lost("\(stream) ends at \(facts.last), \(position) was read of it")
+        } else if facts.added < mark.count {
+            found = lost("\(stream) had \(facts.added) entries, \(mark.count) were read of it")
+        } else if position > .start, !facts.hasEntry, let first = facts.first, first < position {
+            found = lost("\(stream) has no entry \(position)")
+        } else if facts.removed > mark.count, !facts.hasEntry {
+            found = trimmed("\(facts.removed) entries were trimmed of \(stream), \(mark.count) of them were read")
+        } else if facts.maxDeleted > position {
+            found = trimmed("\(stream) was deleted from up to \(facts.maxDeleted), read was it up to \(position)")
+        } else if facts.last == position, facts.added > mark.count {
+            found = trimmed("\(stream) had \(facts.added) entries, \(mark.count) of them could be read")
         } else {
             found = nil
         }

@@ -50,6 +50,15 @@ package struct LogAddress: Sendable, Equatable, CustomStringConvertible {
         self.database = database
     }
 
+    /// Commands to begin a connection with.
+    package var greetings: [[[UInt8]]] {
+        var commands: [[String]] = []
+        if let password { commands.append(["AUTH"] + (self.user.map { [$0] } ?? []) + [password]) }
+        if self.database != 0 { commands.append(["SELECT", "\(self.database)"]) }
+        commands.append(["PING"])
+        return commands.map { $0.map { Array($0.utf8) } }
+    }
+
     /// `%40` and its like.
     private static func decoded(_ text: Substring) -> String? {
         var bytes: [UInt8] = []

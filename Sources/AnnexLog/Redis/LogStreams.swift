@@ -64,18 +64,25 @@ package struct LogStreams: Sendable {
         facts.exists = true
         facts.hasEntry = !range.isEmpty
         var last: LogPosition?
+        var added: UInt64?
         for place in stride(from: 0, to: fields.count, by: 2) {
             let value = fields[place + 1]
             switch fields[place].text {
             case "last-generated-id": last = value.text.flatMap { LogPosition($0.utf8) }
             case "max-deleted-entry-id": facts.maxDeleted = value.text.flatMap { LogPosition($0.utf8) } ?? .start
             case "entries-added":
-                if case .integer(let number) = value { facts.added = UInt64(exactly: number) }
+                if case .integer(let number) = value { added = UInt64(exactly: number) }
+            case "length":
+                if case .integer(let number) = value { facts.length = UInt64(clamping: number) }
+            case "recorded-first-entry-id":
+                facts.first = value.text.flatMap { LogPosition($0.utf8) }.flatMap { $0 > .start ? $0 : nil }
             default: break
             }
         }
-        guard let last else { return nil }
+        // Redis before 7.0 does not count, and cannot tell what was trimmed.
+        guard let last, let added else { return nil }
         facts.last = last
+        facts.added = added
         return facts
     }
 }

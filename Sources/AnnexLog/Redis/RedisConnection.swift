@@ -65,19 +65,17 @@ final class RedisConnection: ChannelInboundHandler, @unchecked Sendable {
     }
 
     private func greet(_ address: LogAddress, _ ready: EventLoopPromise<RedisConnection>) {
-        var greetings: [[String]] = []
-        if let password = address.password {
-            greetings.append(["AUTH"] + (address.user.map { [$0] } ?? []) + [password])
-        }
-        if address.database != 0 { greetings.append(["SELECT", "\(address.database)"]) }
-        greetings.append(["PING"])
+        let greetings = address.greetings
         for (place, words) in greetings.enumerated() {
             let isLast = place == greetings.count - 1
-            self.send(words.map { Array($0.utf8) }) { reply in
+            self.send(words) { reply in
                 if case .error(let text) = reply {
                     self.close(text)
                     ready.fail(
-                        RedisFailure(text: "the log answered \(words[0]) with: \(Printable.escape(text, limit: 200))")
+                        RedisFailure(
+                            text:
+                                "the log answered \(String(decoding: words[0], as: UTF8.self)) with: \(Printable.escape(text, limit: 200))"
+                        )
                     )
                 } else if isLast {
                     ready.succeed(self)

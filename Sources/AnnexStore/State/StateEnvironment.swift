@@ -19,6 +19,8 @@ import Glibc
         /// Without a lock file: for files that nobody else has open and nobody writes any more.
         case readOnly
         case readWrite(readers: Int)
+        /// Beside the process that writes it, as one of its readers.
+        case beside
         /// A new file, for a moment.
         case create
     }
@@ -26,13 +28,13 @@ import Glibc
     let path: String
     let tables: Tables
     private let raw: OpaquePointer
-    /// Held as long as the file is open.
-    private let folder: StateFolder
+    /// Held as long as the file is open; nil beside the process that holds it.
+    private let folder: StateFolder?
 
     /// Opens the file as it is, or makes it.
     ///
     /// - Throws: `.damaged` where it is no file of the kind, `.system` where it may not be written.
-    init(_ path: String, in folder: StateFolder, mode: Mode, mapBytes: Int) throws(AnnexError) {
+    init(_ path: String, in folder: StateFolder?, mode: Mode, mapBytes: Int) throws(AnnexError) {
         self.path = path
         self.folder = folder
         var created: OpaquePointer?
@@ -58,6 +60,7 @@ import Glibc
         switch mode {
         case .readOnly: flags |= UInt32(MDB_RDONLY) | UInt32(MDB_NOLOCK)
         case .create: flags |= UInt32(MDB_NOLOCK)
+        case .beside: flags |= UInt32(MDB_RDONLY)
         case .readWrite(let readers):
             let status = unsafe mdb_env_set_maxreaders(environment, UInt32(clamping: readers))
             try StoreFailure.check(status, "cannot have \(readers) readers", path)

@@ -41,17 +41,19 @@ final class StateFolder: Sendable {
     /// The size of the state's file; nil where there is none.
     ///
     /// - Throws: `.damaged` where it is no file: opening a pipe would wait for ever.
-    func fileSize() throws(AnnexError) -> Int? {
+    func fileSize() throws(AnnexError) -> Int? { try Self.fileSize(self.file) }
+
+    static func fileSize(_ file: String) throws(AnnexError) -> Int? {
         var status = stat()
-        if unsafe stat(self.file, &status) != 0 {
+        if unsafe stat(file, &status) != 0 {
             if errno == ENOENT { return nil }
-            throw Self.failure("cannot be looked at", at: self.file)
+            throw Self.failure("cannot be looked at", at: file)
         }
         guard status.st_mode & S_IFMT == S_IFREG else {
             throw AnnexError(
                 .damaged,
                 "is no file",
-                at: self.file,
+                at: file,
                 hint: "Move it away, or restore the state from a copy"
             )
         }

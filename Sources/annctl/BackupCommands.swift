@@ -1,0 +1,94 @@
+import AnnexCore
+import AnnexStore
+import ArgumentParser
+import Foundation
+
+struct BackupCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "backup",
+        abstract: "Copy a state into one file, while a server writes it or not.",
+        discussion: """
+            The file holds all that was durable at one moment, and up to where the log was applied then: with the rest of the \
+            log it becomes what the server has (see `restore`). Run it on the server's machine, in the same container, as \
+            the same user. The copy is read back before it gets its name.
+            """
+    )
+
+    @Argument(help: ArgumentHelp("The state's folder.", valueName: "STATE/NAME")) var folder: String
+    @Option(help: ArgumentHelp("The file to make; it must not exist.", valueName: "file")) var output: String
+
+    func run() throws {
+        let temporary = try TemporaryState(beside: self.output)
+        defer { temporary.remove() }
+        guard !FileManager.default.fileExists(atPath: self.output) else {
+            throw AnnexError(.usage, "exists already", at: self.output, hint: "Give another --output")
+        }
+        try StateBackup.copy(self.folder, to: temporary.file)
+        let found = try temporary.inspect()
+        try temporary.give(fileAs: self.output)
+        print("\(self.output): \(StateSummary.line(found))")
+        print("log: \(StateSummary.positions(found))")
+    }
+}
+
+struct RestoreCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "restore",
+        abstract: "Make a state out of a backup, for a server to start with.",
+        discussion: """
+            The file is read page by page before anything gets a name. A state that is there is never overwritten. With \
+            --log the server then reads what the log has behind the backup.
+            """
+    )
+
+    @Argument(help: ArgumentHelp("What `annctl backup` made.", valueName: "file")) var file: String
+    @Option(help: ArgumentHelp("The state's folder; it must not exist.", valueName: "STATE/NAME")) var state: String
+    @Flag(
+        help: """
+            Begin at the first entry of the log, for a log that is new and empty. Only where the log was lost: then for all \
+            replicas, from the same file.
+            """
+    ) var newLog = false
+
+    func run() throws {
+        guard !FileManager.default.fileExists(atPath: self.state) else {
+            throw AnnexError(.usage, "exists already", at: self.state, hint: "Move it away, or give another --state")
+        }
+        guard FileManager.default.fileExists(atPath: self.file) else {
+            throw AnnexError(.notFound, "there is no such file", at: self.file)
+        }
+        let parent = URL(fileURLWithPath: self.state).deletingLastPathComponent().path
+        do { try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true) } catch {
+            throw AnnexError(.system, "cannot make the folder: \(error.localizedDescription)", at: parent)
+        }
+        let temporary = try TemporaryState(beside: self.state)
+        defer { temporary.remove() }
+        do { try FileManager.default.copyItem(atPath: self.file, toPath: temporary.file) } catch {
+            throw AnnexError(.system, "cannot copy: \(error.localizedDescription)", at: self.file)
+        }
+        var found = try temporary.inspect()
+        if self.newLog {
+            try StateBackup.forgetPositions(temporary.folder)
+            found = try temporary.inspect()
+        }
+        try temporary.give(folderAs: self.state)
+        print("\(self.state): \(StateSummary.line(found))")
+        print("log: \(StateSummary.positions(found))")
+    }
+}
+
+/// What a state holds, in words.
+enum StateSummary {
+    static func line(_ found: StateInspection) -> String {
+        "\(found.events) events of \(found.users) users, \(found.tombstones) items taken out, "
+            + "\(found.forgotten) users forgotten, \(found.damagedRecords) damaged records, \(found.fileBytes) bytes"
+    }
+
+    /// Positions by block.
+    static func positions(_ found: StateInspection) -> String {
+        let known = found.marks.enumerated().filter { $0.element != .start }.map { block, mark in
+            "\(block < 10 ? "0" : "")\(block):\(mark.position)"
+        }
+        return known.isEmpty ? "from its first entry on" : known.joined(separator: " ")
+    }
+}

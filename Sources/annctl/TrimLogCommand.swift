@@ -1,0 +1,86 @@
+import AnnexCore
+import AnnexLog
+import AnnexNetwork
+import AnnexStore
+import AnnexWire
+import ArgumentParser
+
+struct TrimLogCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "trim-log",
+        abstract: "Remove from the log what lies behind the oldest of the backups that are kept.",
+        discussion: """
+            Give every backup that is to stay of use, of each shard whose users' slots are given. What a stream has before \
+            the oldest of them goes; a stream of which one of them has nothing stays whole, and so does one that is not the \
+            one that they follow. A replica that is farther behind must be restored.
+            """
+    )
+
+    @Argument(help: ArgumentHelp("The index's name.", valueName: "name")) var index: String
+    @Argument(help: ArgumentHelp("Backups that are kept.", valueName: "file")) var backups: [String]
+    @Option(help: ArgumentHelp("Where the log is.", valueName: "url")) var log: String
+    @Option(help: ArgumentHelp("Slots of the backups' shards, as 0-8191.", valueName: "slots")) var slots = "0-16383"
+    @Flag(help: "Say what would go, and remove nothing.") var dryRun = false
+
+    func run() async throws {
+        guard let name = EntryName(self.index) else {
+            throw AnnexError(.usage, "'\(Printable.escape(self.index))' is no name")
+        }
+        guard let slots = SlotSet(parsing: self.slots) else {
+            throw AnnexError(.usage, "--slots '\(Printable.escape(self.slots))': give slots and ranges, as 0-8191,9000")
+        }
+        let address = try LogAddress(parsing: self.log)
+        let marks = try self.backups.map { try Self.marks($0) }
+        let trimming = LogTrimming(index: name, snapshots: marks, slots: slots)
+        let client = try await LineClient.connect(host: address.host, port: address.port)
+        let outcome = await self.trim(trimming, address, client)
+        await client.close()
+        try outcome.get()
+    }
+
+    /// Up to where a backup has applied the log; all of it is read first.
+    private static func marks(_ path: String) throws -> [LogMark] {
+        let temporary = try TemporaryState(copying: path)
+        defer { temporary.remove() }
+        return try temporary.inspect().marks
+    }
+
+    private func trim(_ trimming: LogTrimming, _ address: LogAddress, _ client: LineClient) async -> Result<
+        Void, any Error
+    > {
+        do {
+            for words in address.greetings {
+                if case .error(let text) = try await client.send(words) {
+                    throw AnnexError(.system, Printable.escape(text, limit: 200), at: "\(address)")
+                }
+            }
+            // All are looked at before one is touched.
+            for step in trimming.steps {
+                let commands = trimming.check(step)
+                let info = try await client.send(commands[0])
+                let range = try await client.send(commands[1])
+                if let refusal = trimming.refusal(step, info, range) {
+                    throw AnnexError(.usage, "nothing was removed: \(refusal)", at: "\(address)")
+                }
+            }
+            for step in trimming.steps {
+                let name = "\(self.index):\(step.block < 10 ? "0" : "")\(step.block)"
+                if self.dryRun {
+                    print("\(name): would go up to \(step.mark.position)")
+                    continue
+                }
+                guard case .integer(let gone) = try await client.send(trimming.trim(step)) else {
+                    throw AnnexError(.system, "XTRIM was refused for \(name)", at: "\(address)")
+                }
+                print("\(name): \(gone) entries before \(step.mark.position) removed")
+            }
+            if !trimming.untouched.isEmpty {
+                let blocks = trimming.untouched.map { "\($0 < 10 ? "0" : "")\($0)" }.joined(separator: " ")
+                print("left whole, as not all backups have entries of them: \(blocks)")
+            }
+            return .success(())
+        } catch {
+            return .failure(error)
+        }
+    }
+}
