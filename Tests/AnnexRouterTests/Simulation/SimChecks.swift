@@ -9,6 +9,7 @@ final class SimChecks {
     private(set) var isOver = false
     /// All has healed: from here on every request must be answered.
     private var calm: UInt64?
+    private var readings = 0
 
     init(_ world: SimWorld) { self.world = world }
 
@@ -43,6 +44,33 @@ final class SimChecks {
         }
     }
 
+    /// A replica that says that it has applied an event has it on disk; and so has the log.
+    func acknowledging(_ change: SimChange, by replica: SimReplica) {
+        if self.world.plan.acknowledgement == .replica, !replica.state.holds(change) {
+            self.world.violate(
+                "event \(change.id) was acknowledged by replica \(replica.number), which has not applied it"
+            )
+        }
+        if !self.world.log.holds(change), !self.world.log.lost.contains(change.id) {
+            self.world.violate("event \(change.id) was acknowledged and was not in the log")
+        }
+    }
+
+    /// Who says how far it lags behind has all that is older.
+    func reading(from replica: SimReplica) {
+        self.readings += 1
+        guard self.readings % 4 == 0, let lag = replica.machine.lag(at: self.world.clock.milliseconds) else { return }
+        for block in 0..<Slot.blockCount where self.world.follows(replica.shard, block) {
+            let mark = replica.state.marks[block].position
+            let count = self.world.log.unread(block, behind: mark, before: self.world.clock.milliseconds - lag)
+            if count > 0 {
+                self.world.violate(
+                    "replica \(replica.number) lags \(lag) ms, it says; \(count) older events are missing"
+                )
+            }
+        }
+    }
+
     // MARK: - After the faults
 
     /// Lets the cluster recover, lets clients ask a little longer, and lets what is under way come to its end.
@@ -73,7 +101,7 @@ final class SimChecks {
         }
         for replica in self.world.replicas {
             if replica.backlog > milliseconds(5) { reasons.append("replica \(replica.number) has a backlog") }
-            if replica.machine.phase != .following {
+            if !replica.hasGivenUp, replica.machine.phase != .following {
                 reasons.append("replica \(replica.number): \(replica.machine.phase)")
             }
             if let reason = replica.machine.stallReason { reasons.append("replica \(replica.number) rests: \(reason)") }
@@ -117,8 +145,11 @@ final class SimChecks {
             self.world.violate("\(what) ended as \(end)")
         }
         // So few replies may be owed in some plans that clients are too many for them.
-        let isCrowded = self.world.plan.settings.inFlightPerReplica < 100 && end == .failed(.overloaded)
-        if let calm, request.began > calm, !request.isAnswered, !isCrowded {
+        let isCrowded =
+            (self.world.plan.settings.inFlightPerReplica < 100 && end == .failed(.overloaded))
+            || (self.world.plan.replication.pendingLimit < 100 && end == .reply(.overloaded))
+        let mayBeRefused = self.world.plan.shape == .logDamaged && request.kind != .read
+        if let calm, request.began > calm, !request.isAnswered, !isCrowded, !mayBeRefused {
             self.world.violate("\(what) ended as \(end) although all had recovered")
         }
     }
@@ -133,13 +164,19 @@ final class SimChecks {
         for request in self.world.requests {
             let count = times[request.number]
             var what: String { "\(request.kind) \(request.number)" }
-            if request.isAcknowledged, count == 0 {
+            if request.isAcknowledged, count == 0, !self.world.log.lost.contains(request.number) {
                 self.world.violate("\(what) was acknowledged and is not in the log")
             }
             if request.isRefused, count > 0 { self.world.violate("\(what) was refused and is in the log") }
             if request.kind == .event, count > 1 { self.world.violate("\(what) is in the log \(count) times") }
         }
-        for replica in self.world.replicas { self.checkState(of: replica) }
+        for replica in self.world.replicas {
+            if replica.hasGivenUp, self.world.plan.shape != .logDamaged {
+                self.world.violate("replica \(replica.number) has given up: \(replica.machine.phase)")
+            }
+            // One that knows that it cannot follow is restored from a snapshot.
+            if !replica.hasGivenUp { self.checkState(of: replica) }
+        }
     }
 
     private func checkState(of replica: SimReplica) {
@@ -165,7 +202,7 @@ final class SimChecks {
     private func checkShape() {
         guard let departed = self.world.departed, let healed = self.world.healed else { return }
         switch self.world.plan.shape {
-        case .storm: break
+        case .storm, .logDamaged: break
         case .shardGone: self.checkShardGone(from: departed, to: healed)
         case .replicaKilled, .replicaStopped: self.checkReplicaGone(from: departed)
         }

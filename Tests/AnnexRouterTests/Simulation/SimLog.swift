@@ -21,15 +21,26 @@ final class SimLog {
     }
 
     let clock: SimClock
+    /// What was appended and not lost, what was trimmed since included.
     private(set) var streams = [[Entry]](repeating: [], count: Slot.blockCount)
+    /// How many of a stream are trimmed away, from its start.
+    private var trimmed = [Int](repeating: 0, count: Slot.blockCount)
+    /// Changes that it had and has no more.
+    private(set) var lost: Set<Int> = []
     private(set) var isUp = true
     private var links: [SimLink] = []
     private var readers: [Reader] = []
-    private var readCount = 0
+    private var reads: UInt64 = 0
     /// A read that finds nothing is answered after so long.
     private let patience = milliseconds(200)
 
-    init(_ clock: SimClock) { self.clock = clock }
+    /// Entries of one stream in one answer.
+    let answerLimit: Int
+
+    init(_ clock: SimClock, answerLimit: Int) {
+        self.clock = clock
+        self.answerLimit = answerLimit
+    }
 
     func accept(_ link: SimLink) -> Bool {
         guard self.isUp else { return false }
@@ -68,8 +79,8 @@ final class SimLog {
         _ link: SimLink,
         _ answer: @escaping ([(block: Int, entries: ArraySlice<Entry>)]) -> Void
     ) {
-        self.readCount += 1
-        let number = UInt64(self.readCount)
+        self.reads += 1
+        let number = self.reads
         let reader = Reader(link: link, number: number, places: places, answer: answer)
         if places.contains(where: { !self.entries($0.block, after: $0.after).isEmpty }) { return self.answer(reader) }
         self.readers.append(reader)
@@ -81,7 +92,7 @@ final class SimLog {
 
     private func answer(_ reader: Reader) {
         // As of now, not as of when it arrives.
-        let found = reader.places.map { ($0.block, self.entries($0.block, after: $0.after).prefix(1_000)) }
+        let found = reader.places.map { ($0.block, self.entries($0.block, after: $0.after).prefix(self.answerLimit)) }
         let answer = reader.answer
         reader.link.toClient { answer(found.filter { !$0.1.isEmpty }) }
     }
@@ -92,7 +103,35 @@ final class SimLog {
             let middle = (low + high) / 2
             if self.streams[block][middle].position > position { high = middle } else { low = middle + 1 }
         }
-        return self.streams[block][low...]
+        return self.streams[block][max(low, self.trimmed[block])...]
+    }
+
+    /// Trims all up to a position, that one excepted, as `XTRIM MINID` does. Returns how many entries went.
+    func trim(_ block: Int, before position: LogPosition) -> Int {
+        var count = self.trimmed[block]
+        while count < self.streams[block].count, self.streams[block][count].position < position { count += 1 }
+        defer { self.trimmed[block] = count }
+        return count - self.trimmed[block]
+    }
+
+    /// Its disk comes back as it was before the last entries of a stream. Returns how many are gone.
+    func lose(_ block: Int, last count: Int) -> Int {
+        let gone = self.streams[block].suffix(count)
+        for entry in gone { self.lost.insert(entry.entry.change.id) }
+        self.streams[block].removeLast(gone.count)
+        self.trimmed[block] = min(self.trimmed[block], self.streams[block].count)
+        return gone.count
+    }
+
+    /// Whether it has the change, and has had it all the time.
+    func holds(_ change: SimChange) -> Bool {
+        self.streams[Slot.block(of: change.slot)].contains { $0.entry.change.id == change.id }
+    }
+
+    /// Entries behind a place that were there before a time, in milliseconds.
+    func unread(_ block: Int, behind mark: LogPosition, before time: Int64) -> Int {
+        self.streams[block].reversed().prefix { $0.position > mark }
+            .count { Int64(clamping: $0.position.milliseconds) < time }
     }
 
     func facts(_ block: Int, _ mark: LogMark) -> StreamFacts {
@@ -102,7 +141,8 @@ final class SimLog {
         facts.last = last.position
         facts.added = UInt64(self.streams[block].count)
         let behind = self.entries(block, after: mark.position).startIndex
-        facts.hasEntry = behind > 0 && self.streams[block][behind - 1].position == mark.position
+        // `XTRIM` leaves max-deleted-entry-id as it is; only `XDEL` moves it.
+        facts.hasEntry = behind > self.trimmed[block] && self.streams[block][behind - 1].position == mark.position
         return facts
     }
 }

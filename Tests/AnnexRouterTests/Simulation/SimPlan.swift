@@ -5,7 +5,7 @@ import AnnexRouter
 /// What is done to a cluster.
 enum FaultKind: String, CaseIterable {
     case kill, pause, routerCut, logCut, logDown, connectionLoss, slow, delay, replyLost, applyFailure, lateAppend
-    case topologyChange, cancel
+    case logTrim, logLoss, overTrim, topologyChange, cancel
 }
 
 /// What one schedule is, all drawn from its seed.
@@ -18,6 +18,8 @@ struct SimPlan {
         /// One replica of shard 0, whose others live: R1.
         case replicaKilled
         case replicaStopped
+        /// The log comes back without its last entries, or is trimmed too far: some replicas must refuse to go on.
+        case logDamaged
     }
 
     struct Fault {
@@ -37,6 +39,7 @@ struct SimPlan {
     let replicasPerShard: Int
     let slots: [SlotSet]
     let acknowledgement: LogAcknowledgement
+    let replication: ReplicationSettings
     let settings: RouterSettings
     /// Nanoseconds between two requests, on average.
     let interval: Int
@@ -48,7 +51,8 @@ struct SimPlan {
         var random = SeededRandom(seed: seed)
         self.seed = seed
         let shape: Shape =
-            switch random.below(8) {
+            switch random.below(9) {
+            case 8: .logDamaged
             case 0: .shardGone
             case 1: .replicaKilled
             case 2: .replicaStopped
@@ -56,10 +60,20 @@ struct SimPlan {
             }
         self.shape = shape
         self.shards = 2 + random.below(2)
-        let isSingle = shape == .storm || shape == .shardGone
+        let isSingle = shape != .replicaKilled && shape != .replicaStopped
         self.replicasPerShard = isSingle ? 1 + random.below(3) : 2 + random.below(2)
         self.slots = Self.slots(self.shards, &random)
         self.acknowledgement = random.below(5) == 0 ? .log : .replica
+        var replication = ReplicationSettings()
+        replication.acknowledgement = self.acknowledgement
+        replication.changeDeadline = 1_500
+        replication.checkInterval = 300
+        if random.below(3) == 0 { replication.readCount = 1 + random.below(8) }
+        if shape == .storm, random.below(3) == 0 {
+            replication.unappliedLimit = 1 + random.below(8)
+            replication.pendingLimit = 1 + random.below(8)
+        }
+        self.replication = replication
         var settings = RouterSettings()
         if shape == .storm {
             settings.isHedging = random.below(4) != 0
@@ -87,9 +101,15 @@ struct SimPlan {
             let kind: FaultKind = shape == .replicaKilled ? .kill : .pause
             let length = milliseconds(300 + random.below(1_500))
             faults.append(Fault(kind: kind, replica: 0, start: whole.start, length: length))
-        case .storm:
-            for _ in 0..<(1 + random.below(6)) {
+        case .storm, .logDamaged:
+            if shape == .logDamaged {
+                let kind = random.below(2) == 0 ? FaultKind.logLoss : .overTrim
+                let start = Self.warmUp + UInt64(random.below(Int(Self.storm)))
+                faults.append(Fault(kind: kind, replica: 0, start: start, length: milliseconds(1 + random.below(200))))
+            }
+            for _ in 0..<(1 + random.below(8)) {
                 let kind = FaultKind.allCases[random.below(FaultKind.allCases.count)]
+                if kind == .logLoss || kind == .overTrim { continue }
                 let start = Self.warmUp + UInt64(random.below(Int(Self.storm)))
                 let length = UInt64(random.below(Int(Self.warmUp + Self.storm - start))) + 1
                 faults.append(Fault(kind: kind, replica: random.below(count), start: start, length: length))

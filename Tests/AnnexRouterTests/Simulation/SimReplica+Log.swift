@@ -142,9 +142,10 @@ extension SimReplica {
     private func store(_ batch: ApplyBatch<SimChange>, _ events: inout [Machine.Event]) {
         var previous = batch.after
         for entry in batch.entries {
-            if self.failsToApply {
+            if self.failingShare > 0, self.world.random.below(100) < self.failingShare {
                 self.world.count(.applyFailure)
                 events.append(.applyFailed(block: batch.block, "the disk is full"))
+                previous = entry.position
                 continue
             }
             switch self.state.apply(entry, after: previous, block: batch.block) {

@@ -31,14 +31,15 @@ final class SimReplica {
     /// Answers of the log so far.
     var heard = 0
     /// Events whose reply is owed: where it is to be written.
-    private var waiting: [UInt64: (SimServerConnection, Int)] = [:]
+    private var waiting: [UInt64: (server: SimServerConnection, place: Int, change: SimChange)] = [:]
     private var nextToken: UInt64 = 1
     var applying: [ApplyBatch<SimChange>] = []
     var isCommitting = false
 
     // Faults.
     var slowness: UInt64 = 0
-    var failsToApply = false
+    /// Entries of a hundred that cannot be stored.
+    var failingShare = 0
     /// The next event that is applied loses its connection instead of being answered.
     var losesNextReply = false
 
@@ -102,6 +103,9 @@ final class SimReplica {
         }
     }
 
+    /// It found that the log is not the one that it followed.
+    var hasGivenUp: Bool { if case .refusing = self.machine.phase { true } else { false } }
+
     /// How long a request that comes now waits.
     var backlog: UInt64 { self.busyUntil > self.world.clock.now ? self.busyUntil - self.world.clock.now : 0 }
 
@@ -141,17 +145,21 @@ final class SimReplica {
 
     private func serve(_ request: SimRequest, _ server: SimServerConnection, _ place: Int) {
         guard self.world.clock.now >= self.loadedAt else { return server.fill(place, .unavailable) }
-        guard let change = request.change else { return server.fill(place, .answered) }
+        guard let change = request.change else {
+            self.world.checks.reading(from: self)
+            return server.fill(place, .answered)
+        }
         let token = self.nextToken
         self.nextToken += 1
-        self.waiting[token] = (server, place)
+        self.waiting[token] = (server, place, change)
         self.handle(.change(token: token, block: Slot.block(of: change.slot), change, needsOutcome: change.id % 5 == 0))
     }
 
     func acknowledge(_ token: UInt64) {
-        guard let (server, place) = self.waiting.removeValue(forKey: token) else {
+        guard let (server, place, change) = self.waiting.removeValue(forKey: token) else {
             return self.world.violate("an event was answered twice by replica \(self.number)")
         }
+        self.world.checks.acknowledging(change, by: self)
         if self.losesNextReply {
             self.losesNextReply = false
             self.world.count(.replyLost)
@@ -162,7 +170,7 @@ final class SimReplica {
     }
 
     func refuse(_ token: UInt64, _ reason: ReplicationRefusal) {
-        guard let (server, place) = self.waiting.removeValue(forKey: token) else {
+        guard let (server, place, _) = self.waiting.removeValue(forKey: token) else {
             return self.world.violate("an event was refused after its answer by replica \(self.number)")
         }
         guard reason.isStored == false else { return server.fill(place, .timedOut) }

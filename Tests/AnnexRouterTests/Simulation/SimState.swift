@@ -13,6 +13,8 @@ struct SimState {
     private(set) var blocks = [[Applied]](repeating: [], count: Slot.blockCount)
     private var known: Set<Int> = []
 
+    func holds(_ change: SimChange) -> Bool { self.known.contains(change.id) }
+
     enum Result { case done(LogMark, wasNew: Bool?), doesNotFollow }
 
     mutating func apply(_ entry: ReadEntry<SimChange>, after previous: LogPosition, block: Int) -> Result {

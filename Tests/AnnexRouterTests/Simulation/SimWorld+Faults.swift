@@ -27,6 +27,22 @@ extension SimWorld {
         case .connectionLoss:
             self.count(.connectionLoss, replica.toRouter.breakConnections() + replica.toLog.breakConnections())
             return
+        case .logTrim:
+            self.count(.logTrim, self.trim { blocks in blocks.min() ?? .start })
+            return
+        case .overTrim:
+            // Up to the one that has come furthest.
+            self.count(.overTrim, self.trim { blocks in blocks.max() ?? .start })
+            return
+        case .logLoss:
+            guard self.log.isUp else { return }
+            self.log.stop()
+            for block in 0..<Slot.blockCount {
+                let count = self.random.below(4) == 0 ? self.log.streams[block].count : self.random.below(6)
+                self.count(.logLoss, self.log.lose(block, last: count))
+            }
+            self.end(fault) { [self] in self.log.start() }
+            return
         case .slow:
             replica.slowness = milliseconds(5 + self.random.below(80))
             self.end(fault) { replica.slowness = 0 }
@@ -37,8 +53,8 @@ extension SimWorld {
             replica.losesNextReply = true
             return
         case .applyFailure:
-            replica.failsToApply = true
-            self.end(fault) { replica.failsToApply = false }
+            replica.failingShare = self.random.below(2) == 0 ? 100 : 20
+            self.end(fault) { replica.failingShare = 0 }
             return
         case .topologyChange:
             guard self.plan.replicasPerShard > 1 else { return }
@@ -48,6 +64,14 @@ extension SimWorld {
             guard self.router.cancelOne() else { return }
         }
         self.count(fault.kind)
+    }
+
+    /// Trims each stream up to what `place` makes of where its replicas have come. Returns how many entries went.
+    private func trim(_ place: ([LogPosition]) -> LogPosition) -> Int {
+        (0..<Slot.blockCount).reduce(0) { sum, block in
+            let followers = self.replicas.filter { self.follows($0.shard, block) }
+            return sum + self.log.trim(block, before: place(followers.map { $0.state.marks[block].position }))
+        }
     }
 
     private func end(_ fault: SimPlan.Fault, _ body: @escaping () -> Void) { self.clock.after(fault.length, body) }
@@ -68,7 +92,7 @@ extension SimWorld {
             replica.toRouter.mend()
             replica.toRouter.extraDelay = 0
             replica.slowness = 0
-            replica.failsToApply = false
+            replica.failingShare = 0
             replica.losesNextReply = false
         }
         if !self.log.isUp { self.log.start() }

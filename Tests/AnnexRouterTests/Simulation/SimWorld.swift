@@ -30,7 +30,7 @@ final class SimWorld {
         self.plan = plan
         self.random = SeededRandom(seed: plan.seed &* 31 &+ 7)
         self.logFault = logFault
-        self.log = SimLog(self.clock)
+        self.log = SimLog(self.clock, answerLimit: plan.replication.readCount)
         for number in 0..<(plan.shards * plan.replicasPerShard) {
             self.replicas.append(SimReplica(self, number: number, shard: number / plan.replicasPerShard))
         }
@@ -55,20 +55,17 @@ final class SimWorld {
     }
 
     func makeMachine(shard: Int, marks: [LogMark]) -> SimReplica.Machine {
-        let slots = self.slots(shard)
-        var settings = ReplicationSettings()
-        settings.acknowledgement = self.plan.acknowledgement
-        settings.changeDeadline = 1_500
-        settings.checkInterval = 300
         return SimReplica.Machine(
             origin: EntryKey.Origin(high: self.random.next(), low: self.random.next()),
-            blocks: (0..<Slot.blockCount).filter { block in
-                slots.ranges.contains { $0.overlaps((block << 10)...(block << 10 + 1_023)) }
-            },
+            blocks: (0..<Slot.blockCount).filter { self.follows(shard, $0) },
             marks: marks,
-            settings: settings,
+            settings: self.plan.replication,
             fault: self.logFault
         )
+    }
+
+    func follows(_ shard: Int, _ block: Int) -> Bool {
+        self.slots(shard).ranges.contains { $0.overlaps((block << 10)...(block << 10 + 1_023)) }
     }
 
     func violate(_ text: String) {
