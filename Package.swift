@@ -154,7 +154,7 @@ let package = Package(
             ]
         ),
         tests("AnnexNetwork", ["AnnexWire", nioCore, logging]),
-        tests("AnnexLog", ["AnnexStore", "AnnexWire", nioCore]),
+        tests("AnnexLog", ["AnnexEngine", "AnnexStore", "AnnexWire"]),
         tests("AnnexRouter", ["AnnexLog", "CAllocationCounter"]),
     ],
     swiftLanguageModes: [.v6],

@@ -41,7 +41,7 @@ private final class Shop {
         let result = Mutex<Result<Bool, AnnexError>?>(nil)
         let end = DispatchSemaphore(value: 0)
         self.version.record(change) { outcome in
-            result.withLock { $0 = outcome }
+            result.withLock { $0 = outcome.map(\.wasThere) }
             end.signal()
         }
         end.wait()

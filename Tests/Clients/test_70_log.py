@@ -9,7 +9,6 @@ import redis
 
 import annex
 import live
-import redis_log
 from annex import encode
 from live import seen
 from redis_log import Redis, caught_up, key, log_line, replica

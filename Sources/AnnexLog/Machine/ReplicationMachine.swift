@@ -288,7 +288,8 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
         } else {
             self.phase = .following
         }
-        // A log that is behind this replica has nothing that the replica does not have.
+        // Where entries went unread nothing is known; but a log that is behind this replica has nothing that it lacks.
+        if case .refusing(let problem) = self.phase, problem.kind == .trimmed { return }
         if facts.allSatisfy({ $0.isCaughtUp && self.read[$0.block] == $0.mark }) {
             self.sawTheEnd(asOf: asking.since)
         }

@@ -1,14 +1,16 @@
-import AnnexCore
+package import AnnexCore
 import AnnexEngine
-import AnnexStore
-import AnnexWire
+package import AnnexStore
+package import AnnexWire
 
 /// Changes as fields of entries, fit to be read by people: `do event user u7 item i3 weight 1.5 at 1700000000000 by … n 12`.
-struct EntryCodec {
+package struct EntryCodec {
     /// What is not for these is only passed over.
     let slots: SlotSet
 
-    enum Decoded {
+    package init(slots: SlotSet) { self.slots = slots }
+
+    package enum Decoded {
         case entry(LogEntry<StateChange>)
         /// Of users of another shard.
         case foreign
@@ -33,7 +35,7 @@ struct EntryCodec {
         static let forget = Array("forget".utf8)
     }
 
-    static func block(of change: StateChange) -> Int {
+    package static func block(of change: StateChange) -> Int {
         switch change {
         case .event(let user, _, _, _), .stampedEvent(let user, _, _, _), .remove(let user, _, _),
             .forget(let user, _, _):
@@ -41,7 +43,7 @@ struct EntryCodec {
         }
     }
 
-    static func fields(of entry: LogEntry<StateChange>) -> [[UInt8]] {
+    package static func fields(of entry: LogEntry<StateChange>) -> [[UInt8]] {
         var fields: [[UInt8]]
         func text(_ number: some CustomStringConvertible) -> [UInt8] { Array(number.description.utf8) }
         switch entry.change {
@@ -67,7 +69,7 @@ struct EntryCodec {
         }
     }
 
-    func decode(_ fields: [ReplyValue], block: Int) -> Decoded {
+    package func decode(_ fields: [ReplyValue], block: Int) -> Decoded {
         var values: [[UInt8]: [UInt8]] = [:]
         guard fields.count % 2 == 0 else { return .unknown }
         for place in stride(from: 0, to: fields.count, by: 2) {

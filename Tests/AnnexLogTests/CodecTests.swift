@@ -1,0 +1,104 @@
+import AnnexCore
+import AnnexEngine
+import AnnexLog
+import AnnexStore
+import AnnexTestSupport
+import AnnexWire
+import Testing
+
+@Suite struct CodecTests {
+    private static let seed: UInt64 = 20_261_125
+
+    private func values(_ fields: [[UInt8]]) -> [ReplyValue] { fields.map { .bulk($0) } }
+
+    /// What is written is read back, whatever the ids, weights and times.
+    @Test func changesSurvive() throws {
+        var random = SeededRandom(seed: Self.seed)
+        let codec = EntryCodec(slots: .all)
+        for number in 0..<4_000 {
+            let user = try #require(Identifier(String(repeating: "ü", count: 1 + random.below(120)) + "{\(number)}"))
+            let item = try #require(Identifier("i\u{0}\r\n \(random.below(100))"))
+            let weights = [0.0, -0.0, 1e-308, .greatestFiniteMagnitude, -1.5, 0.1, Double(bitPattern: random.next())]
+            let weight = weights[random.below(weights.count)]
+            let time = Int64(bitPattern: random.next())
+            let hash = UserHash.of(user.bytes)
+            let changes: [StateChange] = [
+                .event(user: user, item: item, weight: weight, time: time),
+                .stampedEvent(user: user, item: item, weight: weight, time: time),
+                .remove(user: user, item: item, time: time), .forget(user: user, hash: hash, time: time),
+            ]
+            let change = changes[random.below(4)]
+            let key = EntryKey(origin: .init(high: random.next(), low: random.next()), sequence: random.next())
+            let block = EntryCodec.block(of: change)
+            #expect(block == Slot.block(of: Slot.of(user.bytes)))
+            let fields = EntryCodec.fields(of: LogEntry(key: key, block: block, change: change))
+            let decoded = codec.decode(self.values(fields), block: block)
+            if !weight.isFinite, case .unknown = decoded { continue }
+            guard case .entry(let entry) = decoded else {
+                Issue.record("seed \(Self.seed), \(change): \(decoded)")
+                continue
+            }
+            #expect(entry.key == key && entry.block == block && "\(entry.change)" == "\(change)")
+        }
+    }
+
+    @Test func usersOfOthersAreForeign() throws {
+        let user = try #require(Identifier("user-1"))
+        let slot = Slot.of(user.bytes)
+        let change = StateChange.remove(user: user, item: user, time: 1)
+        let key = EntryKey(origin: .random(), sequence: 1)
+        let fields = EntryCodec.fields(of: LogEntry(key: key, block: slot >> 10, change: change))
+        for (slots, isOurs) in [
+            (SlotSet([slot...slot]), true), (SlotSet([0...(slot - 1), (slot + 1)...16_383]), false),
+        ] {
+            switch EntryCodec(slots: slots).decode(self.values(fields), block: slot >> 10) {
+            case .entry: #expect(isOurs)
+            case .foreign: #expect(!isOurs)
+            case .unknown: Issue.record("unknown")
+            }
+        }
+    }
+
+    @Test func noBytesAreTakenForAnEntryOrEndTheProcess() throws {
+        var random = SeededRandom(seed: Self.seed)
+        let codec = EntryCodec(slots: .all)
+        let names = ["do", "user", "item", "weight", "at", "by", "n", "x"]
+        for _ in 0..<20_000 {
+            let fields: [ReplyValue] = (0..<random.below(17)).map { place in
+                switch random.below(8) {
+                case 0: .null
+                case 1: .integer(Int64(bitPattern: random.next()))
+                case 2: .array([])
+                default:
+                    place % 2 == 0
+                        ? .bulk(Array(names[random.below(names.count)].utf8))
+                        : .bulk((0..<random.below(40)).map { _ in UInt8(truncatingIfNeeded: random.next()) })
+                }
+            }
+            if case .entry = codec.decode(fields, block: random.below(16)) { Issue.record("\(fields)") }
+        }
+    }
+}
+
+@Suite struct LogAddressTests {
+    @Test func addresses() throws {
+        let full = try LogAddress(parsing: "redis://me:a%40b%3A@[::1]:7000/12")
+        #expect(
+            full.host == "::1" && full.port == 7_000 && full.user == "me" && full.password == "a@b:"
+                && full.database == 12
+        )
+        #expect("\(full)" == "redis://[::1]:7000/12")
+        let short = try LogAddress(parsing: "redis://host")
+        #expect(short.host == "host" && short.port == 6_379 && short.password == nil && short.database == 0)
+        #expect(try LogAddress(parsing: "redis://:p@h:1/").password == "p")
+    }
+
+    @Test(arguments: [
+        "", "redis:", "redis://", "redis://:1", "redis://h:0", "redis://h:65536", "redis://h:+1", "redis://p@h",
+        "redis://:@h",
+        "redis://:%zz@h", "redis://:%f@h", "redis://:%ff@h", "redis://h/a", "redis://h/-1", "redis://h/123456",
+        "rediss://h", "http://h",
+    ]) func whatIsNone(_ text: String) {
+        #expect(throws: AnnexError.self) { try LogAddress(parsing: text) }
+    }
+}

@@ -1,0 +1,251 @@
+import AnnexCore
+import AnnexLog
+import Testing
+
+/// One machine, event by event.
+@Suite struct ReplicationMachineTests {
+    typealias Machine = ReplicationMachine<Int, String>
+
+    /// A machine with what it asked for.
+    struct Run {
+        var machine: Machine
+        var appends: [LogEntry<Int>] = []
+        var read: (number: UInt64, from: [(block: Int, after: LogPosition)])?
+        var check: (number: UInt64, marks: [(block: Int, mark: LogMark)])?
+        var applies: [ApplyBatch<Int>] = []
+        var acknowledged: [UInt64: LogPosition] = [:]
+        var outcomes: [UInt64: String?] = [:]
+        var refused: [UInt64: ReplicationRefusal] = [:]
+        var now: Int64 = 0
+
+        init(_ acknowledgement: LogAcknowledgement = .replica, marks: [LogMark] = [], follows: Bool = true) {
+            var settings = ReplicationSettings()
+            settings.acknowledgement = acknowledgement
+            settings.pendingLimit = 3
+            settings.readCount = 2
+            self.machine = Machine(origin: .init(high: 1, low: 2), blocks: [0, 5], marks: marks, settings: settings)
+            guard follows else { return }
+            self.send(.connected)
+            self.answerCheck()
+        }
+
+        mutating func send(_ event: Machine.Event) {
+            for action in self.machine.handle(event, at: self.now) {
+                switch action {
+                case .append(let entry): self.appends.append(entry)
+                case .read(let number, let from): self.read = (number, from)
+                case .check(let number, let marks): self.check = (number, marks)
+                case .apply(let batch): self.applies.append(batch)
+                case .acknowledge(let token, _, let position, let outcome):
+                    #expect(self.acknowledged.updateValue(position, forKey: token) == nil && self.refused[token] == nil)
+                    self.outcomes[token] = outcome
+                case .refuse(let token, let reason):
+                    #expect(self.refused.updateValue(reason, forKey: token) == nil && self.acknowledged[token] == nil)
+                }
+            }
+        }
+
+        mutating func answerCheck(_ change: (inout StreamFacts) -> Void = { _ in }) {
+            guard let check else {
+                Issue.record("no check")
+                return
+            }
+            self.check = nil
+            let facts = check.marks.map { block, mark in
+                var facts = StreamFacts(block: block, mark: mark)
+                facts.exists = mark.position > .start
+                (facts.last, facts.first, facts.hasEntry) = (mark.position, mark.position, facts.exists)
+                (facts.added, facts.length) = (mark.count, facts.exists ? 1 : 0)
+                change(&facts)
+                return facts
+            }
+            self.send(.checked(number: check.number, facts))
+        }
+
+        mutating func answerRead(_ streams: [(block: Int, entries: [ReadEntry<Int>])]) {
+            guard let read else {
+                Issue.record("no read")
+                return
+            }
+            self.read = nil
+            self.send(.read(number: read.number, streams))
+        }
+
+        mutating func change(_ token: UInt64, block: Int = 5, needsOutcome: Bool = false) {
+            self.send(.change(token: token, block: block, Int(token), needsOutcome: needsOutcome))
+        }
+    }
+
+    private func at(_ number: UInt64) -> LogPosition { LogPosition(milliseconds: number, sequence: 0) }
+    private func mark(_ number: UInt64) -> LogMark { LogMark(position: self.at(number), count: number) }
+
+    @Test func aChangeIsAcknowledgedWhenItIsApplied() throws {
+        var run = Run()
+        run.change(1)
+        let entry = try #require(run.appends.first)
+        run.send(.appended(sequence: entry.key.sequence, self.at(7)))
+        run.answerRead([(5, [ReadEntry(position: self.at(7), content: entry)])])
+        #expect(run.acknowledged.isEmpty && run.applies.count == 1 && run.applies[0].after == .start)
+        run.send(.applied(block: 5, self.mark(7), entry.key, "done"))
+        #expect(run.acknowledged == [1: self.at(7)] && run.outcomes[1] == .some("done"))
+    }
+
+    @Test func itIsAcknowledgedByTheLogWhereThatIsAsked() throws {
+        var run = Run(.log)
+        run.change(1)
+        run.change(2, needsOutcome: true)
+        for entry in run.appends { run.send(.appended(sequence: entry.key.sequence, self.at(entry.key.sequence + 6))) }
+        #expect(run.acknowledged == [1: self.at(7)])
+        run.answerRead([(5, run.appends.map { ReadEntry(position: self.at($0.key.sequence + 6), content: $0) })])
+        run.send(.applied(block: 5, self.mark(8), run.appends[1].key, "gone"))
+        #expect(run.acknowledged == [1: self.at(7), 2: self.at(8)] && run.outcomes[2] == .some("gone"))
+    }
+
+    /// The answer to XADD was lost; what is read back tells.
+    @Test(arguments: LogAcknowledgement.allCases) func whatIsReadBackIsRecognised(_ mode: LogAcknowledgement) throws {
+        var run = Run(mode)
+        run.change(1)
+        run.send(.disconnected("cut"))
+        run.send(.connected)
+        run.answerCheck()
+        run.answerRead([(5, [ReadEntry(position: self.at(7), content: run.appends[0])])])
+        run.send(.applied(block: 5, self.mark(7), run.appends[0].key, "done"))
+        #expect(run.appends.count == 1 && run.acknowledged == [1: self.at(7)])
+    }
+
+    @Test func aReplicaThatIsCutOffRefusesAtOnce() {
+        var run = Run(follows: false)
+        run.change(1)
+        run.send(.connected)
+        run.change(2)
+        run.answerCheck { $0.exists = false }
+        run.change(3)
+        run.send(.disconnected("cut"))
+        run.change(4)
+        #expect(run.appends.count == 1 && Set(run.refused.keys) == [1, 2, 4])
+        #expect(run.refused.values.allSatisfy { $0.isStored == false })
+        run.now = 1_999
+        run.send(.tick)
+        #expect(run.refused[3] == nil)
+        run.now = 2_000
+        run.send(.tick)
+        #expect(run.refused[3] == .unanswered && run.machine.pendingCount == 0)
+    }
+
+    @Test func whatTheLogHasAndNobodyAppliedIsSaidToBeThere() {
+        var run = Run()
+        run.change(1)
+        run.send(.appended(sequence: run.appends[0].key.sequence, self.at(7)))
+        run.now = 2_000
+        run.send(.tick)
+        #expect(run.refused[1] == .notApplied(self.at(7)) && run.refused[1]?.isStored == true)
+        // Applied later, it is nobody's any more.
+        run.answerRead([(5, [ReadEntry(position: self.at(7), content: run.appends[0])])])
+        run.send(.applied(block: 5, self.mark(7), run.appends[0].key, "done"))
+        #expect(run.acknowledged.isEmpty)
+    }
+
+    @Test func whatTheLogRefusesIsNotStored() {
+        var run = Run()
+        run.change(1)
+        run.send(.rejected(sequence: run.appends[0].key.sequence, "OOM"))
+        #expect(run.refused[1] == .rejected("OOM") && run.machine.pendingCount == 0)
+    }
+
+    @Test func noMoreWaitThanTheLimit() {
+        var run = Run()
+        for token: UInt64 in 1...5 { run.change(token) }
+        #expect(run.appends.count == 3 && run.refused == [4: .overloaded(3), 5: .overloaded(3)])
+    }
+
+    @Test func aLogThatLostDataIsNotFollowed() throws {
+        var run = Run(marks: [.start, .start, .start, .start, .start, self.mark(9)], follows: false)
+        run.send(.connected)
+        run.answerCheck { $0.exists = false }
+        run.change(1)
+        #expect(run.appends.isEmpty && run.read == nil)
+        if case .problem(let problem) = run.refused[1] {
+            #expect(problem.kind == .lost)
+        } else {
+            Issue.record("\(run.refused)")
+        }
+        #expect(run.machine.lag(at: 5) == 5, "there is nothing that it lacks")
+        // It is asked again, and goes on as soon as the log is there again.
+        run.now = 1_000
+        run.send(.tick)
+        run.answerCheck()
+        run.change(2)
+        #expect(run.appends.count == 1 && run.read?.from.map(\.after) == [.start, self.at(9)])
+    }
+
+    @Test func aTrimmedLogIsNeverCaughtUpWith() {
+        var run = Run(follows: false)
+        run.send(.connected)
+        run.answerCheck { facts in
+            facts.exists = true
+            (facts.added, facts.last) = (4, LogPosition(milliseconds: 4, sequence: 0))
+        }
+        run.change(1)
+        if case .problem(let problem) = run.refused[1] {
+            #expect(problem.kind == .trimmed)
+        } else {
+            Issue.record("\(run.refused)")
+        }
+        #expect(run.machine.lag(at: 0) == nil)
+    }
+
+    @Test func answersOfAConnectionThatIsGoneAreNotHeard() throws {
+        var run = Run()
+        let old = try #require(run.read)
+        run.send(.disconnected("cut"))
+        run.send(.connected)
+        let stale = try #require(run.check)
+        run.send(.disconnected("cut again"))
+        run.send(.connected)
+        run.send(.checked(number: stale.number, []))
+        #expect(run.machine.phase == .checking)
+        run.answerCheck()
+        run.send(.read(number: old.number, [(5, [ReadEntry(position: self.at(3), content: nil)])]))
+        #expect(run.applies.isEmpty && run.read?.number != old.number)
+    }
+
+    /// What could not be stored is read again from where it was not, and nothing that was read behind it is kept.
+    @Test func applyingThatFailsBeginsAgain() throws {
+        var run = Run()
+        run.answerRead([
+            (5, [ReadEntry(position: self.at(1), content: nil), ReadEntry(position: self.at(2), content: nil)])
+        ])
+        let stale = try #require(run.read)
+        run.send(.applied(block: 5, self.mark(1), nil, nil))
+        run.send(.applyFailed(block: 5, "no space"))
+        run.change(1)
+        #expect(run.refused[1] == .cannotApply("no space"))
+        run.now = 500
+        run.send(.tick)
+        #expect(run.machine.stallReason != nil, "a read is under way")
+        run.send(.read(number: stale.number, [(5, [ReadEntry(position: self.at(3), content: nil)])]))
+        #expect(run.applies.count == 1)
+        run.read = nil
+        run.answerCheck()
+        #expect(run.read?.from.map(\.after) == [.start, self.at(1)])
+        run.answerRead([(5, [ReadEntry(position: self.at(2), content: nil)])])
+        #expect(run.applies.last?.after == self.at(1))
+    }
+
+    @Test func theLagCountsFromTheLastMomentOfKnowing() {
+        var run = Run()
+        run.now = 100
+        run.answerRead([])
+        #expect(run.machine.lag(at: 100) == 100, "as of the read's sending")
+        run.now = 200
+        // As many as were asked for: there may be more.
+        run.answerRead([
+            (5, [ReadEntry(position: self.at(1), content: nil), ReadEntry(position: self.at(2), content: nil)])
+        ])
+        run.now = 300
+        run.answerRead([(5, [ReadEntry(position: self.at(3), content: nil)])])
+        #expect(run.machine.lag(at: 300) == 300 && run.machine.unappliedCount == 3)
+        for number: UInt64 in 1...3 { run.send(.applied(block: 5, self.mark(number), nil, nil)) }
+        #expect(run.machine.lag(at: 300) == 100, "as of the sending of the read that saw the end")
+    }
+}
