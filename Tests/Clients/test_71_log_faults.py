@@ -227,7 +227,8 @@ def test_connections_to_the_log_that_are_cut(shop, log, tmp_path, fact):
             counted = check(log, [a, b], writers, shop)
             assert counted["refused"] > 0 and counted["acknowledged"] > 0 and counted["open"] > counted["open, stored"]
             slowest = max(w.slowest for w in writers)
-            assert slowest < 3.5, f"an event waited {slowest:.1f} s"
+            # What a connection sends while an earlier change is unanswered is read behind that: twice the deadline.
+            assert slowest < 4.5, f"an event waited {slowest:.1f} s"
     finally:
         proxy.close()
     fact(f"log: {cuts} times cut off, {swallowed['answers']} of them after answers were lost, {swallowed['questions']} after questions were: {counted['acknowledged']} events acknowledged, 0 lost, "
