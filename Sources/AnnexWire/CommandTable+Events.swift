@@ -73,7 +73,9 @@ extension CommandTable {
                 + "behind it on the connection wait as well. Needs `--log`.",
             complexity: "O(1)",
             arguments: [.key("user"), .string("position"), CommandArgument.integer("ms", token: "TIMEOUT").optional],
-            reply: ("simple string: OK", "simple string: OK")
+            reply: ("simple string: OK", "simple string: OK"),
+            // What is read behind it must wait.
+            company: .alone
         ),
         CommandSpecification(
             .seen,
