@@ -38,7 +38,7 @@ private final class Shop {
     deinit { self.state.close() }
 
     func record(_ change: UserChange) throws {
-        let result = Mutex<Result<RecordedChange, AnnexError>?>(nil)
+        let result = Mutex<Result<Bool, AnnexError>?>(nil)
         let end = DispatchSemaphore(value: 0)
         self.version.record(change) { outcome in
             result.withLock { $0 = outcome.map(\.wasThere) }
