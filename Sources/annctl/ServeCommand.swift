@@ -62,7 +62,7 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(
         help: ArgumentHelp(
             "When EVENT is answered. replica: this replica has it on its disk. log: the log has it. EVENT.DEL and FORGET "
-                + "are answered as with replica. (default: replica)",
+                + "are answered as with replica, and --durability interval:MS delays that. (default: replica)",
             valueName: "replica|log"
         )
     )

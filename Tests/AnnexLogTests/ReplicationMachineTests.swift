@@ -244,7 +244,7 @@ import Testing
         ])
         run.now = 300
         run.answerRead([(5, [ReadEntry(position: self.at(3), content: nil)])])
-        #expect(run.machine.lag(at: 300) == 200 && run.machine.unappliedCount == 3)
+        #expect(run.machine.lag(at: 300) == 300 && run.machine.unappliedCount == 3)
         for number: UInt64 in 1...3 { run.send(.applied(block: 5, self.mark(number), nil, nil)) }
         #expect(run.machine.lag(at: 300) == 100, "as of the sending of the read that saw the end")
     }

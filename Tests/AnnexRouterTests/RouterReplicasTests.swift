@@ -140,17 +140,29 @@ struct RouterReplicasTests {
         settings.retryReserve = 0
         let router = TestRouter(settings)
         var old: [Dispatch] = []
-        for _ in 0..<20 { old.append(try router.send(.event)) }
+        for _ in 0..<20 { old.append(try router.send()) }
         router.pass(200)
         _ = try router.send()
         router.pass(1)
         #expect(router.begin() == .refuse(.overloaded))
+        _ = try router.send(.event)
         // One of them answers: it is asked alone.
         for dispatch in old where dispatch.replica == 0 { _ = router.settle(dispatch, .answered) }
         #expect(Self.destinations(router) == [0])
         router.pass(2_800)
         #expect(router.actions.filter { $0 == .reset(replica: 1) }.count == 1)
         #expect(!router.actions.contains(.reset(replica: 0)))
+    }
+
+    @Test("events that wait for the log do not keep reads away")
+    func slowLog() throws {
+        var settings = RouterSettings()
+        settings.queueDepth = 10
+        let router = TestRouter(settings)
+        for _ in 0..<20 { _ = try router.send(.event) }
+        router.pass(801)
+        #expect(router.begin(.event) == .refuse(.overloaded))
+        #expect(Self.destinations(router) == [0, 1])
     }
 
     @Test("another topology: who stays keeps its number and its health, who goes ends what it owes")

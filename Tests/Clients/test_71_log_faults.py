@@ -401,6 +401,18 @@ def test_streams_that_are_trimmed_or_deleted_under_way(shop, log, tmp_path):
             assert "lost" in str(c.error("EVENT", "u1", shop.catalogue.ids[20]))
 
 
+def test_a_log_without_memory(shop, log, tmp_path):
+    with replica(shop.index, tmp_path / "a", log) as a, a.connect() as c:
+        live.event(c, "u1", shop.catalogue.ids[20])
+        log.call("CONFIG", "SET", "maxmemory", "1")
+        error = c.error("EVENT", "u1", shop.catalogue.ids[21])
+        assert NOT_STORED in str(error) and "OOM" in str(error)
+        log.call("CONFIG", "SET", "maxmemory", "0")
+        live.event(c, "u1", shop.catalogue.ids[22])
+        caught_up([a], INDEX)
+        assert set(in_the_log(log)) == {("u1", shop.catalogue.ids[n]) for n in (20, 22)}
+
+
 def test_a_server_starts_and_stops_without_its_log(shop, tmp_path):
     url = f"redis://127.0.0.1:{annex.free_port()}"
     with replica(shop.index, tmp_path / "a", url) as a, a.connect() as c:

@@ -19,7 +19,7 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
         case refusing(LogProblem)
     }
 
-    private struct Pending {
+    struct Pending {
         let token: UInt64
         let block: Int
         let needsOutcome: Bool
@@ -29,34 +29,34 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
     }
 
     package let origin: EntryKey.Origin
-    package private(set) var phase = Phase.cutOff("it has not been reached yet")
-    package private(set) var figures = ReplicationFigures()
+    package internal(set) var phase = Phase.cutOff("it has not been reached yet")
+    package internal(set) var figures = ReplicationFigures()
     let settings: ReplicationSettings
-    private let blocks: [Int]
+    let blocks: [Int]
     private let fault: PlantedFault?
 
-    private var pending: [UInt64: Pending] = [:]
+    var pending: [UInt64: Pending] = [:]
     /// Sequences in the order of their deadlines; those that are answered already are passed over.
     private var deadlines: [UInt64] = []
     private var firstDeadline = 0
     private var nextSequence: UInt64 = 1
 
     /// Per block, up to where it was read and given out to be applied; and up to where it is durable.
-    private var read: [LogMark]
-    private var applied: [LogMark]
-    private var unapplied = 0
+    var read: [LogMark]
+    var applied: [LogMark]
+    var unapplied = 0
     /// The read and the check that are under way, and since when. Answers to others are of a connection that is gone.
-    private var reading: (number: UInt64, since: Int64)?
-    private var asking: (number: UInt64, since: Int64)?
-    private var nextNumber: UInt64 = 1
-    private var lastCheck: Int64 = 0
+    var reading: (number: UInt64, since: Int64)?
+    var asking: (number: UInt64, since: Int64)?
+    var nextNumber: UInt64 = 1
+    var lastCheck: Int64 = 0
     /// Why applying rests, and until when; once nothing is under way, reading starts again from what is durable.
-    private var stall: (reason: String, until: Int64)?
+    var stall: (reason: String, until: Int64)?
     /// When the log was known to end where reading had come, for when all that is applied.
-    private var candidate: (at: Int64, total: UInt64)?
-    private var readTotal: UInt64 = 0
-    private var appliedTotal: UInt64 = 0
-    private var caughtUp: Int64?
+    var candidate: (at: Int64, total: UInt64)?
+    var readTotal: UInt64 = 0
+    var appliedTotal: UInt64 = 0
+    var caughtUp: Int64?
 
     /// - Parameters:
     ///   - blocks: streams to follow, 0 to 15 each.
@@ -168,7 +168,7 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
     }
 
     /// The log has one of the own entries, by its answer or by what was read.
-    private mutating func found(_ sequence: UInt64, at position: LogPosition, _ actions: inout [Action]) {
+    mutating func found(_ sequence: UInt64, at position: LogPosition, _ actions: inout [Action]) {
         guard let entry = self.pending[sequence] else { return }
         if self.settings.acknowledgement == .log, !entry.needsOutcome {
             self.pending[sequence] = nil
@@ -178,7 +178,7 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
         }
     }
 
-    private mutating func acknowledge(
+    mutating func acknowledge(
         _ entry: Pending,
         _ position: LogPosition,
         _ outcome: Outcome?,
@@ -188,7 +188,7 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
         actions.append(.acknowledge(token: entry.token, block: entry.block, position, outcome))
     }
 
-    private mutating func refuse(_ token: UInt64, _ reason: ReplicationRefusal, _ actions: inout [Action]) {
+    mutating func refuse(_ token: UInt64, _ reason: ReplicationRefusal, _ actions: inout [Action]) {
         self.figures.refused &+= 1
         actions.append(.refuse(token: token, reason))
     }
@@ -208,136 +208,4 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
             self.firstDeadline = 0
         }
     }
-
-    // MARK: Reading and applying
-
-    private mutating func wasRead(
-        _ number: UInt64,
-        _ streams: [(block: Int, entries: [ReadEntry<Change>])],
-        _ actions: inout [Action]
-    ) {
-        guard let reading, reading.number == number else { return }
-        self.reading = nil
-        // What was under way when applying failed, or when the log turned out to be wrong, is read again.
-        guard self.stall == nil, case .following = self.phase else { return }
-        var isAll = true
-        for (block, entries) in streams where self.blocks.contains(block) {
-            isAll = isAll && entries.count < self.settings.readCount
-            let before = self.read[block].position
-            var fresh: [ReadEntry<Change>] = []
-            fresh.reserveCapacity(entries.count)
-            for entry in entries where entry.position > self.read[block].position {
-                self.read[block] = LogMark(position: entry.position, count: self.read[block].count &+ 1)
-                fresh.append(entry)
-                if let key = entry.content?.key, key.origin == self.origin {
-                    self.found(key.sequence, at: entry.position, &actions)
-                }
-            }
-            guard !fresh.isEmpty else { continue }
-            self.unapplied += fresh.count
-            self.readTotal &+= UInt64(fresh.count)
-            self.figures.read &+= fresh.count
-            actions.append(.apply(ApplyBatch(block: block, after: before, entries: fresh)))
-        }
-        if isAll { self.sawTheEnd(asOf: reading.since) }
-    }
-
-    /// The log ended, at that moment, where reading has come now.
-    private mutating func sawTheEnd(asOf time: Int64) {
-        if self.unapplied == 0, self.stall == nil {
-            self.caughtUp = max(self.caughtUp ?? time, time)
-            self.candidate = nil
-        } else if self.candidate == nil, self.stall == nil {
-            self.candidate = (time, self.readTotal)
-        }
-    }
-
-    private mutating func wasApplied(
-        _ block: Int,
-        _ mark: LogMark,
-        _ key: EntryKey?,
-        _ outcome: Outcome?,
-        _ actions: inout [Action]
-    ) {
-        self.unapplied -= 1
-        self.appliedTotal &+= 1
-        self.figures.applied &+= 1
-        if mark.position > self.applied[block].position { self.applied[block] = mark }
-        if let candidate, self.appliedTotal >= candidate.total {
-            self.caughtUp = max(self.caughtUp ?? candidate.at, candidate.at)
-            self.candidate = nil
-        }
-        guard let key, key.origin == self.origin, let entry = self.pending.removeValue(forKey: key.sequence) else {
-            return
-        }
-        if entry.needsOutcome, outcome == nil {
-            self.refuse(entry.token, .notApplied(mark.position), &actions)
-        } else {
-            self.acknowledge(entry, mark.position, outcome, &actions)
-        }
-    }
-
-    // MARK: The log's state
-
-    private mutating func wasChecked(_ number: UInt64, _ facts: [StreamFacts]) {
-        guard let asking, asking.number == number else { return }
-        self.asking = nil
-        self.figures.unread = facts.reduce(0) { $0 &+ Int(clamping: $1.missing) }
-        if let problem = facts.lazy.compactMap({ LogProblem($0) }).first {
-            self.phase = .refusing(problem)
-        } else {
-            self.phase = .following
-        }
-        // Where entries went unread nothing is known; but a log that is behind this replica has nothing that it lacks.
-        if case .refusing(let problem) = self.phase, problem.kind == .trimmed { return }
-        if facts.allSatisfy({ $0.isCaughtUp && self.read[$0.block] == $0.mark }) {
-            self.sawTheEnd(asOf: asking.since)
-        }
-    }
-
-    /// What is due now that events have been dealt with.
-    private mutating func proceed(_ now: Int64, _ actions: inout [Action]) {
-        if let stall, self.unapplied == 0, self.reading == nil, stall.until <= now {
-            self.stall = nil
-            self.read = self.applied
-            self.readTotal = self.appliedTotal
-            // Meanwhile the log may have been trimmed.
-            if case .following = self.phase { self.phase = .checking }
-        }
-        let isDue: Bool
-        switch self.phase {
-        case .cutOff: return
-        case .checking: isDue = true
-        case .following, .refusing: isDue = now - self.lastCheck >= self.settings.checkInterval
-        }
-        if isDue, self.asking == nil {
-            let number = self.number()
-            self.asking = (number, now)
-            self.lastCheck = now
-            actions.append(.check(number: number, self.blocks.map { ($0, self.read[$0]) }))
-        }
-        guard case .following = self.phase, self.reading == nil, self.stall == nil,
-            self.unapplied < self.settings.unappliedLimit
-        else { return }
-        let number = self.number()
-        self.reading = (number, now)
-        actions.append(.read(number: number, self.blocks.map { ($0, self.read[$0].position) }))
-    }
-
-    private mutating func number() -> UInt64 {
-        self.nextNumber &+= 1
-        return self.nextNumber
-    }
-}
-
-/// Numbers since the start.
-package struct ReplicationFigures: Sendable, Equatable {
-    /// Own entries that the log confirmed.
-    package var appended = 0
-    package var read = 0
-    package var applied = 0
-    package var acknowledged = 0
-    package var refused = 0
-    /// Entries that the log had and this replica had not read when it last asked.
-    package var unread = 0
 }

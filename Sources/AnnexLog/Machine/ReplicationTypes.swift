@@ -87,3 +87,15 @@ package enum ReplicationRefusal: Sendable, Equatable {
         }
     }
 }
+
+/// Numbers since the start.
+package struct ReplicationFigures: Sendable, Equatable {
+    /// Own entries that the log confirmed.
+    package var appended = 0
+    package var read = 0
+    package var applied = 0
+    package var acknowledged = 0
+    package var refused = 0
+    /// Entries that the log had and this replica had not read when it last asked.
+    package var unread = 0
+}

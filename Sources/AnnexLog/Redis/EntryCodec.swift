@@ -70,30 +70,53 @@ package struct EntryCodec {
     }
 
     package func decode(_ fields: [ReplyValue], block: Int) -> Decoded {
-        var values: [[UInt8]: [UInt8]] = [:]
-        guard fields.count % 2 == 0 else { return .unknown }
-        for place in stride(from: 0, to: fields.count, by: 2) {
-            guard case .bulk(let name) = fields[place], case .bulk(let value) = fields[place + 1] else {
-                return .unknown
-            }
-            values[name] = value
-        }
-        guard let user = values[Field.user].flatMap({ Identifier($0) }) else { return .unknown }
+        guard let values = Values(fields), let user = values.user.flatMap({ Identifier($0) }) else { return .unknown }
         let slot = Slot.of(user.bytes)
         guard Slot.block(of: slot) == block else { return .unknown }
         guard self.slots.contains(slot) else { return .foreign }
-        guard let time = values[Field.time].flatMap({ Int64(String(decoding: $0, as: UTF8.self)) }),
-            let origin = values[Field.origin].flatMap({ Self.origin($0) }),
-            let sequence = values[Field.sequence].flatMap({ UInt64(String(decoding: $0, as: UTF8.self)) }),
+        guard let time = values.time.flatMap({ Int64(String(decoding: $0, as: UTF8.self)) }),
+            let origin = values.origin.flatMap({ Self.origin($0) }),
+            let sequence = values.sequence.flatMap({ UInt64(String(decoding: $0, as: UTF8.self)) }),
             let change = Self.change(values, user, time)
         else { return .unknown }
         return .entry(LogEntry(key: EntryKey(origin: origin, sequence: sequence), block: block, change: change))
     }
 
-    private static func change(_ values: [[UInt8]: [UInt8]], _ user: Identifier, _ time: Int64) -> StateChange? {
-        let item = values[Field.item].flatMap { Identifier($0) }
-        let weight = values[Field.weight].flatMap { Double(String(decoding: $0, as: UTF8.self)) }
-        switch (values[Field.kind], item, weight) {
+    /// The fields that are known by name; the last of several counts.
+    private struct Values {
+        var kind: [UInt8]?
+        var user: [UInt8]?
+        var item: [UInt8]?
+        var weight: [UInt8]?
+        var time: [UInt8]?
+        var origin: [UInt8]?
+        var sequence: [UInt8]?
+
+        /// Nil where they are not pairs of bulks.
+        init?(_ fields: [ReplyValue]) {
+            guard fields.count % 2 == 0 else { return nil }
+            for place in stride(from: 0, to: fields.count, by: 2) {
+                guard case .bulk(let name) = fields[place], case .bulk(let value) = fields[place + 1] else {
+                    return nil
+                }
+                switch name {
+                case Field.kind: self.kind = value
+                case Field.user: self.user = value
+                case Field.item: self.item = value
+                case Field.weight: self.weight = value
+                case Field.time: self.time = value
+                case Field.origin: self.origin = value
+                case Field.sequence: self.sequence = value
+                default: break
+                }
+            }
+        }
+    }
+
+    private static func change(_ values: Values, _ user: Identifier, _ time: Int64) -> StateChange? {
+        let item = values.item.flatMap { Identifier($0) }
+        let weight = values.weight.flatMap { Double(String(decoding: $0, as: UTF8.self)) }
+        switch (values.kind, item, weight) {
         case (Kind.event, let item?, let weight?) where weight.isFinite:
             return .event(user: user, item: item, weight: weight, time: time)
         case (Kind.stamped, let item?, let weight?) where weight.isFinite:

@@ -30,25 +30,25 @@ package final class LogReplica: @unchecked Sendable {
     let logger: Logger
     let streams: LogStreams
     let store: StateStore
-    private let codec: EntryCodec
+    let codec: EntryCodec
 
     private let inbox = Mutex<[Message]>([])
     let published: PublishedLog
 
     // On the loop:
-    private var machine: Machine
+    var machine: Machine
     private var completions: [UInt64: Completion] = [:]
     private var nextToken: UInt64 = 1
-    private var waiters: LogWaiters
-    private var links: LogLinks?
-    private var attempt = 0
-    private var pause: TimeAmount
+    var waiters: LogWaiters
+    var links: LogLinks?
+    var attempt = 0
+    var pause: TimeAmount
     private var timer: RepeatedTask?
-    private var isStopped = false
+    var isStopped = false
     /// Since when it is not followed, and what was last said about it.
     private var cutOffSince: Int64?
     private var lastSaid = ""
-    private var unknownEntries = 0
+    var unknownEntries = 0
 
     /// - Parameter store: of which nobody else writes.
     package init(
@@ -168,9 +168,9 @@ package final class LogReplica: @unchecked Sendable {
 
     // MARK: The machine
 
-    private func handle(_ event: Machine.Event) { self.handle(event, at: Self.now) }
+    func handle(_ event: Machine.Event) { self.handle(event, at: Self.now) }
 
-    private func handle(_ event: Machine.Event, at now: Int64) {
+    func handle(_ event: Machine.Event, at now: Int64) {
         for action in self.machine.handle(event, at: now) { self.perform(action) }
     }
 
@@ -193,151 +193,6 @@ package final class LogReplica: @unchecked Sendable {
         }
     }
 
-    private func append(_ entry: LogEntry<StateChange>) {
-        let sequence = entry.key.sequence
-        self.links?.append.send(self.streams.append(entry.block, EntryCodec.fields(of: entry))) { reply in
-            if case .bulk(let id) = reply, let position = LogPosition(id) {
-                self.handle(.appended(sequence: sequence, position))
-            } else if case .error(let text) = reply {
-                self.handle(.rejected(sequence: sequence, text))
-                // It is no longer, or not yet, where entries go.
-                if ["READONLY", "LOADING", "NOAUTH", "MASTERDOWN"].contains(where: { text.hasPrefix($0) }) {
-                    self.links?.close(text)
-                }
-            } else {
-                self.links?.close("its answer to XADD makes no sense")
-            }
-        }
-    }
-
-    private func read(_ number: UInt64, _ blocks: [(block: Int, after: LogPosition)]) {
-        let count = self.settings.replication.readCount
-        let words = self.streams.read(blocks, count: count, milliseconds: self.settings.readMilliseconds)
-        self.links?.read.send(words) { reply in
-            if case .error(let text) = reply { return self.links?.close(text) ?? () }
-            guard let found = self.streams.entries(reply) else {
-                return self.links?.close("its answer to XREAD makes no sense") ?? ()
-            }
-            let entries = found.map { stream in
-                (stream.block, stream.entries.map { self.entry($0.position, $0.fields, stream.block) })
-            }
-            self.handle(.read(number: number, entries))
-            self.links?.append.flush()
-        }
-        self.links?.read.flush()
-    }
-
-    private func entry(_ position: LogPosition, _ fields: [ReplyValue], _ block: Int) -> ReadEntry<StateChange> {
-        switch self.codec.decode(fields, block: block) {
-        case .entry(let entry): return ReadEntry(position: position, content: entry)
-        case .foreign: return ReadEntry(position: position, content: nil)
-        case .unknown:
-            self.unknownEntries += 1
-            self.logger.warning(
-                "An entry of the log is not ours, and is passed over",
-                metadata: self.metadata(["block": "\(block)", "position": "\(position)"])
-            )
-            return ReadEntry(position: position, content: nil)
-        }
-    }
-
-    private func apply(_ batch: ApplyBatch<StateChange>) {
-        var after = batch.after
-        let changes = batch.entries.map { entry in
-            defer { after = entry.position }
-            return LoggedChange(
-                block: batch.block,
-                after: after,
-                position: entry.position,
-                change: entry.content?.change
-            )
-        }
-        let keys = batch.entries.map { $0.content?.key }
-        self.store.submit(changes) { place, result in
-            self.post(.stored(block: batch.block, key: keys[place], result))
-        }
-    }
-
-    private func check(_ number: UInt64, _ marks: [(block: Int, mark: LogMark)]) {
-        guard let links else { return }
-        var facts: [StreamFacts] = []
-        for (block, mark) in marks {
-            var info = ReplyValue.null
-            let commands = self.streams.check(block, mark.position)
-            links.append.send(commands[0]) { info = $0 }
-            links.append.send(commands[1]) { range in
-                guard let fact = LogStreams.facts(block, mark, info, range) else {
-                    let text = info.text ?? range.text ?? "no sense"
-                    return links.close(
-                        "its answer about \(String(decoding: self.streams.keys[block], as: UTF8.self)): \(text)"
-                    )
-                }
-                facts.append(fact)
-                if facts.count == marks.count { self.handle(.checked(number: number, facts)) }
-            }
-        }
-        links.append.flush()
-    }
-
-    // MARK: Connections
-
-    private func connect() {
-        guard !self.isStopped else { return }
-        self.attempt += 1
-        let attempt = self.attempt
-        let lost: @Sendable (String) -> Void = { reason in self.lostConnection(attempt, reason) }
-        let address = self.address
-        let timeout = self.settings.answerTimeout
-        let loop = self.loop
-        RedisConnection.connect(to: address, on: loop, timeout: timeout, onClose: lost).flatMap { append in
-            RedisConnection.connect(to: address, on: loop, timeout: timeout, onClose: lost).map { LogLinks(append, $0) }
-                .flatMapErrorThrowing { error in
-                    append.close("\(error)")
-                    throw error
-                }
-        }.whenComplete { result in
-            switch result {
-            case .success(let links) where attempt == self.attempt && !self.isStopped:
-                self.links = links
-                self.pause = self.settings.shortestPause
-                self.handle(.connected)
-            case .success(let links): links.close("it came too late")
-            case .failure(let error): self.lostConnection(attempt, "\(error)")
-            }
-        }
-    }
-
-    /// Once per attempt: closes what is left of it, and tries again in a while.
-    private func lostConnection(_ attempt: Int, _ reason: String) {
-        guard attempt == self.attempt, !self.isStopped else { return }
-        self.attempt += 1
-        let links = self.links
-        self.links = nil
-        links?.close(reason)
-        self.handle(.disconnected(Printable.escape(reason, limit: 200)))
-        self.publish()
-        // Replicas that lost it together do not come back at one moment.
-        let spread = Int64.random(in: 50...100)
-        let pause = TimeAmount.nanoseconds(self.pause.nanoseconds / 100 * spread)
-        self.pause = min(self.settings.longestPause, .nanoseconds(self.pause.nanoseconds * 2))
-        self.loop.scheduleTask(in: pause) { self.connect() }
-    }
-
-    private func tick() {
-        let now = NIODeadline.now()
-        if let links, let silent = links.silence(at: now, reading: .milliseconds(self.settings.readMilliseconds)),
-            silent > self.settings.answerTimeout
-        {
-            links.close("no answer for \(silent.nanoseconds / 1_000_000) ms")
-        }
-        self.handle(.tick)
-        self.links?.append.flush()
-        self.waiters.expire(at: Self.now) { _, position in
-            "this replica has applied its stream up to \(position), which is not there yet"
-        }
-        self.publish()
-    }
-
     // MARK: What others see
 
     private func publishMarks() {
@@ -346,7 +201,7 @@ package final class LogReplica: @unchecked Sendable {
         self.waiters.moved { marks[$0].position }
     }
 
-    private func publish() {
+    func publish() {
         self.publishMarks()
         let now = Self.now
         if case .following = self.machine.phase {
@@ -363,7 +218,7 @@ package final class LogReplica: @unchecked Sendable {
         }
     }
 
-    private func metadata(_ more: Logger.Metadata) -> Logger.Metadata {
+    func metadata(_ more: Logger.Metadata) -> Logger.Metadata {
         more.merging(["index": "\(self.index)"]) { first, _ in first }
     }
 }

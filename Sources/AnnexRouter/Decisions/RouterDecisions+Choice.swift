@@ -62,7 +62,7 @@ extension RouterDecisions {
                 guard again else { continue }
                 rank += Self.again
             }
-            if self.isCrowded(replica, now) {
+            if self.isCrowded(replica, request.kind, now) {
                 isCrowded = true
                 continue
             }
@@ -77,12 +77,11 @@ extension RouterDecisions {
 
     /// How good a replica is for a request: 0 is best. Nil where it cannot be asked.
     private func rank(of replica: Int, _ kind: RequestKind, _ now: UInt64) -> Int? {
-        let avoidUntil =
-            kind == .read ? self.replicas[replica].avoidReadsUntil : self.replicas[replica].avoidEventsUntil
+        let avoidUntil = self.replicas[replica].avoidUntil[OwedQueue.of(kind)]
         switch self.replicas[replica].health.state {
         case .healthy:
             if avoidUntil > now { return 2 }
-            return self.age(of: replica, now) > self.settings.queueAge / 2 ? 1 : 0
+            return self.age(of: replica, kind, now) > self.settings.queueAge(of: kind) / 2 ? 1 : 0
         case .suspect: return avoidUntil > now ? 2 : 1
         case .probing: return 3
         case .ejected: return self.isPanicking && !self.replicas[replica].health.isGone ? Self.worstRank : nil
@@ -94,13 +93,17 @@ extension RouterDecisions {
     var isPanicking: Bool { self.out * 2 > self.total }
 
     /// Whether it owes as much as may be owed, or so much for so long that what is added would wait too long.
-    private func isCrowded(_ replica: Int, _ now: UInt64) -> Bool {
-        let owed = self.replicas[replica].inFlight
-        return owed >= self.settings.inFlightPerReplica
-            || (owed >= self.settings.queueDepth && self.age(of: replica, now) > self.settings.queueAge)
+    private func isCrowded(_ replica: Int, _ kind: RequestKind, _ now: UInt64) -> Bool {
+        self.replicas[replica].inFlight >= self.settings.inFlightPerReplica
+            || (self.replicas[replica].queues[OwedQueue.of(kind)].count >= self.settings.queueDepth
+                && self.age(of: replica, kind, now) > self.settings.queueAge(of: kind))
     }
 
-    /// How long its oldest reply has been owed.
+    /// How long its oldest reply has been owed: to a read, or to an event; to either.
+    private func age(of replica: Int, _ kind: RequestKind, _ now: UInt64) -> UInt64 {
+        now.since(self.replicas[replica].queues[OwedQueue.of(kind)].oldestSentAt)
+    }
+
     func age(of replica: Int, _ now: UInt64) -> UInt64 { now.since(self.replicas[replica].oldestSentAt) }
 
     /// Uniform in 0 ..< bound; 0 where that is empty.

@@ -126,10 +126,6 @@ extension RouterDecisions {
     }
 
     private mutating func avoid(_ replica: Int, _ kind: RequestKind, until end: UInt64) {
-        if kind == .read {
-            self.replicas[replica].avoidReadsUntil = end
-        } else {
-            self.replicas[replica].avoidEventsUntil = end
-        }
+        self.replicas[replica].avoidUntil[OwedQueue.of(kind)] = end
     }
 }

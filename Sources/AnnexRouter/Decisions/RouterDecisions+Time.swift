@@ -63,9 +63,13 @@ extension RouterDecisions {
         if let dispatch = self.retry(index, again: false, now) { self.actions.append(.send(dispatch)) }
     }
 
-    /// The replicas that have not answered in time.
+    /// The replicas that have not answered in time, leaving aside those that were only just asked, and clients that are in a
+    /// great hurry.
     private mutating func blame(_ index: Int32, _ now: UInt64) {
-        for attempt in 0..<self.requests[index].sent where self.requests[index].attempts[attempt] >= 0 {
+        let slow = self.settings.queueAge(of: self.requests[index].kind) / 2
+        for attempt in 0..<self.requests[index].sent {
+            let place = self.requests[index].attempts[attempt]
+            guard place >= 0, now.since(self.owed[place].sentAt) >= slow else { continue }
             let replica = Int(self.requests[index].tried[attempt])
             self.replicas[replica].failures += 1
             self.note(replica, .failure, now)

@@ -9,6 +9,7 @@ package import AnnexCore
 /// How to drive it:
 /// - `begin` with each request; write it where the decision says, and keep the attempt's id beside it, in the order of
 ///   writing on that connection.
+///   Reads and events go over connections of their own, as replies come in order: a read would wait for the log.
 /// - `settle` when the first bytes of a reply are there (before the whole: large replies are streamed), and for every
 ///   attempt that a broken connection took with it. Do what the verdict says. A reply that breaks off after it was delivered
 ///   in part is the caller's matter: the request has ended here.
@@ -142,14 +143,16 @@ package struct RouterDecisions: ~Copyable {
     // MARK: - Attempts
 
     mutating func send(_ index: Int32, to replica: Int, _ reason: Dispatch.Reason, _ now: UInt64) -> Dispatch {
-        let before = self.replicas[replica].newest
+        let kind = self.requests[index].kind
+        let queue = OwedQueue.of(kind)
+        let before = self.replicas[replica].queues[queue].newest
         let ordinal = self.requests[index].sent
         let (place, generation) = self.owed.insert(
             OwedReply(
                 request: index,
                 ordinal: ordinal,
                 replica: Int32(replica),
-                kind: self.requests[index].kind,
+                kind: kind,
                 sentAt: now,
                 before: before
             )
@@ -157,11 +160,11 @@ package struct RouterDecisions: ~Copyable {
         if before >= 0 {
             self.owed[before].after = place
         } else {
-            self.replicas[replica].oldest = place
-            self.replicas[replica].oldestSentAt = now
+            self.replicas[replica].queues[queue].oldest = place
+            self.replicas[replica].queues[queue].oldestSentAt = now
         }
-        self.replicas[replica].newest = place
-        self.replicas[replica].inFlight += 1
+        self.replicas[replica].queues[queue].newest = place
+        self.replicas[replica].queues[queue].count += 1
         self.requests[index].tried[ordinal] = Int32(replica)
         self.requests[index].attempts[ordinal] = place
         self.requests[index].sent += 1
@@ -178,18 +181,19 @@ package struct RouterDecisions: ~Copyable {
     mutating func release(_ place: Int32) {
         let reply = self.owed[place]
         let replica = Int(reply.replica)
+        let queue = OwedQueue.of(reply.kind)
         if reply.before >= 0 {
             self.owed[reply.before].after = reply.after
         } else {
-            self.replicas[replica].oldest = reply.after
-            self.replicas[replica].oldestSentAt = reply.after >= 0 ? self.owed[reply.after].sentAt : .max
+            self.replicas[replica].queues[queue].oldest = reply.after
+            self.replicas[replica].queues[queue].oldestSentAt = reply.after >= 0 ? self.owed[reply.after].sentAt : .max
         }
         if reply.after >= 0 {
             self.owed[reply.after].before = reply.before
         } else {
-            self.replicas[replica].newest = reply.before
+            self.replicas[replica].queues[queue].newest = reply.before
         }
-        self.replicas[replica].inFlight -= 1
+        self.replicas[replica].queues[queue].count -= 1
         self.owed.remove(place)
         if self.replicas[replica].inFlight == 0, self.replicas[replica].shard < 0 { self.retire(replica) }
     }

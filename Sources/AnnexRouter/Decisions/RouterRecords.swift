@@ -47,9 +47,20 @@ struct OwedReply {
     let replica: Int32
     let kind: RequestKind
     let sentAt: UInt64
-    /// Neighbours among what the replica owes, oldest first.
+    /// Neighbours in the replica's queue of the kind.
     var before: Int32
     var after: Int32 = -1
+}
+
+/// What a replica owes of one kind, oldest first: places in the table of owed replies.
+struct OwedQueue {
+    var count = 0
+    var oldest: Int32 = -1
+    var newest: Int32 = -1
+    var oldestSentAt: UInt64 = .max
+
+    /// Reads and events wait apart: a slow log must not look like a replica that cannot read.
+    static func of(_ kind: RequestKind) -> Int { kind == .read ? 0 : 1 }
 }
 
 /// One replica as this router sees it.
@@ -59,15 +70,10 @@ struct KnownReplica {
     var shard: Int
     var health: ReplicaHealth
 
-    /// Replies it owes, those nobody waits for among them.
-    var inFlight = 0
-    var oldest: Int32 = -1
-    var newest: Int32 = -1
-    var oldestSentAt: UInt64 = .max
-
-    /// Until when others are asked first.
-    var avoidReadsUntil: UInt64 = 0
-    var avoidEventsUntil: UInt64 = 0
+    /// Replies it owes, those nobody waits for among them: reads, then events.
+    var queues = InlineArray<2, OwedQueue>(repeating: OwedQueue())
+    /// Until when others are asked first, for reads and for events.
+    var avoidUntil = InlineArray<2, UInt64>(repeating: 0)
 
     var nextPing: UInt64
     var isPingOwed = false
@@ -78,6 +84,9 @@ struct KnownReplica {
     var latency = LatencyEstimate()
     var replies: UInt64 = 0
     var failures: UInt64 = 0
+
+    var inFlight: Int { self.queues[0].count + self.queues[1].count }
+    var oldestSentAt: UInt64 { min(self.queues[0].oldestSentAt, self.queues[1].oldestSentAt) }
 
     init(_ address: ClusterTopology.Address, shard: Int, now: UInt64) {
         self.address = address

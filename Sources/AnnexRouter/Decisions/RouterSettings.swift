@@ -37,9 +37,10 @@ package struct RouterSettings: Sendable, Equatable {
 
     /// Replies that one replica may owe at a time, those nobody waits for any more among them.
     package var inFlightPerReplica = 4_096
-    /// A replica that has owed a reply for this long, and owes at least so many, gets no more: OVERLOADED. From half the
-    /// time on another replica is taken first.
-    package var queueAge: UInt64 = 200 * Self.millisecond
+    /// A replica that has owed a reply to a read (or an event) for this long, and owes at least so many of them, gets no more:
+    /// OVERLOADED. From half the time on it counts as slow, and another replica is taken first.
+    package var readQueueAge: UInt64 = 200 * Self.millisecond
+    package var eventQueueAge: UInt64 = 800 * Self.millisecond
     package var queueDepth = 64
     /// A reply that has been owed for so long will not come: the replica's connections are made anew.
     package var replyLimit: UInt64 = 3_000 * Self.millisecond
@@ -51,6 +52,8 @@ package struct RouterSettings: Sendable, Equatable {
     package init() {}
 
     package func deadline(of kind: RequestKind) -> UInt64 { kind == .read ? self.readDeadline : self.eventDeadline }
+
+    func queueAge(of kind: RequestKind) -> UInt64 { kind == .read ? self.readQueueAge : self.eventQueueAge }
 
     /// The same with every value brought into the range in which the machine keeps its promises.
     var checked: RouterSettings {

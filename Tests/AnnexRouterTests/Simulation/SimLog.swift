@@ -140,6 +140,8 @@ final class SimLog {
         facts.exists = true
         facts.last = last.position
         facts.added = UInt64(self.streams[block].count)
+        facts.length = UInt64(self.streams[block].count - self.trimmed[block])
+        facts.first = self.streams[block].dropFirst(self.trimmed[block]).first?.position
         let behind = self.entries(block, after: mark.position).startIndex
         // `XTRIM` leaves max-deleted-entry-id as it is; only `XDEL` moves it.
         facts.hasEntry = behind > self.trimmed[block] && self.streams[block][behind - 1].position == mark.position

@@ -41,6 +41,8 @@ struct SimPlan {
     let acknowledgement: LogAcknowledgement
     let replication: ReplicationSettings
     let settings: RouterSettings
+    /// Few users, whose streams are busy; empty: any.
+    let busySlots: [Int]
     /// Nanoseconds between two requests, on average.
     let interval: Int
     let faults: [Fault]
@@ -86,6 +88,7 @@ struct SimPlan {
         }
         self.settings = settings
         self.interval = 4_000_000 + random.below(8_000_000)
+        self.busySlots = random.below(3) == 0 ? (0..<3).map { _ in random.below(Slot.count) } : []
         let departure = [FaultKind.kill, .pause, .routerCut][random.below(3)]
         self.departure = departure
         let count = self.shards * self.replicasPerShard
@@ -106,6 +109,14 @@ struct SimPlan {
                 let kind = random.below(2) == 0 ? FaultKind.logLoss : .overTrim
                 let start = Self.warmUp + UInt64(random.below(Int(Self.storm)))
                 faults.append(Fault(kind: kind, replica: 0, start: start, length: milliseconds(1 + random.below(200))))
+                // One that is stopped meanwhile, and goes on reading where it was.
+                let stop = Fault(
+                    kind: .pause,
+                    replica: random.below(count),
+                    start: start - milliseconds(1 + random.below(100)),
+                    length: milliseconds(20 + random.below(400))
+                )
+                faults.append(stop)
             }
             for _ in 0..<(1 + random.below(8)) {
                 let kind = FaultKind.allCases[random.below(FaultKind.allCases.count)]

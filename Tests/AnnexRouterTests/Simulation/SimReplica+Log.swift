@@ -73,6 +73,7 @@ extension SimReplica {
     }
 
     private func append(_ entry: LogEntry<SimChange>) {
+        self.noteSent()
         guard let link = self.logLink else { return }
         let (connection, run, log) = (self.logConnection, self.run, self.world.log)
         link.toServer { [self] in

@@ -33,6 +33,9 @@ final class SimReplica {
     /// Events whose reply is owed: where it is to be written.
     private var waiting: [UInt64: (server: SimServerConnection, place: Int, change: SimChange)] = [:]
     private var nextToken: UInt64 = 1
+    /// Tokens of changes that went to the log, and the one that is being dealt with.
+    private var sent: Set<UInt64> = []
+    private var current: UInt64 = 0
     var applying: [ApplyBatch<SimChange>] = []
     var isCommitting = false
 
@@ -152,8 +155,12 @@ final class SimReplica {
         let token = self.nextToken
         self.nextToken += 1
         self.waiting[token] = (server, place, change)
+        self.current = token
         self.handle(.change(token: token, block: Slot.block(of: change.slot), change, needsOutcome: change.id % 5 == 0))
     }
+
+    /// The change that just came goes to the log.
+    func noteSent() { self.sent.insert(self.current) }
 
     func acknowledge(_ token: UInt64) {
         guard let (server, place, change) = self.waiting.removeValue(forKey: token) else {
@@ -170,10 +177,13 @@ final class SimReplica {
     }
 
     func refuse(_ token: UInt64, _ reason: ReplicationRefusal) {
-        guard let (server, place, _) = self.waiting.removeValue(forKey: token) else {
+        guard let (server, place, change) = self.waiting.removeValue(forKey: token) else {
             return self.world.violate("an event was refused after its answer by replica \(self.number)")
         }
         guard reason.isStored == false else { return server.fill(place, .timedOut) }
+        if self.sent.contains(token) {
+            self.world.violate("event \(change.id) was refused as certainly not stored after it was sent to the log")
+        }
         if case .overloaded = reason { return server.fill(place, .overloaded) }
         server.fill(place, .unavailable)
     }

@@ -69,7 +69,7 @@ final class SimWorld {
     }
 
     func violate(_ text: String) {
-        if self.violations.count < 20 {
+        if self.violations.count < 1_000 {
             self.violations.append("at \(Double(self.clock.now / 1_000) / 1_000_000) s: \(text)")
         }
     }
@@ -111,7 +111,7 @@ final class SimWorld {
         let request = SimRequest(
             number: self.requests.count,
             kind: kind,
-            slot: self.random.below(Slot.count),
+            slot: self.plan.busySlots.randomElement(using: &self.random) ?? self.random.below(Slot.count),
             began: now,
             deadline: now + self.plan.settings.deadline(of: kind)
         )

@@ -1,0 +1,122 @@
+import AnnexCore
+
+/// What is read back and applied, and whether the log still has it.
+extension ReplicationMachine {
+    mutating func wasRead(
+        _ number: UInt64,
+        _ streams: [(block: Int, entries: [ReadEntry<Change>])],
+        _ actions: inout [Action]
+    ) {
+        guard let reading, reading.number == number else { return }
+        self.reading = nil
+        // What was under way when applying failed, or when the log turned out to be wrong, is read again.
+        guard self.stall == nil, case .following = self.phase else { return }
+        var isAll = true
+        for (block, entries) in streams where self.blocks.contains(block) {
+            isAll = isAll && entries.count < self.settings.readCount
+            let before = self.read[block].position
+            var fresh: [ReadEntry<Change>] = []
+            fresh.reserveCapacity(entries.count)
+            for entry in entries where entry.position > self.read[block].position {
+                self.read[block] = LogMark(position: entry.position, count: self.read[block].count &+ 1)
+                fresh.append(entry)
+                if let key = entry.content?.key, key.origin == self.origin {
+                    self.found(key.sequence, at: entry.position, &actions)
+                }
+            }
+            guard !fresh.isEmpty else { continue }
+            self.unapplied += fresh.count
+            self.readTotal &+= UInt64(fresh.count)
+            self.figures.read &+= fresh.count
+            actions.append(.apply(ApplyBatch(block: block, after: before, entries: fresh)))
+        }
+        if isAll { self.sawTheEnd(asOf: reading.since) }
+    }
+
+    /// The log ended, at that moment, where reading has come now.
+    private mutating func sawTheEnd(asOf time: Int64) {
+        if self.unapplied == 0, self.stall == nil {
+            self.caughtUp = max(self.caughtUp ?? time, time)
+            self.candidate = nil
+        } else if self.candidate == nil, self.stall == nil {
+            self.candidate = (time, self.readTotal)
+        }
+    }
+
+    mutating func wasApplied(
+        _ block: Int,
+        _ mark: LogMark,
+        _ key: EntryKey?,
+        _ outcome: Outcome?,
+        _ actions: inout [Action]
+    ) {
+        self.unapplied -= 1
+        self.appliedTotal &+= 1
+        self.figures.applied &+= 1
+        if mark.position > self.applied[block].position { self.applied[block] = mark }
+        if let candidate, self.appliedTotal >= candidate.total {
+            self.caughtUp = max(self.caughtUp ?? candidate.at, candidate.at)
+            self.candidate = nil
+        }
+        guard let key, key.origin == self.origin, let entry = self.pending.removeValue(forKey: key.sequence) else {
+            return
+        }
+        if entry.needsOutcome, outcome == nil {
+            self.refuse(entry.token, .notApplied(mark.position), &actions)
+        } else {
+            self.acknowledge(entry, mark.position, outcome, &actions)
+        }
+    }
+
+    // MARK: The log's state
+
+    mutating func wasChecked(_ number: UInt64, _ facts: [StreamFacts]) {
+        guard let asking, asking.number == number else { return }
+        self.asking = nil
+        self.figures.unread = facts.reduce(0) { $0 &+ Int(clamping: $1.missing) }
+        if let problem = facts.lazy.compactMap({ LogProblem($0) }).first {
+            self.phase = .refusing(problem)
+        } else {
+            self.phase = .following
+        }
+        // Where entries went unread nothing is known; but a log that is behind this replica has nothing that it lacks.
+        if case .refusing(let problem) = self.phase, problem.kind == .trimmed { return }
+        if facts.allSatisfy({ $0.isCaughtUp && self.read[$0.block] == $0.mark }) {
+            self.sawTheEnd(asOf: asking.since)
+        }
+    }
+
+    /// What is due now that events have been dealt with.
+    mutating func proceed(_ now: Int64, _ actions: inout [Action]) {
+        if let stall, self.unapplied == 0, self.reading == nil, stall.until <= now {
+            self.stall = nil
+            self.read = self.applied
+            self.readTotal = self.appliedTotal
+            // Meanwhile the log may have been trimmed.
+            if case .following = self.phase { self.phase = .checking }
+        }
+        let isDue: Bool
+        switch self.phase {
+        case .cutOff: return
+        case .checking: isDue = true
+        case .following, .refusing: isDue = now - self.lastCheck >= self.settings.checkInterval
+        }
+        if isDue, self.asking == nil {
+            let number = self.number()
+            self.asking = (number, now)
+            self.lastCheck = now
+            actions.append(.check(number: number, self.blocks.map { ($0, self.read[$0]) }))
+        }
+        guard case .following = self.phase, self.reading == nil, self.stall == nil,
+            self.unapplied < self.settings.unappliedLimit
+        else { return }
+        let number = self.number()
+        self.reading = (number, now)
+        actions.append(.read(number: number, self.blocks.map { ($0, self.read[$0].position) }))
+    }
+
+    private mutating func number() -> UInt64 {
+        self.nextNumber &+= 1
+        return self.nextNumber
+    }
+}

@@ -1,0 +1,62 @@
+import AnnexCore
+import NIOCore
+
+/// Reaching the log, and noticing that it is gone. On the loop.
+extension LogReplica {
+    func connect() {
+        guard !self.isStopped else { return }
+        self.attempt += 1
+        let attempt = self.attempt
+        let lost: @Sendable (String) -> Void = { reason in self.lostConnection(attempt, reason) }
+        let address = self.address
+        let timeout = self.settings.answerTimeout
+        let loop = self.loop
+        RedisConnection.connect(to: address, on: loop, timeout: timeout, onClose: lost).flatMap { append in
+            RedisConnection.connect(to: address, on: loop, timeout: timeout, onClose: lost).map { LogLinks(append, $0) }
+                .flatMapErrorThrowing { error in
+                    append.close("\(error)")
+                    throw error
+                }
+        }.whenComplete { result in
+            switch result {
+            case .success(let links) where attempt == self.attempt && !self.isStopped:
+                self.links = links
+                self.pause = self.settings.shortestPause
+                self.handle(.connected)
+            case .success(let links): links.close("it came too late")
+            case .failure(let error): self.lostConnection(attempt, "\(error)")
+            }
+        }
+    }
+
+    /// Once per attempt: closes what is left of it, and tries again in a while.
+    private func lostConnection(_ attempt: Int, _ reason: String) {
+        guard attempt == self.attempt, !self.isStopped else { return }
+        self.attempt += 1
+        let links = self.links
+        self.links = nil
+        links?.close(reason)
+        self.handle(.disconnected(Printable.escape(reason, limit: 200)))
+        self.publish()
+        // Replicas that lost it together do not come back at one moment.
+        let spread = Int64.random(in: 50...100)
+        let pause = TimeAmount.nanoseconds(self.pause.nanoseconds / 100 * spread)
+        self.pause = min(self.settings.longestPause, .nanoseconds(self.pause.nanoseconds * 2))
+        self.loop.scheduleTask(in: pause) { self.connect() }
+    }
+
+    func tick() {
+        let now = NIODeadline.now()
+        if let links, let silent = links.silence(at: now, reading: .milliseconds(self.settings.readMilliseconds)),
+            silent > self.settings.answerTimeout
+        {
+            links.close("no answer for \(silent.nanoseconds / 1_000_000) ms")
+        }
+        self.handle(.tick)
+        self.links?.append.flush()
+        self.waiters.expire(at: Self.now) { _, position in
+            "this replica has applied its stream up to \(position), which is not there yet"
+        }
+        self.publish()
+    }
+}
