@@ -41,8 +41,8 @@ def test_chaos(cluster, cluster_catalogue, fact):
                for kind in drawn for reading in (True, False)}
     reads, events = ledger.of(reading=True), ledger.of(reading=False)
     failed = ledger.failed(reading=True)
-    fact(f"chaos, {CHAOS} s, seed {annex.SEED}: faults {dict(counted)}; {len(reads)} reads, {sum(bool(e.errors) for e in reads)} failed, {len(failed)} with one retry; "
-         f"{len(events)} events, {sum(not e.ok for e in events)} not acknowledged; "
+    fact(f"chaos, {CHAOS} s, seed {annex.SEED}: faults {dict(counted)}; {len(reads)} reads, {sum(bool(e.errors) for e in reads)} failed, "
+         f"{len(failed)} with one retry; {len(events)} events, {sum(not e.ok for e in events)} not acknowledged; "
          f"{1 - sum(not e.ok for e in ledger.entries) / len(ledger.entries):.4%} of requests done")
     for kind in drawn:
         fact(f"  {kind}: longest without a read {outages[kind, True]:.3f} s, without an event {outages[kind, False]:.3f} s")

@@ -246,7 +246,8 @@ def test_the_log_gone(how, cluster, cluster_catalogue, fact):
         back_after = time.monotonic() - end
     events = ledger.of(reading=False, begin=begin - 0.1, end=end)
     refused, slowest = [e for e in events if e.errors], max(e.longest_try for e in events)
-    fact(f"the log {how}: {len(refused)} of {len(events)} events refused ({dict(ledger.errors(reading=False, begin=begin - 0.1, end=end))}), the slowest answer "
+    codes = dict(ledger.errors(reading=False, begin=begin - 0.1, end=end))
+    fact(f"the log {how}: {len(refused)} of {len(events)} events refused ({codes}), the slowest answer "
          f"took {slowest:.2f} s; {len(ledger.failed(reading=True))} of {len(ledger.of(reading=True))} reads failed; events again after {back_after:.2f} s")
     fact(prove(cluster, ledger))
     assert refused and not ledger.failed(reading=True, end=begin + MAX_LAG), ledger.failed(reading=True)[:3]
