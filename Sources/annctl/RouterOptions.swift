@@ -14,7 +14,8 @@ enum RouterOptions {
             ("retries-per-thousand", 0...1_000, { $0.retriesPerThousand = $1 }),
             ("hedges-per-thousand", 0...1_000, { $0.hedgesPerThousand = $1 }),
             ("in-flight", 1...1_000_000, { $0.inFlightPerReplica = $1 }),
-            ("queue-age-ms", 1...60_000, { $0.queueAge = Self.nanos($1) }),
+            ("queue-age-ms", 1...60_000, { $0.readQueueAge = Self.nanos($1) }),
+            ("event-queue-age-ms", 1...60_000, { $0.eventQueueAge = Self.nanos($1) }),
         ]
 
     private static func nanos(_ milliseconds: Int) -> UInt64 { UInt64(milliseconds) * RouterSettings.millisecond }
