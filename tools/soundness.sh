@@ -7,6 +7,7 @@
 #   4. Tests use `package` access, no @testable (tools/test builds without testable imports).
 #   5. No placeholder, no `try!` or `as!` in Sources.
 #   6. docs/protocol.md is what `annctl protocol-docs` prints (when ANNCTL names an annctl).
+#   7. Faults that simulations plant are named in Sources only by the machine that has them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -110,6 +111,11 @@ forbid() {
 forbid '^[[:space:]]*@testable' '@testable' Tests
 forbid '\b(TODO|FIXME|XXX)\b' 'a placeholder' Sources Tests
 forbid '\b(try|as)![[:space:]]' 'a forced try or cast' Sources
+
+# --- 7. Planted faults -----------------------------------------------------------------------------------------------
+
+mapfile -t elsewhere < <(find Sources -mindepth 1 -type d ! -path 'Sources/AnnexLog' ! -path 'Sources/AnnexLog/Machine')
+forbid 'PlantedFault|acknowledgesBeforeAppend' 'a planted fault' "${elsewhere[@]}"
 
 # --- 6. Generated docs -----------------------------------------------------------------------------------------------
 
