@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import annex
+from cluster import Cluster
+from cluster_network import Loopback, Namespaces
 
 
 def pytest_report_header(config):
@@ -115,3 +117,50 @@ def small(folder) -> tuple[annex.Catalogue, dict]:
     """A small catalogue and its files, for tests that build versions of their own."""
     catalogue = annex.make_catalogue("small", "ip", items=300, users=20, dimension=8)
     return catalogue, annex.save_catalogue(catalogue, folder / "input" / "small")
+
+
+# A cluster that tests share, mended after each.
+
+
+@pytest.fixture(scope="session")
+def cluster_catalogue():
+    return annex.make_catalogue("cluster", "ip", items=2000, users=40, dimension=16)
+
+
+@pytest.fixture(scope="session")
+def cluster_index(cluster_catalogue, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cluster-index")
+    files = annex.save_catalogue(cluster_catalogue, folder / "input")
+    return annex.built(folder / "shop", fold_in="als", regularization=0.7, alpha=5, **files)
+
+
+@pytest.fixture(scope="session")
+def cluster_network():
+    """Namespaces where they can be made; elsewhere loopback, and what needs a cut is skipped."""
+    try:
+        Namespaces.skip_unless_possible()
+        network = Namespaces()
+    except pytest.skip.Exception:
+        network = Loopback()
+    with network:
+        yield network
+
+
+@pytest.fixture(scope="session")
+def whole_cluster(cluster_index, cluster_network, tmp_path_factory):
+    with Cluster(cluster_index, tmp_path_factory.mktemp("cluster"), cluster_network, serve_options=["--max-lag", 4]) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(whole_cluster):
+    """Mended after each test, whatever it did."""
+    yield whole_cluster
+    whole_cluster.mend()
+
+
+@pytest.fixture
+def cuttable(cluster):
+    if not cluster.network.can_cut:
+        pytest.skip("cutting a network needs root, for network namespaces")
+    return cluster
