@@ -20,6 +20,8 @@ package struct AnnexError: Error, Equatable, CustomStringConvertible {
         case recall
         /// Another process holds the lock.
         case busy
+        /// This server cannot now, and did nothing; another that has the same may.
+        case unavailable
         /// Too much waits already; the same may work in a moment.
         case overloaded
         /// No answer came in time: what was asked for may or may not have happened, and `message` says what is known.

@@ -97,6 +97,8 @@ enum EventCommands {
     private static func code(_ error: AnnexError) -> String {
         switch error.code {
         case .overloaded: "OVERLOADED"
+        // What clients of clusters, and routers, take for: ask another replica.
+        case .unavailable: "MASTERDOWN"
         case .timeout: "TIMEOUT"
         default: "ERR"
         }

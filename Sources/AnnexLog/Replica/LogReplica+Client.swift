@@ -40,16 +40,16 @@ extension LogReplica: ReplicatedLog {
         switch reason {
         case .cutOff(let why):
             return AnnexError(
-                .system,
+                .unavailable,
                 "nothing was stored, this replica is cut off from the log: \(why)",
                 at: log,
                 hint: elsewhere
             )
         case .problem(let problem):
-            return AnnexError(.system, "nothing was stored: \(problem)", at: log)
+            return AnnexError(.unavailable, "nothing was stored: \(problem)", at: log)
         case .cannotApply(let why):
             return AnnexError(
-                .system,
+                .unavailable,
                 "nothing was stored, this replica cannot apply what the log has: \(why)",
                 hint: elsewhere
             )
