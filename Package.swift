@@ -59,6 +59,7 @@ let package = Package(
             ]
         ),
         .target(name: "CAnnexKernels", cSettings: [.unsafeFlags(undefined)]),
+        .target(name: "CResolv", linkerSettings: [.linkedLibrary("resolv")]),
         .systemLibrary(name: "CLMDB"),
         .systemLibrary(name: "COpenBLAS"),
         .systemLibrary(name: "CZlib"),
@@ -117,7 +118,7 @@ let package = Package(
             name: "annctl",
             dependencies: [
                 "AnnexCore", "AnnexBuild", "AnnexEngine", "AnnexFormats", "AnnexLog", "AnnexNetwork", "AnnexRouter",
-                "AnnexShard", "AnnexStore", "AnnexWire", argumentParser, logging, nioCore, nioPosix, "Yams",
+                "AnnexShard", "AnnexStore", "AnnexWire", "CResolv", argumentParser, logging, nioCore, nioPosix, "Yams",
             ],
             swiftSettings: settings
         ),

@@ -62,7 +62,7 @@ final class ClusterMembership: Sendable {
         }
         self.monitor = monitor
         monitor.watch(topology.addresses.filter { $0 != own })
-        self.watch = TopologyWatch(file, logger) { changed in
+        self.watch = TopologyWatch(file, first: topology, logger) { changed in
             // Slots that move take their users along, which a changed file alone cannot do.
             guard let place = changed.topology.shard(with: own), changed.topology.shards[place].slots == owned else {
                 throw AnnexError(
@@ -82,28 +82,43 @@ final class ClusterMembership: Sendable {
     }
 }
 
-/// Looks at a topology's file once a second, and tells what it says when that is new and sound.
+/// Looks at a topology's file once a second, and every five at what the DNS says of its `srv:` names, and tells what it says
+/// when that is new and sound.
 final class TopologyWatch: Sendable {
+    private static let namesEvery = 5
+
+    private struct Seen {
+        var text: Data?
+        /// What was adopted last.
+        var topology: ClusterTopology?
+        /// Looks since the names were looked up.
+        var age = 0
+    }
+
+    private let path: String
+    private let adopt: @Sendable (TopologyFile) throws -> Void
+    private let seen: Mutex<Seen>
     /// Only cancelled after it was started, which any thread may do.
     nonisolated(unsafe) private let timer: any DispatchSourceTimer
 
-    /// - Parameter adopt: called on a thread of the watch's own; a throw means that what was before stays.
-    init(_ path: String, _ logger: Logger, adopt: @escaping @Sendable (TopologyFile) throws -> Void) {
-        let source = DispatchSource.makeTimerSource(queue: DispatchQueue(label: "annex-topology"))
-        let last = Mutex(FileManager.default.contents(atPath: path))
-        source.schedule(deadline: .now() + 1, repeating: 1)
-        source.setEventHandler {
-            let now = FileManager.default.contents(atPath: path)
-            guard let now,
-                last.withLock({ last in
-                    defer { last = now }
-                    return last != now
-                })
-            else { return }
+    /// - Parameters:
+    ///   - first: what the file said when it was read first.
+    ///   - adopt: called on a thread of the watch's own; a throw means that what was before stays.
+    init(
+        _ path: String,
+        first: ClusterTopology,
+        _ logger: Logger,
+        adopt: @escaping @Sendable (TopologyFile) throws -> Void
+    ) {
+        self.path = path
+        self.adopt = adopt
+        self.seen = Mutex(Seen(text: FileManager.default.contents(atPath: path), topology: first))
+        self.timer = DispatchSource.makeTimerSource(queue: DispatchQueue(label: "annex-topology"))
+        self.timer.schedule(deadline: .now() + 1, repeating: 1)
+        self.timer.setEventHandler { [weak self] in
             do {
-                let file = try TopologyFile(text: String(decoding: now, as: UTF8.self), at: path)
-                try adopt(file)
-                logger.info("Topology changed", metadata: ["epoch": "\(file.topology.epoch)"])
+                guard let topology = try self?.look() else { return }
+                logger.info("Topology changed", metadata: ["epoch": "\(topology.epoch)"])
             } catch {
                 logger.error(
                     "A new topology was refused, the one before stays",
@@ -111,9 +126,37 @@ final class TopologyWatch: Sendable {
                 )
             }
         }
-        self.timer = source
-        source.resume()
+        self.timer.resume()
     }
 
     func stop() { self.timer.cancel() }
+
+    /// Returns what was adopted; nil where nothing is new.
+    private func look() throws -> ClusterTopology? {
+        guard let now = FileManager.default.contents(atPath: self.path) else { return nil }
+        let before = self.seen.withLock { seen in
+            defer {
+                seen.text = now
+                seen.age += 1
+            }
+            return seen
+        }
+        let isNew = before.text != now
+        let text = String(decoding: now, as: UTF8.self)
+        guard isNew || (before.age >= Self.namesEvery && text.contains(ServiceRecords.prefix)) else { return nil }
+        self.seen.withLock { $0.age = 0 }
+        let file = try TopologyFile(text: text, at: self.path)
+        guard file.topology != before.topology else { return nil }
+        if isNew, let topology = before.topology, file.topology.epoch <= topology.epoch {
+            throw AnnexError(
+                .usage,
+                "epoch is \(file.topology.epoch) and was \(topology.epoch)",
+                at: self.path,
+                hint: "Let it grow with each change, so that an old file is known as one"
+            )
+        }
+        try self.adopt(file)
+        self.seen.withLock { $0.topology = file.topology }
+        return file.topology
+    }
 }

@@ -61,7 +61,7 @@ struct RouteCommand: AsyncParsableCommand {
             logger: logger,
             onStale: { stale.raise(logger) }
         )
-        let watch = TopologyWatch(self.config, logger) { changed in
+        let watch = TopologyWatch(self.config, first: file.topology, logger) { changed in
             guard try RouterOptions.settings(changed.router, at: "router") == shared.settings else {
                 throw AnnexError(.usage, "what is under 'router' changes when the router starts again", at: "router")
             }

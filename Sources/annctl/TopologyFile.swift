@@ -71,6 +71,11 @@ private struct TopologyReader {
         return AnnexError(.usage, why, at: self.path + line, hint: "See deploy/cluster.yaml")
     }
 
+    private func failed(_ error: AnnexError, _ node: Node) -> AnnexError {
+        let line = node.mark.map { ":\($0.line)" } ?? ""
+        return AnnexError(error.code, error.message, at: self.path + line, hint: error.hint)
+    }
+
     func shard(_ node: Node, _ position: Int) throws(AnnexError) -> ClusterTopology.Shard {
         guard case .mapping(let mapping) = node else { throw self.bad("a shard has slots and replicas", node) }
         var name = "shard-\(position)"
@@ -91,8 +96,13 @@ private struct TopologyReader {
                 slots = set
             case "replicas":
                 for text in self.texts(value) {
+                    if text.hasPrefix(ServiceRecords.prefix) {
+                        let name = String(text.dropFirst(ServiceRecords.prefix.count))
+                        do { replicas += try ServiceRecords.lookUp(name) } catch { throw self.failed(error, value) }
+                        continue
+                    }
                     guard let address = ClusterTopology.Address(parsing: text) else {
-                        throw self.bad("a replica is HOST:PORT, got '\(Printable.escape(text))'", value)
+                        throw self.bad("a replica is HOST:PORT or srv:NAME, got '\(Printable.escape(text))'", value)
                     }
                     replicas.append(address)
                 }

@@ -10,7 +10,7 @@ final class ClientPositions: Sendable {
         /// `NAME:BLOCK:MS-SEQ`, as a replica gave it.
         var word: [UInt8]
         let block: Int
-        /// Bit r: replica r is known to be there.
+        /// Bit r: replica r is known to be there. Of the one that acknowledged it is not: `--ack log`.
         var reached: UInt64 = 0
     }
 
@@ -18,16 +18,15 @@ final class ClientPositions: Sendable {
     nonisolated(unsafe) private(set) var places: [Place] = []
 
     /// Takes a position down. Older than what is known: nothing happens.
-    func add(_ word: [UInt8], from replica: Int) {
+    func add(_ word: [UInt8]) {
         guard let parsed = Self.parse(word) else { return }
-        let reached: UInt64 = replica < 64 ? 1 << UInt64(replica) : 0
         for index in self.places.indices {
             guard let known = Self.parse(self.places[index].word), known.stream == parsed.stream else { continue }
             guard (known.milliseconds, known.sequence) < (parsed.milliseconds, parsed.sequence) else { return }
-            self.places[index] = Place(word: word, block: parsed.block, reached: reached)
+            self.places[index] = Place(word: word, block: parsed.block)
             return
         }
-        self.places.append(Place(word: word, block: parsed.block, reached: reached))
+        self.places.append(Place(word: word, block: parsed.block))
     }
 
     /// WAITPOS commands that must go ahead of a read of these users at a replica.

@@ -58,7 +58,7 @@ struct PendingReply {
             return bytes
         }
         guard let pieces = SplitRequest.elements(of: bytes), pieces.count == 2 else { return bytes }
-        if let word = Self.bulk(pieces[1]) { self.positions?.add(word, from: replica) }
+        if let word = Self.bulk(pieces[1]) { self.positions?.add(word) }
         return self.passesPositions ? bytes : pieces[0]
     }
 
