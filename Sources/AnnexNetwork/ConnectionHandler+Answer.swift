@@ -44,6 +44,12 @@ extension ConnectionHandler {
             return now
         }
         if found.isAboutUser, self.loop.cluster != nil, self.isMisdirected(found) {
+            guard self.owed.isEmpty else {
+                // Behind those before it, like any reply.
+                self.loop.metrics.commands[position].rejected &+= 1
+                self.queueReply(from: from, position: position, start: start)
+                return NIODeadline.now().uptimeNanoseconds
+            }
             return self.refused(from: from, position: position)
         }
         let outcome: CommandOutcome
@@ -57,6 +63,7 @@ extension ConnectionHandler {
             case .deferred(let work): outcome = .deferred(work)
             case .later(let work):
                 self.owed.company = found.company
+                self.owed.requestBytes += self.request.bytes.readableBytes
                 return self.runLater(work, position: position, start: start)
             }
         }

@@ -13,8 +13,20 @@ extension ConnectionHandler: ReplyTaker {
     }
 
     func take(_ bytes: ByteBuffer, number: Int, isLast: Bool) {
+        guard self.context != nil else { return }
         self.owed.give(number, bytes, isLast: isLast)
         self.writeOwed()
+        self.settleOwed()
+    }
+
+    /// What waits for replies before it counts as held for the client.
+    private func settleOwed() {
+        guard self.context != nil, self.owed.bytes != self.owedHeld else { return }
+        let change = self.owed.bytes - self.owedHeld
+        self.owedHeld = self.owed.bytes
+        self.loop.heldBytesChanged(by: change)
+        let limit = self.loop.shared.configuration.outputBufferBytes
+        if self.owedHeld > limit { self.evict("more than \(limit) bytes of replies wait for one before them") }
     }
 
     func cut() { self.closeNow() }

@@ -19,6 +19,8 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
     enum ReplyMode { case on, off, skipNext, skipThis }
 
     /// Replies are handed to the socket when this many bytes have gathered, and at the end of each turn.
+    /// So many bytes of requests may be under way before the next has to wait.
+    private static let owedRequestBytes = 1 << 20
     static let flushBytes = 64 << 10
     /// Length of a turn; see also `ServerConfiguration.pipelineDepth`.
     private static let turnNanoseconds: UInt64 = 1_000_000
@@ -46,6 +48,7 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
     private var flushes = 0
     private(set) var inputHeld = 0
     private(set) var outputHeld = 0
+    var owedHeld = 0
     var lastActive = NIODeadline.now()
     /// When the first byte of the command that is not complete yet came.
     private var unfinishedSince: NIODeadline?
@@ -74,7 +77,7 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
     }
 
     var isWaiting: Bool { self.machine.phase == .waiting }
-    var held: Int { self.inputHeld + self.outputHeld }
+    var held: Int { self.inputHeld + self.outputHeld + self.owedHeld }
     var lastActiveAt: NIODeadline { self.lastActive }
 
     // MARK: Channel events
@@ -130,6 +133,7 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
         self.loop.heldBytesChanged(by: -self.held)
         self.inputHeld = 0
         self.outputHeld = 0
+        self.owedHeld = 0
         self.input = ByteBuffer()
         self.reply.buffer = ByteBuffer()
         self.request = Request()
@@ -211,6 +215,7 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
 
     private func mayFollowOwed() -> Bool {
         guard self.owed.count < self.loop.shared.configuration.pipelineDepth,
+            self.owed.requestBytes < Self.owedRequestBytes,
             case .command(let found, _) = self.loop.shared.table.lookup(self.request)
         else { return false }
         return found.company != .alone && found.company == self.owed.company && self.state.authenticated

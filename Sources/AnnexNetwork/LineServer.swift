@@ -65,8 +65,9 @@ package final class LineServer: Sendable {
         }
         shared.started(loops: loops)
         for loop in loops { try await loop.eventLoop.submit { loop.startSweeping() }.get() }
-        shared.cluster?.watch { snapshot in
-            for loop in shared.loops { loop.eventLoop.execute { loop.cluster = snapshot } }
+        shared.cluster?.watch { _ in
+            // As of when the loop comes to it, so that none is overtaken by the one before.
+            for loop in shared.loops { loop.eventLoop.execute { loop.cluster = shared.cluster?.snapshot } }
         }
         do {
             let channel = try await self.bootstrap(loops).bind(

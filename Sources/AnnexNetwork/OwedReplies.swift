@@ -23,6 +23,10 @@ struct OwedReplies {
 
     var count: Int { self.waiting.count - self.next }
     var isEmpty: Bool { self.count == 0 }
+    /// What has come and waits for those before it.
+    private(set) var bytes = 0
+    /// Bytes of the requests; zero again when nothing is owed.
+    var requestBytes = 0
     /// Of the commands that are owed; all are of one.
     var company = CommandSpecification.Company.alone
 
@@ -42,6 +46,7 @@ struct OwedReplies {
     /// In one piece or several.
     mutating func give(_ number: Int, _ bytes: ByteBuffer, isLast: Bool) {
         guard let place = self.place(number) else { return }
+        self.bytes += bytes.readableBytes
         if self.waiting[place].bytes == nil {
             self.waiting[place].bytes = bytes
         } else {
@@ -62,6 +67,7 @@ struct OwedReplies {
         if let write = self.waiting[self.next].write {
             write(&reply)
         } else if let bytes = self.waiting[self.next].bytes {
+            self.bytes -= bytes.readableBytes
             reply.buffer.writeImmutableBuffer(bytes)
             self.waiting[self.next].bytes = nil
         }
@@ -76,10 +82,13 @@ struct OwedReplies {
         if self.isEmpty {
             self.waiting.removeAll(keepingCapacity: self.waiting.capacity <= 1_024)
             self.next = 0
+            self.requestBytes = 0
         }
     }
 
     mutating func removeAll() {
+        self.bytes = 0
+        self.requestBytes = 0
         self.gone += self.count
         self.waiting = []
         self.next = 0

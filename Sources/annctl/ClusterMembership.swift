@@ -71,6 +71,8 @@ final class ClusterMembership: Sendable {
                     at: file
                 )
             }
+            let addresses = Set(changed.topology.addresses)
+            tallies.withLock { tallies in tallies = tallies.filter { addresses.contains($0.key) } }
             view.change(to: changed.topology)
             monitor.watch(changed.topology.addresses.filter { $0 != own })
         }
@@ -89,8 +91,9 @@ final class TopologyWatch: Sendable {
 
     private struct Seen {
         var text: Data?
-        /// What was adopted last.
-        var topology: ClusterTopology?
+        /// What was adopted last, and the text that said it.
+        var topology: ClusterTopology
+        var adopted: Data?
         /// Looks since the names were looked up.
         var age = 0
     }
@@ -112,7 +115,8 @@ final class TopologyWatch: Sendable {
     ) {
         self.path = path
         self.adopt = adopt
-        self.seen = Mutex(Seen(text: FileManager.default.contents(atPath: path), topology: first))
+        let text = FileManager.default.contents(atPath: path)
+        self.seen = Mutex(Seen(text: text, topology: first, adopted: text))
         self.timer = DispatchSource.makeTimerSource(queue: DispatchQueue(label: "annex-topology"))
         self.timer.schedule(deadline: .now() + 1, repeating: 1)
         self.timer.setEventHandler { [weak self] in
@@ -147,16 +151,19 @@ final class TopologyWatch: Sendable {
         self.seen.withLock { $0.age = 0 }
         let file = try TopologyFile(text: text, at: self.path)
         guard file.topology != before.topology else { return nil }
-        if isNew, let topology = before.topology, file.topology.epoch <= topology.epoch {
+        if before.adopted != now, file.topology.epoch <= before.topology.epoch {
             throw AnnexError(
                 .usage,
-                "epoch is \(file.topology.epoch) and was \(topology.epoch)",
+                "epoch is \(file.topology.epoch) and was \(before.topology.epoch)",
                 at: self.path,
                 hint: "Let it grow with each change, so that an old file is known as one"
             )
         }
         try self.adopt(file)
-        self.seen.withLock { $0.topology = file.topology }
+        self.seen.withLock { seen in
+            seen.topology = file.topology
+            seen.adopted = now
+        }
         return file.topology
     }
 }

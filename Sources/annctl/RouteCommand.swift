@@ -68,10 +68,15 @@ struct RouteCommand: AsyncParsableCommand {
             shared.change(to: changed.topology)
         }
         defer { watch.stop() }
-        try await self.serve(shared, configuration, logger)
+        try await self.serve(shared, configuration, watch, logger)
     }
 
-    private func serve(_ shared: RouterShared, _ configuration: ServerConfiguration, _ logger: Logger) async throws {
+    private func serve(
+        _ shared: RouterShared,
+        _ configuration: ServerConfiguration,
+        _ watch: TopologyWatch,
+        _ logger: Logger
+    ) async throws {
         let stop = StopSignals()
         // To a cluster client the router is the one node that has all slots.
         let itself = ClusterTopology.Address(host: "", port: self.port)
@@ -97,6 +102,8 @@ struct RouteCommand: AsyncParsableCommand {
         )
         let signal = await stop.wait()
         logger.info("Draining", metadata: ["signal": "\(signal)"])
+        // Loops that are gone follow no file.
+        watch.stop()
         await server.shutdown(grace: .seconds(4))
         logger.info("Stopped")
     }

@@ -87,6 +87,21 @@ def test_users_of_several_shards_are_crossslot(cluster, catalogue):
         assert len(c.call("MTOPK", 3, *own, 2)) == 3
 
 
+def test_a_moved_event_does_not_overtake_those_before_it(cluster, catalogue):
+    """Events of one pipeline share a flush of the disk; a refusal among them keeps its place."""
+    mine = [f"mine-{n}" for n in range(200) if owner(cluster, f"mine-{n}") == 0]
+    theirs = [f"theirs-{n}" for n in range(200) if owner(cluster, f"theirs-{n}") != 0]
+    with cluster.shards[0][0].connect(timeout=30) as c:
+        users = [user for pair in zip(mine, theirs, mine[1:]) for user in pair][:90]
+        c.send(b"".join(annex.encode("EVENT", user, catalogue.ids[5]) for user in users))
+        for user in users:
+            reply = c.read()
+            if user in mine:
+                assert reply == "OK", user
+            else:
+                assert str(reply).startswith(f"MOVED {slot_of(user)} "), (user, reply)
+
+
 def test_slots_shards_nodes_and_info_agree(cluster):
     places = [process.port for process, in cluster.shards]
     for process, in cluster.shards:

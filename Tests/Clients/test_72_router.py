@@ -348,6 +348,55 @@ def test_what_takes_too_long_is_a_timeout(indexes, catalogue, tmp_path):
             assert c.call("ECHO", "x") == b"x" and len(c.call("TOPK", user, 4)) == 4
 
 
+def test_many_deadlines_at_once_answer_everybody_once(indexes, catalogue, tmp_path, fact):
+    """Clients that are answered ask the next at once: nobody gets another's answer, nobody none."""
+    with Routed(indexes["ip-hnsw"], folder=tmp_path / "c", shards=1, state=True, route=["--threads", "1"],
+                router={"deadline-ms": 150, "event-deadline-ms": 400}) as routed:
+        user, item, victim = catalogue.user_ids[0], catalogue.ids[0], routed.replicas[0]
+        links = [routed.connect(timeout=5) for _ in range(40)]
+        assert links[0].call("EVENT", user, item) == "OK" and len(links[0].call("TOPK", user, 3)) == 3
+        victim.process.send_signal(signal.SIGSTOP)
+        try:
+            for n, c in enumerate(links):
+                c.send(encode("TOPK", user, 3) + (encode("EVENT", user, item) if n % 2 else b""))
+            for n, c in enumerate(links):
+                first = str(c.read())
+                assert first.startswith(("TIMEOUT", "CLUSTERDOWN")) and "may be stored" not in first, first
+                if n % 2:
+                    second = str(c.read())
+                    assert second.startswith(("TIMEOUT", "CLUSTERDOWN")) and ("may be stored" in second or "nothing was changed" in second), second
+        finally:
+            victim.process.send_signal(signal.SIGCONT)
+        annex.wait_until(lambda: isinstance(answer(links[0], "TOPK", user, 3), list), 10, "answers again")
+        for n, c in enumerate(links):
+            assert c.call("ECHO", str(n)) == str(n).encode()
+            c.socket.close()
+        fact(f"{len(links)} clients whose deadlines passed at once: each answered once, in order")
+
+
+def test_waitpos_holds_up_nobody_else(indexes, catalogue, tmp_path):
+    with Routed(indexes["ip-hnsw"], folder=tmp_path / "c", shards=1, route=["--threads", "1"]) as routed:
+        user, others = catalogue.user_ids[0], catalogue.user_ids[1:9]
+        block = slot_of(user) >> 10
+        with routed.connect() as c, routed.connect() as d:
+            assert c.call("WAITPOS", user, f"ip-hnsw:{block:02}:9999999999999-0", "TIMEOUT", 60_000) == "OK"
+            assert c.error("WAITPOS", user, "nonsense").code == "ERR"
+            assert c.error("TOPK", user, 3).code == "TIMEOUT", "a read that may not be answered from before that"
+            for other in others:
+                began = time.monotonic()
+                assert len(d.call("TOPK", other, 3)) == 3 and time.monotonic() - began < 0.1
+
+
+def test_shards_without_a_password_take_a_router_with_one(indexes, catalogue, tmp_path):
+    (tmp_path / "clients").write_text("of-clients\n")
+    routed = Routed(indexes["ip-hnsw"], folder=tmp_path / "c", route=["--password-file", tmp_path / "clients"])
+    routed.password, routed.all_well = "of-clients", lambda: True
+    with routed, routed.connect() as c:
+        assert c.call("AUTH", "of-clients") == "OK"
+        annex.wait_until(lambda: isinstance(answer(c, "TOPK", catalogue.user_ids[0], 3), list), 5, "answers")
+        assert all(len(c.call("TOPK", user, 3)) == 3 for user in catalogue.user_ids)
+
+
 def test_retries_and_hedges_are_bounded(indexes, catalogue, tmp_path, fact):
     """R6: never more than a fifth of requests, whatever fails."""
     with Routed(indexes["ip-hnsw"], folder=tmp_path / "c", shards=1, replicas=2) as routed:

@@ -59,7 +59,9 @@ package final class ClusterView: Sendable {
     package func change(to topology: ClusterTopology) {
         self.update { snapshot in
             var next = Snapshot(topology: topology, own: snapshot.own)
-            next.unwell = snapshot.unwell.intersection(topology.addresses)
+            // Who has just come is looked at first.
+            let known = Set(snapshot.topology.addresses)
+            next.unwell = snapshot.unwell.filter { known.contains($0) && topology.addresses.contains($0) }
             snapshot = next
         }
     }

@@ -25,7 +25,7 @@ extension ConnectionHandler {
             self.reply.error(code: "CLUSTERDOWN", "no shard serves slot \(foreign): see `annctl cluster check`")
             return true
         }
-        self.reply.error(code: "MOVED", "\(foreign) \(target)")
+        self.reply.error(code: "MOVED", "\(foreign) \(target.host):\(target.port)")
         return true
     }
 
@@ -137,7 +137,8 @@ extension ClusterView.Snapshot {
                 let isUnwell = self.unwell.contains(replica)
                 if isUnwell { flags += ",fail" }
                 let master = place == 0 ? "-" : replicas[0].nodeID
-                text += "\(replica.nodeID) \(replica)@\(replica.port) \(flags) \(master) 0 0 \(self.topology.epoch) "
+                text +=
+                    "\(replica.nodeID) \(replica.host):\(replica.port)@\(replica.port) \(flags) \(master) 0 0 \(self.topology.epoch) "
                 text += isUnwell ? "disconnected" : "connected"
                 if place == 0 {
                     text += " " + self.topology.shards[position].slots.description.replacing(",", with: " ")

@@ -28,6 +28,11 @@ extension RouterDecisions {
         case .moved: return self.follow(index, to: redirect, now)
         case .unavailable, .overloaded: return self.elsewhere(index, hasReply: true, again: false, now)
         case .unsent: return self.elsewhere(index, hasReply: false, again: true, now)
+        case .stale:
+            if self.requests[index].underWay == 0, let dispatch = self.retry(index, again: false, now) {
+                return .resend(dispatch)
+            }
+            return self.requests[index].underWay > 0 ? .drop : self.fail(index, .timedOut)
         case .timedOut, .lost:
             let kind = self.requests[index].kind
             if kind != .read { self.requests[index].isMaybeStored = true }
@@ -110,6 +115,8 @@ extension RouterDecisions {
             // A reply that comes after its deadline proves nothing good.
             if taken <= self.settings.deadline(of: reply.kind) { self.note(replica, .success, now) }
         case .overloaded:
+            self.avoid(replica, reply.kind, until: memory)
+        case .stale:
             self.avoid(replica, reply.kind, until: memory)
         case .unavailable:
             self.replicas[replica].failures += 1

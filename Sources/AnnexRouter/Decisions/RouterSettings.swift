@@ -43,7 +43,7 @@ package struct RouterSettings: Sendable, Equatable {
     package var eventQueueAge: UInt64 = 800 * Self.millisecond
     package var queueDepth = 64
     /// A reply that has been owed for so long will not come: the replica's connections are made anew.
-    package var replyLimit: UInt64 = 3_000 * Self.millisecond
+    package var replyLimit: UInt64 = 5_000 * Self.millisecond
     /// After a replica said that it cannot serve reads (or events) now, the others are asked first for so long.
     package var refusalMemory: UInt64 = 250 * Self.millisecond
 

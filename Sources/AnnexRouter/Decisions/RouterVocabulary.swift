@@ -38,6 +38,8 @@ package enum Outcome: UInt8, Sendable, CaseIterable {
     case unavailable
     /// Refused before anything was done, as too much waits there: `OVERLOADED`.
     case overloaded
+    /// Made before what the client had to see: not to be given to it.
+    case stale
     /// `MOVED`: the topology that the router has is not the replica's.
     case moved
     /// The replica gave up half way (`TIMEOUT`): an event may have been stored.

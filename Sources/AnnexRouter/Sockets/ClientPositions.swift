@@ -12,7 +12,11 @@ final class ClientPositions: Sendable {
         let block: Int
         /// Bit r: replica r is known to be there. Of the one that acknowledged it is not: `--ack log`.
         var reached: UInt64 = 0
+        /// For which count of forgetting `reached` holds.
+        var reaches = 0
     }
+
+    private static let limit = 256
 
     /// Only touched on the connection's loop.
     nonisolated(unsafe) private(set) var places: [Place] = []
@@ -26,14 +30,18 @@ final class ClientPositions: Sendable {
             self.places[index] = Place(word: word, block: parsed.block)
             return
         }
+        // Clients may name positions of indexes that are none.
+        if self.places.count >= Self.limit { self.places.removeFirst() }
         self.places.append(Place(word: word, block: parsed.block))
     }
 
     /// WAITPOS commands that must go ahead of a read of these users at a replica.
-    func waits(_ users: [[UInt8]], replica: Int, milliseconds: UInt64) -> [ByteBuffer] {
+    ///
+    /// - Parameter reaches: grows when what replicas have reached is to be forgotten.
+    func waits(_ users: [[UInt8]], replica: Int, reaches: Int, milliseconds: UInt64) -> [ByteBuffer] {
         guard !self.places.isEmpty else { return [] }
         var waits: [ByteBuffer] = []
-        for place in self.places where !Self.has(place, replica) {
+        for place in self.places where !Self.has(place, replica, reaches) {
             guard let user = users.first(where: { Slot.block(of: Slot.of($0)) == place.block }) else { continue }
             var wait = ByteBuffer()
             let words = [Array("WAITPOS".utf8), user, place.word, Array("TIMEOUT".utf8), Array("\(milliseconds)".utf8)]
@@ -44,16 +52,18 @@ final class ClientPositions: Sendable {
     }
 
     /// A replica answered a read of these users that had waited: it need not wait for these positions again.
-    func reached(_ users: [[UInt8]], replica: Int) {
+    func reached(_ users: [[UInt8]], replica: Int, reaches: Int) {
         guard replica < 64 else { return }
         for index in self.places.indices
         where users.contains(where: { Slot.block(of: Slot.of($0)) == self.places[index].block }) {
+            if self.places[index].reaches != reaches { self.places[index].reached = 0 }
+            self.places[index].reaches = reaches
             self.places[index].reached |= 1 << UInt64(replica)
         }
     }
 
-    private static func has(_ place: Place, _ replica: Int) -> Bool {
-        replica < 64 && place.reached & (1 << UInt64(replica)) != 0
+    private static func has(_ place: Place, _ replica: Int, _ reaches: Int) -> Bool {
+        replica < 64 && place.reaches == reaches && place.reached & (1 << UInt64(replica)) != 0
     }
 
     private static func parse(

@@ -12,7 +12,7 @@ struct Greeting: Sendable {
     /// Returns how many replies it gets.
     func write(to buffer: inout ByteBuffer) -> Int {
         var commands: [[String]] = []
-        if let password { commands.append(["AUTH", password]) }
+        if let password { commands.append(["AUTH", "default", password]) }
         if self.version == .three { commands.append(["HELLO", "3"]) }
         commands.append(["CLIENT", "SETNAME", "annex-router"])
         if self.asksForPositions { commands.append(["CLIENT", "CAPA", "position"]) }

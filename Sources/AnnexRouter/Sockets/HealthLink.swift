@@ -68,8 +68,11 @@ final class HealthLink: @unchecked Sendable {
             .assumeIsolated()
             .whenComplete { result in
                 self.isConnecting = false
+                guard !self.isClosed else {
+                    if case .success(let channel) = result { channel.close(promise: nil) }
+                    return
+                }
                 guard case .success(let channel) = result else { return self.callbacks.ended() }
-                guard !self.isClosed else { return channel.close(promise: nil) }
                 self.channel = channel
                 channel.closeFuture.assumeIsolated().whenComplete { _ in
                     guard self.channel === channel else { return }

@@ -17,13 +17,20 @@ struct PendingReply {
     private(set) var users: [[UInt8]] = []
     private var passesPositions = false
 
-    mutating func begin(_ request: Request, _ kind: RequestKind, _ slot: Int?, _ connection: ConnectionState) {
+    /// - Parameter keys: where the users stand.
+    mutating func begin(
+        _ request: Request,
+        _ kind: RequestKind,
+        _ slot: Int?,
+        _ keys: Range<Int>,
+        _ connection: ConnectionState
+    ) {
         self.version = connection.respVersion
         self.slot = slot
         self.lane = kind == .read ? .reads : .changes
         self.split = nil
         self.positions = connection.memory as? ClientPositions
-        self.users = slot == nil || self.positions?.places.isEmpty ?? true ? [] : [request.bytesOf(1)]
+        self.users = self.positions?.places.isEmpty ?? true ? [] : keys.map { request.bytesOf($0) }
         self.passesPositions = connection.givesPositions
         self.frame.clear()
         if request.bytes.getInteger(at: request.bytes.readerIndex, as: UInt8.self) == UInt8(ascii: "*") {
@@ -52,9 +59,9 @@ struct PendingReply {
     }
 
     /// What the client gets of a reply. A change's comes with its place in the log, which is taken down.
-    func finished(_ bytes: ByteBuffer, from replica: Int) -> ByteBuffer {
+    func finished(_ bytes: ByteBuffer, from replica: Int, reaches: Int) -> ByteBuffer {
         if self.lane == .reads {
-            if !self.users.isEmpty { self.positions?.reached(self.users, replica: replica) }
+            if !self.users.isEmpty { self.positions?.reached(self.users, replica: replica, reaches: reaches) }
             return bytes
         }
         guard let pieces = SplitRequest.elements(of: bytes), pieces.count == 2 else { return bytes }

@@ -27,6 +27,10 @@ final class ReplicaLink: @unchecked Sendable {
 
     /// Handed on in pieces from here on.
     private static let largeReply = 64 << 10
+    /// Bytes that may wait for the replica.
+    private static let outboxBytes = 64 << 20
+    /// What the reason begins with where a replica does not want the router.
+    static let refusal = "the replica refused the router"
 
     let replica: Int
     private let address: ClusterTopology.Address
@@ -49,6 +53,7 @@ final class ReplicaLink: @unchecked Sendable {
     /// Who takes the rest of the reply that is coming in.
     private var streaming: LateReply?
     private var isStreaming = false
+    private var lastReceived = NIODeadline.now()
     /// Whether the WAITPOS before the next reply failed.
     private var isStale = false
     /// Counts connections: what an old one says is of no interest any more.
@@ -72,6 +77,9 @@ final class ReplicaLink: @unchecked Sendable {
 
     /// - Parameter waits: WAITPOS commands that go ahead of a read: where one fails, the read's reply is stale.
     func send(_ attempt: OwedAttempt, _ frame: ByteBuffer, after waits: [ByteBuffer] = []) {
+        guard self.outbox.readableBytes + frame.readableBytes <= Self.outboxBytes else {
+            return self.loop.assumeIsolated().execute { self.callbacks.lost(attempt, false) }
+        }
         for wait in waits {
             self.outbox.writeImmutableBuffer(wait)
             self.owed.append(OwedAttempt(attempt: attempt.attempt, isPart: false, isWait: true))
@@ -87,9 +95,9 @@ final class ReplicaLink: @unchecked Sendable {
         self.loop.assumeIsolated().execute { self.flush() }
     }
 
-    private func flush() {
+    fileprivate func flush() {
         self.flushIsScheduled = false
-        guard case .open(let channel) = self.state, self.outbox.readableBytes > 0 else { return }
+        guard case .open(let channel) = self.state, channel.isWritable, self.outbox.readableBytes > 0 else { return }
         let bytes = self.outbox
         self.outbox = ByteBufferAllocator().buffer(capacity: min(max(bytes.readableBytes, 512), 64 << 10))
         self.unwritten = 0
@@ -164,8 +172,14 @@ final class ReplicaLink: @unchecked Sendable {
 
     // MARK: In
 
+    func cutStalled(after limit: TimeAmount) {
+        guard self.isStreaming, NIODeadline.now() - self.lastReceived > limit else { return }
+        self.close("a reply does not go on")
+    }
+
     fileprivate func received(_ bytes: ByteBuffer, _ generation: Int) {
         guard generation == self.generation else { return }
+        self.lastReceived = .now()
         var bytes = bytes
         var position = 0
         do {
@@ -201,7 +215,7 @@ final class ReplicaLink: @unchecked Sendable {
         guard outcome == .error else { return }
         let text = String(decoding: self.scanner.errorText, as: UTF8.self)
         // A shard without that capability says so; nothing else of a greeting may fail.
-        self.close("the replica refused the router: \(Printable.escape(text))")
+        self.close("\(Self.refusal): \(Printable.escape(text))")
     }
 
     /// The last piece of the reply at the head.
@@ -258,6 +272,10 @@ private final class LinkHandler: ChannelInboundHandler, @unchecked Sendable {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         self.link.received(self.unwrapInboundIn(data), self.generation)
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { self.link.flush() }
     }
 
     func channelInactive(context: ChannelHandlerContext) {

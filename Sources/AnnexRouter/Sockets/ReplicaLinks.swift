@@ -30,11 +30,12 @@ final class ReplicaLinks {
         self.health = HealthLink(address, password: password, loop: loop, callbacks: health)
     }
 
-    func send(_ dispatch: Dispatch, _ entry: PendingReply, settings: RouterSettings) {
+    func send(_ dispatch: Dispatch, _ entry: PendingReply, settings: RouterSettings, reaches: Int) {
         var waits: [ByteBuffer] = []
         if entry.lane == .reads, !entry.users.isEmpty, let positions = entry.positions {
-            let patience = settings.readDeadline / RouterSettings.millisecond
-            waits = positions.waits(entry.users, replica: self.replica, milliseconds: max(1, patience))
+            // A part of the deadline, so that there is time for another replica.
+            let patience = max(1, settings.readDeadline / RouterSettings.millisecond / 4)
+            waits = positions.waits(entry.users, replica: self.replica, reaches: reaches, milliseconds: patience)
         }
         let owed = OwedAttempt(attempt: dispatch.attempt, isPart: entry.split != nil)
         self.link(entry.version, waits.isEmpty ? entry.lane : .waits).send(owed, entry.frame, after: waits)
@@ -57,6 +58,11 @@ final class ReplicaLinks {
     /// What is owed is lost; the next request makes new connections.
     func reset(_ reason: String) {
         for link in self.links { link?.close(reason) }
+    }
+
+    /// Gives up connections on which a reply began to come and does not go on.
+    func cutStalled(after limit: TimeAmount) {
+        for link in self.links { link?.cutStalled(after: limit) }
     }
 
     func close() {

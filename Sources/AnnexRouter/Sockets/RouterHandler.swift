@@ -24,6 +24,8 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
     /// By the number of a replica.
     private var replicas: [ReplicaLinks?] = []
     private var ticks = 0
+    /// Counts the times that what replicas have reached was forgotten.
+    private var reaches = 0
     private var timer: RepeatedTask?
     private let commands: [CommandID: CommandSpecification]
 
@@ -63,6 +65,7 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
             )
             return .done
         }
+        if id == .waitpos { return self.waitForPosition(request, &connection, &reply) }
         guard let command = self.commands[id] else {
             reply.error(code: "ERR", "this command is not served here")
             return .done
@@ -78,7 +81,7 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         if keys.count > 1, let parts = self.parts(of: request, keys), parts.count > 1 {
             return self.split(request, keys, parts, &connection, &reply)
         }
-        let route = Route(slot: slot, kind: Self.kind(of: command, request))
+        let route = Route(slot: slot, kind: Self.kind(of: command, request), keys: keys)
         return self.forward(route, request, &connection, &reply)
     }
 
@@ -93,6 +96,25 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
     private struct Route {
         let slot: Int?
         let kind: RequestKind
+        /// Of the users.
+        var keys = 0..<0
+    }
+
+    /// No replica waits here: the reads that follow do, at whichever they are sent to.
+    private func waitForPosition(
+        _ request: Request,
+        _ connection: inout ConnectionState,
+        _ reply: inout ReplyWriter
+    ) -> Disposition {
+        do throws(ArgumentFailure) { _ = try WaitPositionArguments(request) } catch {
+            reply.error(error)
+            return .done
+        }
+        let positions = connection.memory as? ClientPositions ?? ClientPositions()
+        connection.memory = positions
+        positions.add(request.bytesOf(2))
+        reply.status("OK")
+        return .done
     }
 
     private func forward(
@@ -108,7 +130,7 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         case .send(let dispatch):
             let place = self.place(dispatch.request)
             if route.kind != .read, connection.memory == nil { connection.memory = ClientPositions() }
-            self.pending[place].begin(request, route.kind, route.slot, connection)
+            self.pending[place].begin(request, route.kind, route.slot, route.keys, connection)
             return .later { reply in
                 self.pending[place].reply = reply
                 self.send(dispatch)
@@ -132,7 +154,7 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
     private func send(_ dispatch: Dispatch) {
         let entry = self.pending[Int(dispatch.request.index)]
         let links = self.links(dispatch.replica)
-        links.send(dispatch, entry, settings: self.shared.settings)
+        links.send(dispatch, entry, settings: self.shared.settings, reaches: self.reaches)
     }
 
     private func links(_ replica: Int) -> ReplicaLinks {
@@ -161,26 +183,31 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
 
     /// Returns who takes the rest of a reply that is not whole.
     private func replied(_ owed: OwedAttempt, _ bytes: ByteBuffer, _ isWhole: Bool, from replica: Int) -> LateReply? {
-        let outcome = owed.isStale ? .unavailable : ReplyKind.outcome(of: bytes)
+        var outcome = ReplyKind.outcome(of: bytes)
+        if owed.isStale, outcome != .moved { outcome = .stale }
         let redirect = outcome == .moved ? ReplyKind.target(of: bytes).flatMap { self.decisions.replica(at: $0) } : nil
         let verdict = self.decisions.settle(owed.attempt, outcome, redirect: redirect, now: Self.now())
         guard case .deliver(let request) = verdict else {
             self.carryOut(verdict)
             return nil
         }
-        let place = Int(request.index)
-        let entry = self.pending[place]
-        self.pending[place].end()
+        let entry = self.take(request)
         if let (split, part) = entry.split {
             split.give(part, bytes)
             return nil
         }
-        entry.reply?.giveNow(entry.finished(bytes, from: replica), isLast: isWhole)
+        entry.reply?.giveNow(entry.finished(bytes, from: replica, reaches: self.reaches), isLast: isWhole)
         return isWhole ? nil : entry.reply
     }
 
     private func linkFailed(_ replica: Int, _ reason: String) {
         self.decisions.lost(replica, now: Self.now())
+        if reason.hasPrefix(ReplicaLink.refusal) {
+            return self.shared.logger.warning(
+                "A replica refuses the router: see --shard-password-file",
+                metadata: ["replica": "\(self.decisions.address(of: replica))", "reason": "\(reason)"]
+            )
+        }
         self.shared.logger.debug(
             "Connection to a replica ended",
             metadata: ["replica": "\(self.decisions.address(of: replica))", "reason": "\(reason)"]
@@ -191,14 +218,18 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         switch verdict {
         case .deliver, .drop: break
         case .resend(let dispatch): self.send(dispatch)
-        case .fail(let request, let failure): self.fail(request, failure)
+        case .fail(let request, let failure): self.fail(self.take(request), failure)
         }
     }
 
-    private func fail(_ request: RequestID, _ failure: Failure) {
-        let place = Int(request.index)
-        let entry = self.pending[place]
-        self.pending[place].end()
+    /// What is kept of a request that has ended; its place is free.
+    private func take(_ request: RequestID) -> PendingReply {
+        let entry = self.pending[Int(request.index)]
+        self.pending[Int(request.index)].end()
+        return entry
+    }
+
+    private func fail(_ entry: PendingReply, _ failure: Failure) {
         var writer = ReplyWriter(version: entry.version, buffer: ByteBuffer())
         self.fail(failure, entry.slot, &writer)
         if let (split, _) = entry.split { split.end(with: writer.buffer) } else { entry.reply?.giveNow(writer.buffer) }
@@ -210,17 +241,26 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         self.decisions.tick(now: Self.now())
         self.act()
         self.ticks += 1
+        if self.ticks % Self.reportEvery == 0 {
+            let limit = TimeAmount.nanoseconds(Int64(clamping: self.shared.settings.replyLimit))
+            for links in self.replicas { links?.cutStalled(after: limit) }
+        }
         if self.ticks % Self.reportEvery == 0 { self.report() }
     }
 
     private func act() {
+        // Who is answered may ask the next at once, which may get a place that another action still names: so all are taken
+        // off their places first, and answered last.
+        var failed: [(PendingReply, Failure)] = []
+        var broken: [(replica: Int, isGone: Bool)] = []
         while let action = self.decisions.nextAction() {
             switch action {
             case .send(let dispatch): self.send(dispatch)
-            case .fail(let request, let failure): self.fail(request, failure)
+            case .fail(let request, let failure): failed.append((self.take(request), failure))
             case .ping(let replica, let fresh): self.links(replica).health.ping(fresh: fresh)
             case .health(let replica, let change):
                 // Each loop finds out by itself; one of them tells.
+                if change.to == .ejected { self.forgetReached() }
                 self.shared.logger.log(
                     level: self.index == 0 ? .info : .debug,
                     "Replica's health changed",
@@ -229,14 +269,22 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
                         "reason": "\(change.reason.rawValue)",
                     ]
                 )
-            case .reset(let replica): self.replicas[replica]?.reset("no reply for too long")
+            case .reset(let replica): broken.append((replica, false))
             case .topologyIsStale: self.shared.topologyIsStale()
-            case .retired(let replica):
-                self.replicas[replica]?.close()
-                self.replicas[replica] = nil
+            case .retired(let replica): broken.append((replica, true))
             }
         }
+        for (replica, isGone) in broken where self.replicas.indices.contains(replica) {
+            let links = self.replicas[replica]
+            if isGone { self.replicas[replica] = nil }
+            if isGone { links?.close() } else { links?.reset("no reply for too long") }
+            if isGone { self.forgetReached() }
+        }
+        for (entry, failure) in failed { self.fail(entry, failure) }
     }
+
+    /// A replica that comes back may be another one, which has not waited yet.
+    private func forgetReached() { self.reaches += 1 }
 
     private func adopt(_ topology: ClusterTopology) {
         self.topology = topology
