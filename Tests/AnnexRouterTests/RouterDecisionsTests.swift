@@ -55,6 +55,9 @@ struct RouterDecisionsTests {
             ([.unsent, .unsent, .unsent], .event, .failed(.shardDown)),
             ([.lost, .lost, .lost], .idempotentEvent, .failed(.lostMaybeStored)),
             ([.lost, .timedOut], .read, .delivered),
+            ([.stale, .answered], .read, .delivered),
+            ([.stale, .stale], .read, .failed(.timedOut)),
+            ([.lost, .stale], .read, .failed(.timedOut)),
         ]
     )
     func lasts(_ outcomes: [Outcome], _ kind: RequestKind, _ expected: End) throws {

@@ -149,7 +149,7 @@ struct RouterReplicasTests {
         // One of them answers: it is asked alone.
         for dispatch in old where dispatch.replica == 0 { _ = router.settle(dispatch, .answered) }
         #expect(Self.destinations(router) == [0])
-        router.pass(2_800)
+        router.pass(4_800)
         #expect(router.actions.filter { $0 == .reset(replica: 1) }.count == 1)
         #expect(!router.actions.contains(.reset(replica: 0)))
     }

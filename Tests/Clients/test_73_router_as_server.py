@@ -10,6 +10,7 @@ from test_10_oracle import *  # noqa: F403 - tests
 from test_20_redis_py import *  # noqa: F403
 from test_30_limits import *  # noqa: F403
 from test_31_hostile import *  # noqa: F403
+from test_32_clients_that_trickle import test_slow_clients_do_not_hold_up_others  # noqa: F401
 
 del test_fuzz  # noqa: F821 - starts servers of its own; the router's is in test_72
 del test_error_codes  # noqa: F821 - RELOAD, which a router refuses, among them
