@@ -14,12 +14,15 @@ package final class ClusterView: Sendable {
         package let own: Address
         /// This server's shard; nil where it is none of the topology.
         package let shard: Int?
+        /// Whether nobody's users are another's: so of a router, which looks for the slot itself.
+        let ownsAll: Bool
         package fileprivate(set) var unwell: Set<Address> = []
 
         package init(topology: ClusterTopology, own: Address) {
             self.topology = topology
             self.own = own
             self.shard = topology.shard(with: own)
+            self.ownsAll = self.shard.map { topology.shards[$0].slots.count == Slot.count } ?? false
         }
 
         /// Whether this server answers for a slot. O(1).

@@ -5,7 +5,9 @@ import AnnexWire
 extension ConnectionHandler {
     /// Where the users of a command are another shard's: writes the error that sends the client there, and returns true.
     func isMisdirected(_ command: CommandSpecification) -> Bool {
-        guard let cluster = self.loop.cluster, let keys = command.keys(in: self.request) else { return false }
+        guard let cluster = self.loop.cluster, !cluster.ownsAll, let keys = command.keys(in: self.request) else {
+            return false
+        }
         var foreign: Int?
         var hasOwn = false
         for key in keys {

@@ -32,7 +32,6 @@ final class ReplicaLink: @unchecked Sendable {
     /// What the reason begins with where a replica does not want the router.
     static let refusal = "the replica refused the router"
 
-    let replica: Int
     private let address: ClusterTopology.Address
     private let greeting: Greeting
     private let loop: any EventLoop
@@ -60,13 +59,11 @@ final class ReplicaLink: @unchecked Sendable {
     private var generation = 0
 
     init(
-        replica: Int,
         address: ClusterTopology.Address,
         greeting: Greeting,
         loop: any EventLoop,
         callbacks: Callbacks
     ) {
-        self.replica = replica
         self.address = address
         self.greeting = greeting
         self.loop = loop

@@ -45,7 +45,6 @@ final class ReplicaLinks {
         let place = lane.rawValue * 2 + (version == .three ? 1 : 0)
         if let link = self.links[place] { return link }
         let link = ReplicaLink(
-            replica: self.replica,
             address: self.address,
             greeting: Greeting(password: self.password, version: version, asksForPositions: lane == .changes),
             loop: self.loop,
