@@ -1,6 +1,7 @@
 package import AnnexCore
 package import AnnexIndex
 import AnnexStore
+import Synchronization
 
 /// One thread's view of one version: readers, scratch memory, the query vector and the last answer.
 ///
@@ -24,6 +25,8 @@ package final class QueryContext {
     /// What is added to every score of the query: see `ModelBias`.
     @exclusivity(unchecked) var constant: Float = 0
     @exclusivity(unchecked) private var scratch = SearchScratch()
+    /// Held, as the last contexts end while their version does.
+    private let contexts: ContextCount
     /// Marked for the present query; `marks` says whether they count.
     @exclusivity(unchecked) private(set) var exclusion: ExclusionMarks
     /// Whose marks are to be used as they are; nil: `exclusion`.
@@ -33,6 +36,7 @@ package final class QueryContext {
 
     package init(_ version: ServedVersion) throws(AnnexError) {
         self.version = version
+        self.contexts = version.contexts
         self.items = try version.items.makeReader()
         self.live = try LiveUsers(
             version,
@@ -52,6 +56,16 @@ package final class QueryContext {
         self.exclusion = ExclusionMarks(rows: version.description.itemCount)
         self.hits.reserveCapacity(256)
         self.exclusion.begin()
+        version.contexts.count.add(1, ordering: .relaxed)
+    }
+
+    deinit { self.contexts.count.subtract(1, ordering: .relaxed) }
+
+    /// About the most that one context keeps between queries: users, marks, and what solves for vectors.
+    static func mostBytes(_ version: VersionDescription) -> Int {
+        let dimension = version.storedDimension
+        let solver = version.foldIn == nil ? 0 : dimension * (dimension + 257) * 2 * MemoryLayout<Double>.stride
+        return FoldedUserTable.limitBytes + version.itemCount / 4 + solver + 4 << 20
     }
 
     // MARK: The query vector
@@ -177,4 +191,9 @@ package final class QueryContext {
     package func withVector<R>(_ ordinal: Int32, _ body: (UnsafeBufferPointer<Float>) -> R) -> R {
         self.vectors.withRow(Int(ordinal)) { body(UnsafeBufferPointer(rebasing: $0[..<self.dimension])) }
     }
+}
+
+/// How many contexts a version has.
+final class ContextCount: Sendable {
+    let count = Atomic<Int>(0)
 }

@@ -2,6 +2,7 @@ package import AnnexCore
 import AnnexIndex
 package import AnnexLinearAlgebra
 package import AnnexStore
+import Glibc
 package import Synchronization
 
 /// One loaded version: immutable, shared by all threads, freed when its last query ends.
@@ -22,11 +23,16 @@ package final class ServedVersion: Sendable {
     /// What orders changes for all replicas; nil where the state alone does.
     package let log: (any ReplicatedLog)?
     /// Users as the state has changed them.
-    package let folded: FoldedUserCache
+    let foldedUsers = FoldedUserCache()
+    /// The long histories among them, with their equations.
+    let runningHistories: RunningHistoryCache
+    let solves = SolveCount()
     /// What unknown users get; nil where they get an error.
     let popular = Mutex<PopularItems?>(nil)
     /// Queries that were answered with it.
     package let coldAnswers = Atomic<Int>(0)
+    /// Contexts that there are, on loops, on worker threads and idle.
+    let contexts = ContextCount()
     /// Contexts for work that leaves the event loops; taken and given back under the lock, a few times a second.
     private let idleContexts = Mutex<[QueryContext]>([])
 
@@ -45,7 +51,7 @@ package final class ServedVersion: Sendable {
         self.description = description
         self.state = state
         self.log = log
-        self.folded = FoldedUserCache(dimension: description.storedDimension)
+        self.runningHistories = RunningHistoryCache(dimension: description.storedDimension)
         self.vectors = try VectorFile(
             path: files.vectors,
             rows: description.itemCount,
@@ -70,6 +76,9 @@ package final class ServedVersion: Sendable {
             )
         }
         self.totalBytes = description.totalBytes
+        let hasAttributes = self.items.attributesCount > 0
+        self.bytesPerAttribute =
+            hasAttributes ? Double(Self.size(of: files.items)) / Double(max(self.items.attributesCount, 1)) : 0
         self.layout = try files.serving.map { path throws(AnnexError) in
             try ScanLayout.load(
                 path: path,
@@ -89,6 +98,11 @@ package final class ServedVersion: Sendable {
             dimension: description.storedDimension,
             rows: description.itemCount
         )
+    }
+
+    private static func size(of path: String) -> Int {
+        var status = stat()
+        return stat(path, &status) == 0 ? Int(status.st_size) : 0
     }
 
     private static func check(_ what: String, _ found: Int, _ expected: Int, _ path: String?) throws(AnnexError) {
@@ -146,6 +160,9 @@ package final class ServedVersion: Sendable {
 
     /// The highest level of the graph; nil without one.
     package var maximumLevel: Int? { self.layout?.isGraph == true ? 0 : self.index?.maximumLevel }
+
+    /// Bytes of an item's attributes on average, from above: the size of the file that has them, ids and all.
+    package let bytesPerAttribute: Double
 
     /// Items that have attributes.
     package var attributesCount: Int { self.items.attributesCount }

@@ -8,6 +8,8 @@ import AnnexIndex
 package enum WorkEstimate {
     /// Work above this runs on a worker thread.
     package static let loopBudgetNanos = 300_000.0
+    /// A larger reply is made on a worker thread: writing it takes as long as the budget.
+    package static let loopReplyBytes = 1 << 20
 
     private static let nanosPerScannedComponent = 0.12
     /// 8-bit codes from memory; see also `nanosPerScan`.
@@ -20,21 +22,29 @@ package enum WorkEstimate {
     private static let nanosPerStepComponent = 1.5
     private static let nanosPerResult = 60.0
     private static let nanosPerMark = 2.0
+    /// Copying attributes out of the store's pages.
+    private static let nanosPerAttributeByte = 0.3
     /// An item that is left out makes a scan with bounds go on: how many more it reads.
     private static let readsPerExcluded = 20.0
 
     /// Nanoseconds for one query.
     ///
-    /// - Parameter excluded: items that the query leaves out.
+    /// - Parameters:
+    ///   - excluded: items that the query leaves out.
+    ///   - attributeBytes: of an item on average; 0 where the answer has no attributes.
     package static func nanos(
         of effort: SearchEffort,
         k: Int,
         excluded: Int = 0,
+        attributeBytes: Double = 0,
         in version: VersionDescription
     ) -> Double {
         let rows = Double(version.itemCount)
         let dimension = Double(version.dimension)
-        let answer = Double(k) * Self.nanosPerResult + Double(excluded) * Self.nanosPerMark
+        let hits = Double(min(k, version.itemCount))
+        let answer =
+            hits * (Self.nanosPerResult + attributeBytes * Self.nanosPerAttributeByte)
+            + Double(excluded) * Self.nanosPerMark
         let hasCodes = version.files.serving != nil
         let scan = rows * dimension * (hasCodes ? Self.nanosPerScannedCode : Self.nanosPerScannedComponent)
         switch (effort, version.kind.family) {

@@ -6,6 +6,8 @@ extension FoldInSolver {
         fileprivate var matrix: [Double] = []
         fileprivate var side: [Double] = []
         package init() {}
+
+        package var byteCount: Int { (self.matrix.capacity + self.side.capacity) * MemoryLayout<Double>.stride }
     }
 
     /// As `solve`, and keeps the equation. `count` is above 0.

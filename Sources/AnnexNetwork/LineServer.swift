@@ -13,7 +13,6 @@ package final class LineServer: Sendable {
     private let configuration: ServerConfiguration
     private let shared: ServerShared
     private let group: MultiThreadedEventLoopGroup
-    private let threadPool: NIOThreadPool
     private let makeHandler: @Sendable (_ loop: Int, _ eventLoop: any EventLoop) -> any CommandHandler
     private let listener = Mutex<(any Channel)?>(nil)
     private let stopping = Atomic<Bool>(false)
@@ -32,12 +31,10 @@ package final class LineServer: Sendable {
         self.configuration = configuration
         self.makeHandler = makeHandler
         self.group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
-        self.threadPool = NIOThreadPool(numberOfThreads: configuration.deferredThreads)
         self.shared = ServerShared(
             configuration: configuration,
             table: table,
             logger: logger,
-            threadPool: self.threadPool,
             info: info,
             cluster: cluster
         )
@@ -46,7 +43,8 @@ package final class LineServer: Sendable {
     /// Binds and serves. Returns the address, with the real port where 0 was asked for. Throws `.system` if it cannot
     /// bind; the loops are stopped then.
     package func start() async throws -> SocketAddress {
-        self.threadPool.start()
+        ProcessMemory.returnLargeBlocks()
+        self.shared.work.start()
         self.raiseDescriptorLimit()
         let makeHandler = self.makeHandler
         let shared = self.shared
@@ -176,7 +174,7 @@ package final class LineServer: Sendable {
     }
 
     private func stopThreads() async {
-        try? await self.threadPool.shutdownGracefully()
+        await self.shared.work.shutdown()
         try? await self.group.shutdownGracefully()
     }
 }

@@ -27,7 +27,7 @@ final class LoopContext: @unchecked Sendable {
     /// Whose users are whose; nil where this server stands alone.
     @exclusivity(unchecked) var cluster: ClusterView.Snapshot?
 
-    private let delivered = Mutex<[(connection: ConnectionHandler, number: Int, write: LateReply.Writing)]>([])
+    private let delivered = Mutex<[(connection: ConnectionHandler, number: Int, write: ReplyPromise.Writing)]>([])
     private(set) var connections: [UInt64: ConnectionHandler] = [:]
     private(set) var heldBytes = 0
     private var publishedBytes = 0
@@ -80,9 +80,9 @@ final class LoopContext: @unchecked Sendable {
         copy.connections = self.connections.count
         copy.heldBytes = self.heldBytes
         for connection in self.connections.values {
-            if connection.isWaiting { copy.waiting += 1 }
-            copy.largestInput = max(copy.largestInput, connection.inputHeld)
-            copy.largestOutput = max(copy.largestOutput, connection.outputHeld)
+            if connection.machine.isWaiting { copy.waiting += 1 }
+            copy.largestInput = max(copy.largestInput, connection.held.input)
+            copy.largestOutput = max(copy.largestOutput, connection.held.output)
         }
         return copy
     }
@@ -108,6 +108,7 @@ final class LoopContext: @unchecked Sendable {
 
     /// One connection now holds `change` more (or fewer) bytes.
     func heldBytesChanged(by change: Int) {
+        guard change != 0 else { return }
         self.heldBytes += change
         if abs(self.heldBytes - self.publishedBytes) >= Self.publishStep { self.publishHeldBytes() }
     }
@@ -119,9 +120,12 @@ final class LoopContext: @unchecked Sendable {
         if change > 0, total > self.shared.configuration.allClientsBytes { self.shared.evict(on: self.eventLoop) }
     }
 
-    /// The connection that holds most. O(connections).
-    func biggest() -> (id: UInt64, bytes: Int)? {
-        self.connections.values.map { (id: $0.state.id, bytes: $0.held) }.max { $0.bytes < $1.bytes }
+    /// The connection that holds most, of all or of those that take none of their replies. O(connections).
+    func biggest(onlyStalled: Bool) -> (id: UInt64, bytes: Int)? {
+        let now = NIODeadline.now()
+        return self.connections.values.filter { !onlyStalled || $0.isStalled(now) }
+            .map { (id: $0.state.id, bytes: $0.held.total) }
+            .max { $0.bytes < $1.bytes }
     }
 
     func evict(_ id: UInt64, _ reason: String) {
@@ -131,7 +135,7 @@ final class LoopContext: @unchecked Sendable {
     // MARK: Replies from elsewhere
 
     /// Hands a reply over from any thread. Those that come together, as all of one commit do, wake the loop once.
-    func deliver(_ write: @escaping LateReply.Writing, number: Int, to connection: ConnectionHandler) {
+    func deliver(_ write: @escaping ReplyPromise.Writing, number: Int, to connection: ConnectionHandler) {
         let isFirst = self.delivered.withLock { waiting in
             waiting.append((connection, number, write))
             return waiting.count == 1
@@ -142,7 +146,7 @@ final class LoopContext: @unchecked Sendable {
                 defer { waiting.removeAll(keepingCapacity: true) }
                 return waiting
             }
-            for (connection, number, write) in replies { connection.takeOwed(number, write) }
+            for (connection, number, write) in replies { connection.delivered(number, write) }
         }
     }
 

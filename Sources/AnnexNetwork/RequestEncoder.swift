@@ -1,3 +1,4 @@
+package import AnnexWire
 package import NIOCore
 
 /// Commands as arrays of bulk strings.
@@ -32,9 +33,22 @@ package enum RequestEncoder {
     }
 
     /// A command of `count` words, of which these are the first.
-    static func append(array count: Int, beginningWith words: [[UInt8]], to buffer: inout ByteBuffer) {
+    package static func append(array count: Int, beginningWith words: [[UInt8]], to buffer: inout ByteBuffer) {
         buffer.writeString("*\(count)\r\n")
         Self.append(bulks: words, to: &buffer)
+    }
+
+    /// The arguments of a request from `first` on, encoded. Shares the request's bytes where it came as an array.
+    package static func arguments(of request: Request, from first: Int) -> ByteBuffer {
+        guard first < request.count else { return ByteBuffer() }
+        guard request.isArray, first > 0 else {
+            var buffer = ByteBuffer()
+            Self.append(bulks: (first..<request.count).map { request.bytesOf($0) }, to: &buffer)
+            return buffer
+        }
+        let before = request.arguments[first - 1]
+        let start = request.bytes.readerIndex + Int(before.offset) + Int(before.count) + 2
+        return request.bytes.getSlice(at: start, length: request.bytes.writerIndex - start) ?? ByteBuffer()
     }
 
     static func append(bulks words: [[UInt8]], to buffer: inout ByteBuffer) {

@@ -14,6 +14,8 @@ package struct ServerConfiguration: Sendable {
     package var deferredThreads = 2
     /// Commands that may wait for or run on those threads at once, over all connections. The next one is `OVERLOADED`.
     package var maximumDeferred = 1_024
+    /// How long a command may wait for one of those threads; then it is answered `TIMEOUT`.
+    package var workPatience: Duration = .seconds(30)
     /// Sizes of one command, before and after authentication.
     package var limits = WireLimits()
     /// Connections served at once; the next one gets an error and is closed.

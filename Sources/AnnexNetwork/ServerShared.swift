@@ -21,8 +21,9 @@ final class ServerShared: Sendable {
     let configuration: ServerConfiguration
     let table: CommandTable
     let logger: Logger
-    let threadPool: NIOThreadPool
-    /// Sections that other parts add to `INFO`. Called on a deferred thread, so it may take a while.
+    /// Commands that leave the loops.
+    let work: WorkQueue
+    /// Sections that other parts add to `INFO`. Called on a thread of its own, so it may take a while.
     let info: @Sendable () -> [InfoSection]
     /// Nil where this server stands alone.
     let cluster: ClusterView?
@@ -37,9 +38,8 @@ final class ServerShared: Sendable {
     let lingering = Atomic<Int>(0)
     let nextClient = Atomic<UInt64>(1)
     let nextSlowlogEntry = Atomic<Int>(0)
-    /// Jobs on the thread pool, waiting or running.
-    let deferredJobs = Atomic<Int>(0)
-    /// Bytes held for clients, as last published by the loops (each within `LoopContext.publishStep` of the truth).
+    /// Bytes held for clients: what the loops last published (each within `LoopContext.publishStep` of the truth), and
+    /// replies that other threads make.
     let heldBytes = Atomic<Int>(0)
     let evicting = Atomic<Bool>(false)
 
@@ -54,14 +54,17 @@ final class ServerShared: Sendable {
         configuration: ServerConfiguration,
         table: CommandTable,
         logger: Logger,
-        threadPool: NIOThreadPool,
         info: @escaping @Sendable () -> [InfoSection],
         cluster: ClusterView?
     ) {
         self.configuration = configuration
         self.table = table
         self.logger = logger
-        self.threadPool = threadPool
+        self.work = WorkQueue(
+            queryThreads: configuration.deferredThreads,
+            maximumJobs: configuration.maximumDeferred,
+            patience: configuration.workPatience
+        )
         self.info = info
         self.cluster = cluster
         self.maximumConnections = Atomic(configuration.maximumConnections)
@@ -112,32 +115,5 @@ final class ServerShared: Sendable {
             loop.eventLoop.execute { loop.apply(new) }
         }
         return nil
-    }
-
-    /// Called when `heldBytes` passed the limit: closes the connection that holds most, until the sum is below.
-    func evict(on eventLoop: any EventLoop) {
-        guard self.evicting.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else {
-            return
-        }
-        self.evictBiggest(on: eventLoop)
-    }
-
-    private func evictBiggest(on eventLoop: any EventLoop) {
-        self.gather(on: eventLoop) { loop in
-            loop.publishHeldBytes()
-            return (loop, loop.biggest())
-        }.whenSuccess { candidates in
-            let biggest = candidates.max { $0.1?.bytes ?? 0 < $1.1?.bytes ?? 0 }
-            guard self.heldBytes.load(ordering: .relaxed) > self.configuration.allClientsBytes,
-                let (loop, found) = biggest, let (id, bytes) = found, bytes > 0
-            else {
-                self.evicting.store(false, ordering: .relaxed)
-                return
-            }
-            loop.eventLoop.execute {
-                loop.evict(id, "all clients together hold more than \(self.configuration.allClientsBytes) bytes")
-                self.evictBiggest(on: eventLoop)
-            }
-        }
     }
 }

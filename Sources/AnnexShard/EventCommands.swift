@@ -21,7 +21,7 @@ enum EventCommands {
             )
         }
         let change = UserChange.event(user: user, item: item, weight: arguments.weight, time: arguments.time)
-        return Self.record(change, context.version, givesPosition) { _, reply in reply.status("OK") }
+        return Self.record(change, request, context, givesPosition) { _, reply in reply.status("OK") }
     }
 
     static func delete(
@@ -36,7 +36,7 @@ enum EventCommands {
             guard let ordinal = item.bytes.withUnsafeBytes({ context.ordinal(of: $0) }) else { return false }
             return try user.bytes.lend { id throws(AnnexError) in try context.trainedHistory(of: id, has: ordinal) }
         }
-        return Self.record(.remove(user: user, item: item), context.version, givesPosition) { wasThere, reply in
+        return Self.record(.remove(user: user, item: item), request, context, givesPosition) { wasThere, reply in
             reply.integer(wasThere || wasTrained ? 1 : 0)
         }
     }
@@ -51,20 +51,22 @@ enum EventCommands {
         let wasTrained = try Self.asking { () throws(AnnexError) in
             try user.bytes.lend { id throws(AnnexError) in try context.versionKnows(id) }
         }
-        return Self.record(.forget(user: user), context.version, givesPosition) { wasThere, reply in
+        return Self.record(.forget(user: user), request, context, givesPosition) { wasThere, reply in
             reply.integer(wasThere || wasTrained ? 1 : 0)
         }
     }
 
     private static func record(
         _ change: UserChange,
-        _ version: ServedVersion,
+        _ request: Request,
+        _ context: QueryContext,
         _ givesPosition: Bool,
         _ write: @escaping @Sendable (_ wasThere: Bool, inout ReplyWriter) -> Void
     ) -> Disposition {
-        .later { later in
+        let version = context.version
+        return .pending(bytes: request.heldBytes) { promise in
             version.record(change) { result in
-                later.give { reply in
+                promise.fulfil { reply in
                     switch result {
                     case .success(let change):
                         if givesPosition { reply.array(2) }
@@ -85,9 +87,9 @@ enum EventCommands {
         guard let log = version.log else {
             throw ArgumentFailure("this server has no log, so that there is no position to wait for")
         }
-        return .later { later in
+        return .pending(bytes: 256) { promise in
             log.wait(for: arguments.place, milliseconds: Int64(arguments.milliseconds)) { error in
-                later.give { reply in
+                promise.fulfil { reply in
                     if let error { reply.error(code: Self.code(error), "\(error)") } else { reply.status("OK") }
                 }
             }

@@ -16,7 +16,7 @@ enum InsightCommands {
         } catch { return reply.error(code: "ERR", "\(error)") }
         let nested = arguments.withTimes && reply.version == .three
         reply.array(arguments.withTimes && !nested ? items.count * 2 : items.count)
-        for seen in items {
+        for seen in items where !reply.isOverBudget {
             if nested { reply.array(2) }
             seen.item.withUnsafeBytes { reply.bulk($0) }
             guard arguments.withTimes else { continue }

@@ -105,7 +105,13 @@ enum QueryOptionsUse {
     ) throws(QueryFailure) -> Bool {
         let effort = Self.effort(options, context)
         let version = context.version.description
-        let nanos = WorkEstimate.nanos(of: effort, k: k, excluded: context.excludedCount, in: version)
+        let nanos = WorkEstimate.nanos(
+            of: effort,
+            k: k,
+            excluded: context.excludedCount,
+            attributeBytes: options.withAttributes ? context.version.bytesPerAttribute : 0,
+            in: version
+        )
         guard nanos <= budget else { return false }
         do throws(AnnexError) {
             _ = try context.search(k: k, effort: effort)

@@ -75,7 +75,9 @@ package final class ShardHandler: CommandHandler {
             let lane = try self.freshLane(request, name: arguments.options.index)
             try QueryOptionsUse.check(arguments.options, lane.version.description)
             let budget = WorkEstimate.loopBudgetNanos
-            if UserCommands.topK(arguments, request, lane.context, budget: budget, &reply) { return .done }
+            if Self.here(&reply, { UserCommands.topK(arguments, request, lane.context, budget: budget, &$0) }) {
+                return .done
+            }
             return Self.onWorker(lane.version) {
                 _ = UserCommands.topK(arguments, request, $0, budget: .infinity, &$1)
             }
@@ -84,7 +86,9 @@ package final class ShardHandler: CommandHandler {
             let lane = try self.freshLane(request, name: arguments.options.index)
             try QueryOptionsUse.check(arguments.options, lane.version.description)
             let budget = WorkEstimate.loopBudgetNanos / Double(arguments.users.count)
-            if UserCommands.manyTopK(arguments, request, lane.context, budget: budget, &reply) { return .done }
+            if Self.here(&reply, { UserCommands.manyTopK(arguments, request, lane.context, budget: budget, &$0) }) {
+                return .done
+            }
             return Self.onWorker(lane.version) {
                 _ = UserCommands.manyTopK(arguments, request, $0, budget: .infinity, &$1)
             }
@@ -92,7 +96,9 @@ package final class ShardHandler: CommandHandler {
             let arguments = try ScoreArguments(request)
             let lane = try self.freshLane(request, name: arguments.index)
             let budget = WorkEstimate.loopBudgetNanos - Double(arguments.items.count) * 1_000
-            if budget > 0, UserCommands.score(arguments, request, lane.context, budget: budget, &reply) {
+            if budget > 0,
+                Self.here(&reply, { UserCommands.score(arguments, request, lane.context, budget: budget, &$0) })
+            {
                 return .done
             }
             return Self.onWorker(lane.version) {
@@ -105,7 +111,12 @@ package final class ShardHandler: CommandHandler {
             let arguments = try VSimArguments(request)
             let lane = try self.lane(request, name: arguments.key)
             let effort = try VectorSetCommands.effort(arguments.effort, lane.version.description)
-            let nanos = WorkEstimate.nanos(of: effort, k: arguments.count, in: lane.version.description)
+            let nanos = WorkEstimate.nanos(
+                of: effort,
+                k: arguments.count,
+                attributeBytes: arguments.withAttributes ? lane.version.bytesPerAttribute : 0,
+                in: lane.version.description
+            )
             return self.run(lane, nanos, &reply) { VectorSetCommands.similar(arguments, effort, request, $0, &$1) }
         case .vemb, .vdim, .vcard, .vinfo, .vismember, .vrandmember, .vgetattr, .vlinks:
             let lane = try self.lane(request, name: 1)
@@ -177,6 +188,13 @@ package final class ShardHandler: CommandHandler {
 
     // MARK: Where a query runs
 
+    /// Makes a reply here. False where it takes too long, as `body` says, or gets too large: nothing is written then.
+    private static func here(_ reply: inout ReplyWriter, _ body: (inout ReplyWriter) -> Bool) -> Bool {
+        var isMade = false
+        let fits = reply.write(within: WorkEstimate.loopReplyBytes) { isMade = body(&$0) }
+        return fits && isMade
+    }
+
     /// Runs `body` here, or on a worker thread with another context.
     private func run(
         _ lane: Lane,
@@ -184,11 +202,9 @@ package final class ShardHandler: CommandHandler {
         _ reply: inout ReplyWriter,
         _ body: @escaping @Sendable (QueryContext, inout ReplyWriter) -> Void
     ) -> Disposition {
-        guard nanos > WorkEstimate.loopBudgetNanos else {
-            body(lane.context, &reply)
-            return .done
-        }
-        return Self.onWorker(lane.version, body)
+        let isShort = nanos <= WorkEstimate.loopBudgetNanos
+        let isMade = isShort && reply.write(within: WorkEstimate.loopReplyBytes) { body(lane.context, &$0) }
+        return isMade ? .done : Self.onWorker(lane.version, body)
     }
 
     /// Runs `body` on a worker thread, with a context of its own.
@@ -196,7 +212,7 @@ package final class ShardHandler: CommandHandler {
         _ version: ServedVersion,
         _ body: @escaping @Sendable (QueryContext, inout ReplyWriter) -> Void
     ) -> Disposition {
-        .deferred { reply in
+        .elsewhere(.query) { reply in
             do throws(AnnexError) {
                 let context = try version.borrowContext()
                 body(context, &reply)
@@ -271,7 +287,7 @@ package final class ShardHandler: CommandHandler {
         }
         let engine = self.engine
         let wanted = version
-        return .deferred { reply in
+        return .elsewhere(.load) { reply in
             do {
                 reply.simpleString(try engine.reload(index, version: wanted).value)
             } catch {

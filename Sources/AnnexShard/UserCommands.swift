@@ -44,7 +44,7 @@ enum UserCommands {
         do throws(QueryFailure) {
             let wish = try QueryOptionsUse.begin(arguments.options, request, context, budget: budget)
             reply.array(arguments.users.count)
-            for user in arguments.users {
+            for user in arguments.users where !reply.isOverBudget {
                 switch try QueryOptionsUse.useUser(request, user, wish, context) {
                 case .costly:
                     reply.rewind(to: start)
@@ -126,7 +126,7 @@ enum UserCommands {
         let width = 1 + (options.withScores ? 1 : 0) + (options.withAttributes ? 1 : 0)
         let nested = width > 1 && reply.version == .three
         reply.array(nested ? context.hits.count : context.hits.count * width)
-        for hit in context.hits {
+        for hit in context.hits where !reply.isOverBudget {
             if nested { reply.array(width) }
             context.withIdentifier(hit.ordinal) { reply.bulk($0) }
             if options.withScores { reply.double(hit.score) }

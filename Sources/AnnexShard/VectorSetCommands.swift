@@ -97,7 +97,7 @@ enum VectorSetCommands {
         let width = (arguments.withScores ? 1 : 0) + (arguments.withAttributes ? 1 : 0)
         let asMap = width > 0 && reply.version == .three
         if asMap { reply.map(context.hits.count) } else { reply.array(context.hits.count * (1 + width)) }
-        for hit in context.hits {
+        for hit in context.hits where !reply.isOverBudget {
             context.withIdentifier(hit.ordinal) { reply.bulk($0) }
             if asMap, width == 2 { reply.array(2) }
             if arguments.withScores { reply.double(Self.clientScore(hit.score, metric)) }

@@ -96,10 +96,11 @@ package enum VersionInfo {
 
     /// One line of INFO per index: how users who changed were served in the present version.
     package static func usersLine(_ version: ServedVersion) -> String {
-        let (count, nanos) = version.solves
+        let (count, nanos) = version.solved
         let each = count == 0 ? 0 : nanos / count / 1_000
         return "fold_in=\(version.foldInName),histories=\(version.description.historyCount),"
             + "solves=\(count),usec_per_solve=\(each),cold_answers=\(version.coldAnswers.load(ordering: .relaxed))"
+            + version.cacheFigures.map { ",\($0.name)=\($0.value)" }.joined()
     }
 }
 

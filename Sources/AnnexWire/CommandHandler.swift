@@ -1,49 +1,70 @@
 package import NIOCore
 
-/// What becomes of a command after the handler looked at it.
+/// What becomes of a command after its handler looked at it: the one way to answer now, elsewhere, or later.
 package enum Disposition: Sendable {
     /// The reply is written.
     case done
-    /// The reply is written; close when it has been sent.
+    /// The reply is written; the connection closes when it has been sent.
     case close
-    /// Run this on a worker thread; its reply comes in the command's turn, and nothing else of the connection runs until
-    /// then. The closure writes exactly one reply.
-    case deferred(@Sendable (inout ReplyWriter) -> Void)
-    /// The reply comes in the command's turn as soon as somebody gives it; no thread waits for it. Until then nothing else of
-    /// the connection runs but commands of the same company. The closure runs at once, on the loop, and must not block.
-    case later(@Sendable (LateReply) -> Void)
+    /// `work` runs on another thread. The reply comes in the command's turn, and nothing else of the connection runs until
+    /// then. The closure writes exactly one reply; what it holds is counted as the request's bytes.
+    case elsewhere(WorkClass, work: @Sendable (inout ReplyWriter) -> Void)
+    /// The reply comes in the command's turn, as soon as the promise is fulfilled; no thread waits for it. Until then only
+    /// commands of the same pipeline class run on the connection. `start` runs at once, on the loop, and must not block.
+    ///
+    /// - Parameter bytes: what is held for the command until it is answered.
+    case pending(bytes: Int, start: @Sendable (ReplyPromise) -> Void)
+}
+
+/// Which threads run what leaves the loop, so that what takes seconds does not stand in the way of what takes milliseconds.
+package enum WorkClass: Sendable, CaseIterable {
+    /// A query that takes longer than a loop may be kept.
+    case query
+    /// Reading files: takes seconds.
+    case load
+    /// Numbers for people who look at a server in trouble: must not wait behind queries.
+    case report
 }
 
 /// A reply that somebody owes a connection.
-package struct LateReply: Sendable {
+package struct ReplyPromise: Sendable {
     package typealias Writing = @Sendable (inout ReplyWriter) -> Void
 
-    private let taker: any ReplyTaker
+    private let sink: any ReplySink
     private let number: Int
 
-    /// - Parameter number: which of the replies that the taker waits for.
-    package init(_ taker: any ReplyTaker, number: Int) {
-        self.taker = taker
+    /// - Parameter number: which of the replies that the sink waits for.
+    package init(_ sink: any ReplySink, number: Int) {
+        self.sink = sink
         self.number = number
     }
 
-    /// Gives it; exactly once, on any thread. `write` runs on the connection's loop and writes exactly one reply.
-    package func give(_ write: @escaping Writing) { self.taker.deliver(write, number: self.number) }
+    /// Gives the reply; exactly once, on any thread. `write` runs on the connection's loop and writes exactly one reply.
+    package func fulfil(_ write: @escaping Writing) { self.sink.fulfil(self.number, write) }
 
-    /// Gives it, or the next piece of it, as bytes. On the connection's loop only, and not before `handle` has returned.
-    package func giveNow(_ bytes: ByteBuffer, isLast: Bool = true) {
-        self.taker.take(bytes, number: self.number, isLast: isLast)
+    /// Gives the reply, or its next piece, as bytes. On the connection's loop only, and not before `handle` has returned.
+    package func fulfilNow(_ bytes: ByteBuffer, isLast: Bool = true) {
+        self.sink.fulfilNow(self.number, bytes, isLast: isLast)
     }
 
+    /// More (or fewer) bytes are held for the reply. On the connection's loop only.
+    ///
+    /// - Returns: nil where that is fine; else how many bytes one reply may hold: let go of them and send an error.
+    package func hold(_ change: Int) -> Int? { self.sink.hold(self.number, change) }
+
     /// Closes the connection: the rest of a reply that has begun will not come. On its loop only.
-    package func cut() { self.taker.cut() }
+    package func cut() { self.sink.cut() }
+
+    /// Whether the reply would go to this connection.
+    package func goes(to sink: any ReplySink) -> Bool { self.sink === sink }
 }
 
 /// A connection, as those see it who owe it replies.
-package protocol ReplyTaker: AnyObject, Sendable {
+package protocol ReplySink: AnyObject, Sendable {
     /// Any thread.
-    func deliver(_ write: @escaping LateReply.Writing, number: Int)
-    func take(_ bytes: ByteBuffer, number: Int, isLast: Bool)
+    func fulfil(_ number: Int, _ write: @escaping ReplyPromise.Writing)
+    func fulfilNow(_ number: Int, _ bytes: ByteBuffer, isLast: Bool)
+    func hold(_ number: Int, _ change: Int) -> Int?
     func cut()
 }
 
@@ -71,11 +92,18 @@ package struct ConnectionState: Sendable {
 
 /// The meaning of the commands that do not concern the connection itself. One per event loop, called only on it.
 package protocol CommandHandler: AnyObject {
-    /// Writes exactly one reply, unless the answer is `.deferred` or `.later`. The request's arity has been checked.
+    /// Writes exactly one reply, unless the answer is `.elsewhere` or `.pending`. The request's arity has been checked.
     func handle(
         _ id: CommandID,
         _ request: Request,
         connection: inout ConnectionState,
         reply: inout ReplyWriter
     ) -> Disposition
+
+    /// The connection is closed: nobody waits for the replies that it is still owed.
+    func abandon(_ sink: any ReplySink)
+}
+
+extension CommandHandler {
+    package func abandon(_ sink: any ReplySink) {}
 }

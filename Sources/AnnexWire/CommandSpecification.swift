@@ -87,9 +87,9 @@ package final class CommandSpecification: Sendable {
         /// Argument 1 says how many keys follow.
         case counted
     }
-    /// Commands of one company go on while others of it are owed their replies: so a pipeline of events shares flushes of
+    /// Commands of one class run while others of it are still owed their replies: so a pipeline of events shares flushes of
     /// the disk, and a pipeline of reads is on its way to many shards at once. A read never overtakes an event.
-    package enum Company: Sendable {
+    package enum PipelineClass: Sendable {
         /// It runs when all replies before it have been given.
         case alone
         /// Reads nothing that those before it change.
@@ -119,7 +119,7 @@ package final class CommandSpecification: Sendable {
     /// Whether its keys are users, who live on one shard each.
     package let isAboutUser: Bool
     /// Which commands before it may still be owed their replies when it runs.
-    package let company: Company
+    package let pipelineClass: PipelineClass
     package static let since = "0.1.0"
 
     init(
@@ -138,7 +138,7 @@ package final class CommandSpecification: Sendable {
         reply: (String, String),
         subcommands: [CommandSpecification] = [],
         beforeAuthentication: Bool = false,
-        company: Company? = nil
+        pipelineClass: PipelineClass? = nil
     ) {
         self.id = id
         self.name = name
@@ -156,7 +156,8 @@ package final class CommandSpecification: Sendable {
         self.subcommands = subcommands
         self.isAllowedBeforeAuthentication = beforeAuthentication
         self.isAboutUser = group == "user"
-        self.company = company ?? (owner == .handler && flags.contains("readonly") ? .reads : .alone)
+        self.pipelineClass =
+            pipelineClass ?? (owner == .handler && flags.contains("readonly") ? .reads : .alone)
     }
 
     private init(copying other: CommandSpecification, subcommands: [CommandSpecification]) {
@@ -177,7 +178,7 @@ package final class CommandSpecification: Sendable {
         self.subcommands = subcommands
         self.isAllowedBeforeAuthentication = other.isAllowedBeforeAuthentication
         self.isAboutUser = other.isAboutUser
-        self.company = other.company
+        self.pipelineClass = other.pipelineClass
     }
 
     /// Position of the first key, 0 where there is none or where a count says how many there are.

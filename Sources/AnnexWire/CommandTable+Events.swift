@@ -24,7 +24,7 @@ extension CommandTable {
                 CommandArgument.integer("unix-ms", token: "AT").optional, index,
             ],
             reply: ("simple string: OK", "simple string: OK"),
-            company: .changes
+            pipelineClass: .changes
         ),
         CommandSpecification(
             .eventDelete,
@@ -75,7 +75,7 @@ extension CommandTable {
             arguments: [.key("user"), .string("position"), CommandArgument.integer("ms", token: "TIMEOUT").optional],
             reply: ("simple string: OK", "simple string: OK"),
             // What is read behind it must wait.
-            company: .alone
+            pipelineClass: .alone
         ),
         CommandSpecification(
             .seen,

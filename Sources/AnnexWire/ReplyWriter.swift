@@ -6,43 +6,124 @@ package enum RESPVersion: Int, Sendable { case two = 2, three = 3 }
 
 /// Replies into a buffer, in the shapes of the connection's protocol. RESP3 types fall back to RESP2's by the rules of
 /// Redis modules: map to flat array, boolean to 1/0, double to bulk string, null to `$-1`.
+///
+/// Each reply has a budget of bytes. What would go beyond it is not written: `isOverBudget` becomes true, everything after
+/// is dropped too, and the caller rewinds and sends an error instead. A writer of many elements looks at `isOverBudget`
+/// after each and stops. So no buffer grows beyond its limit, whatever is asked.
 package struct ReplyWriter: Sendable {
-    package var version: RESPVersion
-    package var buffer: ByteBuffer
+    /// The largest budget of one reply. ByteBuffer counts in 32 bits; two budgets of this size stay below.
+    package static let largestBudget = 1 << 31 - 1
 
-    package init(version: RESPVersion, buffer: ByteBuffer) {
+    package var version: RESPVersion
+    package private(set) var buffer: ByteBuffer
+    /// The writer index that the present reply must not pass.
+    private var end: Int
+    /// Whether something of the present reply did not fit and was left out.
+    package private(set) var isOverBudget = false
+
+    /// - Parameter budget: bytes that the first reply may take.
+    package init(version: RESPVersion, budget: Int = Self.largestBudget, buffer: ByteBuffer) {
         self.version = version
         self.buffer = buffer
+        self.end = buffer.writerIndex + min(budget, Self.largestBudget)
     }
 
-    /// Control characters in `text` are escaped, so that nothing can end the line.
-    package mutating func simpleString(_ text: String) {
-        self.buffer.writeStaticString("+")
-        let isPlain = text.utf8.allSatisfy { $0 >= 0x20 && $0 < 0x7f }
-        self.buffer.writeString(isPlain ? text : Printable.escape(text, limit: 2_048))
-        self.endLine()
+    // MARK: One reply after the other
+
+    /// Begins a reply that may take `budget` bytes. Returns where it begins, for `rewind`.
+    package mutating func begin(budget: Int) -> Int {
+        self.isOverBudget = false
+        self.end = self.buffer.writerIndex + min(budget, Self.largestBudget)
+        return self.buffer.writerIndex
     }
 
-    /// A simple string that is known to be printable ASCII: `OK`, `PONG`.
-    package mutating func status(_ text: StaticString) {
-        self.buffer.writeStaticString("+")
-        self.buffer.writeStaticString(text)
-        self.endLine()
+    /// Runs `body` with at most `bytes` of the budget that is left, then gives back the rest.
+    ///
+    /// - Returns: false where that was not enough: nothing is written then, and the reply may be made again with more.
+    package mutating func write(within bytes: Int, _ body: (inout Self) -> Void) -> Bool {
+        let (start, end) = (self.buffer.writerIndex, self.end)
+        self.end = min(end, start + min(bytes, Self.largestBudget))
+        body(&self)
+        self.end = end
+        guard self.isOverBudget else { return true }
+        self.rewind(to: start)
+        return false
     }
 
     /// Where the next reply begins; for `rewind`.
     package var position: Int { self.buffer.writerIndex }
 
-    /// Takes back what was written since `position` had this value.
-    package mutating func rewind(to position: Int) { self.buffer.moveWriterIndex(to: position) }
+    /// Takes back what was written since `position` had this value. What is written next may use the whole budget again.
+    package mutating func rewind(to position: Int) {
+        self.buffer.moveWriterIndex(to: position)
+        self.isOverBudget = false
+    }
+
+    /// Takes a buffer to write into; what it holds already counts for no reply.
+    package mutating func use(_ buffer: ByteBuffer) {
+        self.buffer = buffer
+        self.end = buffer.writerIndex + Self.largestBudget
+        self.isOverBudget = false
+    }
+
+    /// Gives the buffer away with all that was written.
+    package mutating func takeBuffer() -> ByteBuffer {
+        let taken = self.buffer
+        self.use(ByteBuffer())
+        return taken
+    }
+
+    /// False where so many more bytes would go beyond the budget: they must not be written then.
+    ///
+    /// - Parameters:
+    ///   - most: an estimate from above, cheap to make.
+    ///   - exact: the true number, asked for only where the estimate does not fit.
+    @inline(__always)
+    private mutating func fits(_ most: Int, exact: @autoclosure () -> Int) -> Bool {
+        let room = self.end - self.buffer.writerIndex
+        if !self.isOverBudget, most <= room || exact() <= room { return true }
+        self.isOverBudget = true
+        return false
+    }
+
+    @inline(__always)
+    private mutating func fits(_ count: Int) -> Bool { self.fits(count, exact: count) }
+
+    /// Bytes of a line with a number.
+    private static func lineLength(_ value: Int) -> Int { String(value).utf8.count + 3 }
+
+    // MARK: Types
+
+    /// A whole reply, or elements of one, that were written before.
+    package mutating func encoded(_ bytes: ByteBuffer) {
+        guard self.fits(bytes.readableBytes) else { return }
+        self.buffer.writeImmutableBuffer(bytes)
+    }
+
+    /// Control characters in `text` are escaped, so that nothing can end the line.
+    package mutating func simpleString(_ text: String) {
+        let isPlain = text.utf8.allSatisfy { $0 >= 0x20 && $0 < 0x7f }
+        self.textLine(UInt8(ascii: "+"), isPlain ? text : Printable.escape(text, limit: 2_048))
+    }
+
+    /// A simple string that is known to be printable ASCII: `OK`, `PONG`.
+    package mutating func status(_ text: StaticString) {
+        guard self.fits(text.utf8CodeUnitCount + 3) else { return }
+        self.buffer.writeStaticString("+")
+        self.buffer.writeStaticString(text)
+        self.endLine()
+    }
 
     /// `code` is one upper-case word. Control characters in `message` are escaped, so nothing from outside can end the
     /// line.
     package mutating func error(code: String, _ message: String) {
-        self.buffer.writeStaticString("-")
-        self.buffer.writeString(code)
-        self.buffer.writeStaticString(" ")
-        self.buffer.writeString(Printable.escape(message, limit: 2_048))
+        self.textLine(UInt8(ascii: "-"), code + " " + Printable.escape(message, limit: 2_048))
+    }
+
+    private mutating func textLine(_ marker: UInt8, _ text: String) {
+        guard self.fits(text.utf8.count + 3) else { return }
+        self.buffer.writeInteger(marker)
+        self.buffer.writeString(text)
         self.endLine()
     }
 
@@ -50,6 +131,9 @@ package struct ReplyWriter: Sendable {
 
     /// In one step: ten of these are most of an answer.
     package mutating func bulk(_ bytes: UnsafeRawBufferPointer) {
+        guard self.fits(bytes.count + 2 + Self.lineBytes, exact: bytes.count + 2 + Self.lineLength(bytes.count)) else {
+            return
+        }
         self.buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: bytes.count + 2 + Self.lineBytes) { out in
             let start = Self.putLine(UInt8(ascii: "$"), bytes.count, out)
             UnsafeMutableRawBufferPointer(rebasing: out[start...]).copyMemory(from: bytes)
@@ -60,12 +144,19 @@ package struct ReplyWriter: Sendable {
     }
 
     package mutating func bulk(_ text: String) {
+        guard
+            self.fits(
+                text.utf8.count + 2 + Self.lineBytes,
+                exact: text.utf8.count + 2 + Self.lineLength(text.utf8.count)
+            )
+        else { return }
         self.line(UInt8(ascii: "$"), text.utf8.count)
         self.buffer.writeString(text)
         self.endLine()
     }
 
     package mutating func null() {
+        guard self.fits(self.version == .three ? 3 : 5) else { return }
         if self.version == .three {
             self.buffer.writeStaticString("_\r\n")
         } else {
@@ -74,6 +165,7 @@ package struct ReplyWriter: Sendable {
     }
 
     package mutating func nullArray() {
+        guard self.fits(self.version == .three ? 3 : 5) else { return }
         if self.version == .three {
             self.buffer.writeStaticString("_\r\n")
         } else {
@@ -97,11 +189,9 @@ package struct ReplyWriter: Sendable {
     }
 
     package mutating func boolean(_ value: Bool) {
-        switch (self.version, value) {
-        case (.three, true): self.buffer.writeStaticString("#t\r\n")
-        case (.three, false): self.buffer.writeStaticString("#f\r\n")
-        case (.two, _): self.integer(value ? 1 : 0)
-        }
+        guard self.version == .three else { return self.integer(value ? 1 : 0) }
+        guard self.fits(4) else { return }
+        if value { self.buffer.writeStaticString("#t\r\n") } else { self.buffer.writeStaticString("#f\r\n") }
     }
 
     /// The shortest decimal that reads back as the same float.
@@ -115,6 +205,7 @@ package struct ReplyWriter: Sendable {
 
     private mutating func decimal(_ text: UnsafeRawBufferPointer) {
         guard self.version == .three else { return self.bulk(text) }
+        guard self.fits(text.count + 3) else { return }
         self.buffer.writeStaticString(",")
         self.buffer.writeBytes(text)
         self.endLine()
@@ -123,6 +214,7 @@ package struct ReplyWriter: Sendable {
     /// A text for people: verbatim in RESP3, bulk in RESP2.
     package mutating func verbatim(_ text: String) {
         guard self.version == .three else { return self.bulk(text) }
+        guard self.fits(text.utf8.count + 6 + Self.lineLength(text.utf8.count + 4)) else { return }
         self.line(UInt8(ascii: "="), text.utf8.count + 4)
         self.buffer.writeStaticString("txt:")
         self.buffer.writeString(text)
@@ -133,6 +225,7 @@ package struct ReplyWriter: Sendable {
 
     /// A marker, a decimal number, CR LF, without an allocation.
     private mutating func line(_ marker: UInt8, _ value: Int) {
+        guard self.fits(Self.lineBytes, exact: Self.lineLength(value)) else { return }
         self.buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.lineBytes) {
             Self.putLine(marker, value, $0)
         }

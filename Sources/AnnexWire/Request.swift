@@ -32,6 +32,16 @@ package struct Request: Sendable {
         }
     }
 
+    /// What the request holds, about: its bytes and the table of its arguments.
+    package var heldBytes: Int {
+        self.bytes.readableBytes + self.arguments.count * MemoryLayout<Argument>.stride
+    }
+
+    /// Whether it came as an array; else it was a line.
+    package var isArray: Bool {
+        self.bytes.getInteger(at: self.bytes.readerIndex, as: UInt8.self) == UInt8(ascii: "*")
+    }
+
     /// Arguments, the command's name included.
     package var count: Int { self.arguments.count }
 

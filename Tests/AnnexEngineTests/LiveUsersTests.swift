@@ -166,7 +166,7 @@ private final class Shop {
         let other = try shop.version.borrowContext()
         #expect(try Array("new".utf8).withUnsafeBytes { try other.useUser($0, UserWish()) } == .ready)
         #expect(try shop.use("new", UserWish(budgetNanos: 10)) == .ready, "what one thread worked out serves all")
-        #expect(shop.version.solves.count == 1)
+        #expect(shop.version.solved.count == 1)
     }
 
     /// A long history goes on from the equation that it came to: whatever happens to it, the vector is that of the whole.

@@ -31,9 +31,9 @@ final class TestHandler: CommandHandler {
             let text = request.string(2)
             // Of several that are owed any may come first.
             let microseconds = request.string(2).utf8.reduce(7) { ($0 &* 31 &+ Int($1)) % 1_009 }
-            return .later { later in
+            return .pending(bytes: request.heldBytes) { promise in
                 DispatchQueue.global().asyncAfter(deadline: .now() + .microseconds(microseconds)) {
-                    later.give { $0.bulk(text) }
+                    promise.fulfil { $0.bulk(text) }
                 }
             }
         } else if request.matches(1, "BYTES") {
@@ -41,7 +41,7 @@ final class TestHandler: CommandHandler {
         } else if request.matches(1, "LATER") {
             let text = request.string(2)
             let gate = self.gate
-            return .deferred { writer in
+            return .elsewhere(.query) { writer in
                 gate.pass()
                 writer.bulk(text)
             }

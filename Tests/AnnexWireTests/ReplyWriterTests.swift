@@ -16,6 +16,59 @@ import Testing
         #expect(self.text(.three, body) == three)
     }
 
+    /// Each type at its exact size, one byte below it, and far below: what does not fit leaves nothing behind, and all that
+    /// follows is dropped until the writer is rewound.
+    @Test(arguments: [RESPVersion.two, .three]) func budgets(_ version: RESPVersion) {
+        let bodies: [(inout ReplyWriter) -> Void] = [
+            { $0.simpleString("OK\u{1}") }, { $0.status("PONG") }, { $0.error(code: "ERR", "no") }, { $0.integer(7) },
+            { $0.integer(.min) }, { $0.bulk("") }, { $0.bulk(String(repeating: "x", count: 100)) }, { $0.null() },
+            { $0.nullArray() }, { $0.array(123_456) }, { $0.map(9) }, { $0.set(10) }, { $0.boolean(true) },
+            { $0.double(Float(0.1)) }, { $0.double(1e300) }, { $0.verbatim("text") },
+            { writer in [UInt8](repeating: 1, count: 1_000).withUnsafeBytes { writer.bulk($0) } },
+            { $0.encoded(ByteBuffer(string: "+OK\r\n")) },
+        ]
+        for (index, body) in bodies.enumerated() {
+            let whole = self.text(version, body)
+            for budget in [whole.utf8.count, whole.utf8.count + 1, Int.max] {
+                var writer = ReplyWriter(version: version, budget: budget, buffer: ByteBuffer())
+                body(&writer)
+                #expect(!writer.isOverBudget && String(buffer: writer.buffer) == whole, "\(index) in \(budget)")
+            }
+            for budget in [whole.utf8.count - 1, 1, 0] {
+                var writer = ReplyWriter(version: version, buffer: ByteBuffer(string: "before"))
+                let start = writer.begin(budget: budget)
+                body(&writer)
+                #expect(writer.isOverBudget && writer.position == start, "\(index) in \(budget)")
+                writer.rewind(to: start)
+                #expect(!writer.isOverBudget)
+                body(&writer)
+                writer.integer(1)
+                #expect(writer.isOverBudget && String(buffer: writer.buffer) == "before")
+            }
+        }
+    }
+
+    /// A reply of more than 4 GiB, past what a buffer can count, takes no more than its budget.
+    @Test func noReplyOutgrowsItsBudget() {
+        let attribute = [UInt8](repeating: 65, count: 43_000)
+        var writer = ReplyWriter(version: .two, budget: 1 << 20, buffer: ByteBuffer())
+        attribute.withUnsafeBytes { bytes in for _ in 0..<110_000 { writer.bulk(bytes) } }
+        #expect(writer.isOverBudget && writer.buffer.capacity <= 2 << 20)
+    }
+
+    @Test func aNarrowBudgetIsGivenBack() {
+        var writer = ReplyWriter(version: .two, budget: 1_000, buffer: ByteBuffer())
+        #expect(!writer.write(within: 10) { $0.bulk(String(repeating: "x", count: 100)) })
+        #expect(writer.position == 0 && !writer.isOverBudget)
+        #expect(writer.write(within: 10) { $0.integer(1) })
+        writer.bulk(String(repeating: "x", count: 100))
+        #expect(!writer.isOverBudget)
+        #expect(
+            !writer.write(within: 5_000) { $0.bulk(String(repeating: "x", count: 2_000)) },
+            "never more than the whole"
+        )
+    }
+
     @Test func shapes() {
         self.check("+OK\r\n", "+OK\r\n") { $0.simpleString("OK") }
         self.check(":0\r\n", ":0\r\n") { $0.integer(0) }

@@ -134,8 +134,9 @@ func reply(_ version: RESPVersion = .two, _ body: (inout ReplyWriter) -> Void) t
     var writer = ReplyWriter(version: version, buffer: ByteBuffer())
     body(&writer)
     var parser = ReplyParser()
-    let value = try parser.next(&writer.buffer)
-    return writer.buffer.readableBytes == 0 ? value : nil
+    var buffer = writer.takeBuffer()
+    let value = try parser.next(&buffer)
+    return buffer.readableBytes == 0 ? value : nil
 }
 
 /// A number from the environment, for longer runs.

@@ -31,7 +31,7 @@ final class LiveUsers {
     let items: ItemReader
     let state: StateReader?
     @exclusivity(unchecked) var history = UserHistory()
-    private var table = FoldedUserTable()
+    private let table = FoldedUserTable()
     private var ownSolver: FoldInSolver?
     /// What the last solve of a long history came to.
     private var kept: FoldInSolver.Equation?
@@ -61,7 +61,7 @@ final class LiveUsers {
             let found = try state.withRead { view throws(AnnexError) -> UserSource? in
                 guard let mark = try view.mark(of: id) else { return try view.hasForgotten(id) ? .unknown : nil }
                 if let known = self.known(mark.counter, id) { return .folded(known) }
-                if let source = try self.goOn(view, id, mark, budgetNanos, query) { return source }
+                if let source = try self.resume(view, id, mark, budgetNanos, query) { return source }
                 guard self.nanos(id, events: mark.eventCount) <= budgetNanos else { return .costly }
                 return .folded(try self.fold(view, id, mark, query))
             }
@@ -105,13 +105,13 @@ final class LiveUsers {
         let rows = self.version.vectors.rows
         let user = FoldedUser(id: Array(id), counter: 0, vector: nil, isSolved: false, seen: seen, rows: rows)
         self.table.put(user)
-        self.version.folded.put(user)
+        self.version.foldedUsers.put(user)
         return user
     }
 
     private func known(_ counter: UInt64, _ id: UnsafeRawBufferPointer) -> FoldedUser? {
         if let own = self.table.find(counter, id) { return own }
-        guard let shared = self.version.folded.find(counter, id) else { return nil }
+        guard let shared = self.version.foldedUsers.find(counter, id) else { return nil }
         self.table.put(shared)
         return shared
     }
@@ -144,7 +144,7 @@ final class LiveUsers {
             let cut = known.hasHistory ? self.version.description.trainedUntil : nil
             let entries = self.history.entries
             let state = RunningHistory.State(mark: mark, cut: cut, entries: entries, seen: seen, equation: equation)
-            self.version.folded.put(RunningHistory(id, state))
+            self.version.runningHistories.put(RunningHistory(id, state))
         }
         return self.made(id, mark, vector == .none ? nil : Array(query), isSolved: vector == .solved, seen: seen)
     }
@@ -167,7 +167,7 @@ final class LiveUsers {
             rows: rows
         )
         self.table.put(user)
-        self.version.folded.put(user)
+        self.version.foldedUsers.put(user)
         return user
     }
 
@@ -295,7 +295,7 @@ final class LiveUsers {
             self.kept = isSolved ? equation : nil
             return isSolved
         }
-        self.version.folded.count(ContinuousClock.now - begin)
+        self.version.solves.count(ContinuousClock.now - begin)
         guard isSolved else { throw Self.noSolution(id) }
     }
 

@@ -18,8 +18,8 @@ final class RunningHistory: Sendable {
     static let mostAdditions = 4_096
     /// More new events than this are read as all others.
     static let mostAtOnce = 512
-    /// Of all users of a version together.
-    static let mostBytes = 48 << 20
+    /// In place of the bytes of one that no cache holds any more.
+    static let forgotten = -1
 
     struct State {
         /// What the history and the equation are as of.
@@ -35,14 +35,33 @@ final class RunningHistory: Sendable {
 
     let id: [UInt8]
     let state: Mutex<State>
+    /// What the cache that holds it has counted for it.
+    let countedBytes = Atomic<Int>(0)
+    private let bytes: Atomic<Int>
 
     init(_ id: UnsafeRawBufferPointer, _ state: State) {
         self.id = Array(id)
+        self.bytes = Atomic(state.byteCount)
         self.state = Mutex(state)
     }
+
+    /// What it holds, about, as of the last change.
+    var byteCount: Int { self.bytes.load(ordering: .relaxed) }
+
+    /// Whoever changes the state says so before letting go of it.
+    func changed(_ state: State) { self.bytes.store(state.byteCount, ordering: .relaxed) }
 }
 
 extension RunningHistory.State {
+    static func equationBytes(_ dimension: Int) -> Int {
+        (dimension * dimension + dimension) * MemoryLayout<Double>.stride
+    }
+
+    var byteCount: Int {
+        512 + self.entries.capacity * MemoryLayout<UserHistory.Entry>.stride + self.seen.capacity * 4
+            + self.equation.byteCount
+    }
+
     /// Whether `mark` is this with later events only, and how many.
     func events(until mark: StateMark) -> Int? {
         let new = mark.eventCount - self.mark.eventCount
@@ -84,14 +103,14 @@ extension LiveUsers {
     }
 
     /// Goes on from where the user's history stood, where nothing but later events came; nil where that is not so.
-    func goOn(
+    func resume(
         _ view: borrowing StateView,
         _ id: UnsafeRawBufferPointer,
         _ mark: StateMark,
         _ budgetNanos: Double,
         _ query: UnsafeMutableBufferPointer<Float>
     ) throws(AnnexError) -> UserSource? {
-        guard let running = self.version.folded.running(id) else { return nil }
+        guard let running = self.version.runningHistories.find(id) else { return nil }
         var outcome: Result<UserSource?, AnnexError> = .success(nil)
         // Whoever finds it taken works the user out anew.
         _ = running.state.withLockIfAvailable { state in
@@ -113,6 +132,7 @@ extension LiveUsers {
                     state.additions = Int.max / 2
                     return
                 }
+                defer { running.changed(state) }
                 try self.solve(solver, changes, &state, id, query)
                 state.mark = mark
                 outcome = .success(.folded(self.made(id, mark, Array(query), seen: state.seen)))
@@ -121,6 +141,7 @@ extension LiveUsers {
                 outcome = .failure(error)
             }
         }
+        self.version.runningHistories.recount(running)
         return try outcome.get()
     }
 
@@ -161,7 +182,7 @@ extension LiveUsers {
                 return (rows + Int(change.ordinal) * vectors.stride, change.old, change.weight)
             }
         }
-        self.version.folded.count(ContinuousClock.now - begin)
+        self.version.solves.count(ContinuousClock.now - begin)
         guard isSolved else { throw Self.noSolution(id) }
     }
 }

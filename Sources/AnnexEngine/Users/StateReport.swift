@@ -40,7 +40,16 @@ extension ServedVersion {
     package var foldInName: String { self.description.foldIn?.name ?? "none" }
 
     /// Vectors that were solved for in this version while serving, and how long that took in all.
-    package var solves: (count: Int, nanos: Int) {
-        (self.folded.solves.load(ordering: .relaxed), self.folded.solveNanos.load(ordering: .relaxed))
+    package var solved: (count: Int, nanos: Int) { self.solves.totals }
+
+    /// What the caches of this version hold, and the most that they may, in bytes: names and values, as INFO shows them.
+    package var cacheFigures: [(name: String, value: Int)] {
+        let contexts = self.contexts.count.load(ordering: .relaxed)
+        return [
+            ("user_cache_bytes", self.foldedUsers.byteCount), ("user_cache_limit", self.foldedUsers.limitBytes),
+            ("history_cache_bytes", self.runningHistories.byteCount),
+            ("history_cache_limit", self.runningHistories.limitBytes), ("contexts", contexts),
+            ("context_limit", contexts * QueryContext.mostBytes(self.description)),
+        ]
     }
 }

@@ -33,13 +33,18 @@ struct UserHistory {
 
     /// Begins with nothing.
     mutating func clear() {
-        self.entries.removeAll(keepingCapacity: true)
-        self.trained.removeAll(keepingCapacity: true)
-        self.touched.removeAll(keepingCapacity: true)
-        self.live.removeAll(keepingCapacity: true)
-        self.removed.removeAll(keepingCapacity: true)
+        Self.empty(&self.entries)
+        Self.empty(&self.trained)
+        Self.empty(&self.touched)
+        Self.empty(&self.live)
+        Self.empty(&self.removed)
         self.isChanged = false
         self.isSorted = false
+    }
+
+    /// Storage is kept for the next user, but not that of the rare one with very many events.
+    private static func empty<Element>(_ array: inout [Element]) {
+        array.removeAll(keepingCapacity: array.capacity <= 1 << 16)
     }
 
     // MARK: What is known, in this order

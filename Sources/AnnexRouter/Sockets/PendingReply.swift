@@ -1,15 +1,15 @@
 import AnnexCore
-import AnnexNetwork
 import AnnexWire
 import NIOCore
 
 /// A request on its way: what to send, and whom its reply is owed to. Its storage is used again and again.
 struct PendingReply {
-    private(set) var frame = ByteBuffer()
+    private(set) var request: RequestID?
+    private(set) var frame = RequestFrame()
     private(set) var version = RESPVersion.two
     private(set) var slot: Int?
     private(set) var lane = Lane.reads
-    var reply: LateReply?
+    var reply: ReplyPromise?
     private(set) var split: (SplitRequest, part: Int)?
     /// What the client's own events say; nil where it sent none.
     private(set) var positions: ClientPositions?
@@ -19,12 +19,14 @@ struct PendingReply {
 
     /// - Parameter keys: where the users stand.
     mutating func begin(
+        _ id: RequestID,
         _ request: Request,
         _ kind: RequestKind,
         _ slot: Int?,
         _ keys: Range<Int>,
         _ connection: ConnectionState
     ) {
+        self.request = id
         self.version = connection.respVersion
         self.slot = slot
         self.lane = kind == .read ? .reads : .changes
@@ -32,22 +34,18 @@ struct PendingReply {
         self.positions = connection.memory as? ClientPositions
         self.users = self.positions?.places.isEmpty ?? true ? [] : keys.map { request.bytesOf($0) }
         self.passesPositions = connection.givesPositions
-        self.frame.clear()
-        if request.bytes.getInteger(at: request.bytes.readerIndex, as: UInt8.self) == UInt8(ascii: "*") {
-            self.frame.writeImmutableBuffer(request.bytes)
-        } else {
-            // A line: replicas get it as an array.
-            RequestEncoder.append((0..<request.count).map { request.bytesOf($0) }, to: &self.frame)
-        }
+        self.frame.set(request)
     }
 
     /// A part of a request: of these users, which are of one shard.
     mutating func begin(
-        _ frame: ByteBuffer,
+        _ id: RequestID,
+        _ frame: RequestFrame,
         _ users: [[UInt8]],
         _ connection: ConnectionState,
         split: (SplitRequest, part: Int)
     ) {
+        self.request = id
         self.version = connection.respVersion
         self.slot = users.first.map { Slot.of($0) }
         self.lane = .reads
@@ -79,10 +77,11 @@ struct PendingReply {
 
     /// Lets go of who waited; the storage stays.
     mutating func end() {
+        self.request = nil
         self.reply = nil
         self.split = nil
         self.positions = nil
         self.users = []
-        if self.frame.capacity > 4_096 { self.frame = ByteBuffer() }
+        self.frame.end()
     }
 }

@@ -19,7 +19,7 @@ final class ReplicaLink: @unchecked Sendable {
     /// What the owner does with what comes.
     struct Callbacks {
         /// A whole reply, or the beginning of a large one; returns who takes the rest, where it is not whole.
-        let replied: (_ owed: OwedAttempt, _ bytes: ByteBuffer, _ isWhole: Bool) -> LateReply?
+        let replied: (_ owed: OwedAttempt, _ bytes: ByteBuffer, _ isWhole: Bool) -> ReplyPromise?
         /// A reply will not come. `isWritten`: the replica may have the request.
         let lost: (_ owed: OwedAttempt, _ isWritten: Bool) -> Void
         let failed: (_ text: String) -> Void
@@ -27,8 +27,6 @@ final class ReplicaLink: @unchecked Sendable {
 
     /// Handed on in pieces from here on.
     private static let largeReply = 64 << 10
-    /// Bytes that may wait for the replica.
-    private static let outboxBytes = 64 << 20
     /// What the reason begins with where a replica does not want the router.
     static let refusal = "the replica refused the router"
 
@@ -39,7 +37,7 @@ final class ReplicaLink: @unchecked Sendable {
 
     private enum State { case idle, connecting, open(any Channel) }
     private var state = State.idle
-    private var outbox = ByteBuffer()
+    private var outbox: Outbox
     private var flushIsScheduled = false
     private var owed = CircularBuffer<OwedAttempt>()
     /// Of `owed`, those at the end that were not handed to the socket yet.
@@ -50,7 +48,7 @@ final class ReplicaLink: @unchecked Sendable {
     /// The beginning of a reply that is not whole.
     private var partial = ByteBuffer()
     /// Who takes the rest of the reply that is coming in.
-    private var streaming: LateReply?
+    private var streaming: ReplyPromise?
     private var isStreaming = false
     private var lastReceived = NIODeadline.now()
     /// Whether the WAITPOS before the next reply failed.
@@ -61,9 +59,11 @@ final class ReplicaLink: @unchecked Sendable {
     init(
         address: ClusterTopology.Address,
         greeting: Greeting,
+        shared: RouterShared,
         loop: any EventLoop,
         callbacks: Callbacks
     ) {
+        self.outbox = Outbox(shared)
         self.address = address
         self.greeting = greeting
         self.loop = loop
@@ -73,16 +73,17 @@ final class ReplicaLink: @unchecked Sendable {
     // MARK: Out
 
     /// - Parameter waits: WAITPOS commands that go ahead of a read: where one fails, the read's reply is stale.
-    func send(_ attempt: OwedAttempt, _ frame: ByteBuffer, after waits: [ByteBuffer] = []) {
-        guard self.outbox.readableBytes + frame.readableBytes <= Self.outboxBytes else {
+    func send(_ attempt: OwedAttempt, _ frame: RequestFrame, after waits: [ByteBuffer] = []) {
+        guard self.outbox.hasRoom(for: frame.byteCount) else {
             return self.loop.assumeIsolated().execute { self.callbacks.lost(attempt, false) }
         }
         for wait in waits {
-            self.outbox.writeImmutableBuffer(wait)
+            self.outbox.append(wait)
             self.owed.append(OwedAttempt(attempt: attempt.attempt, isPart: false, isWait: true))
             self.unwritten += 1
         }
-        self.outbox.writeImmutableBuffer(frame)
+        self.outbox.append(frame.head)
+        if let tail = frame.tail { self.outbox.append(tail) }
         self.owed.append(attempt)
         self.unwritten += 1
         if case .idle = self.state { self.connect() }
@@ -94,11 +95,15 @@ final class ReplicaLink: @unchecked Sendable {
 
     fileprivate func flush() {
         self.flushIsScheduled = false
-        guard case .open(let channel) = self.state, channel.isWritable, self.outbox.readableBytes > 0 else { return }
-        let bytes = self.outbox
-        self.outbox = ByteBufferAllocator().buffer(capacity: min(max(bytes.readableBytes, 512), 64 << 10))
+        guard case .open(let channel) = self.state, channel.isWritable, !self.outbox.isEmpty else { return }
+        let (pieces, bytes) = self.outbox.takeAll()
         self.unwritten = 0
-        channel.writeAndFlush(bytes, promise: nil)
+        let generation = self.generation
+        for piece in pieces.dropLast() { channel.write(piece, promise: nil) }
+        guard let last = pieces.last else { return }
+        channel.writeAndFlush(last).assumeIsolated().whenComplete { _ in
+            if generation == self.generation { self.outbox.sent(bytes) }
+        }
     }
 
     private func connect() {
@@ -149,7 +154,7 @@ final class ReplicaLink: @unchecked Sendable {
         let owed = self.owed
         self.owed.removeAll()
         self.unwritten = 0
-        self.outbox = ByteBuffer()
+        self.outbox.removeAll()
         self.partial = ByteBuffer()
         self.scanner = ReplyScanner()
         self.greetingReplies = 0
@@ -220,7 +225,7 @@ final class ReplicaLink: @unchecked Sendable {
         guard var attempt = self.owed.popFirst() else { return self.close("a reply to nothing") }
         if self.isStreaming {
             self.isStreaming = false
-            self.streaming?.giveNow(piece)
+            self.streaming?.fulfilNow(piece)
             self.streaming = nil
             return
         }
@@ -244,7 +249,7 @@ final class ReplicaLink: @unchecked Sendable {
         let bytes = self.partial
         if self.isStreaming {
             self.partial = ByteBuffer()
-            self.streaming?.giveNow(bytes, isLast: false)
+            self.streaming?.fulfilNow(bytes, isLast: false)
         } else if let attempt = self.owed.first, !attempt.isPart, !attempt.isWait, !self.isStale,
             self.greetingReplies == 0
         {

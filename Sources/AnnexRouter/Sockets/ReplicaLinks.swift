@@ -8,7 +8,7 @@ final class ReplicaLinks {
     let replica: Int
     let health: HealthLink
     private let address: ClusterTopology.Address
-    private let password: String?
+    private let shared: RouterShared
     private let loop: any EventLoop
     private let callbacks: ReplicaLink.Callbacks
     private var links: [ReplicaLink?]
@@ -16,18 +16,18 @@ final class ReplicaLinks {
     init(
         _ replica: Int,
         _ address: ClusterTopology.Address,
-        password: String?,
+        shared: RouterShared,
         loop: any EventLoop,
         callbacks: ReplicaLink.Callbacks,
         health: HealthLink.Callbacks
     ) {
         self.replica = replica
         self.address = address
-        self.password = password
+        self.shared = shared
         self.loop = loop
         self.callbacks = callbacks
         self.links = Array(repeating: nil, count: 2 * Lane.allCases.count)
-        self.health = HealthLink(address, password: password, loop: loop, callbacks: health)
+        self.health = HealthLink(address, password: shared.password, loop: loop, callbacks: health)
     }
 
     func send(_ dispatch: Dispatch, _ entry: PendingReply, settings: RouterSettings, reaches: Int) {
@@ -46,7 +46,8 @@ final class ReplicaLinks {
         if let link = self.links[place] { return link }
         let link = ReplicaLink(
             address: self.address,
-            greeting: Greeting(password: self.password, version: version, asksForPositions: lane == .changes),
+            greeting: Greeting(password: self.shared.password, version: version, asksForPositions: lane == .changes),
+            shared: self.shared,
             loop: self.loop,
             callbacks: self.callbacks
         )

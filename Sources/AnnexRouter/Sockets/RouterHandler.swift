@@ -130,9 +130,9 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         case .send(let dispatch):
             let place = self.place(dispatch.request)
             if route.kind != .read, connection.memory == nil { connection.memory = ClientPositions() }
-            self.pending[place].begin(request, route.kind, route.slot, route.keys, connection)
-            return .later { reply in
-                self.pending[place].reply = reply
+            self.pending[place].begin(dispatch.request, request, route.kind, route.slot, route.keys, connection)
+            return .pending(bytes: self.pending[place].frame.heldBytes) { promise in
+                self.pending[place].reply = promise
                 self.send(dispatch)
             }
         }
@@ -163,7 +163,7 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         let links = ReplicaLinks(
             replica,
             self.decisions.address(of: replica),
-            password: self.shared.password,
+            shared: self.shared,
             loop: self.loop,
             callbacks: ReplicaLink.Callbacks(
                 replied: { [unowned self] in self.replied($0, $1, $2, from: replica) },
@@ -182,7 +182,8 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
     }
 
     /// Returns who takes the rest of a reply that is not whole.
-    private func replied(_ owed: OwedAttempt, _ bytes: ByteBuffer, _ isWhole: Bool, from replica: Int) -> LateReply? {
+    private func replied(_ owed: OwedAttempt, _ bytes: ByteBuffer, _ isWhole: Bool, from replica: Int) -> ReplyPromise?
+    {
         var outcome = ReplyKind.outcome(of: bytes)
         if owed.isStale, outcome != .moved { outcome = .stale }
         let redirect = outcome == .moved ? ReplyKind.target(of: bytes).flatMap { self.decisions.replica(at: $0) } : nil
@@ -196,7 +197,7 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
             split.give(part, bytes)
             return nil
         }
-        entry.reply?.giveNow(entry.finished(bytes, from: replica, reaches: self.reaches), isLast: isWhole)
+        entry.reply?.fulfilNow(entry.finished(bytes, from: replica, reaches: self.reaches), isLast: isWhole)
         return isWhole ? nil : entry.reply
     }
 
@@ -229,10 +230,25 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         return entry
     }
 
+    /// What a client waits for who is gone is not asked for again, and its replies are dropped. Changes go on.
+    package func abandon(_ sink: any ReplySink) {
+        for index in self.pending.indices {
+            let entry = self.pending[index]
+            guard let request = entry.request, entry.lane == .reads else { continue }
+            guard (entry.reply ?? entry.split?.0.reply)?.goes(to: sink) ?? false else { continue }
+            self.decisions.cancel(request)
+            self.pending[index].end()
+        }
+    }
+
     private func fail(_ entry: PendingReply, _ failure: Failure) {
         var writer = ReplyWriter(version: entry.version, buffer: ByteBuffer())
         self.fail(failure, entry.slot, &writer)
-        if let (split, _) = entry.split { split.end(with: writer.buffer) } else { entry.reply?.giveNow(writer.buffer) }
+        if let (split, _) = entry.split {
+            split.end(with: writer.buffer)
+        } else {
+            entry.reply?.fulfilNow(writer.buffer)
+        }
     }
 
     // MARK: Time
@@ -331,16 +347,16 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         var partOf = Array(repeating: 0, count: keys.count)
         for (part, (_, users)) in parts.enumerated() { for user in users { partOf[user - keys.lowerBound] = part } }
         let order = partOf
-        let tail = (keys.upperBound..<request.count).map { request.bytesOf($0) }
+        let options = RequestEncoder.arguments(of: request, from: keys.upperBound)
         let frames = parts.map { part in
-            var frame = ByteBuffer()
             let users = part.users.map { request.bytesOf($0) }
-            RequestEncoder.append([Array("MTOPK".utf8), Array("\(users.count)".utf8)] + users + tail, to: &frame)
+            let frame = RequestFrame(users: users, options: options, optionCount: request.count - keys.upperBound)
             return (users, frame)
         }
         let state = connection
-        return .later { late in
-            let split = SplitRequest(reply: late, partOf: order, parts: frames.count)
+        let bytes = frames.reduce(options.readableBytes) { $0 + $1.1.head.readableBytes }
+        return .pending(bytes: bytes) { promise in
+            let split = SplitRequest(reply: promise, partOf: order, parts: frames.count)
             for (part, (users, frame)) in frames.enumerated() {
                 switch self.decisions.begin(.read, slot: Slot.of(users[0]), now: Self.now()) {
                 case .refuse(let failure):
@@ -351,7 +367,7 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
                     self.loop.assumeIsolated().execute { split.end(with: refusal) }
                 case .send(let dispatch):
                     let place = self.place(dispatch.request)
-                    self.pending[place].begin(frame, users, state, split: (split, part))
+                    self.pending[place].begin(dispatch.request, frame, users, state, split: (split, part))
                     self.send(dispatch)
                 }
             }

@@ -8,6 +8,8 @@ package final class RouterShared: Sendable {
     /// Of the replicas; nil where they need none.
     let password: String?
     let logger: Logger
+    /// Bytes that all links hold for replicas which did not take them yet.
+    let outboxBytes = Atomic<Int>(0)
     private let staleness: @Sendable () -> Void
 
     private struct State {

@@ -7,7 +7,7 @@ import NIOCore
 ///
 /// Lives on one loop.
 final class SplitRequest {
-    let reply: LateReply
+    let reply: ReplyPromise
     /// For each answer, in the order asked: which part has it.
     private let partOf: [Int]
     private var answers: [[ByteBuffer]]
@@ -15,7 +15,7 @@ final class SplitRequest {
     private var isOver = false
 
     /// - Parameter partOf: for each answer the part that brings it; a part's answers come in this order.
-    init(reply: LateReply, partOf: [Int], parts: Int) {
+    init(reply: ReplyPromise, partOf: [Int], parts: Int) {
         self.reply = reply
         self.partOf = partOf
         self.answers = Array(repeating: [], count: parts)
@@ -25,6 +25,11 @@ final class SplitRequest {
     /// A part's reply: an array with an answer for each of its users, or an error, which is then the whole's.
     func give(_ part: Int, _ bytes: ByteBuffer) {
         guard !self.isOver else { return }
+        if let limit = self.reply.hold(bytes.readableBytes) {
+            return self.end(
+                with: ByteBuffer(string: "-ERR the reply is larger than \(limit) bytes; ask for less at once\r\n")
+            )
+        }
         guard let pieces = Self.elements(of: bytes), pieces.count == self.partOf.count(where: { $0 == part }) else {
             return self.end(with: bytes)
         }
@@ -32,7 +37,8 @@ final class SplitRequest {
         self.missing -= 1
         guard self.missing == 0 else { return }
         var next = Array(repeating: 0, count: self.answers.count)
-        var whole = ByteBuffer()
+        let bytes = self.answers.reduce(0) { $0 + $1.reduce(0) { $0 + $1.readableBytes } }
+        var whole = ByteBufferAllocator().buffer(capacity: bytes + 24)
         whole.writeString("*\(self.partOf.count)\r\n")
         for part in self.partOf {
             whole.writeImmutableBuffer(self.answers[part][next[part]])
@@ -45,7 +51,7 @@ final class SplitRequest {
         guard !self.isOver else { return }
         self.isOver = true
         self.answers = []
-        self.reply.giveNow(bytes)
+        self.reply.fulfilNow(bytes)
     }
 
     /// The elements of an array, each as it came; nil for another reply. O(bytes).

@@ -4,7 +4,7 @@ import NIOCore
 
 /// CLIENT and its subcommands.
 extension ConnectionHandler {
-    func client() -> CommandOutcome {
+    func client() -> Disposition {
         let request = self.request
         if request.matches(1, "ID") {
             self.reply.integer(Int(clamping: self.state.id))
@@ -60,12 +60,12 @@ extension ConnectionHandler {
     private func setReplyMode() {
         guard self.request.count == 3 else { return self.wrongArity("client|reply") }
         if self.request.matches(2, "ON") {
-            self.replyMode = .on
+            self.outbound.mode = .on
             self.reply.status("OK")
         } else if self.request.matches(2, "OFF") {
-            self.replyMode = .off
+            self.outbound.mode = .off
         } else if self.request.matches(2, "SKIP") {
-            if self.replyMode != .off { self.replyMode = .skipNext }
+            if self.outbound.mode != .off { self.outbound.mode = .skipNext }
         } else {
             self.syntaxError(near: 2)
         }
@@ -86,17 +86,17 @@ extension ConnectionHandler {
     /// One line of CLIENT LIST, without the line end.
     func listLine() -> String {
         let now = NIODeadline.now()
-        let age = (now - self.connectedAt).nanoseconds / 1_000_000_000
+        let age = (now - self.clock.connectedAt).nanoseconds / 1_000_000_000
         let command = self.lastCommand.map { self.loop.shared.table.specifications[$0].name } ?? "NULL"
-        let idle = (now - self.lastActiveAt).nanoseconds / 1_000_000_000
+        let idle = (now - self.clock.lastActive).nanoseconds / 1_000_000_000
         return "id=\(self.state.id) addr=\(self.state.address) laddr=\(self.localAddress) fd=0 name=\(self.state.name) "
-            + "age=\(age) idle=\(idle) flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=\(self.inputHeld) qbuf-free=0 "
-            + "obl=0 oll=0 omem=\(self.outputHeld) tot-mem=\(self.held) events=r cmd=\(command) user=default "
+            + "age=\(age) idle=\(idle) flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=\(self.held.input) qbuf-free=0 "
+            + "obl=0 oll=0 omem=\(self.held.output) tot-mem=\(self.held.total) events=r cmd=\(command) user=default "
             + "redir=-1 resp=\(self.state.respVersion.rawValue) lib-name=\(self.state.libName) "
             + "lib-ver=\(self.state.libVer) loop=\(self.loop.index)"
     }
 
-    private func clientList() -> CommandOutcome {
+    private func clientList() -> Disposition {
         let request = self.request
         var wanted: Set<UInt64>?
         if request.count > 2 {
@@ -122,14 +122,15 @@ extension ConnectionHandler {
         }
         let version = self.state.respVersion
         let selected = wanted
-        let future = self.loop.shared.gather(on: self.loop.eventLoop) { loop in
+        let shared = self.loop.shared
+        let future = shared.gather(on: self.loop.eventLoop) { loop in
             loop.connections.values.filter { selected?.contains($0.state.id) ?? true }
                 .map { (id: $0.state.id, line: $0.listLine()) }
         }.map { lists -> ByteBuffer in
             let lines = lists.flatMap { $0 }.sorted { $0.id < $1.id }
-            return Self.rendered(version) { writer in writer.verbatim(lines.map { $0.line + "\n" }.joined()) }
+            return shared.rendered(version) { writer in writer.verbatim(lines.map { $0.line + "\n" }.joined()) }
         }
-        return .later(future)
+        return self.later(future)
     }
 
     private struct KillFilter: Sendable {
@@ -146,7 +147,7 @@ extension ConnectionHandler {
         }
     }
 
-    private func clientKill() -> CommandOutcome {
+    private func clientKill() -> Disposition {
         guard self.request.count > 2 else {
             self.wrongArity("client|kill")
             return .done
@@ -169,13 +170,16 @@ extension ConnectionHandler {
         let version = self.state.respVersion
         let own = self.state.id
         let chosen = filter
-        let future = self.loop.shared.gather(on: self.loop.eventLoop) { loop -> Int in
+        let shared = self.loop.shared
+        let future = shared.gather(on: self.loop.eventLoop) { loop -> Int in
             let victims = loop.connections.values.filter(chosen.selects)
-            for victim in victims { if victim.state.id == own { victim.finishAfterThis() } else { victim.closeNow() } }
+            for victim in victims {
+                if victim.state.id == own { victim.machine.finishAfterReplies() } else { victim.closeNow() }
+            }
             return victims.count
         }.map { counts -> ByteBuffer in
             let killed = counts.reduce(0, +)
-            return Self.rendered(version) { writer in
+            return shared.rendered(version) { writer in
                 if !oneAddress {
                     writer.integer(killed)
                 } else if killed > 0 {
@@ -185,7 +189,7 @@ extension ConnectionHandler {
                 }
             }
         }
-        return .later(future)
+        return self.later(future)
     }
 
     private func fill(_ filter: inout KillFilter, at index: Int) -> Bool {

@@ -6,7 +6,7 @@ import NIOCore
 extension ConnectionHandler {
     // MARK: CONFIG
 
-    func config() -> CommandOutcome {
+    func config() -> Disposition {
         let request = self.request
         if request.matches(1, "GET") {
             self.configGet()
@@ -14,9 +14,10 @@ extension ConnectionHandler {
             self.configSet()
         } else if request.matches(1, "RESETSTAT") {
             let version = self.state.respVersion
-            return .later(
-                self.loop.shared.gather(on: self.loop.eventLoop) { loop in loop.resetMetrics() }.map { _ in
-                    Self.rendered(version) { $0.status("OK") }
+            let shared = self.loop.shared
+            return self.later(
+                shared.gather(on: self.loop.eventLoop) { loop in loop.resetMetrics() }.map { _ in
+                    shared.rendered(version) { $0.status("OK") }
                 }
             )
         } else {
@@ -60,7 +61,7 @@ extension ConnectionHandler {
 
     // MARK: SLOWLOG
 
-    func slowlog() -> CommandOutcome {
+    func slowlog() -> Disposition {
         let request = self.request
         let version = self.state.respVersion
         let shared = self.loop.shared
@@ -74,25 +75,25 @@ extension ConnectionHandler {
                 limit = number == -1 ? Int.max : number
             }
             let wanted = limit
-            return .later(
+            return self.later(
                 shared.gather(on: self.loop.eventLoop) { loop in loop.slowlog.entries }.map { lists in
                     let newest = lists.flatMap { $0 }.sorted { $0.id > $1.id }.prefix(
                         min(wanted, shared.settings.slowlogLength)
                     )
-                    return Self.rendered(version) { writer in Self.write(newest, &writer) }
+                    return shared.rendered(version) { writer in Self.write(newest, &writer) }
                 }
             )
         } else if request.matches(1, "LEN") {
-            return .later(
+            return self.later(
                 shared.gather(on: self.loop.eventLoop) { loop in loop.slowlog.entries.count }.map { counts in
                     let count = min(counts.reduce(0, +), shared.settings.slowlogLength)
-                    return Self.rendered(version) { $0.integer(count) }
+                    return shared.rendered(version) { $0.integer(count) }
                 }
             )
         } else if request.matches(1, "RESET") {
-            return .later(
+            return self.later(
                 shared.gather(on: self.loop.eventLoop) { loop in loop.slowlog.reset() }.map { _ in
-                    Self.rendered(version) { $0.status("OK") }
+                    shared.rendered(version) { $0.status("OK") }
                 }
             )
         }
@@ -116,7 +117,7 @@ extension ConnectionHandler {
 
     // MARK: LATENCY
 
-    func latency() -> CommandOutcome {
+    func latency() -> Disposition {
         let request = self.request
         if request.matches(1, "LATEST") {
             self.reply.array(0)
@@ -129,12 +130,13 @@ extension ConnectionHandler {
             }
             let names = Set((2..<max(request.count, 2)).map { request.string($0).lowercased() })
             let version = self.state.respVersion
-            let table = self.loop.shared.table
-            return .later(
-                self.loop.shared.gather(on: self.loop.eventLoop) { loop in loop.snapshot() }.map { copies in
+            let shared = self.loop.shared
+            let table = shared.table
+            return self.later(
+                shared.gather(on: self.loop.eventLoop) { loop in loop.snapshot() }.map { copies in
                     let commands = LoopMetrics.sum(copies, of: table).named(in: table) { $0.calls > 0 }
                         .filter { names.isEmpty || names.contains($0.name) }
-                    return Self.rendered(version) { writer in Self.write(commands, &writer) }
+                    return shared.rendered(version) { writer in Self.write(commands, &writer) }
                 }
             )
         } else {

@@ -7,7 +7,7 @@ import Synchronization
 
 /// INFO: numbers of all loops, added up, and the sections that other parts of the server provide.
 extension ConnectionHandler {
-    func info() -> CommandOutcome {
+    func info() -> Disposition {
         guard self.request.count <= 33 else {
             self.reply.error(code: "ERR", "too many sections; give at most 32")
             return .done
@@ -18,13 +18,13 @@ extension ConnectionHandler {
         let eventLoop = self.loop.eventLoop
         let future = shared.gather(on: eventLoop) { loop in loop.snapshot() }
             .flatMap { copies in
-                shared.threadPool.runIfActive(eventLoop: eventLoop) {
+                shared.work.report(on: eventLoop) {
                     let sum = LoopMetrics.sum(copies, of: shared.table)
                     let text = InfoReport(shared: shared, metrics: sum).text(wanted)
-                    return Self.rendered(version) { writer in writer.verbatim(text) }
+                    return shared.rendered(version) { writer in writer.verbatim(text) }
                 }
             }
-        return .later(future)
+        return self.later(future)
     }
 }
 
@@ -106,7 +106,7 @@ struct InfoReport {
                 ("protocol_errors", String(self.metrics.protocolErrors)),
                 ("acl_access_denied_auth", String(self.metrics.authFailures)),
                 ("total_error_replies", String(self.metrics.errorReplies)),
-                ("deferred_jobs", String(self.shared.deferredJobs.load(ordering: .relaxed))),
+                ("deferred_jobs", String(self.shared.work.count)),
             ]
         )
     }

@@ -7,7 +7,7 @@ import NIOCore
 extension ConnectionHandler {
     private enum Login { case accepted, refused, notConfigured }
 
-    func auth() -> CommandOutcome {
+    func auth() -> Disposition {
         guard self.request.count <= 3 else {
             self.reply.error(code: "ERR", "syntax error: AUTH takes a password, or a user name and a password")
             return .done
@@ -29,7 +29,7 @@ extension ConnectionHandler {
     }
 
     /// `HELLO [version [AUTH user password] [SETNAME name]]`. Nothing changes unless all of it is right.
-    func hello() -> CommandOutcome {
+    func hello() -> Disposition {
         var version = self.state.respVersion
         if self.request.count > 1 {
             guard let number = self.request.integer(1) else {
@@ -119,7 +119,7 @@ extension ConnectionHandler {
     }
 
     /// The connection waits before it hears that its password is wrong; the loop does not.
-    private func delayedRefusal() -> CommandOutcome {
+    private func delayedRefusal() -> Disposition {
         self.authFailures += 1
         self.loop.metrics.authFailures &+= 1
         let configuration = self.loop.shared.configuration
@@ -130,13 +130,14 @@ extension ConnectionHandler {
         let factor = 1 << min(self.authFailures - 1, 4)
         let delay = configuration.authFailureDelay * factor
         let version = self.state.respVersion
+        let shared = self.loop.shared
         let last = self.authFailures >= configuration.maximumAuthFailures
         let future = self.loop.eventLoop.scheduleTask(in: TimeAmount(delay)) { () -> ByteBuffer in
-            if last { self.finishAfterThis() }
-            return Self.rendered(version) { writer in
+            if last { self.machine.finishAfterReplies() }
+            return shared.rendered(version) { writer in
                 writer.error(code: "WRONGPASS", "invalid username-password pair or user is disabled.")
             }
         }.futureResult
-        return .later(future)
+        return self.later(future)
     }
 }

@@ -4,7 +4,7 @@ import NIOCore
 
 /// The commands that concern the connection itself. Arity has been checked against the table.
 extension ConnectionHandler {
-    func connectionCommand(_ id: CommandID) -> CommandOutcome {
+    func connectionCommand(_ id: CommandID) -> Disposition {
         switch id {
         case .ping: self.ping()
         case .echo: self.echoArgument(1)
@@ -42,7 +42,7 @@ extension ConnectionHandler {
     }
 
     func wrongArity(_ name: String) {
-        self.reply.error(code: "ERR", "wrong number of arguments for '\(name)' command")
+        self.reply.error(code: "ERR", self.loop.shared.table.wrongArity(name))
     }
 
     func syntaxError(near index: Int) {
@@ -58,11 +58,21 @@ extension ConnectionHandler {
         }
     }
 
-    /// A buffer with the reply that `body` writes, in this connection's protocol.
-    static func rendered(_ version: RESPVersion, _ body: (inout ReplyWriter) -> Void) -> ByteBuffer {
-        var writer = ReplyWriter(version: version, buffer: ByteBufferAllocator().buffer(capacity: 512))
-        body(&writer)
-        return writer.buffer
+    /// The reply's bytes come from other loops or from a timer; the future completes on this loop.
+    func later(_ bytes: EventLoopFuture<ByteBuffer>) -> Disposition {
+        let version = self.state.respVersion
+        let shared = self.loop.shared
+        return .pending(bytes: 0) { promise in
+            bytes.assumeIsolated().whenComplete { result in
+                switch result {
+                case .success(let bytes): promise.fulfilNow(bytes)
+                case .failure:
+                    promise.fulfilNow(
+                        shared.rendered(version) { $0.error(code: "ERR", "the server is shutting down") }
+                    )
+                }
+            }
+        }
     }
 
     // MARK: Simple ones
@@ -87,7 +97,7 @@ extension ConnectionHandler {
         self.state.name = ""
         self.state.respVersion = .two
         self.state.givesPositions = false
-        self.replyMode = .on
+        self.outbound.mode = .on
         if self.loop.shared.configuration.passwordHash != nil {
             self.state.authenticated = false
             self.authenticationChanged()

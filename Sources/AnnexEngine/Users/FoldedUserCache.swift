@@ -1,0 +1,110 @@
+import Synchronization
+
+/// Users who changed, as one version sees them: what one thread worked out serves all. Any thread.
+///
+/// Looked at only where a thread's own `FoldedUserTable` does not have the user; its locks are held for one comparison. Holds at
+/// most `limitBytes`, whatever users have seen: where one more does not fit, others go.
+final class FoldedUserCache: Sendable {
+    private static let shardCount = 64
+    private static let slotsPerShard = 256
+
+    private struct Slots {
+        var users = [FoldedUser?](repeating: nil, count: FoldedUserCache.slotsPerShard)
+        /// The slot that is given up next.
+        var hand = 0
+    }
+
+    private final class Shard: Sendable {
+        let slots = Mutex(Slots())
+    }
+
+    private let shards = (0..<FoldedUserCache.shardCount).map { _ in Shard() }
+    private let held = Atomic<Int>(0)
+    let limitBytes: Int
+
+    init(limitBytes: Int = 64 << 20) { self.limitBytes = limitBytes }
+
+    /// Bytes held now.
+    var byteCount: Int { self.held.load(ordering: .relaxed) }
+
+    /// By the id, so that what a user was before gives its slot up.
+    private static func slot(_ id: UnsafeRawBufferPointer) -> (shard: Int, slot: Int) {
+        let number = LiveUsers.number(id)
+        let shard = Int(number % UInt64(Self.shardCount))
+        return (shard, Int(number / UInt64(Self.shardCount) % UInt64(Self.slotsPerShard)))
+    }
+
+    func find(_ counter: UInt64, _ id: UnsafeRawBufferPointer) -> FoldedUser? {
+        let (shard, slot) = Self.slot(id)
+        guard let found = self.shards[shard].slots.withLock({ $0.users[slot] }), found.isOf(counter, id) else {
+            return nil
+        }
+        return found
+    }
+
+    /// A user who alone takes a quarter of the limit is not kept.
+    func put(_ user: FoldedUser) {
+        guard user.byteCount <= self.limitBytes / 4 else { return }
+        let (shard, slot) = user.id.withUnsafeBytes { Self.slot($0) }
+        // Freed outside the lock.
+        let old = self.shards[shard].slots.withLock { slots in
+            defer { slots.users[slot] = user }
+            return slots.users[slot]
+        }
+        let change = user.byteCount - (old?.byteCount ?? 0)
+        var total = self.held.add(change, ordering: .relaxed).newValue
+        var next = shard
+        while total > self.limitBytes {
+            guard let gone = self.giveUp(in: next, keeping: user) else {
+                next = (next + 1) % Self.shardCount
+                guard next != shard else { return }
+                continue
+            }
+            total = self.held.subtract(gone.byteCount, ordering: .relaxed).newValue
+        }
+    }
+
+    /// Takes one user out of a shard; nil where there is none but `kept`.
+    private func giveUp(in shard: Int, keeping kept: FoldedUser) -> FoldedUser? {
+        self.shards[shard].slots.withLock { slots in
+            for _ in 0..<Self.slotsPerShard {
+                let slot = slots.hand
+                slots.hand = (slot + 1) % Self.slotsPerShard
+                guard let user = slots.users[slot], user !== kept else { continue }
+                slots.users[slot] = nil
+                return user
+            }
+            return nil
+        }
+    }
+}
+
+/// The same for one thread, without locks. Begins anew when it holds too much: the shared cache has what is needed again.
+final class FoldedUserTable {
+    static let limitBytes = 8 << 20
+    private static let slots = 4_096
+
+    @exclusivity(unchecked) private var users = [FoldedUser?](repeating: nil, count: FoldedUserTable.slots)
+    private var byteCount = 0
+
+    @inline(__always)
+    func find(_ counter: UInt64, _ id: UnsafeRawBufferPointer) -> FoldedUser? {
+        guard let found = self.users[Self.slot(id)], found.isOf(counter, id) else { return nil }
+        return found
+    }
+
+    func put(_ user: FoldedUser) {
+        guard user.byteCount <= Self.limitBytes / 4 else { return }
+        let slot = user.id.withUnsafeBytes { Self.slot($0) }
+        self.byteCount += user.byteCount - (self.users[slot]?.byteCount ?? 0)
+        if self.byteCount > Self.limitBytes {
+            self.users = [FoldedUser?](repeating: nil, count: Self.slots)
+            self.byteCount = user.byteCount
+        }
+        self.users[slot] = user
+    }
+
+    private static func slot(_ id: UnsafeRawBufferPointer) -> Int {
+        Int(LiveUsers.number(id) % UInt64(Self.slots))
+    }
+}

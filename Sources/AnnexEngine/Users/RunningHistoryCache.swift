@@ -1,0 +1,82 @@
+import Synchronization
+
+/// Long histories that get more events, of one version. Any thread. Holds at most `limitBytes`.
+final class RunningHistoryCache: Sendable {
+    /// Of all users of a version together.
+    static let defaultLimitBytes = 48 << 20
+
+    private final class Slot: Sendable {
+        let history = Mutex<RunningHistory?>(nil)
+    }
+
+    private let slots: [Slot]
+    private let held = Atomic<Int>(0)
+    private let hand = Atomic<Int>(0)
+    let limitBytes: Int
+
+    /// - Parameter dimension: of stored vectors.
+    init(dimension: Int, limitBytes: Int = RunningHistoryCache.defaultLimitBytes) {
+        self.limitBytes = limitBytes
+        let least = RunningHistory.State.equationBytes(dimension) + 16_384
+        self.slots = (0..<min(256, limitBytes / least)).map { _ in Slot() }
+    }
+
+    /// Bytes held now.
+    var byteCount: Int { self.held.load(ordering: .relaxed) }
+
+    private func slot(_ id: UnsafeRawBufferPointer) -> Slot? {
+        guard !self.slots.isEmpty else { return nil }
+        return self.slots[Int(LiveUsers.number(id) % UInt64(self.slots.count))]
+    }
+
+    func find(_ id: UnsafeRawBufferPointer) -> RunningHistory? {
+        guard let found = self.slot(id)?.history.withLock({ $0 }), found.id.elementsEqual(id) else { return nil }
+        return found
+    }
+
+    func put(_ history: RunningHistory) {
+        history.id.withUnsafeBytes { id in
+            guard let slot = self.slot(id) else { return }
+            let old = slot.history.withLock { kept in
+                defer { kept = history }
+                return kept
+            }
+            self.forget(old)
+        }
+        self.recount(history)
+    }
+
+    /// After a history has changed.
+    func recount(_ history: RunningHistory) {
+        let bytes = history.byteCount
+        var before = history.countedBytes.load(ordering: .relaxed)
+        while true {
+            guard before != RunningHistory.forgotten else { return }
+            let (isDone, found) = history.countedBytes.compareExchange(
+                expected: before,
+                desired: bytes,
+                ordering: .relaxed
+            )
+            if isDone { break }
+            before = found
+        }
+        self.held.add(bytes - before, ordering: .relaxed)
+        var looked = 0
+        while self.byteCount > self.limitBytes, looked < self.slots.count {
+            let slot = self.slots[self.hand.add(1, ordering: .relaxed).oldValue & Int.max % self.slots.count]
+            self.forget(
+                slot.history.withLock { kept in
+                    defer { kept = nil }
+                    return kept
+                }
+            )
+            looked += 1
+        }
+    }
+
+    private func forget(_ history: RunningHistory?) {
+        guard let history else { return }
+        let counted = history.countedBytes.exchange(RunningHistory.forgotten, ordering: .relaxed)
+        if counted != RunningHistory.forgotten { self.held.subtract(counted, ordering: .relaxed) }
+    }
+}

@@ -1,0 +1,16 @@
+import Synchronization
+
+/// How many users' vectors were solved for, and how long that took in all. Any thread.
+final class SolveCount: Sendable {
+    private let solves = Atomic<Int>(0)
+    private let nanos = Atomic<Int>(0)
+
+    func count(_ spent: Duration) {
+        self.solves.add(1, ordering: .relaxed)
+        self.nanos.add(Int(spent / .nanoseconds(1)), ordering: .relaxed)
+    }
+
+    var totals: (count: Int, nanos: Int) {
+        (self.solves.load(ordering: .relaxed), self.nanos.load(ordering: .relaxed))
+    }
+}

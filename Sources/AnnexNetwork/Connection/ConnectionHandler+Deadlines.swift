@@ -1,0 +1,44 @@
+import AnnexWire
+import Logging
+import NIOCore
+
+/// What is looked at now and then: timeouts, and the steps of a drain.
+extension ConnectionHandler {
+    func checkDeadlines(_ now: NIODeadline) {
+        guard let context, !self.machine.isClosed else { return }
+        if self.held.output > 0 { self.measureOutput(context) }
+        let configuration = self.loop.shared.configuration
+        if let since = self.clock.unfinishedSince, now - since > TimeAmount(configuration.unfinishedCommandTimeout) {
+            self.timeOut("command not complete in time")
+        } else if !self.state.authenticated, now - self.clock.connectedAt > TimeAmount(configuration.authTimeout) {
+            self.timeOut("no successful AUTH in time")
+        } else if self.machine.isFinishing,
+            now - self.clock.lastActive > TimeAmount(configuration.unfinishedCommandTimeout)
+        {
+            self.timeOut("last replies not read in time")
+        } else if self.loop.settings.idleTimeoutSeconds > 0, self.machine.isServing,
+            now - self.clock.lastActive > .seconds(Int64(self.loop.settings.idleTimeoutSeconds))
+        {
+            self.timeOut("idle")
+        }
+    }
+
+    private func timeOut(_ reason: String) {
+        self.loop.metrics.timedOut &+= 1
+        self.loop.shared.logger.debug(
+            "Client timed out",
+            metadata: ["client": "\(self.state.id)", "address": "\(self.state.address)", "reason": "\(reason)"]
+        )
+        self.closeNow()
+    }
+
+    /// One step of a drain: closes when everything received has been answered and nothing came for two steps in which
+    /// the connection was reading, or, when it is `late`, as soon as what has been received is answered.
+    func drainStep(late: Bool) {
+        guard let context else { return }
+        self.clock.quietDrainSteps = self.machine.mayRead ? self.clock.quietDrainSteps + 1 : 0
+        guard self.clock.quietDrainSteps > 2 || late else { return }
+        self.machine.stopReading()
+        self.serveOn(context)
+    }
+}

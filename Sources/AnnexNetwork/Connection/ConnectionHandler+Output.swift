@@ -1,0 +1,49 @@
+import AnnexWire
+import NIOCore
+
+/// Replies on their way to the socket.
+extension ConnectionHandler {
+    /// Hands over what was written.
+    func flush(_ context: ChannelHandlerContext) {
+        let buffer = self.reply.takeBuffer()
+        let count = buffer.readableBytes
+        guard count > 0 else { return self.loop.giveBack(buffer, written: true) }
+        self.send(buffer, context)
+        self.loop.giveBack(buffer, written: self.held.output == 0)
+        if self.machine.mayParse { self.borrowBuffer() }
+    }
+
+    /// Hands bytes to the socket without a copy.
+    func send(_ bytes: ByteBuffer, _ context: ChannelHandlerContext) {
+        let count = bytes.readableBytes
+        self.loop.metrics.outputBytes &+= count
+        self.outbound.flushes &+= 1
+        context.writeAndFlush(Self.wrapOutboundOut(bytes), promise: nil)
+        let isWritable = context.channel.isWritable
+        if !isWritable || count >= 4_096 || self.held.output > 0 || self.outbound.flushes & 31 == 0 {
+            self.measureOutput(context)
+        }
+        if !isWritable { self.machine.outputIsBlocked() }
+    }
+
+    /// Asks the channel how many bytes wait for the client, and closes a connection that is above its limit.
+    func measureOutput(_ context: ChannelHandlerContext) {
+        let bytes = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+        guard bytes != self.held.output else { return }
+        if bytes < self.held.output || self.held.output == 0 { self.clock.outputMoved = .now() }
+        self.loop.heldBytesChanged(by: self.held.setOutput(bytes))
+        let limit = self.loop.shared.configuration.outputBufferBytes
+        if bytes > limit { self.evict("more than \(limit) bytes of replies wait for the client") }
+    }
+
+    func closeWhenWritten(_ context: ChannelHandlerContext) {
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        promise.futureResult.assumeIsolated().whenComplete { _ in self.closeNow() }
+        context.writeAndFlush(Self.wrapOutboundOut(ByteBuffer()), promise: promise)
+    }
+
+    /// Whether the client takes none of its replies.
+    func isStalled(_ now: NIODeadline) -> Bool {
+        self.held.output > 0 && now - self.clock.outputMoved > .seconds(1)
+    }
+}

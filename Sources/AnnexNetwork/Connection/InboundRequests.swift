@@ -1,0 +1,67 @@
+import AnnexWire
+import NIOCore
+
+/// What came from a client and was not answered yet, and the parser that makes requests of it.
+///
+/// Bytes lie in the socket's read buffer during a turn, and move to storage of their own size after it, as the read buffer is
+/// needed again. A connection without an unfinished command holds nothing.
+struct InboundRequests {
+    private(set) var parser: RequestParser
+    /// The request that was parsed last.
+    private(set) var request = Request()
+    private var bytes = ByteBuffer()
+    /// Whether `bytes` is storage of this connection's own, or still the buffer that the socket was read into.
+    private var isOwn = false
+
+    init(limits: WireLimits, authenticated: Bool) {
+        self.parser = RequestParser(limits: limits, authenticated: authenticated)
+    }
+
+    /// Other limits hold from the next command on.
+    mutating func authenticationChanged(to authenticated: Bool) { self.parser.authenticated = authenticated }
+
+    /// Bytes that are not parsed.
+    var unparsedBytes: Int { self.bytes.readableBytes }
+
+    /// Whether the beginning of a command is here.
+    var hasUnfinished: Bool { self.parser.isInsideFrame || self.bytes.readableBytes > 0 }
+
+    /// Storage held between turns.
+    var heldBytes: Int { self.isOwn ? self.bytes.capacity : 0 }
+
+    mutating func append(_ more: consuming ByteBuffer) {
+        if self.bytes.readableBytes == 0 {
+            self.bytes = more
+            self.isOwn = false
+        } else {
+            var more = more
+            self.bytes.writeBuffer(&more)
+        }
+    }
+
+    /// Parses the next request into `request`.
+    mutating func next() -> RequestParser.Result { self.parser.next(&self.bytes, into: &self.request) }
+
+    /// After a turn. `keepingRequest`: the parsed request will be answered later.
+    mutating func settle(keepingRequest: Bool) {
+        let left = self.bytes.readableBytes
+        if left == 0 {
+            if self.bytes.capacity > 0 { self.bytes = ByteBuffer() }
+            self.isOwn = false
+        } else if !self.isOwn {
+            var own = ByteBufferAllocator().buffer(capacity: left)
+            own.writeBuffer(&self.bytes)
+            self.bytes = own
+            self.isOwn = true
+        } else if self.bytes.readerIndex > 64 << 10 {
+            self.bytes.discardReadBytes()
+        }
+        if !keepingRequest { self.request.release(midFrame: self.parser.isInsideFrame) }
+    }
+
+    mutating func removeAll() {
+        self.bytes = ByteBuffer()
+        self.isOwn = false
+        self.request = Request()
+    }
+}

@@ -1,0 +1,121 @@
+import AnnexWire
+import NIOCore
+import Synchronization
+
+/// Memory for all clients together follows `allClientsBytes`: what is made gets a budget before it is made, and who holds
+/// most goes first when the limit is passed.
+extension ServerShared {
+    /// What any reply may take, however little is left: errors and short answers always get through.
+    private static let leastBudget = 64 << 10
+
+    /// Bytes that one reply may take now. One atomic load.
+    @inline(__always)
+    func replyBudget() -> Int {
+        let left = self.configuration.allClientsBytes - self.heldBytes.load(ordering: .relaxed)
+        return max(min(self.configuration.outputBufferBytes, left), Self.leastBudget)
+    }
+
+    /// Whether a request of so many bytes may be kept until somebody has time for it.
+    func hasRoom(for bytes: Int) -> Bool {
+        self.heldBytes.load(ordering: .relaxed) + bytes <= self.configuration.allClientsBytes
+            || bytes <= Self.leastBudget
+    }
+
+    /// The error in place of a reply that would have been larger than its budget.
+    func writeOverBudget(_ budget: Int, _ reply: inout ReplyWriter) {
+        let limit = self.configuration.outputBufferBytes
+        guard budget < limit else {
+            return reply.error(code: "ERR", "the reply is larger than \(limit) bytes; ask for less at once")
+        }
+        self.makeRoom()
+        reply.error(
+            code: "OVERLOADED",
+            "all clients together hold so much that a reply may take \(budget) bytes now; ask for less at once, or try again "
+                + "in a moment"
+        )
+    }
+
+    /// Makes a reply on another thread. Its bytes count as held for clients until they are given to `release`.
+    func makeReply(
+        _ version: RESPVersion,
+        _ refusal: WorkQueue.Refusal?,
+        _ work: (inout ReplyWriter) -> Void
+    ) -> ByteBuffer {
+        let budget = self.replyBudget()
+        self.heldBytes.add(budget, ordering: .relaxed)
+        let bytes = self.rendered(version, budget: budget) { reply in
+            switch refusal {
+            case nil: work(&reply)
+            case .shutdown: reply.error(code: "ERR", "the server is shutting down")
+            case .late:
+                reply.error(
+                    code: "TIMEOUT",
+                    "the command waited \(self.configuration.workPatience) for a thread; nothing was done: try again later"
+                )
+            }
+        }
+        self.heldBytes.subtract(budget - bytes.readableBytes, ordering: .relaxed)
+        return bytes
+    }
+
+    /// The bytes of a made reply count elsewhere from now on.
+    func release(_ bytes: Int) { self.heldBytes.subtract(bytes, ordering: .relaxed) }
+
+    /// A buffer with the reply that `body` writes.
+    func rendered(_ version: RESPVersion, _ body: (inout ReplyWriter) -> Void) -> ByteBuffer {
+        self.rendered(version, budget: self.replyBudget(), body)
+    }
+
+    private func rendered(
+        _ version: RESPVersion,
+        budget: Int,
+        _ body: (inout ReplyWriter) -> Void
+    ) -> ByteBuffer {
+        let buffer = ByteBufferAllocator().buffer(capacity: 512)
+        var writer = ReplyWriter(version: version, budget: budget, buffer: buffer)
+        body(&writer)
+        if writer.isOverBudget {
+            writer.rewind(to: 0)
+            self.writeOverBudget(budget, &writer)
+        }
+        return writer.takeBuffer()
+    }
+
+    // MARK: Who goes first
+
+    /// Called when `heldBytes` passed the limit: closes the connection that holds most, until the sum is below.
+    func evict(on eventLoop: any EventLoop) { self.beginEvicting(on: eventLoop, onlyStalled: false) }
+
+    /// Called when a reply found no room: closes the connection that holds most of those that take none of their replies.
+    private func makeRoom() {
+        guard let loop = self.loops.first else { return }
+        self.beginEvicting(on: loop.eventLoop, onlyStalled: true)
+    }
+
+    private func beginEvicting(on eventLoop: any EventLoop, onlyStalled: Bool) {
+        guard self.evicting.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else {
+            return
+        }
+        self.evictBiggest(on: eventLoop, onlyStalled: onlyStalled)
+    }
+
+    private func evictBiggest(on eventLoop: any EventLoop, onlyStalled: Bool) {
+        self.gather(on: eventLoop) { loop in
+            loop.publishHeldBytes()
+            return (loop, loop.biggest(onlyStalled: onlyStalled))
+        }.whenSuccess { candidates in
+            let biggest = candidates.max { $0.1?.bytes ?? 0 < $1.1?.bytes ?? 0 }
+            let limit = self.configuration.allClientsBytes
+            let isAbove = self.heldBytes.load(ordering: .relaxed) > limit
+            guard isAbove || onlyStalled, let (loop, found) = biggest, let (id, bytes) = found, bytes > 0 else {
+                self.evicting.store(false, ordering: .relaxed)
+                return
+            }
+            loop.eventLoop.execute {
+                loop.evict(id, "all clients together hold more than \(limit) bytes")
+                guard onlyStalled else { return self.evictBiggest(on: eventLoop, onlyStalled: false) }
+                self.evicting.store(false, ordering: .relaxed)
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+import AnnexWire
+import NIOCore
+import NIOPosix
+import Synchronization
+
+/// Commands that leave the loop wait here for a thread: each class has its own, first come first served. A connection has
+/// one command here at a time, so that order is fair to connections.
+///
+/// What waits has a deadline, is dropped when its client goes away, and is counted: by number, and by the bytes that its
+/// request holds.
+final class WorkQueue: Sendable {
+    /// Why work did not run.
+    enum Refusal { case shutdown, late }
+
+    /// One command. `cancel` lets go of a request that still waits.
+    package final class Job: Sendable {
+        typealias Body = @Sendable (Refusal?) -> Void
+        private let body: Mutex<Body?>
+
+        init(_ body: @escaping Body) { self.body = Mutex(body) }
+
+        /// Any thread. What runs already goes on to its end.
+        func cancel() { _ = self.take() }
+
+        fileprivate func take() -> Body? {
+            self.body.withLock { body in
+                defer { body = nil }
+                return body
+            }
+        }
+    }
+
+    private let pools: [WorkClass: NIOThreadPool]
+    private let maximumJobs: Int
+    private let patience: TimeAmount
+    private let jobs = Atomic<Int>(0)
+
+    /// - Parameters:
+    ///   - queryThreads: for the class `query`; the others have one each.
+    ///   - maximumJobs: that may wait or run.
+    ///   - patience: how long one may wait.
+    init(queryThreads: Int, maximumJobs: Int, patience: Duration) {
+        self.pools = [
+            .query: NIOThreadPool(numberOfThreads: queryThreads), .load: NIOThreadPool(numberOfThreads: 1),
+            .report: NIOThreadPool(numberOfThreads: 1),
+        ]
+        self.maximumJobs = maximumJobs
+        self.patience = TimeAmount(patience)
+    }
+
+    func start() { for pool in self.pools.values { pool.start() } }
+
+    /// Ends the threads when what runs has ended. What waits is told that it will not run.
+    func shutdown() async { for pool in self.pools.values { try? await pool.shutdownGracefully() } }
+
+    /// Commands that wait or run.
+    var count: Int { self.jobs.load(ordering: .relaxed) }
+
+    /// Makes a report that no connection has to wait for in line.
+    func report<T: Sendable>(
+        on eventLoop: any EventLoop,
+        _ body: @escaping @Sendable () -> T
+    ) -> EventLoopFuture<T> {
+        guard let pool = self.pools[.report] else {
+            return eventLoop.makeFailedFuture(ChannelError.operationUnsupported)
+        }
+        return pool.runIfActive(eventLoop: eventLoop, body)
+    }
+
+    /// Takes a command. Its body is called once, on a thread of the class, unless it is cancelled before.
+    ///
+    /// - Returns: nil where there are too many.
+    func submit(_ workClass: WorkClass, _ body: @escaping Job.Body) -> Job? {
+        guard let pool = self.pools[workClass] else { return nil }
+        guard self.jobs.add(1, ordering: .relaxed).newValue <= self.maximumJobs else {
+            self.jobs.subtract(1, ordering: .relaxed)
+            return nil
+        }
+        let job = Job(body)
+        let deadline = workClass == .query ? NIODeadline.now() + self.patience : .distantFuture
+        pool.submit { state in
+            defer { self.jobs.subtract(1, ordering: .relaxed) }
+            guard let body = job.take() else { return }
+            guard case .active = state else { return body(.shutdown) }
+            body(NIODeadline.now() > deadline ? .late : nil)
+        }
+        return job
+    }
+}

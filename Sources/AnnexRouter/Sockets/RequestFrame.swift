@@ -1,0 +1,51 @@
+import AnnexNetwork
+import AnnexWire
+import NIOCore
+
+/// A request as replicas get it. Large ones share the bytes that the client sent.
+struct RequestFrame {
+    /// From here on bytes are shared rather than copied: a small copy is cheaper than keeping a whole receive buffer.
+    static let sharedFrom = 16 << 10
+
+    private(set) var head = ByteBuffer()
+    /// What follows; several frames may have the same.
+    private(set) var tail: ByteBuffer?
+
+    var byteCount: Int { self.head.readableBytes + (self.tail?.readableBytes ?? 0) }
+
+    /// What keeping the frame takes, `tail` counted for this frame alone.
+    var heldBytes: Int { self.byteCount }
+
+    /// The request as it came. The storage of `head` is used again where it is copied.
+    mutating func set(_ request: Request) {
+        self.tail = nil
+        guard request.isArray else {
+            // A line: replicas get it as an array.
+            self.head.clear()
+            return RequestEncoder.append((0..<request.count).map { request.bytesOf($0) }, to: &self.head)
+        }
+        if request.bytes.readableBytes >= Self.sharedFrom {
+            self.head = request.bytes
+        } else {
+            self.head.clear()
+            self.head.writeImmutableBuffer(request.bytes)
+        }
+    }
+
+    /// `MTOPK` for some of the users of one, with the options of all.
+    ///
+    /// - Parameter options: the encoded arguments behind the users.
+    init(users: [[UInt8]], options: ByteBuffer, optionCount: Int) {
+        let words = [Array("MTOPK".utf8), Array("\(users.count)".utf8)] + users
+        RequestEncoder.append(array: words.count + optionCount, beginningWith: words, to: &self.head)
+        self.tail = options
+    }
+
+    init() {}
+
+    /// Lets go of bytes that are not worth keeping.
+    mutating func end() {
+        self.tail = nil
+        if self.head.capacity > 4_096 { self.head = ByteBuffer() }
+    }
+}
