@@ -1,3 +1,4 @@
+import AnnexCore
 import AnnexWire
 import NIOCore
 import Synchronization
@@ -25,11 +26,11 @@ extension ServerShared {
     func writeOverBudget(_ budget: Int, _ reply: inout ReplyWriter) {
         let limit = self.configuration.outputBufferBytes
         guard budget < limit else {
-            return reply.error(code: "ERR", "the reply is larger than \(limit) bytes; ask for less at once")
+            return reply.error(code: .error, "the reply is larger than \(limit) bytes; ask for less at once")
         }
         self.makeRoom()
         reply.error(
-            code: "OVERLOADED",
+            code: .overloaded,
             "all clients together hold so much that a reply may take \(budget) bytes now; ask for less at once, or try again "
                 + "in a moment"
         )
@@ -46,10 +47,10 @@ extension ServerShared {
         let bytes = self.rendered(version, budget: budget) { reply in
             switch refusal {
             case nil: work(&reply)
-            case .shutdown: reply.error(code: "ERR", "the server is shutting down")
+            case .shutdown: reply.error(code: .error, "the server is shutting down")
             case .late:
                 reply.error(
-                    code: "TIMEOUT",
+                    code: .timeout,
                     "the command waited \(self.configuration.workPatience) for a thread; nothing was done: try again later"
                 )
             }

@@ -15,7 +15,7 @@ enum EventCommands {
         try Self.checkState(context)
         guard item.bytes.withUnsafeBytes({ context.ordinal(of: $0) }) != nil else {
             throw ArgumentFailure(
-                code: "NOITEM",
+                code: .noItem,
                 "no item '\(request.printable(arguments.item))' in index '\(context.version.description.index)', nothing was "
                     + "stored: check the id, or build a version with it"
             )
@@ -96,13 +96,13 @@ enum EventCommands {
         }
     }
 
-    private static func code(_ error: AnnexError) -> String {
+    private static func code(_ error: AnnexError) -> ErrorCode {
         switch error.code {
-        case .overloaded: "OVERLOADED"
+        case .overloaded: .overloaded
         // What clients of clusters, and routers, take for: ask another replica.
-        case .unavailable: "MASTERDOWN"
-        case .timeout: "TIMEOUT"
-        default: "ERR"
+        case .unavailable: .masterDown
+        case .timeout: .timeout
+        case .usage, .badInput, .damaged, .notFound, .limit, .system, .recall, .busy: .error
         }
     }
 

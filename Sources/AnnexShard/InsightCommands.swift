@@ -13,7 +13,7 @@ enum InsightCommands {
         let items: [SeenItem]
         do {
             items = try request.withArgument(1) { try context.seen(by: $0, count: arguments.count ?? Int.max) }
-        } catch { return reply.error(code: "ERR", "\(error)") }
+        } catch { return reply.error(code: .error, "\(error)") }
         let nested = arguments.withTimes && reply.version == .three
         reply.array(arguments.withTimes && !nested ? items.count * 2 : items.count)
         for seen in items where !reply.isOverBudget {
@@ -39,8 +39,8 @@ enum InsightCommands {
                 try context.explain($0, item: item, count: arguments.count ?? 10)
             }
         } catch let error as AnnexError where error.code == .notFound {
-            return UserCommands.noUser(request, 1, context, &reply)
-        } catch { return reply.error(code: "ERR", "\(error)") }
+            return Recommendation.noUser(request, 1, context, &reply)
+        } catch { return reply.error(code: .error, "\(error)") }
         reply.map(6)
         reply.bulk("score")
         reply.double(explanation.score)
@@ -68,23 +68,22 @@ enum InsightCommands {
         _ context: QueryContext,
         _ reply: inout ReplyWriter
     ) {
-        let why: WhyNot
-        do throws(QueryFailure) {
-            let wish = try QueryOptionsUse.begin(arguments.options, request, context, budget: .infinity)
-            guard try QueryOptionsUse.useUser(request, arguments.user, wish, context) == .ready else {
-                return UserCommands.noUser(request, arguments.user, context, &reply)
+        let item = request.withArgument(arguments.item) { context.ordinal(of: $0) }
+        let isListed = arguments.options.exclude.contains { position in
+            request.withArgument(position) { listed in
+                request.withArgument(arguments.item) { $0.elementsEqual(listed) }
             }
-            let item = request.withArgument(arguments.item) { context.ordinal(of: $0) }
-            let isListed = arguments.options.exclude.contains { position in
-                request.withArgument(position) { listed in
-                    request.withArgument(arguments.item) { $0.elementsEqual(listed) }
-                }
-            }
-            let effort = QueryOptionsUse.effort(arguments.options, context)
+        }
+        let found: WhyNot?
+        do throws(ArgumentFailure) {
+            let query = try RecommendationQuery(arguments.options, k: arguments.k, request, context)
             do throws(AnnexError) {
-                why = try context.whyNot(item: item, isListed: isListed, k: arguments.k, effort: effort)
-            } catch { throw .failed(error) }
-        } catch { return reply.error(error.failure) }
+                found = try request.withIdentifier(arguments.user) { id throws(AnnexError) in
+                    try context.whyNot(query, item: item, isListed: isListed, for: id)
+                }
+            } catch { throw ArgumentFailure("\(error)") }
+        } catch { return reply.error(error) }
+        guard let why = found else { return Recommendation.noUser(request, arguments.user, context, &reply) }
         reply.map(4)
         reply.bulk("reason")
         reply.bulk(why.reason.rawValue)
@@ -103,7 +102,7 @@ enum InsightCommands {
         _ reply: inout ReplyWriter
     ) {
         reply.error(
-            code: "NOITEM",
+            code: .noItem,
             "no item '\(request.printable(position))' in index '\(context.version.description.index)': check the id"
         )
     }

@@ -18,7 +18,6 @@ package final class ShardHandler: CommandHandler {
     /// When to try again to take over what the engine serves; nil where the last time worked.
     private var retry: ContinuousClock.Instant?
     private var lanes: [Lane] = []
-    private var random = SystemRandomNumberGenerator()
 
     package init(engine: Engine) throws {
         self.engine = engine
@@ -70,39 +69,19 @@ package final class ShardHandler: CommandHandler {
         _ reply: inout ReplyWriter
     ) throws(ArgumentFailure) -> Disposition {
         switch id {
-        case .topk:
-            let arguments = try TopKArguments(request)
-            let lane = try self.freshLane(request, name: arguments.options.index)
-            try QueryOptionsUse.check(arguments.options, lane.version.description)
-            let budget = WorkEstimate.loopBudgetNanos
-            if Self.here(&reply, { UserCommands.topK(arguments, request, lane.context, budget: budget, &$0) }) {
-                return .done
-            }
-            return Self.onWorker(lane.version) {
-                _ = UserCommands.topK(arguments, request, $0, budget: .infinity, &$1)
-            }
-        case .mtopk:
-            let arguments = try MTopKArguments(request)
-            let lane = try self.freshLane(request, name: arguments.options.index)
-            try QueryOptionsUse.check(arguments.options, lane.version.description)
-            let budget = WorkEstimate.loopBudgetNanos / Double(arguments.users.count)
-            if Self.here(&reply, { UserCommands.manyTopK(arguments, request, lane.context, budget: budget, &$0) }) {
-                return .done
-            }
-            return Self.onWorker(lane.version) {
-                _ = UserCommands.manyTopK(arguments, request, $0, budget: .infinity, &$1)
-            }
+        case .topk: return try self.recommend(Recommendation(try TopKArguments(request), request), &reply)
+        case .mtopk: return try self.recommend(Recommendation(try MTopKArguments(request), request), &reply)
         case .score:
             let arguments = try ScoreArguments(request)
             let lane = try self.freshLane(request, name: arguments.index)
-            let budget = WorkEstimate.loopBudgetNanos - Double(arguments.items.count) * 1_000
+            let budget = WorkEstimate.loopBudgetNanos - Double(arguments.items.count) * WorkEstimate.nanosPerIdentifier
             if budget > 0,
-                Self.here(&reply, { UserCommands.score(arguments, request, lane.context, budget: budget, &$0) })
+                Self.here(&reply, { ScoreCommand.score(arguments, request, lane.context, budget: budget, &$0) })
             {
                 return .done
             }
             return Self.onWorker(lane.version) {
-                _ = UserCommands.score(arguments, request, $0, budget: .infinity, &$1)
+                _ = ScoreCommand.score(arguments, request, $0, budget: .infinity, &$1)
             }
         case .event, .eventDelete, .forget, .waitpos:
             return try self.change(id, request, givesPosition: connection.givesPositions)
@@ -111,25 +90,35 @@ package final class ShardHandler: CommandHandler {
             let arguments = try VSimArguments(request)
             let lane = try self.lane(request, name: arguments.key)
             let effort = try VectorSetCommands.effort(arguments.effort, lane.version.description)
-            let nanos = WorkEstimate.nanos(
-                of: effort,
-                k: arguments.count,
-                attributeBytes: arguments.withAttributes ? lane.version.bytesPerAttribute : 0,
-                in: lane.version.description
-            )
-            return self.run(lane, nanos, &reply) { VectorSetCommands.similar(arguments, effort, request, $0, &$1) }
-        case .vemb, .vdim, .vcard, .vinfo, .vismember, .vrandmember, .vgetattr, .vlinks:
+            let budget = WorkEstimate.loopBudgetNanos
+            let isMade = Self.here(&reply) {
+                VectorSetCommands.similar(arguments, effort, request, lane.context, budget: budget, &$0)
+            }
+            if isMade { return .done }
+            return Self.onWorker(lane.version) {
+                _ = VectorSetCommands.similar(arguments, effort, request, $0, budget: .infinity, &$1)
+            }
+        case .vrandmember:
+            let arguments = try VRandMemberArguments(request)
             let lane = try self.lane(request, name: 1)
-            try VectorSetCommands.read(id, request, lane, self.engine, &self.random, &reply)
+            let nanos = Double((arguments.count ?? 1).magnitude) * WorkEstimate.nanosPerMember
+            return self.run(lane, nanos, &reply) { VectorSetCommands.randomMembers(arguments.count, $0, &$1) }
+        case .vemb, .vdim, .vcard, .vinfo, .vismember, .vgetattr, .vlinks:
+            let lane = try self.lane(request, name: 1)
+            try VectorSetCommands.read(id, request, lane, self.engine, &reply)
         case .indexes: KeyspaceCommands.indexes(self.lanes.map(\.version), &reply)
+        case .ready: ReadyCommand.write(self.lanes.map(\.version), &reply)
         case .dbsize: reply.integer(self.lanes.count)
         case .type: reply.simpleString(self.find(request, 1) == nil ? "none" : "vectorset")
-        case .exists: reply.integer((1..<request.count).count { self.find(request, $0) != nil })
+        case .exists:
+            let names = self.lanes.map(\.version.description.index.value)
+            let nanos = Double(request.count) * WorkEstimate.nanosPerIdentifier
+            return Self.run(nanos, &reply) { $0.integer(KeyspaceCommands.exists(names, request)) }
         case .scan:
             KeyspaceCommands.scan(try ScanArguments(request), request, self.lanes.map(\.version), &reply)
         case .memory: try self.memory(request, &reply)
         case .reload: return try self.reload(request)
-        default: reply.error(code: "ERR", "this command is not served here")
+        default: reply.error(code: .error, "this command is not served here")
         }
         return .done
     }
@@ -154,7 +143,7 @@ package final class ShardHandler: CommandHandler {
             let arguments = try WaitPositionArguments(request)
             guard let lane = self.lanes.first(where: { $0.version.description.index == arguments.place.index }) else {
                 throw ArgumentFailure(
-                    code: "NOINDEX",
+                    code: .noIndex,
                     "'\(request.printable(2))' is a position of an index that is not served; there is: \(self.servedNames)"
                 )
             }
@@ -181,17 +170,44 @@ package final class ShardHandler: CommandHandler {
         default:
             let arguments = try WhyNotArguments(request)
             let lane = try self.freshLane(request, name: arguments.options.index)
-            try QueryOptionsUse.check(arguments.options, lane.version.description)
+            try arguments.options.check(lane.version.description)
             return self.run(lane, .infinity, &reply) { InsightCommands.whyNot(arguments, request, $0, &$1) }
         }
+    }
+
+    /// Answers here what fits the loop's budget, and elsewhere the rest. What the client names is looked up once.
+    private func recommend(
+        _ recommendation: Recommendation,
+        _ reply: inout ReplyWriter
+    ) throws(ArgumentFailure) -> Disposition {
+        let options = recommendation.options
+        let lane = try self.freshLane(recommendation.request, name: options.index)
+        try options.check(lane.version.description)
+        let left = WorkEstimate.loopBudgetNanos - recommendation.leastNanos
+        guard left > 0 else {
+            return Self.onWorker(lane.version) { context, reply in
+                do throws(ArgumentFailure) {
+                    let query = try RecommendationQuery(options, k: recommendation.k, recommendation.request, context)
+                    _ = recommendation.answer(query, context, &reply)
+                } catch { reply.error(error) }
+            }
+        }
+        var query = try RecommendationQuery(options, k: recommendation.k, recommendation.request, lane.context)
+        query.user.budgetNanos = left / Double(recommendation.users.count)
+        if Self.here(&reply, { recommendation.answer(query, lane.context, &$0) }) { return .done }
+        query.user.budgetNanos = .infinity
+        let whole = query
+        return Self.onWorker(lane.version) { context, reply in _ = recommendation.answer(whole, context, &reply) }
     }
 
     // MARK: Where a query runs
 
     /// Makes a reply here. False where it takes too long, as `body` says, or gets too large: nothing is written then.
     private static func here(_ reply: inout ReplyWriter, _ body: (inout ReplyWriter) -> Bool) -> Bool {
+        let start = reply.position
         var isMade = false
         let fits = reply.write(within: WorkEstimate.loopReplyBytes) { isMade = body(&$0) }
+        if !isMade { reply.rewind(to: start) }
         return fits && isMade
     }
 
@@ -207,6 +223,17 @@ package final class ShardHandler: CommandHandler {
         return isMade ? .done : Self.onWorker(lane.version, body)
     }
 
+    /// The same for what needs no version.
+    private static func run(
+        _ nanos: Double,
+        _ reply: inout ReplyWriter,
+        _ body: @escaping @Sendable (inout ReplyWriter) -> Void
+    ) -> Disposition {
+        guard nanos <= WorkEstimate.loopBudgetNanos else { return .elsewhere(.query, work: body) }
+        body(&reply)
+        return .done
+    }
+
     /// Runs `body` on a worker thread, with a context of its own.
     private static func onWorker(
         _ version: ServedVersion,
@@ -218,7 +245,7 @@ package final class ShardHandler: CommandHandler {
                 body(context, &reply)
                 version.giveBack(context)
             } catch {
-                reply.error(code: "ERR", "\(error)")
+                reply.error(code: .error, "\(error)")
             }
         }
     }
@@ -236,7 +263,7 @@ package final class ShardHandler: CommandHandler {
         guard let position else {
             guard self.lanes.count == 1 else {
                 throw ArgumentFailure(
-                    code: "NOINDEX",
+                    code: .noIndex,
                     "several indexes are served; add INDEX and one of: \(self.servedNames)"
                 )
             }
@@ -244,7 +271,7 @@ package final class ShardHandler: CommandHandler {
         }
         guard let lane = self.find(request, position) else {
             throw ArgumentFailure(
-                code: "NOINDEX",
+                code: .noIndex,
                 "no index '\(request.printable(position))' is served; there is: \(self.servedNames)"
             )
         }
@@ -254,7 +281,7 @@ package final class ShardHandler: CommandHandler {
     /// The same, for reads of users: refused where this replica is too far behind the log. One atomic load.
     private func freshLane(_ request: Request, name position: Int?) throws(ArgumentFailure) -> Lane {
         let lane = try self.lane(request, name: position)
-        if let staleness = lane.version.log?.staleness { throw ArgumentFailure(code: "MASTERDOWN", staleness) }
+        if let staleness = lane.version.log?.staleness { throw ArgumentFailure(code: .masterDown, staleness) }
         return lane
     }
 
@@ -291,7 +318,7 @@ package final class ShardHandler: CommandHandler {
             do {
                 reply.simpleString(try engine.reload(index, version: wanted).value)
             } catch {
-                reply.error(code: "ERR", "RELOAD failed, the version before is still served: \(error)")
+                reply.error(code: .error, "RELOAD failed, the version before is still served: \(error)")
             }
         }
     }

@@ -31,61 +31,79 @@ enum VectorSetCommands {
 
     // MARK: VSIM
 
+    /// False where the search takes longer than the budget: nothing is written then.
     static func similar(
         _ arguments: VSimArguments,
         _ effort: SearchEffort,
         _ request: Request,
         _ context: QueryContext,
-        _ reply: inout ReplyWriter
-    ) {
-        let metric = context.version.description.metric
-        if arguments.epsilon != nil, metric != .cosine {
-            return reply.error(
-                code: "ERR",
-                "EPSILON needs the metric cosine, this index has \(metric.rawValue): leave it out"
-            )
-        }
-        guard Self.useQuery(arguments.query, request, context, &reply) else { return }
-        context.beginExclusions()
-        do throws(AnnexError) {
-            _ = try context.search(k: arguments.count, effort: effort)
-        } catch {
-            return reply.error(code: "ERR", "\(error)")
-        }
-        if let epsilon = arguments.epsilon {
-            context.trimHits { Double(Self.clientScore($0, metric)) >= 1 - epsilon }
-        }
-        Self.write(arguments, metric, context, &reply)
-    }
-
-    /// False where an error was written.
-    private static func useQuery(
-        _ query: VectorQuery,
-        _ request: Request,
-        _ context: QueryContext,
+        budget: Double,
         _ reply: inout ReplyWriter
     ) -> Bool {
-        if case .element(let position) = query {
-            guard let ordinal = request.withArgument(position, { context.ordinal(of: $0) }) else {
-                reply.error(
-                    code: "NOITEM",
-                    "element not found in set: no item '\(request.printable(position))' in index "
-                        + "'\(context.version.description.index)'"
+        let metric = context.version.description.metric
+        let answer: SimilarityAnswer
+        do throws(ArgumentFailure) {
+            if arguments.epsilon != nil, metric != .cosine {
+                throw ArgumentFailure(
+                    "EPSILON needs the metric cosine, this index has \(metric.rawValue): leave it out"
                 )
-                return false
             }
-            context.useItem(ordinal)
+            let query = SimilarityQuery(
+                k: arguments.count,
+                effort: effort,
+                withAttributes: arguments.withAttributes,
+                budgetNanos: budget
+            )
+            answer = try Self.answer(query, arguments.query, request, context)
+        } catch {
+            reply.error(error)
             return true
         }
-        let dimension = context.version.description.dimension
-        switch context.useVector(count: query.componentCount, { query.component($0, in: request) }) {
-        case nil: return true
-        case .length(let count):
-            reply.error(code: "BADVECTOR", "Vector dimension mismatch - got \(count) but set has \(dimension)")
-        case .notFinite(let position):
-            reply.error(code: "BADVECTOR", "component \(position + 1) of \(dimension) is not a finite number")
+        switch answer {
+        case .tooCostly: return false
+        case .badVector(let problem): Self.write(problem, context, &reply)
+        case .hits:
+            if let epsilon = arguments.epsilon {
+                context.trimHits { Double(Self.clientScore($0, metric)) >= 1 - epsilon }
+            }
+            Self.write(arguments, metric, context, &reply)
         }
-        return false
+        return true
+    }
+
+    private static func answer(
+        _ query: SimilarityQuery,
+        _ source: VectorQuery,
+        _ request: Request,
+        _ context: QueryContext
+    ) throws(ArgumentFailure) -> SimilarityAnswer {
+        guard case .element(let position) = source else {
+            do throws(AnnexError) {
+                return try context.answer(query, nearVectorOf: source.componentCount) {
+                    source.component($0, in: request)
+                }
+            } catch { throw ArgumentFailure("\(error)") }
+        }
+        if let ordinal = request.withArgument(position, { context.ordinal(of: $0) }) {
+            do throws(AnnexError) { return try context.answer(query, near: ordinal) } catch {
+                throw ArgumentFailure("\(error)")
+            }
+        }
+        throw ArgumentFailure(
+            code: .noItem,
+            "element not found in set: no item '\(request.printable(position))' in index "
+                + "'\(context.version.description.index)'"
+        )
+    }
+
+    private static func write(_ problem: VectorProblem, _ context: QueryContext, _ reply: inout ReplyWriter) {
+        let dimension = context.version.description.dimension
+        switch problem {
+        case .length(let count):
+            reply.error(code: .badVector, "Vector dimension mismatch - got \(count) but set has \(dimension)")
+        case .notFinite(let position):
+            reply.error(code: .badVector, "component \(position + 1) of \(dimension) is not a finite number")
+        }
     }
 
     private static func write(
@@ -112,7 +130,6 @@ enum VectorSetCommands {
         _ request: Request,
         _ lane: ShardHandler.Lane,
         _ engine: Engine,
-        _ random: inout SystemRandomNumberGenerator,
         _ reply: inout ReplyWriter
     ) throws(ArgumentFailure) {
         let context = lane.context
@@ -132,7 +149,7 @@ enum VectorSetCommands {
             let arguments = try ElementArguments.vlinks(request)
             guard let found = ordinal(arguments.element) else { return reply.null() }
             Self.links(found, withScores: arguments.flag, context, &reply)
-        default: Self.randomMembers(try VRandMemberArguments(request).count, context, &random, &reply)
+        default: reply.error(code: .error, "this command is not served here")
         }
     }
 
@@ -154,24 +171,23 @@ enum VectorSetCommands {
     private static func links(_ ordinal: Int32, withScores: Bool, _ context: QueryContext, _ reply: inout ReplyWriter) {
         guard let levels = context.version.links(of: ordinal) else { return reply.null() }
         let metric = context.version.description.metric
-        context.useItem(ordinal)
         reply.array(levels.count)
         for level in levels {
             if withScores { reply.map(level.count) } else { reply.array(level.count) }
-            for neighbour in level {
+            context.forEachScore(near: ordinal, of: level) { neighbour, score in
                 context.withIdentifier(neighbour) { reply.bulk($0) }
-                if withScores { reply.double(Self.clientScore(context.score(neighbour), metric)) }
+                if withScores { reply.double(Self.clientScore(score, metric)) }
             }
         }
     }
 
     /// Without a count one member; with a count above 0 so many different ones, below 0 so many with repeats.
-    private static func randomMembers(
+    static func randomMembers(
         _ count: Int?,
         _ context: QueryContext,
-        _ random: inout SystemRandomNumberGenerator,
         _ reply: inout ReplyWriter
     ) {
+        var random = SystemRandomNumberGenerator()
         let items = context.version.description.itemCount
         func write(_ ordinal: Int) { context.withIdentifier(Int32(ordinal)) { reply.bulk($0) } }
         guard let count else { return write(Int.random(in: 0..<items, using: &random)) }

@@ -127,6 +127,13 @@ enum KeyspaceCommands {
         }
     }
 
+    /// How many arguments of a request name an index; one that is named twice counts twice.
+    static func exists(_ names: [String], _ request: Request) -> Int {
+        (1..<request.count).count { index in
+            request.withArgument(index) { bytes in names.contains { $0.utf8.elementsEqual(bytes) } }
+        }
+    }
+
     /// All names in one step: a cursor other than 0 has nothing left to give.
     static func scan(
         _ arguments: ScanArguments,

@@ -6,7 +6,7 @@ package enum CommandID: String, Sendable, CaseIterable {
     case event, seen, forget, explain, whynot, waitpos
     case eventDelete = "event.del"
     case vsim, vemb, vdim, vcard, vinfo, vismember, vrandmember, vgetattr, vlinks
-    case indexes, reload, dbsize
+    case indexes, reload, dbsize, ready
     case type, exists, scan, memory, cluster, acl
 }
 
@@ -98,6 +98,18 @@ package final class CommandSpecification: Sendable {
         case reads
     }
 
+    /// Whom a command concerns: what rights are given by.
+    package enum CommandClass: String, Sendable {
+        /// Changes nothing.
+        case read
+        /// Changes what is known of users.
+        case event
+        /// Changes items.
+        case item
+        /// Concerns the server itself.
+        case admin
+    }
+
     package let id: CommandID
     /// Lower case; a subcommand is `parent|child`.
     package let name: String
@@ -120,6 +132,7 @@ package final class CommandSpecification: Sendable {
     package let isAboutUser: Bool
     /// Which commands before it may still be owed their replies when it runs.
     package let pipelineClass: PipelineClass
+    package let commandClass: CommandClass
     package static let since = "0.1.0"
 
     init(
@@ -138,7 +151,8 @@ package final class CommandSpecification: Sendable {
         reply: (String, String),
         subcommands: [CommandSpecification] = [],
         beforeAuthentication: Bool = false,
-        pipelineClass: PipelineClass? = nil
+        pipelineClass: PipelineClass? = nil,
+        commandClass: CommandClass? = nil
     ) {
         self.id = id
         self.name = name
@@ -158,6 +172,8 @@ package final class CommandSpecification: Sendable {
         self.isAboutUser = group == "user"
         self.pipelineClass =
             pipelineClass ?? (owner == .handler && flags.contains("readonly") ? .reads : .alone)
+        self.commandClass =
+            commandClass ?? (flags.contains("admin") ? .admin : self.pipelineClass == .changes ? .event : .read)
     }
 
     private init(copying other: CommandSpecification, subcommands: [CommandSpecification]) {
@@ -179,6 +195,7 @@ package final class CommandSpecification: Sendable {
         self.isAllowedBeforeAuthentication = other.isAllowedBeforeAuthentication
         self.isAboutUser = other.isAboutUser
         self.pipelineClass = other.pipelineClass
+        self.commandClass = other.commandClass
     }
 
     /// Position of the first key, 0 where there is none or where a count says how many there are.

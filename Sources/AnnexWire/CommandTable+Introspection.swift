@@ -1,3 +1,5 @@
+import AnnexCore
+
 /// `COMMAND` and its subcommands.
 extension CommandTable {
     /// Names of one COMMAND INFO or DOCS: a description is much longer than a name, so replies stay bounded by this.
@@ -17,7 +19,7 @@ extension CommandTable {
         } else if request.matches(1, "GETKEYSANDFLAGS") {
             self.writeKeys(request, withFlags: true, &reply)
         } else if request.count - 2 > Self.maximumNames {
-            reply.error(code: "ERR", "too many names; give at most \(Self.maximumNames)")
+            reply.error(code: .error, "too many names; give at most \(Self.maximumNames)")
         } else if request.matches(1, "INFO") {
             if request.count == 2 { return self.writeInfo(self.specifications, &reply) }
             self.writeInfo((2..<request.count).map { self.specification(named: request.string($0)) }, &reply)
@@ -184,16 +186,16 @@ extension CommandTable {
     private func writeKeys(_ request: Request, withFlags: Bool, _ reply: inout ReplyWriter) {
         let base = 2
         guard let parent = self.specification(named: request.string(base)) else {
-            return reply.error(code: "ERR", "Invalid command specified")
+            return reply.error(code: .error, "Invalid command specified")
         }
         var found = parent
         if request.count > base + 1, let sub = self.subcommand(of: parent, request, base + 1) { found = sub }
-        guard found.keys != .none else { return reply.error(code: "ERR", "The command has no key arguments") }
+        guard found.keys != .none else { return reply.error(code: .error, "The command has no key arguments") }
         guard found.accepts(count: request.count - base) else {
-            return reply.error(code: "ERR", "Invalid number of arguments specified for command")
+            return reply.error(code: .error, "Invalid number of arguments specified for command")
         }
         guard let keys = found.keys(in: request, from: base) else {
-            return reply.error(code: "ERR", "Invalid arguments specified for command")
+            return reply.error(code: .error, "Invalid arguments specified for command")
         }
         reply.array(keys.count)
         for key in keys {

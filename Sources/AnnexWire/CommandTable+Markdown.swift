@@ -35,15 +35,9 @@ extension CommandTable {
 
             An error begins with a code; a sentence says what to do. Bytes of the client in it are escaped as `\\xNN`.
 
-            | code | meaning |
-            |---|---|
-            | `ERR` | the command, its arguments or the frame are wrong |
-            | `NOUSER` | no such user |
-            | `NOITEM` | no such item |
-            | `NOINDEX` | no such index |
-            | `BADVECTOR` | a vector of the wrong length, or with NaN or infinity |
-            | `OVERLOADED` | not now: try again |
-            | `NOAUTH` `WRONGPASS` `NOPROTO` | authentication is needed or failed; no such protocol version |
+            | code | meaning | may the change be stored? | may another replica answer? |
+            |---|---|---|---|
+            \(Self.errorRows)
 
             After `ERR Protocol error: …` the connection closes. Option words that do not exist answer
             `ERR syntax error near 'WORD'`: nothing is ignored. In `TOPK` and `MTOPK` an option may be given once, and one of
@@ -67,6 +61,13 @@ extension CommandTable {
             """
     }
 
+    private static var errorRows: String {
+        ErrorCode.allCases.map { code in
+            let (stored, elsewhere) = (code.mayBeStored, code.mayBeAnsweredElsewhere)
+            return "| `\(code.rawValue)` | \(code.meaning) | \(stored ? "yes" : "no") | \(elsewhere ? "yes" : "no") |"
+        }.joined(separator: "\n")
+    }
+
     /// 65536 as 65,536, whatever the locale.
     private static func grouped(_ value: Int) -> String {
         var out = ""
@@ -82,7 +83,7 @@ extension CommandTable {
             command.subcommands.isEmpty ? "" : command.accepts(count: 1) ? " [subcommand …]" : " subcommand …"
         var out = "### \(command.name.uppercased())\n\n    \(command.syntax)\(subcommand)\n\n\(command.summary)\n\n"
         if command.subcommands.isEmpty {
-            out += "- Complexity: \(command.complexity)\n"
+            out += "- Class: \(command.commandClass.rawValue)\n- Complexity: \(command.complexity)\n"
             out += "- Reply, RESP2: \(command.replyRESP2)\n- Reply, RESP3: \(command.replyRESP3)\n"
             switch command.keys {
             case .none: break

@@ -48,6 +48,21 @@ extension CommandTable {
             reply: ("bulk string", "verbatim string")
         ),
         CommandSpecification(
+            .ready,
+            "ready",
+            arity: 1,
+            owner: .handler,
+            flags: ["loading", "stale", "fast"],
+            categories: ["@fast", "@connection"],
+            group: "server",
+            summary:
+                "Whether the server should be sent requests: every index is loaded, its state is open, and what the log has "
+                + "is applied, within `--max-lag` where that is given; at a router, whether each shard has a replica that "
+                + "serves. `LOADING` says what is missing.",
+            complexity: "O(indexes), at a router O(replicas)",
+            reply: ok
+        ),
+        CommandSpecification(
             .slowlog,
             "slowlog",
             arity: -2,

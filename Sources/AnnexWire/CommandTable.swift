@@ -1,3 +1,5 @@
+import AnnexCore
+
 /// The one table of commands: dispatch, arity, `COMMAND`, help and the reference come from it.
 package struct CommandTable: Sendable {
     package enum Lookup {
@@ -65,7 +67,7 @@ package struct CommandTable: Sendable {
     ) -> Bool {
         guard !command.subcommands.isEmpty, request.count > 1 else { return false }
         guard let sub = self.subcommand(of: command, request, 1) else {
-            reply.error(code: "ERR", self.unknownSubcommand(of: command, request))
+            reply.error(code: .error, self.unknownSubcommand(of: command, request))
             return true
         }
         guard sub.name.hasSuffix("|help") else { return false }

@@ -1,4 +1,4 @@
-import AnnexCore
+package import AnnexCore
 package import NIOCore
 
 /// The protocol version of one connection; `HELLO` changes it.
@@ -114,10 +114,9 @@ package struct ReplyWriter: Sendable {
         self.endLine()
     }
 
-    /// `code` is one upper-case word. Control characters in `message` are escaped, so nothing from outside can end the
-    /// line.
-    package mutating func error(code: String, _ message: String) {
-        self.textLine(UInt8(ascii: "-"), code + " " + Printable.escape(message, limit: 2_048))
+    /// Control characters in `message` are escaped, so nothing from outside can end the line.
+    package mutating func error(code: ErrorCode, _ message: String) {
+        self.textLine(UInt8(ascii: "-"), code.rawValue + " " + Printable.escape(message, limit: 2_048))
     }
 
     private mutating func textLine(_ marker: UInt8, _ text: String) {

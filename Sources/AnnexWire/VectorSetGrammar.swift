@@ -69,7 +69,7 @@ package struct VSimArguments: Equatable, Sendable {
             let bytes = Int(request.arguments[3].count)
             guard bytes % 4 == 0, (1...Limits.maximumDimension).contains(bytes / 4) else {
                 throw ArgumentFailure(
-                    code: "BADVECTOR",
+                    code: .badVector,
                     "invalid vector specification: \(bytes) bytes are not 1 to \(Limits.maximumDimension) float32s"
                 )
             }

@@ -27,9 +27,10 @@ import Testing
         let context = try QueryContext(version)
         let last = Self.dimension
         for number in 0..<8 {
-            let isKnown = try Array("u\(number)".utf8).withUnsafeBytes { try context.useUser($0, UserWish()) == .ready }
+            let isKnown = try Array("u\(number)".utf8).withUnsafeBytes {
+                try context.useUser($0, UserRequest(leavesOutSeen: false)) == .ready
+            }
             #expect(isKnown)
-            context.beginExclusions()
             _ = try context.search(k: 300, effort: .exact)
             let all = context.hits
             #expect(all.map(\.ordinal).sorted() == Array(0..<300))
@@ -60,7 +61,7 @@ import Testing
         #expect(context.withVector(7) { Array($0) } == Array(rows[7][..<12]))
         // The same user twice, another query in between.
         func best() throws -> [Hit] {
-            _ = try Array("u3".utf8).withUnsafeBytes { try context.useUser($0, UserWish()) }
+            _ = try Array("u3".utf8).withUnsafeBytes { try context.useUser($0, UserRequest()) }
             _ = try context.search(k: 5, effort: .exact)
             return context.hits
         }

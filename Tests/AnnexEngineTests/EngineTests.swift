@@ -64,9 +64,8 @@ import Testing
         let (one, other) = (try QueryContext(annex), try QueryContext(faiss))
         for user in 0..<5 {
             for context in [one, other] {
-                context.clearListed()
-                for ordinal in 0..<Int32(20) { context.leaveOut(ordinal) }
-                #expect(try Self.use("u\(user)", context) == .ready && context.excludedCount == 20)
+                let request = UserRequest(excluded: Array(0..<20))
+                #expect(try Self.use("u\(user)", context, request) == .ready && context.excludedCount == 20)
                 _ = try context.search(k: 30, effort: .exact)
             }
             #expect(one.hits == other.hits && one.hits.count == 30)
@@ -74,8 +73,12 @@ import Testing
         }
     }
 
-    private static func use(_ user: String, _ context: QueryContext) throws -> UserStanding {
-        try Array(user.utf8).withUnsafeBytes { try context.useUser($0, UserWish()) }
+    private static func use(
+        _ user: String,
+        _ context: QueryContext,
+        _ request: UserRequest = UserRequest()
+    ) throws -> UserReadiness {
+        try Array(user.utf8).withUnsafeBytes { try context.useUser($0, request) }
     }
 
     @Test func aQueryVectorIsChecked() throws {

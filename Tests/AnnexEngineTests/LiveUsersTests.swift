@@ -52,12 +52,12 @@ private final class Shop {
         try self.record(.event(user: Self.id(user), item: Self.id(item), weight: weight, time: time))
     }
 
-    func use(_ user: String, _ wish: UserWish = UserWish()) throws -> UserStanding {
+    func use(_ user: String, _ wish: UserRequest = UserRequest()) throws -> UserReadiness {
         try Array(user.utf8).withUnsafeBytes { try self.context.useUser($0, wish) }
     }
 
     /// The scores of all items for a user.
-    func scores(_ user: String, _ wish: UserWish = UserWish()) throws -> [Float] {
+    func scores(_ user: String, _ wish: UserRequest = UserRequest()) throws -> [Float] {
         #expect(try self.use(user, wish) == .ready)
         return (0..<Int32(300)).map { self.context.score($0) }
     }
@@ -75,7 +75,7 @@ private final class Shop {
         let bare = try ServedVersion(loading: shop.small.description)
         let context = try QueryContext(bare)
         for user in 0..<6 {
-            let before = try Array("u\(user)".utf8).withUnsafeBytes { try context.useUser($0, UserWish()) }
+            let before = try Array("u\(user)".utf8).withUnsafeBytes { try context.useUser($0, UserRequest()) }
             #expect(before == .ready)
             let stored = (0..<Int32(300)).map { context.score($0) }
             #expect(try shop.scores("u\(user)") == stored)
@@ -106,7 +106,7 @@ private final class Shop {
             SessionItem(ordinal: try shop.ordinal("i8"), weight: 2),
             SessionItem(ordinal: try shop.ordinal("i7"), weight: 1),
         ]
-        #expect(try shop.scores("new") == shop.scores("stranger", UserWish(session: session)))
+        #expect(try shop.scores("new") == shop.scores("stranger", UserRequest(session: session)))
         try shop.record(.remove(user: Shop.id("new"), item: Shop.id("i8")))
         #expect(try shop.scores("new") == one)
         try shop.record(.remove(user: Shop.id("new"), item: Shop.id("i7")))
@@ -128,7 +128,7 @@ private final class Shop {
         let whole =
             history.map { SessionItem(ordinal: $0.ordinal, weight: Double($0.weight)) }
             + [SessionItem(ordinal: try shop.ordinal("i7"), weight: 1)]
-        #expect(try shop.scores("stranger", UserWish(session: whole)) == live)
+        #expect(try shop.scores("stranger", UserRequest(session: whole)) == live)
     }
 
     @Test func tombstonesMaskTheTrainedHistory() throws {
@@ -141,11 +141,11 @@ private final class Shop {
         let masked = try shop.scores("u1")
         #expect(shop.context.excludedCount == 1)
         let left = [SessionItem(ordinal: 9, weight: 1)]
-        #expect(try shop.scores("stranger", UserWish(session: left)) == masked)
+        #expect(try shop.scores("stranger", UserRequest(session: left)) == masked)
         // An event after the cut brings it back, with its own weight.
         try shop.event("u1", name, 5)
         let again = left + [SessionItem(ordinal: 3, weight: 5)]
-        #expect(try shop.scores("u1") == shop.scores("stranger", UserWish(session: again)))
+        #expect(try shop.scores("u1") == shop.scores("stranger", UserRequest(session: again)))
     }
 
     @Test func theForgottenAreUnknownUntilTheyComeAgain() throws {
@@ -155,17 +155,17 @@ private final class Shop {
         #expect(shop.context.excludedCount == 0)
         try shop.event("u1", "i7", at: 1)
         let alone = [SessionItem(ordinal: try shop.ordinal("i7"), weight: 1)]
-        #expect(try shop.scores("u1") == shop.scores("stranger", UserWish(session: alone)))
+        #expect(try shop.scores("u1") == shop.scores("stranger", UserRequest(session: alone)))
         #expect(try !Array("u1".utf8).withUnsafeBytes { try shop.context.versionKnows($0) })
     }
 
     @Test func costlyUsersAreLeftToOthersOnce() throws {
         let shop = try Shop()
         for item in 0..<40 { try shop.event("new", "i\(item)") }
-        #expect(try shop.use("new", UserWish(budgetNanos: 10)) == .costly)
+        #expect(try shop.use("new", UserRequest(budgetNanos: 10)) == .costly)
         let other = try shop.version.borrowContext()
-        #expect(try Array("new".utf8).withUnsafeBytes { try other.useUser($0, UserWish()) } == .ready)
-        #expect(try shop.use("new", UserWish(budgetNanos: 10)) == .ready, "what one thread worked out serves all")
+        #expect(try Array("new".utf8).withUnsafeBytes { try other.useUser($0, UserRequest()) } == .ready)
+        #expect(try shop.use("new", UserRequest(budgetNanos: 10)) == .ready, "what one thread worked out serves all")
         #expect(shop.version.solved.count == 1)
     }
 
@@ -209,7 +209,7 @@ private final class Shop {
             }
             let session = whole.keys.sorted().map { SessionItem(ordinal: $0, weight: whole[$0] ?? 0) }
             let live = try shop.scores("u1")
-            let expected = try shop.scores("stranger", UserWish(session: session))
+            let expected = try shop.scores("stranger", UserRequest(session: session))
             let size = expected.map(abs).max() ?? 0
             #expect(zip(live, expected).allSatisfy { abs($0 - $1) <= 1e-6 * size }, "step \(step)")
             compared += 1
@@ -244,7 +244,7 @@ private final class Shop {
         let shop = try Shop()
         for _ in 0..<5 { try shop.event("new", "i7") }
         let five = [SessionItem(ordinal: try shop.ordinal("i7"), weight: 5)]
-        let expected = try shop.scores("stranger", UserWish(session: five))
+        let expected = try shop.scores("stranger", UserRequest(session: five))
         #expect(try shop.scores("new") == expected)
     }
 

@@ -20,7 +20,7 @@ import Testing
     /// follows is dropped until the writer is rewound.
     @Test(arguments: [RESPVersion.two, .three]) func budgets(_ version: RESPVersion) {
         let bodies: [(inout ReplyWriter) -> Void] = [
-            { $0.simpleString("OK\u{1}") }, { $0.status("PONG") }, { $0.error(code: "ERR", "no") }, { $0.integer(7) },
+            { $0.simpleString("OK\u{1}") }, { $0.status("PONG") }, { $0.error(code: .error, "no") }, { $0.integer(7) },
             { $0.integer(.min) }, { $0.bulk("") }, { $0.bulk(String(repeating: "x", count: 100)) }, { $0.null() },
             { $0.nullArray() }, { $0.array(123_456) }, { $0.map(9) }, { $0.set(10) }, { $0.boolean(true) },
             { $0.double(Float(0.1)) }, { $0.double(1e300) }, { $0.verbatim("text") },
@@ -87,7 +87,7 @@ import Testing
         }
         self.check("$3\r\n0.5\r\n", ",0.5\r\n") { $0.double(Float(0.5)) }
         self.check("$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n") { $0.verbatim("hi") }
-        self.check("-ERR no\r\n", "-ERR no\r\n") { $0.error(code: "ERR", "no") }
+        self.check("-ERR no\r\n", "-ERR no\r\n") { $0.error(code: .error, "no") }
     }
 
     @Test(arguments: [
@@ -118,11 +118,11 @@ import Testing
     @Test func nothingFromOutsideEndsALine() throws {
         let evil = "x\r\n+OK\r\n\u{1b}[31m\0\u{7f}\u{85}\u{2028}é"
         for version in [RESPVersion.two, .three] {
-            let error = self.text(version) { $0.error(code: "ERR", evil) }
+            let error = self.text(version) { $0.error(code: .error, evil) }
             #expect(error == "-ERR x\\x0d\\x0a+OK\\x0d\\x0a\\x1b[31m\\x00\\x7f\\xc2\\x85\\xe2\\x80\\xa8é\r\n")
             let simple = self.text(version) { $0.simpleString("a\r\nb") }
             #expect(simple == "+a\\x0d\\x0ab\r\n")
-            let long = self.text(version) { $0.error(code: "ERR", String(repeating: "\n", count: 1 << 20)) }
+            let long = self.text(version) { $0.error(code: .error, String(repeating: "\n", count: 1 << 20)) }
             #expect(long.utf8.count < 10_000)
         }
     }

@@ -1,3 +1,4 @@
+import AnnexCore
 import AnnexTestSupport
 import AnnexWire
 import NIOCore
@@ -133,8 +134,8 @@ import Testing
     private static func dispatch(_ request: Request, _ reply: inout ReplyWriter) {
         let table = CommandTable.standard
         switch table.lookup(request) {
-        case .unknown: reply.error(code: "ERR", table.unknownCommand(request))
-        case .wrongArity(let name, _): reply.error(code: "ERR", table.wrongArity(name))
+        case .unknown: reply.error(code: .error, table.unknownCommand(request))
+        case .wrongArity(let name, _): reply.error(code: .error, table.wrongArity(name))
         case .command(let found, _):
             if found.id == .command {
                 // The whole table is long; once in a while is enough.

@@ -23,6 +23,9 @@ package protocol ReplicatedLog: AnyObject, Sendable {
     /// are.
     var staleness: String? { get }
 
+    /// Why this replica should not be asked yet: it never had all that the log has, or `staleness`. Nil where it should.
+    var unreadiness: String? { get }
+
     /// Waits until this replica has applied an entry of its index. Does not block.
     ///
     /// - Parameter completion: runs once, on some thread or right here: nil where it has, otherwise why not.

@@ -67,7 +67,7 @@ extension QueryContext {
             )
         }
         let origin = try self.live.origin(of: id)
-        guard origin != .unknown, try self.useUser(id, UserWish(leavesOutSeen: false)) == .ready else {
+        guard origin != .unknown, try self.useUser(id, UserRequest(leavesOutSeen: false)) == .ready else {
             throw AnnexError(.notFound, "nothing is known of the user")
         }
         let score = self.score(item)

@@ -9,6 +9,7 @@ extension LogReplica: ReplicatedLog {
     ) { self.post(.change(change, completion)) }
 
     package var staleness: String? { self.published.staleness }
+    package var unreadiness: String? { self.published.unreadiness }
 
     package func wait(
         for place: LogPlace,

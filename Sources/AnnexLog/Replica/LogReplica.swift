@@ -210,7 +210,11 @@ package final class LogReplica: @unchecked Sendable {
             self.cutOffSince = now
         }
         let state = LogStatus(self.machine, cutOffSince: self.cutOffSince, at: now, unknownEntries: self.unknownEntries)
-        self.published.set(state.report(now), staleness: state.staleness(self.settings.maximumLag))
+        self.published.set(
+            state.report(now),
+            staleness: state.staleness(self.settings.maximumLag),
+            unreadiness: state.unreadiness(self.settings.maximumLag)
+        )
         if state.said != self.lastSaid {
             self.lastSaid = state.said
             let level: Logger.Level = state.isWell ? .info : .warning

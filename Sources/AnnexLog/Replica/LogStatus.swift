@@ -74,6 +74,15 @@ struct LogStatus {
         )
     }
 
+    /// Why this replica should not be asked; nil where it should.
+    func unreadiness(_ maximumLag: Int64?) -> String? {
+        if let staleness = self.staleness(maximumLag) { return staleness }
+        guard self.lag == nil else { return nil }
+        let missing = self.unapplied + self.figures.unread
+        let why = self.problem.map { ": \($0)" } ?? ""
+        return "\(missing) entries of the log are known and not applied\(why)"
+    }
+
     /// Why reads of users are not answered; nil while they are.
     func staleness(_ maximumLag: Int64?) -> String? {
         guard let maximumLag, (self.lag ?? .max) > maximumLag else { return nil }

@@ -7,6 +7,7 @@ final class PublishedLog: Sendable {
     private let marks: Mutex<[LogMark]>
     private let state = Mutex<LogReport?>(nil)
     private let stale = Mutex<String?>(nil)
+    private let unready = Mutex<String?>("the log was not reached yet")
     private let isStale = Atomic<Bool>(false)
 
     init(marks: [LogMark]) { self.marks = Mutex(marks) }
@@ -20,7 +21,8 @@ final class PublishedLog: Sendable {
         }
     }
 
-    func set(_ report: LogReport, staleness: String?) {
+    func set(_ report: LogReport, staleness: String?, unreadiness: String?) {
+        self.unready.withLock { $0 = unreadiness }
         self.state.withLock { $0 = report }
         self.stale.withLock { $0 = staleness }
         self.isStale.store(staleness != nil, ordering: .releasing)
@@ -31,6 +33,7 @@ final class PublishedLog: Sendable {
     /// One atomic load where it is nil.
     var staleness: String? { self.isStale.load(ordering: .acquiring) ? self.stale.withLock { $0 } : nil }
 
+    var unreadiness: String? { self.unready.withLock { $0 } }
     var report: LogReport? { self.state.withLock { $0 } }
     var status: String { self.report?.status ?? "" }
 }

@@ -24,16 +24,16 @@ extension ConnectionHandler {
         guard let foreign else { return false }
         if hasOwn { return self.refuseCrossSlot() }
         guard let target = cluster.target(of: foreign) else {
-            self.reply.error(code: "CLUSTERDOWN", "no shard serves slot \(foreign): see `annctl cluster check`")
+            self.reply.error(code: .clusterDown, "no shard serves slot \(foreign): see `annctl cluster check`")
             return true
         }
-        self.reply.error(code: "MOVED", "\(foreign) \(target.host):\(target.port)")
+        self.reply.error(code: .moved, "\(foreign) \(target.host):\(target.port)")
         return true
     }
 
     private func refuseCrossSlot() -> Bool {
         self.reply.error(
-            code: "CROSSSLOT",
+            code: .crossSlot,
             "Keys in request don't hash to the same slot, and not to the same shard either: ask each shard, or a router"
         )
         return true
@@ -67,7 +67,7 @@ extension ConnectionHandler {
             )
         } else {
             self.reply.error(
-                code: "ERR",
+                code: .error,
                 "This instance has cluster support disabled: start it with --cluster FILE"
             )
         }

@@ -16,10 +16,10 @@ extension ConnectionHandler {
         let index: Int
         switch table.lookup(self.request) {
         case .unknown:
-            self.reply.error(code: "ERR", table.unknownCommand(self.request))
+            self.reply.error(code: .error, table.unknownCommand(self.request))
             return self.refused(from: from, command: nil)
         case .wrongArity(let name, let position):
-            self.reply.error(code: "ERR", table.wrongArity(name))
+            self.reply.error(code: .error, table.wrongArity(name))
             return self.refused(from: from, command: position)
         case .command(let specification, let position):
             found = specification
@@ -27,7 +27,7 @@ extension ConnectionHandler {
         }
         self.lastCommand = index
         guard self.state.authenticated || found.isAllowedBeforeAuthentication else {
-            self.reply.error(code: "NOAUTH", "Authentication required.")
+            self.reply.error(code: .noAuth, "Authentication required.")
             return self.refused(from: from, command: index)
         }
         let command = PendingReplies.Command(index: index, start: start)
@@ -56,6 +56,10 @@ extension ConnectionHandler {
         if !found.subcommands.isEmpty,
             self.loop.shared.table.answerSubcommand(of: found, self.request, &self.outbound.writer)
         {
+            return .done
+        }
+        if found.id == .ready, self.loop.isDraining {
+            self.reply.error(code: .loading, "not ready: draining, the server ends")
             return .done
         }
         guard found.owner == .connection else {
@@ -105,7 +109,7 @@ extension ConnectionHandler {
         }
         guard command.work != nil else {
             self.reply.rewind(to: from)
-            self.reply.error(code: "OVERLOADED", "too many long commands are waiting; try again later")
+            self.reply.error(code: .overloaded, "too many long commands are waiting; try again later")
             let now = NIODeadline.now().uptimeNanoseconds
             self.finishReply(command, from: from, budget: Self.flushBytes, now: now, isCurrent: true)
             return now

@@ -9,7 +9,7 @@ extension ConnectionHandler {
 
     func auth() -> Disposition {
         guard self.request.count <= 3 else {
-            self.reply.error(code: "ERR", "syntax error: AUTH takes a password, or a user name and a password")
+            self.reply.error(code: .error, "syntax error: AUTH takes a password, or a user name and a password")
             return .done
         }
         let named = self.request.count == 3
@@ -19,7 +19,7 @@ extension ConnectionHandler {
             return .done
         case .notConfigured:
             self.reply.error(
-                code: "ERR",
+                code: .error,
                 "AUTH called without any password configured; connect without AUTH, or set a password"
             )
             return .done
@@ -33,11 +33,11 @@ extension ConnectionHandler {
         var version = self.state.respVersion
         if self.request.count > 1 {
             guard let number = self.request.integer(1) else {
-                self.reply.error(code: "ERR", "Protocol version is not an integer or out of range")
+                self.reply.error(code: .error, "Protocol version is not an integer or out of range")
                 return .done
             }
             guard let known = RESPVersion(rawValue: number) else {
-                self.reply.error(code: "NOPROTO", "unsupported protocol version")
+                self.reply.error(code: .noProtocol, "unsupported protocol version")
                 return .done
             }
             version = known
@@ -51,7 +51,7 @@ extension ConnectionHandler {
                 index += 3
             } else if self.request.matches(index, "SETNAME"), index + 1 < self.request.count {
                 guard let label = self.label(index + 1) else {
-                    self.reply.error(code: "ERR", Self.badLabel)
+                    self.reply.error(code: .error, Self.badLabel)
                     return .done
                 }
                 name = label
@@ -66,7 +66,7 @@ extension ConnectionHandler {
         }
         guard self.state.authenticated else {
             self.reply.error(
-                code: "NOAUTH",
+                code: .noAuth,
                 "HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> "
                     + "<pass> option can be used to authenticate the client and select the RESP protocol version at the "
                     + "same time"
@@ -135,7 +135,7 @@ extension ConnectionHandler {
         let future = self.loop.eventLoop.scheduleTask(in: TimeAmount(delay)) { () -> ByteBuffer in
             if last { self.machine.finishAfterReplies() }
             return shared.rendered(version) { writer in
-                writer.error(code: "WRONGPASS", "invalid username-password pair or user is disabled.")
+                writer.error(code: .wrongPassword, "invalid username-password pair or user is disabled.")
             }
         }.futureResult
         return self.later(future)

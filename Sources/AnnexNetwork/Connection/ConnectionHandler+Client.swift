@@ -40,7 +40,7 @@ extension ConnectionHandler {
 
     private func setLabel(_ path: WritableKeyPath<ConnectionState, String>, argument: Int) {
         guard self.request.count > argument, let label = self.label(argument) else {
-            return self.reply.error(code: "ERR", Self.badLabel)
+            return self.reply.error(code: .error, Self.badLabel)
         }
         self.state[keyPath: path] = label
         self.reply.status("OK")
@@ -109,7 +109,7 @@ extension ConnectionHandler {
                 var ids: Set<UInt64> = []
                 for index in 3..<request.count {
                     guard let id = request.integer(index), let positive = UInt64(exactly: id) else {
-                        self.reply.error(code: "ERR", "Invalid client ID")
+                        self.reply.error(code: .error, "Invalid client ID")
                         return .done
                     }
                     ids.insert(positive)
@@ -185,7 +185,7 @@ extension ConnectionHandler {
                 } else if killed > 0 {
                     writer.status("OK")
                 } else {
-                    writer.error(code: "ERR", "No such client")
+                    writer.error(code: .error, "No such client")
                 }
             }
         }

@@ -25,7 +25,7 @@ extension ConnectionHandler {
         case .acl: self.reply.bulk("default")
         case .cluster: self.cluster()
         default:
-            self.reply.error(code: "ERR", "this command is not served here")
+            self.reply.error(code: .error, "this command is not served here")
         }
         return .done
     }
@@ -38,16 +38,16 @@ extension ConnectionHandler {
 
     func unknownSubcommand(_ container: String) {
         let name = self.request.withArgument(1) { bytes in Printable.escape(bytes) }
-        self.reply.error(code: "ERR", "unknown subcommand '\(name)'. Try \(container) HELP.")
+        self.reply.error(code: .error, "unknown subcommand '\(name)'. Try \(container) HELP.")
     }
 
     func wrongArity(_ name: String) {
-        self.reply.error(code: "ERR", self.loop.shared.table.wrongArity(name))
+        self.reply.error(code: .error, self.loop.shared.table.wrongArity(name))
     }
 
     func syntaxError(near index: Int) {
         let word = self.request.withArgument(index) { bytes in Printable.escape(bytes) }
-        self.reply.error(code: "ERR", "syntax error near '\(word)'")
+        self.reply.error(code: .error, "syntax error near '\(word)'")
     }
 
     /// A name of a client or library: printable ASCII without spaces, so that CLIENT LIST stays one line per client.
@@ -68,7 +68,7 @@ extension ConnectionHandler {
                 case .success(let bytes): promise.fulfilNow(bytes)
                 case .failure:
                     promise.fulfilNow(
-                        shared.rendered(version) { $0.error(code: "ERR", "the server is shutting down") }
+                        shared.rendered(version) { $0.error(code: .error, "the server is shutting down") }
                     )
                 }
             }
@@ -87,9 +87,9 @@ extension ConnectionHandler {
 
     private func select() {
         guard let index = self.request.integer(1) else {
-            return self.reply.error(code: "ERR", "value is not an integer or out of range")
+            return self.reply.error(code: .error, "value is not an integer or out of range")
         }
-        guard index == 0 else { return self.reply.error(code: "ERR", "DB index is out of range") }
+        guard index == 0 else { return self.reply.error(code: .error, "DB index is out of range") }
         self.reply.status("OK")
     }
 

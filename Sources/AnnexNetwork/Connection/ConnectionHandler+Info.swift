@@ -9,7 +9,7 @@ import Synchronization
 extension ConnectionHandler {
     func info() -> Disposition {
         guard self.request.count <= 33 else {
-            self.reply.error(code: "ERR", "too many sections; give at most 32")
+            self.reply.error(code: .error, "too many sections; give at most 32")
             return .done
         }
         let wanted = (1..<max(self.request.count, 1)).map { self.request.string($0).lowercased() }

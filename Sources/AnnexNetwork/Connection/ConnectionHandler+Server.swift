@@ -29,7 +29,7 @@ extension ConnectionHandler {
     private func configGet() {
         guard self.request.count > 2 else { return self.wrongArity("config|get") }
         guard self.request.count <= 66 else {
-            return self.reply.error(code: "ERR", "too many patterns; give at most 64")
+            return self.reply.error(code: .error, "too many patterns; give at most 64")
         }
         let patterns = (2..<self.request.count).map { GlobPattern(self.request.string($0)) }
         let shared = self.loop.shared
@@ -51,11 +51,11 @@ extension ConnectionHandler {
         let name = Printable.escape(failed.name)
         switch failed.change {
         case .invalid(let why):
-            self.reply.error(code: "ERR", "CONFIG SET failed (possibly related to argument '\(name)') - \(why)")
+            self.reply.error(code: .error, "CONFIG SET failed (possibly related to argument '\(name)') - \(why)")
         case .fixed:
-            self.reply.error(code: "ERR", "CONFIG SET failed - '\(name)' can only be set when the server starts")
+            self.reply.error(code: .error, "CONFIG SET failed - '\(name)' can only be set when the server starts")
         case .unknown, .changed:
-            self.reply.error(code: "ERR", "Unknown option or number of arguments for CONFIG SET - '\(name)'")
+            self.reply.error(code: .error, "Unknown option or number of arguments for CONFIG SET - '\(name)'")
         }
     }
 
@@ -69,7 +69,7 @@ extension ConnectionHandler {
             var limit = 10
             if request.count > 2 {
                 guard let number = request.integer(2), number >= -1 else {
-                    self.reply.error(code: "ERR", "count should be greater than or equal to -1")
+                    self.reply.error(code: .error, "count should be greater than or equal to -1")
                     return .done
                 }
                 limit = number == -1 ? Int.max : number
@@ -125,7 +125,7 @@ extension ConnectionHandler {
             self.reply.integer(0)
         } else if request.matches(1, "HISTOGRAM") {
             guard request.count <= 258 else {
-                self.reply.error(code: "ERR", "too many names; give at most 256")
+                self.reply.error(code: .error, "too many names; give at most 256")
                 return .done
             }
             let names = Set((2..<max(request.count, 2)).map { request.string($0).lowercased() })

@@ -194,9 +194,9 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
 
     private func failProtocol(_ text: String) {
         self.loop.metrics.protocolErrors &+= 1
-        self.loop.metrics.countError("ERR")
+        self.loop.metrics.countError(ErrorCode.error.rawValue)
         _ = self.reply.begin(budget: Self.flushBytes)
-        self.reply.error(code: "ERR", "Protocol error: " + text)
+        self.reply.error(code: .error, "Protocol error: " + text)
         self.loop.shared.logger.debug(
             "Protocol error",
             metadata: ["client": "\(self.state.id)", "error": "\(Printable.escape(text))"]

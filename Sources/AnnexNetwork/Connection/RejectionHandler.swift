@@ -1,3 +1,4 @@
+import AnnexCore
 import NIOCore
 import Synchronization
 
@@ -21,7 +22,7 @@ final class RejectionHandler: ChannelInboundHandler {
     }
 
     func channelActive(context: ChannelHandlerContext) {
-        let bytes = ByteBuffer(string: "-ERR max number of clients reached\r\n")
+        let bytes = ByteBuffer(string: "-\(ErrorCode.error.rawValue) max number of clients reached\r\n")
         let channel = context.channel
         let lingers = self.lingers
         channel.writeAndFlush(bytes).whenComplete { _ in

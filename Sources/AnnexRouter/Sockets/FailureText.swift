@@ -16,25 +16,25 @@ enum FailureText {
         let event = settings.eventDeadline / RouterSettings.millisecond
         switch failure {
         case .timedOut:
-            reply.error(code: "TIMEOUT", "no replica for \(place) answered within \(read) ms: try again")
+            reply.error(code: .timeout, "no replica for \(place) answered within \(read) ms: try again")
         case .timedOutMaybeStored:
             reply.error(
-                code: "TIMEOUT",
+                code: .timeout,
                 "no replica for \(place) answered within \(event) ms; the change may be stored or not: "
                     + "an EVENT with AT may be sent again"
             )
         case .lostMaybeStored:
             reply.error(
-                code: "TIMEOUT",
+                code: .timeout,
                 "the connection to the replica for \(place) was lost; the change may be stored or not: "
                     + "an EVENT with AT may be sent again"
             )
         case .shardDown:
-            reply.error(code: "CLUSTERDOWN", "no replica serves \(place) now, nothing was changed: try again")
+            reply.error(code: .clusterDown, "no replica serves \(place) now, nothing was changed: try again")
         case .overloaded:
-            reply.error(code: "OVERLOADED", "too much waits for \(place), nothing was changed: try again in a moment")
+            reply.error(code: .overloaded, "too much waits for \(place), nothing was changed: try again in a moment")
         case .unowned:
-            reply.error(code: "CLUSTERDOWN", "no shard owns \(place): see `annctl cluster check`")
+            reply.error(code: .clusterDown, "no shard owns \(place): see `annctl cluster check`")
         }
     }
 }

@@ -3,11 +3,21 @@ import NIOCore
 
 /// What a reply says of the replica that gave it: read off its first bytes.
 enum ReplyKind {
-    /// Errors that another replica, or the same one later, need not give.
-    private static let codes: [(code: StaticString, outcome: Outcome)] = [
-        ("-LOADING ", .unavailable), ("-MASTERDOWN ", .unavailable), ("-CLUSTERDOWN ", .unavailable),
-        ("-OVERLOADED ", .overloaded), ("-MOVED ", .moved), ("-TIMEOUT ", .timedOut),
-    ]
+    /// How replies begin that another replica, or the same one later, need not give.
+    private static let beginnings: [(bytes: [UInt8], outcome: Outcome)] = ErrorCode.allCases.compactMap { code in
+        Self.outcome(of: code).map { (Array("-\(code.rawValue) ".utf8), $0) }
+    }
+
+    /// Nil where the error is the answer.
+    private static func outcome(of code: ErrorCode) -> Outcome? {
+        switch code {
+        case .loading, .masterDown, .clusterDown: .unavailable
+        case .overloaded: .overloaded
+        case .moved: .moved
+        case .timeout: .timedOut
+        case .error, .noUser, .noItem, .noIndex, .badVector, .crossSlot, .noAuth, .wrongPassword, .noProtocol: nil
+        }
+    }
 
     /// The address of a `-MOVED slot host:port`.
     static func target(of reply: ByteBuffer) -> ClusterTopology.Address? {
@@ -22,11 +32,7 @@ enum ReplyKind {
     static func outcome(of reply: ByteBuffer) -> Outcome {
         reply.withUnsafeReadableBytes { bytes in
             guard bytes.first == UInt8(ascii: "-") else { return .answered }
-            for (code, outcome) in Self.codes
-            where bytes.starts(with: UnsafeBufferPointer(start: code.utf8Start, count: code.utf8CodeUnitCount)) {
-                return outcome
-            }
-            return .answered
+            return Self.beginnings.first { bytes.starts(with: $0.bytes) }?.outcome ?? .answered
         }
     }
 }

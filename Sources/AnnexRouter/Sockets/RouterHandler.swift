@@ -60,14 +60,18 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
     ) -> Disposition {
         if id == .reload {
             reply.error(
-                code: "ERR",
+                code: .error,
                 "a router reloads nothing: `annctl cluster reload` takes replica by replica"
             )
             return .done
         }
+        if id == .ready {
+            self.writeReadiness(&reply)
+            return .done
+        }
         if id == .waitpos { return self.waitForPosition(request, &connection, &reply) }
         guard let command = self.commands[id] else {
-            reply.error(code: "ERR", "this command is not served here")
+            reply.error(code: .error, "this command is not served here")
             return .done
         }
         guard command.isAboutUser else {
@@ -83,6 +87,17 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         }
         let route = Route(slot: slot, kind: Self.kind(of: command, request), keys: keys)
         return self.forward(route, request, &connection, &reply)
+    }
+
+    /// READY: each shard needs a replica that serves.
+    private func writeReadiness(_ reply: inout ReplyWriter) {
+        let now = Self.now()
+        let down = self.topology.shards.indices.filter { shard in
+            !self.decisions.replicas(of: shard).contains { self.decisions.status(of: $0, now: now).state == .healthy }
+        }
+        guard !down.isEmpty else { return reply.status("OK") }
+        let names = down.map { "'\(self.topology.shards[$0].name)'" }.joined(separator: ", ")
+        reply.error(code: .loading, "not ready: no replica serves shard \(names)")
     }
 
     private static func kind(of command: CommandSpecification, _ request: Request) -> RequestKind {

@@ -27,7 +27,10 @@ final class SplitRequest {
         guard !self.isOver else { return }
         if let limit = self.reply.hold(bytes.readableBytes) {
             return self.end(
-                with: ByteBuffer(string: "-ERR the reply is larger than \(limit) bytes; ask for less at once\r\n")
+                with: ByteBuffer(
+                    string:
+                        "-\(ErrorCode.error.rawValue) the reply is larger than \(limit) bytes; ask for less at once\r\n"
+                )
             )
         }
         guard let pieces = Self.elements(of: bytes), pieces.count == self.partOf.count(where: { $0 == part }) else {

@@ -31,8 +31,6 @@ package final class QueryContext {
     @exclusivity(unchecked) private(set) var exclusion: ExclusionMarks
     /// Whose marks are to be used as they are; nil: `exclusion`.
     @exclusivity(unchecked) private var markedUser: FoldedUser?
-    /// What every user of the present command leaves out.
-    @exclusivity(unchecked) var listed: [Int32] = []
 
     package init(_ version: ServedVersion) throws(AnnexError) {
         self.version = version
@@ -70,8 +68,9 @@ package final class QueryContext {
 
     // MARK: The query vector
 
-    /// The row of an item of this version.
+    /// The row of an item of this version. Nothing is left out.
     package func useItem(_ ordinal: Int32) {
+        self.beginExclusions()
         self.query.withUnsafeMutableBufferPointer { query in
             self.vectors.withRow(Int(ordinal)) { row in
                 for index in query.indices { query[index] = row[index] }
@@ -81,10 +80,9 @@ package final class QueryContext {
         self.measureNorm()
     }
 
-    package enum VectorProblem: Equatable { case length(Int), notFinite(position: Int) }
-
-    /// A vector given by a client, component by component. Nil where it was taken.
+    /// A vector given by a client, component by component. Nil where it was taken. Nothing is left out.
     package func useVector(count: Int, _ component: (Int) -> Float?) -> VectorProblem? {
+        self.beginExclusions()
         guard count == self.dimension else { return .length(count) }
         for index in 0..<count {
             guard let value = component(index), value.isFinite else { return .notFinite(position: index) }
@@ -101,10 +99,13 @@ package final class QueryContext {
         self.queryNorm = Float(sum.squareRoot())
     }
 
+    /// Whether every product with the query is zero.
+    var queryIsZero: Bool { self.queryNorm == 0 }
+
     // MARK: Exclusions
 
     /// Forgets the last query's exclusions. O(1).
-    package func beginExclusions() {
+    func beginExclusions() {
         self.exclusion.begin()
         self.markedUser = nil
     }

@@ -22,6 +22,12 @@ package enum WorkEstimate {
     private static let nanosPerStepComponent = 1.5
     private static let nanosPerResult = 60.0
     private static let nanosPerMark = 2.0
+    /// Looking up the id of an item that a client names.
+    package static let nanosPerIdentifier = 250.0
+    /// Looking up a user of whom nothing is known, and saying so.
+    package static let nanosPerUser = 2_000.0
+    /// Writing one id, without a search for it.
+    package static let nanosPerMember = 1_000.0
     /// Copying attributes out of the store's pages.
     private static let nanosPerAttributeByte = 0.3
     /// An item that is left out makes a scan with bounds go on: how many more it reads.
@@ -32,11 +38,13 @@ package enum WorkEstimate {
     /// - Parameters:
     ///   - excluded: items that the query leaves out.
     ///   - attributeBytes: of an item on average; 0 where the answer has no attributes.
+    ///   - isZero: whether the query is the zero vector, for which no bound rules anything out.
     package static func nanos(
         of effort: SearchEffort,
         k: Int,
         excluded: Int = 0,
         attributeBytes: Double = 0,
+        isZero: Bool = false,
         in version: VersionDescription
     ) -> Double {
         let rows = Double(version.itemCount)
@@ -47,6 +55,7 @@ package enum WorkEstimate {
             + Double(excluded) * Self.nanosPerMark
         let hasCodes = version.files.serving != nil
         let scan = rows * dimension * (hasCodes ? Self.nanosPerScannedCode : Self.nanosPerScannedComponent)
+        if isZero { return rows * dimension * Self.nanosPerScannedComponent + answer }
         switch (effort, version.kind.family) {
         case (.exact, _), (_, .flat):
             return scan + answer

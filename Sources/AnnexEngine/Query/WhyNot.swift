@@ -33,7 +33,7 @@ extension QueryContext {
     /// - Parameters:
     ///   - item: nil where the version does not have it.
     ///   - isListed: whether the query itself leaves it out.
-    package func whyNot(
+    func whyNot(
         item: Int32?,
         isListed: Bool,
         k: Int,

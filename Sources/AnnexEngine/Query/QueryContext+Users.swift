@@ -1,0 +1,84 @@
+package import AnnexCore
+import AnnexIndex
+
+package enum UserReadiness: Sendable {
+    case ready
+    /// There is no vector. What the user has seen is left out all the same.
+    case unknown
+    /// It takes longer than the request allows: ask again with a larger budget, elsewhere.
+    case costly
+}
+
+extension QueryContext {
+    /// How many items the present query leaves out.
+    package var excludedCount: Int { self.marks.count }
+
+    /// Makes a user's vector of now the query, and leaves out what the request says and what the user has seen. A step of
+    /// `answer`.
+    ///
+    /// Not allocating where the state does not mention the user, or did not since this thread last looked.
+    ///
+    /// - Throws: `.badInput` where the user's history has no solution; what the state throws.
+    package func useUser(_ id: UnsafeRawBufferPointer, _ wanted: borrowing UserRequest) throws(AnnexError)
+        -> UserReadiness
+    {
+        self.beginExclusions()
+        for ordinal in wanted.excluded { self.exclude(ordinal) }
+        let source = try self.source(id, wanted.session, wanted.budgetNanos)
+        switch source {
+        case .costly: return .costly
+        case .unknown: return .unknown
+        case .stored:
+            if wanted.leavesOutSeen, let many = self.live.forEachTrained(id, { self.exclude($0) }) {
+                self.exclude(seenBy: many)
+            }
+        case .folded(let user):
+            if wanted.leavesOutSeen { self.exclude(seenBy: user) }
+            guard user.vector != nil else { return .unknown }
+        case .session:
+            if wanted.leavesOutSeen { self.live.history.forEachSeen { self.exclude($0) } }
+        }
+        self.takeConstant()
+        self.measureNorm()
+        return .ready
+    }
+
+    private func source(
+        _ id: UnsafeRawBufferPointer,
+        _ items: [SessionItem]?,
+        _ budgetNanos: Double
+    ) throws(AnnexError) -> UserSource {
+        let session = items?.map { UserHistory.Entry(ordinal: $0.ordinal, weight: $0.weight) }
+        do {
+            return try self.query.withUnsafeMutableBufferPointer { query in
+                try self.live.use(id, session: session, budgetNanos: budgetNanos, into: query)
+            }
+        } catch let error as AnnexError {
+            throw error
+        } catch {
+            throw AnnexError(.system, "\(error)")
+        }
+    }
+
+    // MARK: Histories
+
+    /// The items of a user's history, each once: events newest first, then the trained ones. At most `count`. O(events).
+    package func seen(by id: UnsafeRawBufferPointer, count: Int) throws(AnnexError) -> [SeenItem] {
+        try self.live.seen(id, count: count)
+    }
+
+    /// About how long `seen` takes, in nanoseconds.
+    package func nanosToRead(_ id: UnsafeRawBufferPointer) throws(AnnexError) -> Double {
+        try self.live.nanosToRead(id)
+    }
+
+    /// Whether the version says anything of a user who was not forgotten.
+    package func versionKnows(_ id: UnsafeRawBufferPointer) throws(AnnexError) -> Bool {
+        try self.live.versionKnows(id)
+    }
+
+    /// Whether the trained history of a user has an item that was not taken out of it. O(events).
+    package func trainedHistory(of id: UnsafeRawBufferPointer, has item: Int32) throws(AnnexError) -> Bool {
+        try self.live.trainedHistory(of: id, has: item)
+    }
+}
