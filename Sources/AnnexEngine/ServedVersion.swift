@@ -23,9 +23,9 @@ package final class ServedVersion: Sendable {
     /// What orders changes for all replicas; nil where the state alone does.
     package let log: (any ReplicatedLog)?
     /// Users as the state has changed them.
-    let foldedUsers = FoldedUserCache()
+    let resolvedUsers = ResolvedUserCache()
     /// The long histories among them, with their equations.
-    let runningHistories: RunningHistoryCache
+    let incrementalFoldIns: IncrementalFoldInCache
     let solves = SolveCount()
     /// What unknown users get; nil where they get an error.
     let popular = Mutex<PopularItems?>(nil)
@@ -51,7 +51,7 @@ package final class ServedVersion: Sendable {
         self.description = description
         self.state = state
         self.log = log
-        self.runningHistories = RunningHistoryCache(dimension: description.storedDimension)
+        self.incrementalFoldIns = IncrementalFoldInCache(dimension: description.storedDimension)
         self.vectors = try VectorFile(
             path: files.vectors,
             rows: description.itemCount,

@@ -13,7 +13,7 @@ package final class QueryContext {
     /// Best first; valid until the next search.
     @exclusivity(unchecked) package internal(set) var hits: [Hit] = []
 
-    let live: LiveUsers
+    let live: UserResolver
     private let items: ItemReader
     let vectors: VectorFile
     private let searcher: Searcher
@@ -30,13 +30,13 @@ package final class QueryContext {
     /// Marked for the present query; `marks` says whether they count.
     @exclusivity(unchecked) private(set) var exclusion: ExclusionMarks
     /// Whose marks are to be used as they are; nil: `exclusion`.
-    @exclusivity(unchecked) private var markedUser: FoldedUser?
+    @exclusivity(unchecked) private var markedUser: ResolvedUser?
 
     package init(_ version: ServedVersion) throws(AnnexError) {
         self.version = version
         self.contexts = version.contexts
         self.items = try version.items.makeReader()
-        self.live = try LiveUsers(
+        self.live = try UserResolver(
             version,
             version.users.map { users throws(AnnexError) in try users.makeReader() },
             self.items
@@ -63,7 +63,7 @@ package final class QueryContext {
     static func mostBytes(_ version: VersionDescription) -> Int {
         let dimension = version.storedDimension
         let solver = version.foldIn == nil ? 0 : dimension * (dimension + 257) * 2 * MemoryLayout<Double>.stride
-        return FoldedUserTable.limitBytes + version.itemCount / 4 + solver + 4 << 20
+        return ResolvedUserTable.limitBytes + version.itemCount / 4 + solver + 4 << 20
     }
 
     // MARK: The query vector
@@ -113,7 +113,7 @@ package final class QueryContext {
     func exclude(_ ordinal: Int32) { self.exclusion.mark(ordinal) }
 
     /// Leaves out what a user has seen.
-    func exclude(seenBy user: FoldedUser) {
+    func exclude(seenBy user: ResolvedUser) {
         if user.marks != nil, self.exclusion.count == 0 {
             self.markedUser = user
         } else {

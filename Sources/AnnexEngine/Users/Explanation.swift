@@ -113,7 +113,7 @@ extension QueryContext {
     }
 }
 
-extension LiveUsers {
+extension UserResolver {
     /// Of the user's last change; nil where the state does not mention the user.
     fileprivate func counter(of id: UnsafeRawBufferPointer) throws(AnnexError) -> UInt64? {
         guard let state else { return nil }

@@ -8,7 +8,7 @@ package struct SeenItem: Sendable, Equatable {
     package let time: Int64?
 }
 
-extension LiveUsers {
+extension UserResolver {
     /// The items of a user's history, each once: events newest first, then the trained ones by their ids. Items that this
     /// version does not know are among the events. O(events).
     func seen(_ id: UnsafeRawBufferPointer, count: Int) throws(AnnexError) -> [SeenItem] {

@@ -46,9 +46,9 @@ extension ServedVersion {
     package var cacheFigures: [(name: String, value: Int)] {
         let contexts = self.contexts.count.load(ordering: .relaxed)
         return [
-            ("user_cache_bytes", self.foldedUsers.byteCount), ("user_cache_limit", self.foldedUsers.limitBytes),
-            ("history_cache_bytes", self.runningHistories.byteCount),
-            ("history_cache_limit", self.runningHistories.limitBytes), ("contexts", contexts),
+            ("user_cache_bytes", self.resolvedUsers.byteCount), ("user_cache_limit", self.resolvedUsers.limitBytes),
+            ("history_cache_bytes", self.incrementalFoldIns.byteCount),
+            ("history_cache_limit", self.incrementalFoldIns.limitBytes), ("contexts", contexts),
             ("context_limit", contexts * QueryContext.mostBytes(self.description)),
         ]
     }

@@ -2,14 +2,14 @@ import Synchronization
 
 /// Users who changed, as one version sees them: what one thread worked out serves all. Any thread.
 ///
-/// Looked at only where a thread's own `FoldedUserTable` does not have the user; its locks are held for one comparison. Holds at
+/// Looked at only where a thread's own `ResolvedUserTable` does not have the user; its locks are held for one comparison. Holds at
 /// most `limitBytes`, whatever users have seen: where one more does not fit, others go.
-final class FoldedUserCache: Sendable {
+final class ResolvedUserCache: Sendable {
     private static let shardCount = 64
     private static let slotsPerShard = 256
 
     private struct Slots {
-        var users = [FoldedUser?](repeating: nil, count: FoldedUserCache.slotsPerShard)
+        var users = [ResolvedUser?](repeating: nil, count: ResolvedUserCache.slotsPerShard)
         /// The slot that is given up next.
         var hand = 0
     }
@@ -18,7 +18,7 @@ final class FoldedUserCache: Sendable {
         let slots = Mutex(Slots())
     }
 
-    private let shards = (0..<FoldedUserCache.shardCount).map { _ in Shard() }
+    private let shards = (0..<ResolvedUserCache.shardCount).map { _ in Shard() }
     private let held = Atomic<Int>(0)
     let limitBytes: Int
 
@@ -29,12 +29,12 @@ final class FoldedUserCache: Sendable {
 
     /// By the id, so that what a user was before gives its slot up.
     private static func slot(_ id: UnsafeRawBufferPointer) -> (shard: Int, slot: Int) {
-        let number = LiveUsers.number(id)
+        let number = UserResolver.number(id)
         let shard = Int(number % UInt64(Self.shardCount))
         return (shard, Int(number / UInt64(Self.shardCount) % UInt64(Self.slotsPerShard)))
     }
 
-    func find(_ counter: UInt64, _ id: UnsafeRawBufferPointer) -> FoldedUser? {
+    func find(_ counter: UInt64, _ id: UnsafeRawBufferPointer) -> ResolvedUser? {
         let (shard, slot) = Self.slot(id)
         guard let found = self.shards[shard].slots.withLock({ $0.users[slot] }), found.isOf(counter, id) else {
             return nil
@@ -43,7 +43,7 @@ final class FoldedUserCache: Sendable {
     }
 
     /// A user who alone takes a quarter of the limit is not kept.
-    func put(_ user: FoldedUser) {
+    func put(_ user: ResolvedUser) {
         guard user.byteCount <= self.limitBytes / 4 else { return }
         let (shard, slot) = user.id.withUnsafeBytes { Self.slot($0) }
         // Freed outside the lock.
@@ -65,7 +65,7 @@ final class FoldedUserCache: Sendable {
     }
 
     /// Takes one user out of a shard; nil where there is none but `kept`.
-    private func giveUp(in shard: Int, keeping kept: FoldedUser) -> FoldedUser? {
+    private func giveUp(in shard: Int, keeping kept: ResolvedUser) -> ResolvedUser? {
         self.shards[shard].slots.withLock { slots in
             for _ in 0..<Self.slotsPerShard {
                 let slot = slots.hand
@@ -80,31 +80,31 @@ final class FoldedUserCache: Sendable {
 }
 
 /// The same for one thread, without locks. Begins anew when it holds too much: the shared cache has what is needed again.
-final class FoldedUserTable {
+final class ResolvedUserTable {
     static let limitBytes = 8 << 20
     private static let slots = 4_096
 
-    @exclusivity(unchecked) private var users = [FoldedUser?](repeating: nil, count: FoldedUserTable.slots)
+    @exclusivity(unchecked) private var users = [ResolvedUser?](repeating: nil, count: ResolvedUserTable.slots)
     private var byteCount = 0
 
     @inline(__always)
-    func find(_ counter: UInt64, _ id: UnsafeRawBufferPointer) -> FoldedUser? {
+    func find(_ counter: UInt64, _ id: UnsafeRawBufferPointer) -> ResolvedUser? {
         guard let found = self.users[Self.slot(id)], found.isOf(counter, id) else { return nil }
         return found
     }
 
-    func put(_ user: FoldedUser) {
+    func put(_ user: ResolvedUser) {
         guard user.byteCount <= Self.limitBytes / 4 else { return }
         let slot = user.id.withUnsafeBytes { Self.slot($0) }
         self.byteCount += user.byteCount - (self.users[slot]?.byteCount ?? 0)
         if self.byteCount > Self.limitBytes {
-            self.users = [FoldedUser?](repeating: nil, count: Self.slots)
+            self.users = [ResolvedUser?](repeating: nil, count: Self.slots)
             self.byteCount = user.byteCount
         }
         self.users[slot] = user
     }
 
     private static func slot(_ id: UnsafeRawBufferPointer) -> Int {
-        Int(LiveUsers.number(id) % UInt64(Self.slots))
+        Int(UserResolver.number(id) % UInt64(Self.slots))
     }
 }

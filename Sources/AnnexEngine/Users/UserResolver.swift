@@ -10,7 +10,7 @@ enum UserSource {
     /// The version has the vector as it is.
     case stored
     /// Worked out from the state; the vector is nil where nothing is left to make one from.
-    case folded(FoldedUser)
+    case folded(ResolvedUser)
     /// Worked out for this query only; `history` says from what.
     case session
     /// Working it out takes longer than was allowed; nothing was done.
@@ -22,7 +22,7 @@ enum UserSource {
 /// A user whom the state does not mention costs one look-up more than without a state. One it does is worked out at the
 /// first read after a change and kept under the change's counter, so nothing has to be invalidated, and a new version
 /// solves nobody up front.
-final class LiveUsers {
+final class UserResolver {
     /// Looking an item up and taking stock of it, for whoever decides where that runs.
     private static let nanosPerEvent = 300.0
 
@@ -31,7 +31,7 @@ final class LiveUsers {
     let items: ItemReader
     let state: StateReader?
     @exclusivity(unchecked) var history = UserHistory()
-    private let table = FoldedUserTable()
+    private let table = ResolvedUserTable()
     private var ownSolver: FoldInSolver?
     /// What the last solve of a long history came to.
     private var kept: FoldInSolver.Equation?
@@ -80,11 +80,11 @@ final class LiveUsers {
     }
 
     /// Lends the items of a trained history, or where they are many what was made of them before.
-    func forEachTrained(_ id: UnsafeRawBufferPointer, _ body: (Int32) -> Void) -> FoldedUser? {
+    func forEachTrained(_ id: UnsafeRawBufferPointer, _ body: (Int32) -> Void) -> ResolvedUser? {
         guard let users else { return nil }
         return users.withHistory(of: id) { history in
             guard let history else { return nil }
-            if FoldedUser.areMany(history.count, of: self.version.vectors.rows) { return self.marked(id, history) }
+            if ResolvedUser.areMany(history.count, of: self.version.vectors.rows) { return self.marked(id, history) }
             for place in 0..<history.count { body(history.ordinal(place)) }
             return nil
         }
@@ -98,20 +98,20 @@ final class LiveUsers {
     }
 
     /// A user whom the state does not mention, with marks. Kept where those lie whom it does.
-    private func marked(_ id: UnsafeRawBufferPointer, _ history: HistoryView) -> FoldedUser {
+    private func marked(_ id: UnsafeRawBufferPointer, _ history: HistoryView) -> ResolvedUser {
         // No change has this counter.
         if let known = self.known(0, id) { return known }
         let seen = (0..<history.count).map { history.ordinal($0) }
         let rows = self.version.vectors.rows
-        let user = FoldedUser(id: Array(id), counter: 0, vector: nil, isSolved: false, seen: seen, rows: rows)
+        let user = ResolvedUser(id: Array(id), counter: 0, vector: nil, isSolved: false, seen: seen, rows: rows)
         self.table.put(user)
-        self.version.foldedUsers.put(user)
+        self.version.resolvedUsers.put(user)
         return user
     }
 
-    private func known(_ counter: UInt64, _ id: UnsafeRawBufferPointer) -> FoldedUser? {
+    private func known(_ counter: UInt64, _ id: UnsafeRawBufferPointer) -> ResolvedUser? {
         if let own = self.table.find(counter, id) { return own }
-        guard let shared = self.version.foldedUsers.find(counter, id) else { return nil }
+        guard let shared = self.version.resolvedUsers.find(counter, id) else { return nil }
         self.table.put(shared)
         return shared
     }
@@ -132,19 +132,19 @@ final class LiveUsers {
         _ id: UnsafeRawBufferPointer,
         _ mark: StateMark,
         _ query: UnsafeMutableBufferPointer<Float>
-    ) throws(AnnexError) -> FoldedUser {
+    ) throws(AnnexError) -> ResolvedUser {
         let known = try self.gather(view, id)
         self.finish(known, id)
         let vector = try self.makeVector(known, id, query)
         var seen: [Int32] = []
         seen.reserveCapacity(self.history.trained.count + self.history.touched.count)
         self.history.forEachSeen { seen.append($0) }
-        let isKept = self.history.entries.count <= RunningHistory.mostEntries
+        let isKept = self.history.entries.count <= IncrementalFoldIn.mostEntries
         if vector == .solved, let equation = self.kept.take(), isKept {
             let cut = known.hasHistory ? self.version.description.trainedUntil : nil
             let entries = self.history.entries
-            let state = RunningHistory.State(mark: mark, cut: cut, entries: entries, seen: seen, equation: equation)
-            self.version.runningHistories.put(RunningHistory(id, state))
+            let state = IncrementalFoldIn.State(mark: mark, cut: cut, entries: entries, seen: seen, equation: equation)
+            self.version.incrementalFoldIns.put(IncrementalFoldIn(id, state))
         }
         return self.made(id, mark, vector == .none ? nil : Array(query), isSolved: vector == .solved, seen: seen)
     }
@@ -156,9 +156,9 @@ final class LiveUsers {
         _ vector: [Float]?,
         isSolved: Bool = true,
         seen: [Int32]
-    ) -> FoldedUser {
+    ) -> ResolvedUser {
         let rows = self.version.vectors.rows
-        let user = FoldedUser(
+        let user = ResolvedUser(
             id: Array(id),
             counter: mark.counter,
             vector: vector,
@@ -167,7 +167,7 @@ final class LiveUsers {
             rows: rows
         )
         self.table.put(user)
-        self.version.foldedUsers.put(user)
+        self.version.resolvedUsers.put(user)
         return user
     }
 
@@ -286,7 +286,7 @@ final class LiveUsers {
             let event: (Int) -> (row: UnsafePointer<Float>, weight: Double) = { place in
                 (rows + Int(entries[place].ordinal) * vectors.stride, entries[place].weight)
             }
-            guard entries.count >= RunningHistory.leastEntries else {
+            guard entries.count >= IncrementalFoldIn.leastEntries else {
                 self.kept = nil
                 return solver.solve(count: entries.count, into: query, event)
             }

@@ -6,7 +6,7 @@ import Synchronization
 
 /// The history of a user who has many events and gets more, with the equation that it came to: a later event then costs a
 /// factorisation, and not a look at the whole history. Any thread, one at a time.
-final class RunningHistory: Sendable {
+final class IncrementalFoldIn: Sendable {
     /// Shorter ones are solved as fast anew.
     static let leastEntries = 128
     /// Longer ones are not kept: some 20 bytes an item.
@@ -52,7 +52,7 @@ final class RunningHistory: Sendable {
     func changed(_ state: State) { self.bytes.store(state.byteCount, ordering: .relaxed) }
 }
 
-extension RunningHistory.State {
+extension IncrementalFoldIn.State {
     static func equationBytes(_ dimension: Int) -> Int {
         (dimension * dimension + dimension) * MemoryLayout<Double>.stride
     }
@@ -66,7 +66,7 @@ extension RunningHistory.State {
     func events(until mark: StateMark) -> Int? {
         let new = mark.eventCount - self.mark.eventCount
         guard self.mark.counter >= mark.rewritten, self.mark.counter < mark.counter, new > 0,
-            new <= RunningHistory.mostAtOnce, self.additions + new <= RunningHistory.mostAdditions
+            new <= IncrementalFoldIn.mostAtOnce, self.additions + new <= IncrementalFoldIn.mostAdditions
         else { return nil }
         return new
     }
@@ -90,7 +90,7 @@ extension RunningHistory.State {
     }
 }
 
-extension LiveUsers {
+extension UserResolver {
     private struct Change {
         let ordinal: Int32
         let old: Double?
@@ -98,7 +98,7 @@ extension LiveUsers {
 
         func isGentle(_ method: FoldInModel.Method) -> Bool {
             guard case .als(_, let alpha) = method else { return true }
-            return abs(self.weight) >= abs(self.old ?? 0) && abs(alpha * self.weight) <= RunningHistory.largestWeight
+            return abs(self.weight) >= abs(self.old ?? 0) && abs(alpha * self.weight) <= IncrementalFoldIn.largestWeight
         }
     }
 
@@ -110,7 +110,7 @@ extension LiveUsers {
         _ budgetNanos: Double,
         _ query: UnsafeMutableBufferPointer<Float>
     ) throws(AnnexError) -> UserSource? {
-        guard let running = self.version.runningHistories.find(id) else { return nil }
+        guard let running = self.version.incrementalFoldIns.find(id) else { return nil }
         var outcome: Result<UserSource?, AnnexError> = .success(nil)
         // Whoever finds it taken works the user out anew.
         _ = running.state.withLockIfAvailable { state in
@@ -141,7 +141,7 @@ extension LiveUsers {
                 outcome = .failure(error)
             }
         }
-        self.version.runningHistories.recount(running)
+        self.version.incrementalFoldIns.recount(running)
         return try outcome.get()
     }
 
@@ -150,7 +150,7 @@ extension LiveUsers {
         _ view: borrowing StateView,
         _ id: UnsafeRawBufferPointer,
         _ mark: StateMark,
-        _ state: RunningHistory.State
+        _ state: IncrementalFoldIn.State
     ) throws(AnnexError) -> [(Int32, Double)]? {
         guard let expected = state.events(until: mark) else { return nil }
         let newest = state.mark.newest ?? Int64.min
@@ -170,7 +170,7 @@ extension LiveUsers {
     private func solve(
         _ solver: FoldInSolver,
         _ changes: [Change],
-        _ state: inout RunningHistory.State,
+        _ state: inout IncrementalFoldIn.State,
         _ id: UnsafeRawBufferPointer,
         _ query: UnsafeMutableBufferPointer<Float>
     ) throws(AnnexError) {

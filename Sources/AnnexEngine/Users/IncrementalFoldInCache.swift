@@ -1,12 +1,12 @@
 import Synchronization
 
 /// Long histories that get more events, of one version. Any thread. Holds at most `limitBytes`.
-final class RunningHistoryCache: Sendable {
+final class IncrementalFoldInCache: Sendable {
     /// Of all users of a version together.
     static let defaultLimitBytes = 48 << 20
 
     private final class Slot: Sendable {
-        let history = Mutex<RunningHistory?>(nil)
+        let history = Mutex<IncrementalFoldIn?>(nil)
     }
 
     private let slots: [Slot]
@@ -15,9 +15,9 @@ final class RunningHistoryCache: Sendable {
     let limitBytes: Int
 
     /// - Parameter dimension: of stored vectors.
-    init(dimension: Int, limitBytes: Int = RunningHistoryCache.defaultLimitBytes) {
+    init(dimension: Int, limitBytes: Int = IncrementalFoldInCache.defaultLimitBytes) {
         self.limitBytes = limitBytes
-        let least = RunningHistory.State.equationBytes(dimension) + 16_384
+        let least = IncrementalFoldIn.State.equationBytes(dimension) + 16_384
         self.slots = (0..<min(256, limitBytes / least)).map { _ in Slot() }
     }
 
@@ -26,15 +26,15 @@ final class RunningHistoryCache: Sendable {
 
     private func slot(_ id: UnsafeRawBufferPointer) -> Slot? {
         guard !self.slots.isEmpty else { return nil }
-        return self.slots[Int(LiveUsers.number(id) % UInt64(self.slots.count))]
+        return self.slots[Int(UserResolver.number(id) % UInt64(self.slots.count))]
     }
 
-    func find(_ id: UnsafeRawBufferPointer) -> RunningHistory? {
+    func find(_ id: UnsafeRawBufferPointer) -> IncrementalFoldIn? {
         guard let found = self.slot(id)?.history.withLock({ $0 }), found.id.elementsEqual(id) else { return nil }
         return found
     }
 
-    func put(_ history: RunningHistory) {
+    func put(_ history: IncrementalFoldIn) {
         history.id.withUnsafeBytes { id in
             guard let slot = self.slot(id) else { return }
             let old = slot.history.withLock { kept in
@@ -47,11 +47,11 @@ final class RunningHistoryCache: Sendable {
     }
 
     /// After a history has changed.
-    func recount(_ history: RunningHistory) {
+    func recount(_ history: IncrementalFoldIn) {
         let bytes = history.byteCount
         var before = history.countedBytes.load(ordering: .relaxed)
         while true {
-            guard before != RunningHistory.forgotten else { return }
+            guard before != IncrementalFoldIn.forgotten else { return }
             let (isDone, found) = history.countedBytes.compareExchange(
                 expected: before,
                 desired: bytes,
@@ -74,9 +74,9 @@ final class RunningHistoryCache: Sendable {
         }
     }
 
-    private func forget(_ history: RunningHistory?) {
+    private func forget(_ history: IncrementalFoldIn?) {
         guard let history else { return }
-        let counted = history.countedBytes.exchange(RunningHistory.forgotten, ordering: .relaxed)
-        if counted != RunningHistory.forgotten { self.held.subtract(counted, ordering: .relaxed) }
+        let counted = history.countedBytes.exchange(IncrementalFoldIn.forgotten, ordering: .relaxed)
+        if counted != IncrementalFoldIn.forgotten { self.held.subtract(counted, ordering: .relaxed) }
     }
 }

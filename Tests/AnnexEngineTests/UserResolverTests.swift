@@ -69,7 +69,7 @@ private final class Shop {
     static func id(_ text: String) throws -> Identifier { try #require(Identifier(text)) }
 }
 
-@Suite struct LiveUsersTests {
+@Suite struct UserResolverTests {
     @Test func whatTheStateDoesNotMentionIsAsStored() throws {
         let shop = try Shop()
         let bare = try ServedVersion(loading: shop.small.description)

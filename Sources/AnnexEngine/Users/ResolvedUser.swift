@@ -1,7 +1,7 @@
 import AnnexIndex
 
 /// A user as of one change, in one version: what a query needs. Immutable, shared by threads.
-final class FoldedUser: Sendable {
+final class ResolvedUser: Sendable {
     let id: [UInt8]
     /// The state's change counter of the user that this follows from; no other user or state has it.
     let counter: UInt64
