@@ -72,7 +72,7 @@ enum EventCommands {
                         if givesPosition { reply.array(2) }
                         write(change.wasThere, &reply)
                         guard givesPosition else { return }
-                        if let place = change.place { reply.bulk("\(place)") } else { reply.null() }
+                        if let token = change.token { reply.bulk("\(token)") } else { reply.null() }
                     case .failure(let error): reply.error(code: Self.code(error), "\(error)")
                     }
                 }
@@ -88,7 +88,7 @@ enum EventCommands {
             throw ArgumentFailure("this server has no log, so that there is no position to wait for")
         }
         return .pending(bytes: 256) { promise in
-            log.wait(for: arguments.place, milliseconds: Int64(arguments.milliseconds)) { error in
+            log.wait(for: arguments.token, milliseconds: Int64(arguments.milliseconds)) { error in
                 promise.fulfil { reply in
                     if let error { reply.error(code: Self.code(error), "\(error)") } else { reply.status("OK") }
                 }

@@ -141,7 +141,7 @@ package final class ShardHandler: CommandHandler {
             return try EventCommands.forget(request, lane.context, givesPosition: givesPosition)
         default:
             let arguments = try WaitPositionArguments(request)
-            guard let lane = self.lanes.first(where: { $0.version.description.index == arguments.place.index }) else {
+            guard let lane = self.lanes.first(where: { $0.version.description.index == arguments.token.index }) else {
                 throw ArgumentFailure(
                     code: .noIndex,
                     "'\(request.printable(2))' is a position of an index that is not served; there is: \(self.servedNames)"

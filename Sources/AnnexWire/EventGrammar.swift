@@ -42,14 +42,14 @@ package struct EventArguments: Equatable, Sendable {
 
 /// `WAITPOS user position [TIMEOUT ms]`.
 package struct WaitPositionArguments: Equatable, Sendable {
-    package let place: LogPlace
+    package let token: PositionToken
     package let milliseconds: Int
 
     /// The arity must have been checked.
     ///
     /// - Throws: where the position is none, or none of the user's.
     package init(_ request: Request) throws(ArgumentFailure) {
-        guard let place = request.withArgument(2, { LogPlace($0) }) else {
+        guard let place = request.withArgument(2, { PositionToken($0) }) else {
             throw ArgumentFailure(
                 "'\(request.printable(2))' is no position: give one as EVENT answers it after CLIENT CAPA position"
             )

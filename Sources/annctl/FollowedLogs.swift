@@ -11,7 +11,7 @@ extension LogAcknowledgement: ExpressibleByArgument {}
 
 /// The logs that a server follows, one per index, on a thread of their own.
 struct FollowedLogs: Sendable {
-    let replicas: [EntryName: LogReplica]
+    let replicas: [EntryName: LogFollower]
     private let group: MultiThreadedEventLoopGroup
 
     init(
@@ -24,7 +24,7 @@ struct FollowedLogs: Sendable {
         self.group = group
         self.replicas = Dictionary(
             uniqueKeysWithValues: states.map { index, store in
-                let replica = LogReplica(
+                let replica = LogFollower(
                     index: index,
                     store: store,
                     address: address,

@@ -286,7 +286,7 @@ struct ServeCommand: AsyncParsableCommand {
 private struct IndexLoader: Sendable {
     let folders: [EntryName: String]
     let states: [EntryName: StateStore]
-    let logs: [EntryName: LogReplica]
+    let logs: [EntryName: LogFollower]
     let searching: SearchEngine
     /// Nil where unknown users get an error.
     let decay: PopularItems.Decay?

@@ -46,7 +46,7 @@ package struct LogMark: Sendable, Hashable {
 }
 
 /// A place in the log of an index, as clients carry it about: `NAME:07:1700000000000-3`. Opaque to them.
-package struct LogPlace: Sendable, Hashable, CustomStringConvertible {
+package struct PositionToken: Sendable, Hashable, CustomStringConvertible {
     package let index: EntryName
     /// 0 to 15.
     package let block: Int

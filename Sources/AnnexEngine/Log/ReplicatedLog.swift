@@ -6,7 +6,7 @@ package struct RecordedChange: Sendable {
     /// Whether anything was there before, in the state (of an event: whether one was replaced or the same).
     package let wasThere: Bool
     /// Nil without a log.
-    package let place: LogPlace?
+    package let token: PositionToken?
 }
 
 /// The log that orders the changes of an index for all its replicas, as this replica sees it. Any thread.
@@ -16,7 +16,7 @@ package protocol ReplicatedLog: AnyObject, Sendable {
     /// - Parameter completion: runs once, on some thread, and must not block. The outcome is nil where nobody waited for it.
     func submit(
         _ change: StateChange,
-        _ completion: @escaping @Sendable (Result<(outcome: StateOutcome?, place: LogPlace), AnnexError>) -> Void
+        _ completion: @escaping @Sendable (Result<(outcome: StateOutcome?, token: PositionToken), AnnexError>) -> Void
     )
 
     /// Why reads of users are not answered: this replica is too far behind the log, or cut off for too long. Nil while they
@@ -30,7 +30,7 @@ package protocol ReplicatedLog: AnyObject, Sendable {
     ///
     /// - Parameter completion: runs once, on some thread or right here: nil where it has, otherwise why not.
     func wait(
-        for place: LogPlace,
+        for token: PositionToken,
         milliseconds: Int64,
         _ completion: @escaping @Sendable (AnnexError?) -> Void
     )

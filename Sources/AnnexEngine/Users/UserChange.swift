@@ -39,11 +39,11 @@ extension ServedVersion {
             }
         if let log {
             log.submit(stored) { result in
-                completion(result.map { RecordedChange(wasThere: $0.outcome?.wasThere ?? false, place: $0.place) })
+                completion(result.map { RecordedChange(wasThere: $0.outcome?.wasThere ?? false, token: $0.token) })
             }
         } else {
             state.submit(stored) { result in
-                completion(result.map { RecordedChange(wasThere: $0.wasThere, place: nil) })
+                completion(result.map { RecordedChange(wasThere: $0.wasThere, token: nil) })
             }
         }
     }

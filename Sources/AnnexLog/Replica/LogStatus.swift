@@ -3,7 +3,7 @@ import AnnexEngine
 
 /// How a replica stands to its log at one moment.
 struct LogStatus {
-    private let phase: LogReplica.Machine.Phase
+    private let phase: LogFollower.Machine.Phase
     private let stall: String?
     private let figures: ReplicationFigures
     private let pending: Int
@@ -15,7 +15,7 @@ struct LogStatus {
     /// Milliseconds; nil before it was caught up with for the first time.
     private let lag: Int64?
 
-    init(_ machine: LogReplica.Machine, cutOffSince: Int64?, at now: Int64, unknownEntries: Int) {
+    init(_ machine: LogFollower.Machine, cutOffSince: Int64?, at now: Int64, unknownEntries: Int) {
         self.phase = machine.phase
         self.stall = machine.stallReason
         self.figures = machine.figures

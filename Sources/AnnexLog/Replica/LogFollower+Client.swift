@@ -2,17 +2,17 @@ package import AnnexCore
 package import AnnexEngine
 package import AnnexStore
 
-extension LogReplica: ReplicatedLog {
+extension LogFollower: ReplicatedLog {
     package func submit(
         _ change: StateChange,
-        _ completion: @escaping @Sendable (Result<(outcome: StateOutcome?, place: LogPlace), AnnexError>) -> Void
+        _ completion: @escaping @Sendable (Result<(outcome: StateOutcome?, token: PositionToken), AnnexError>) -> Void
     ) { self.post(.change(change, completion)) }
 
     package var staleness: String? { self.published.staleness }
     package var unreadiness: String? { self.published.unreadiness }
 
     package func wait(
-        for place: LogPlace,
+        for token: PositionToken,
         milliseconds: Int64,
         _ completion: @escaping @Sendable (AnnexError?) -> Void
     ) {

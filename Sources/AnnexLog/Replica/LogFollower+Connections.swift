@@ -2,7 +2,7 @@ import AnnexCore
 import NIOCore
 
 /// Reaching the log, and noticing that it is gone. On the loop.
-extension LogReplica {
+extension LogFollower {
     func connect() {
         guard !self.isStopped else { return }
         self.attempt += 1

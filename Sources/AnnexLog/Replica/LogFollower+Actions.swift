@@ -4,7 +4,7 @@ import AnnexWire
 import Logging
 
 /// What the machine wants done, as commands to the log and changes of the state. On the loop.
-extension LogReplica {
+extension LogFollower {
     func append(_ entry: LogEntry<StateChange>) {
         let sequence = entry.key.sequence
         self.links?.append.send(self.streams.append(entry.block, EntryCodec.fields(of: entry))) { reply in

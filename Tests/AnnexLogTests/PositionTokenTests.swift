@@ -5,11 +5,11 @@ import Testing
     @Test func aPlaceIsReadBackAsItWasWritten() throws {
         let name = try #require(EntryName("shop.v2-x"))
         for (block, position) in [(0, LogPosition.start), (7, LogPosition(milliseconds: .max, sequence: .max))] {
-            let place = LogPlace(index: name, block: block, position: position)
-            #expect(LogPlace("\(place)".utf8) == place)
+            let place = PositionToken(index: name, block: block, position: position)
+            #expect(PositionToken("\(place)".utf8) == place)
         }
         #expect(
-            "\(LogPlace(index: name, block: 7, position: LogPosition(milliseconds: 17, sequence: 3)))"
+            "\(PositionToken(index: name, block: 7, position: LogPosition(milliseconds: 17, sequence: 3)))"
                 == "shop.v2-x:07:17-3"
         )
     }
@@ -19,7 +19,7 @@ import Testing
         "shop:07:+1-1", "shop:07:1-1-1", ":07:1-1", "shop:07:1-1:", "sh op:07:1-1", "shop:07:18446744073709551616-0",
         "shop:0x:1-1", "../x:07:1-1",
     ]) func whatIsNoPlaceIsNone(text: String) {
-        #expect(LogPlace(text.utf8) == nil)
+        #expect(PositionToken(text.utf8) == nil)
     }
 
     @Test func positionsAreOrderedByTimeThenCount() {

@@ -11,10 +11,10 @@ import Synchronization
 ///
 /// Any thread may call what `ReplicatedLog` has. Unchecked because all else is touched on `loop` only, except for
 /// constants, atomics and what lies in a `Mutex`.
-package final class LogReplica: @unchecked Sendable {
+package final class LogFollower: @unchecked Sendable {
     typealias Outcome = Result<StateOutcome, AnnexError>
     typealias Machine = ReplicationMachine<StateChange, Outcome>
-    typealias Completion = @Sendable (Result<(outcome: StateOutcome?, place: LogPlace), AnnexError>) -> Void
+    typealias Completion = @Sendable (Result<(outcome: StateOutcome?, token: PositionToken), AnnexError>) -> Void
 
     /// What others ask of the loop, gathered so that many wake it once.
     enum Message {
@@ -181,11 +181,11 @@ package final class LogReplica: @unchecked Sendable {
         case .check(let number, let marks): self.check(number, marks)
         case .apply(let batch): self.apply(batch)
         case .acknowledge(let token, let block, let position, let outcome):
-            let place = LogPlace(index: self.index, block: block, position: position)
+            let position = PositionToken(index: self.index, block: block, position: position)
             let completion = self.completions.removeValue(forKey: token)
             switch outcome {
-            case nil: completion?(.success((nil, place)))
-            case .success(let outcome): completion?(.success((outcome, place)))
+            case nil: completion?(.success((nil, position)))
+            case .success(let outcome): completion?(.success((outcome, position)))
             case .failure(let error): completion?(.failure(error))
             }
         case .refuse(let token, let reason):
