@@ -73,8 +73,8 @@ package final class Engine: Sendable {
     private func swap(_ fresh: ServedVersion) {
         let observers = self.state.withLock { state in
             let index = fresh.description.index
-            if let place = state.versions.firstIndex(where: { $0.description.index == index }) {
-                state.versions[place] = fresh
+            if let offset = state.versions.firstIndex(where: { $0.description.index == index }) {
+                state.versions[offset] = fresh
             }
             state.status[index, default: Status()].reloads += 1
             state.status[index, default: Status()].lastError = nil

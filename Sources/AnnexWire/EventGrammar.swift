@@ -49,15 +49,15 @@ package struct WaitPositionArguments: Equatable, Sendable {
     ///
     /// - Throws: where the position is none, or none of the user's.
     package init(_ request: Request) throws(ArgumentFailure) {
-        guard let place = request.withArgument(2, { PositionToken($0) }) else {
+        guard let token = request.withArgument(2, { PositionToken($0) }) else {
             throw ArgumentFailure(
                 "'\(request.printable(2))' is no position: give one as EVENT answers it after CLIENT CAPA position"
             )
         }
-        guard request.withArgument(1, { Slot.block(of: Slot.of($0)) }) == place.block else {
+        guard request.withArgument(1, { Slot.block(of: Slot.of($0)) }) == token.block else {
             throw ArgumentFailure("'\(request.printable(2))' is no position of user '\(request.printable(1))'")
         }
-        self.place = place
+        self.token = token
         guard request.count > 3 else {
             self.milliseconds = 1_000
             return

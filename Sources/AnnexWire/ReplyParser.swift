@@ -34,7 +34,7 @@ package struct ReplyParser {
     /// The next whole reply, or nil where more bytes are needed. Bytes that were used are read from `buffer`.
     package mutating func next(_ buffer: inout ByteBuffer) throws(Failure) -> ReplyValue? {
         while let element = try self.scalarOrOpen(&buffer) {
-            guard let whole = self.place(element) else { continue }
+            guard let whole = self.complete(element) else { continue }
             return whole
         }
         return nil
@@ -112,7 +112,7 @@ package struct ReplyParser {
     }
 
     /// Puts a finished element where it belongs; the reply, where that finished the outermost aggregate.
-    private mutating func place(_ element: Element) -> ReplyValue? {
+    private mutating func complete(_ element: Element) -> ReplyValue? {
         guard case .value(var value) = element else { return nil }
         while var top = self.stack.popLast() {
             top.elements.append(value)

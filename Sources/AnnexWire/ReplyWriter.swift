@@ -254,9 +254,9 @@ package struct ReplyWriter: Sendable {
             digits += 1
         } while magnitude > 0
         magnitude = value.magnitude
-        for place in stride(from: length + digits - 1, through: length, by: -1) {
+        for index in stride(from: length + digits - 1, through: length, by: -1) {
             let (quotient, digit) = magnitude.quotientAndRemainder(dividingBy: 10)
-            out[place] = 0x30 + UInt8(digit)
+            out[index] = 0x30 + UInt8(digit)
             magnitude = quotient
         }
         length += digits

@@ -29,23 +29,23 @@ struct ClusterOptions: ParsableArguments {
         _ body: @escaping @Sendable (ClusterNode, _ shard: Int) async throws -> R
     ) async throws -> [(shard: Int, address: ClusterTopology.Address, result: Result<R, any Error>)] {
         let password = try self.password()
-        let places = topology.shards.enumerated().flatMap { shard, facts in facts.replicas.map { (shard, $0) } }
+        let replicas = topology.shards.enumerated().flatMap { shard, facts in facts.replicas.map { (shard, $0) } }
         return await withTaskGroup(of: (Int, Result<R, any Error>).self) { group in
-            for (place, (shard, address)) in places.enumerated() {
+            for (index, (shard, address)) in replicas.enumerated() {
                 group.addTask {
                     do {
                         let node = try await ClusterNode.connect(address, password: password)
                         let result: Result<R, any Error>
                         do { result = .success(try await body(node, shard)) } catch { result = .failure(error) }
                         await node.close()
-                        return (place, result)
-                    } catch { return (place, .failure(error)) }
+                        return (index, result)
+                    } catch { return (index, .failure(error)) }
                 }
             }
             var results: [Int: Result<R, any Error>] = [:]
-            for await (place, result) in group { results[place] = result }
-            return places.enumerated().compactMap { place, entry in
-                results[place].map { (entry.0, entry.1, $0) }
+            for await (index, result) in group { results[index] = result }
+            return replicas.enumerated().compactMap { index, entry in
+                results[index].map { (entry.0, entry.1, $0) }
             }
         }
     }

@@ -5,7 +5,7 @@ import Foundation
 import Logging
 import Synchronization
 
-/// A server's place in its cluster: its slots, who else is well, and what the topology's file says now.
+/// A server's part in its cluster: its slots, who else is well, and what the topology's file says now.
 final class ClusterMembership: Sendable {
     let view: ClusterView
     /// This server's.
@@ -64,7 +64,7 @@ final class ClusterMembership: Sendable {
         monitor.watch(topology.addresses.filter { $0 != own })
         self.watch = TopologyWatch(file, first: topology, logger) { changed in
             // Slots that move take their users along, which a changed file alone cannot do.
-            guard let place = changed.topology.shard(with: own), changed.topology.shards[place].slots == owned else {
+            guard let shard = changed.topology.shard(with: own), changed.topology.shards[shard].slots == owned else {
                 throw AnnexError(
                     .usage,
                     "this server's slots are \(owned) until it starts again, and the file gives \(own) others",

@@ -44,18 +44,18 @@ struct ClusterStatusCommand: AsyncParsableCommand {
         var down = 0
         for (shard, address, result) in found {
             let facts = topology.shards[shard]
-            let place = [facts.name, facts.slots.description, address.description]
+            let columns = [facts.name, facts.slots.description, address.description]
             switch result {
             case .success(let row):
                 let versions = row.versions.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
                 table.rows.append(
-                    place + [
+                    columns + [
                         "ok", row.lag, versions.joined(separator: ", "), String(format: "%.0f", row.rate), row.p99,
                     ]
                 )
             case .failure(let error):
                 down += 1
-                table.rows.append(place + ["down: \(Self.short(error))", "–", "–", "–", "–"])
+                table.rows.append(columns + ["down: \(Self.short(error))", "–", "–", "–", "–"])
             }
         }
         print(self.tsv ? table.renderTSV() : table.render())

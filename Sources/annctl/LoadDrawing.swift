@@ -30,7 +30,7 @@ struct LoadDrawing {
         let up = Self.latencyAxis(curves.joined().map(\.micros), below: 0)
         var out = Self.latencyGrid(up, "latency", below: 0)
         for tick in 0...Int(max(nines, 1)) {
-            let x = across.place(Double(tick))
+            let x = across.coordinate(Double(tick))
             let name =
                 tick == 0
                 ? "0" : tick == 1 ? "90 %" : tick == 2 ? "99 %" : "99.\(String(repeating: "9", count: tick - 2)) %"
@@ -40,7 +40,7 @@ struct LoadDrawing {
         out.append(SVG.label(across.middle, Self.panelHeight - 18, "percentile"))
         for (number, run) in self.report.runs.enumerated() {
             let colour = SVG.colours[number % SVG.colours.count]
-            let path = run.result.curve.map { (across.place(-log10($0.share)), up.place(Self.log($0.micros))) }
+            let path = run.result.curve.map { (across.coordinate(-log10($0.share)), up.coordinate(Self.log($0.micros))) }
             out.append(SVG.polyline(path, colour))
             let y = Self.top + 16 * Double(number)
             out.append(SVG.label(Self.width - Self.right + 12, y, run.name, "start", colour))
@@ -56,7 +56,7 @@ struct LoadDrawing {
         var out = Self.latencyGrid(up, "p99", below: offset)
         let step = pow(10, log10(max(most, 1)).rounded(.down)) / 2
         for tick in stride(from: 0, through: most, by: step) {
-            let x = across.place(tick)
+            let x = across.coordinate(tick)
             out.append(SVG.line(x, offset + Self.top, x, offset + Self.panelHeight - Self.bottom))
             out.append(SVG.label(x, offset + Self.panelHeight - Self.bottom + 18, Figures.short(tick)))
         }
@@ -64,7 +64,7 @@ struct LoadDrawing {
         for (number, mix) in byMix.keys.sorted().enumerated() {
             let colour = SVG.colours[number % SVG.colours.count]
             let points = (byMix[mix] ?? []).sorted { ($0.rate ?? 0) < ($1.rate ?? 0) }.map {
-                (across.place($0.result.requestsPerSecond), up.place(Self.log($0.result.latency.p99)))
+                (across.coordinate($0.result.requestsPerSecond), up.coordinate(Self.log($0.result.latency.p99)))
             }
             out.append(SVG.polyline(points, colour))
             out += points.map { SVG.dot($0.0, $0.1, colour) }
@@ -81,7 +81,7 @@ struct LoadDrawing {
         let to: Double
         let at: Double
         let until: Double
-        func place(_ value: Double) -> Double {
+        func coordinate(_ value: Double) -> Double {
             self.at + (value - self.from) / max(self.to - self.from, 1e-9) * (self.until - self.at)
         }
         var middle: Double { (self.at + self.until) / 2 }
@@ -99,7 +99,7 @@ struct LoadDrawing {
     private static func latencyGrid(_ axis: Axis, _ what: String, below offset: Double) -> [String] {
         var out = [SVG.label(12, offset + 34, what, "start")]
         for power in Int(axis.from)...Int(axis.to) {
-            let y = axis.place(Double(power))
+            let y = axis.coordinate(Double(power))
             out.append(SVG.line(Self.left, y, Self.width - Self.right, y))
             let micros = pow(10, Double(power))
             let name =

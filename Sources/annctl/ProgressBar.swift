@@ -17,8 +17,8 @@ final class ProgressBar {
             self.current = stage
             self.began = Date()
         }
-        let place = (self.stages.firstIndex(of: stage) ?? 0) + 1
-        let head = "[\(place)/\(self.stages.count)] \(stage)"
+        let number = (self.stages.firstIndex(of: stage) ?? 0) + 1
+        let head = "[\(number)/\(self.stages.count)] \(stage)"
         guard self.isTerminal else {
             if fraction >= 1, self.shown != head {
                 self.shown = head

@@ -52,8 +52,8 @@ enum ServeSettings {
             switch key {
             case "host": configuration.host = text
             case "password-file":
-                live.password = try Password.read(Self.place(text, beside: path))
-            case "state": live.stateFolder = Self.place(text, beside: path)
+                live.password = try Password.read(Self.resolve(text, beside: path))
+            case "state": live.stateFolder = Self.resolve(text, beside: path)
             case "durability": try live.setDurability(text)
             case "cold":
                 guard let cold = ColdStart(rawValue: text) else { throw bad("'cold' is error or popular") }
@@ -84,7 +84,7 @@ enum ServeSettings {
     }
 
     /// A path of the file is relative to the file.
-    private static func place(_ text: String, beside path: String) -> String {
+    private static func resolve(_ text: String, beside path: String) -> String {
         let base = (path as NSString).deletingLastPathComponent
         return text.hasPrefix("/") || base.isEmpty ? text : base + "/" + text
     }

@@ -84,8 +84,8 @@ package struct ClusterTopology: Sendable, Equatable {
         }
         let names = Dictionary(grouping: self.shards, by: \.name).filter { $0.value.count > 1 }
         for name in names.keys.sorted() { faults.append("two shards are named '\(name)'") }
-        let places = Dictionary(grouping: self.addresses, by: \.self).filter { $0.value.count > 1 }
-        for address in places.keys.map(\.description).sorted() { faults.append("\(address) is there twice") }
+        let repeated = Dictionary(grouping: self.addresses, by: \.self).filter { $0.value.count > 1 }
+        for address in repeated.keys.map(\.description).sorted() { faults.append("\(address) is there twice") }
         let (missing, twice) = SlotSet.faults(of: self.shards.map(\.slots))
         if !self.shards.isEmpty, missing.count > 0 { faults.append("no shard owns slots \(missing)") }
         if twice.count > 0 { faults.append("more than one shard owns slots \(twice)") }

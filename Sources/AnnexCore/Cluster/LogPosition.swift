@@ -1,4 +1,4 @@
-/// The place of an entry in one stream of the log, as Redis numbers them: milliseconds, then a count within one.
+/// The position of an entry in one stream of the log, as Redis numbers them: milliseconds, then a count within one.
 package struct LogPosition: Sendable, Hashable, Comparable, CustomStringConvertible {
     /// Before the first entry.
     package static let start = LogPosition(milliseconds: 0, sequence: 0)
@@ -45,7 +45,7 @@ package struct LogMark: Sendable, Hashable {
     }
 }
 
-/// A place in the log of an index, as clients carry it about: `NAME:07:1700000000000-3`. Opaque to them.
+/// A position in the log of an index, as clients carry it about: `NAME:07:1700000000000-3`. Opaque to them.
 package struct PositionToken: Sendable, Hashable, CustomStringConvertible {
     package let index: EntryName
     /// 0 to 15.

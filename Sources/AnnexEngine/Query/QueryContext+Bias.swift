@@ -26,7 +26,7 @@ extension QueryContext {
         var asked = effort == .exact ? min(k + 1, Limits.maximumK) : k
         while true {
             let report = try self.searchRows(k: asked, effort: effort)
-            for place in self.hits.indices { self.hits[place].score += self.constant }
+            for index in self.hits.indices { self.hits[index].score += self.constant }
             let isCut = asked > k && self.hits.count == asked && self.hits[asked - 1].score == self.hits[k - 1].score
             guard isCut, asked < Limits.maximumK else {
                 self.orderEqualHits()

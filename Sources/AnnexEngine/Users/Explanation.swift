@@ -94,12 +94,12 @@ extension QueryContext {
             )
         }
         let order = contributions.indices.sorted { abs(contributions[$0]) > abs(contributions[$1]) }.prefix(count)
-        let parts = order.map { place in
+        let parts = order.map { index in
             Explanation.Part(
-                ordinal: entries[place].ordinal,
-                weight: entries[place].weight,
+                ordinal: entries[index].ordinal,
+                weight: entries[index].weight,
                 // Not -0, as an item with a negative weight would have under ALS.
-                contribution: contributions[place] + 0
+                contribution: contributions[index] + 0
             )
         }
         return Explanation(
@@ -166,8 +166,8 @@ extension UserResolver {
         var out = [Double](repeating: 0, count: entries.count)
         let isSolved = vectors.withRows { rows in
             out.withUnsafeMutableBufferPointer { out in
-                solver.contributions(to: rows + Int(item) * vectors.stride, count: entries.count, into: out) { place in
-                    (rows + Int(entries[place].ordinal) * vectors.stride, entries[place].weight)
+                solver.contributions(to: rows + Int(item) * vectors.stride, count: entries.count, into: out) { index in
+                    (rows + Int(entries[index].ordinal) * vectors.stride, entries[index].weight)
                 }
             }
         }

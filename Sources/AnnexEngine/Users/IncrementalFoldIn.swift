@@ -177,8 +177,8 @@ extension UserResolver {
         let begin = ContinuousClock.now
         let vectors = self.version.vectors
         let isSolved = vectors.withRows { rows in
-            solver.solve(count: changes.count, from: &state.equation, into: query) { place in
-                let change = changes[place]
+            solver.solve(count: changes.count, from: &state.equation, into: query) { index in
+                let change = changes[index]
                 return (rows + Int(change.ordinal) * vectors.stride, change.old, change.weight)
             }
         }

@@ -36,7 +36,7 @@ package struct PopularItems: Sendable {
         let reader = try version.state.map { state throws(AnnexError) in try state.makeReader() }
         try version.users?.forEachHistory { id, history throws(AnnexError) in
             if let reader, try reader.withRead({ view throws(AnnexError) in try view.hasForgotten(id) }) { return }
-            for place in 0..<history.count { counts[Int(history.ordinal(place))] += weight }
+            for index in 0..<history.count { counts[Int(history.ordinal(index))] += weight }
         }
         if let state = version.state { try Self.add(state, of: version, decay, now, to: &counts) }
         self.counts = counts.map { Float($0) }

@@ -58,8 +58,8 @@ struct UserHistory {
     mutating func add(_ ordinal: Int32, weight: Double, time: Int64, cut: Int64?) {
         self.touched.append(ordinal)
         guard let cut, time <= cut else { return self.live.append(Entry(ordinal: ordinal, weight: weight)) }
-        guard let place = self.tombstone(of: ordinal), self.removed[place].time <= time else { return }
-        self.removed[place].isLifted = true
+        guard let index = self.tombstone(of: ordinal), self.removed[index].time <= time else { return }
+        self.removed[index].isLifted = true
     }
 
     /// O(log tombstones) but for the first call.
@@ -92,12 +92,12 @@ struct UserHistory {
         self.touched.sort()
         self.touched.dropRepeated()
         let gone = self.removed.filter { !$0.isLifted }.map(\.ordinal).sorted()
-        var place = 0
+        var nextLive = 0
         var next = 0
         for number in 0..<(history?.count ?? 0) {
             guard let history else { break }
             let ordinal = history.ordinal(number)
-            self.takeLive(&place, below: ordinal)
+            self.takeLive(&nextLive, below: ordinal)
             while next < gone.count, gone[next] < ordinal { next += 1 }
             if next < gone.count, gone[next] == ordinal {
                 self.isChanged = true
@@ -106,15 +106,15 @@ struct UserHistory {
             self.trained.append(ordinal)
             self.entries.append(Entry(ordinal: ordinal, weight: Double(history.weight(number))))
         }
-        self.takeLive(&place, below: Int32.max)
+        self.takeLive(&nextLive, below: Int32.max)
         self.isChanged = self.isChanged || !self.live.isEmpty
     }
 
     /// Moves live events on items below `ordinal` to the entries; those on the item of the last entry add up.
-    private mutating func takeLive(_ place: inout Int, below ordinal: Int32) {
-        while place < self.live.count, self.live[place].ordinal < ordinal {
-            let event = self.live[place]
-            place += 1
+    private mutating func takeLive(_ next: inout Int, below ordinal: Int32) {
+        while next < self.live.count, self.live[next].ordinal < ordinal {
+            let event = self.live[next]
+            next += 1
             if let last = self.entries.last, last.ordinal == event.ordinal {
                 self.entries[self.entries.count - 1].weight += event.weight
             } else {
@@ -134,8 +134,8 @@ extension [Int32] {
     /// Keeps one of each run of equal values.
     fileprivate mutating func dropRepeated() {
         var kept = 0
-        for place in self.indices where place == 0 || self[place] != self[kept - 1] {
-            self[kept] = self[place]
+        for index in self.indices where index == 0 || self[index] != self[kept - 1] {
+            self[kept] = self[index]
             kept += 1
         }
         self.removeLast(self.count - kept)

@@ -85,7 +85,7 @@ final class UserResolver {
         return users.withHistory(of: id) { history in
             guard let history else { return nil }
             if ResolvedUser.areMany(history.count, of: self.version.vectors.rows) { return self.marked(id, history) }
-            for place in 0..<history.count { body(history.ordinal(place)) }
+            for index in 0..<history.count { body(history.ordinal(index)) }
             return nil
         }
     }
@@ -283,8 +283,8 @@ final class UserResolver {
         let vectors = self.version.vectors
         let entries = self.history.entries
         let isSolved = vectors.withRows { rows in
-            let event: (Int) -> (row: UnsafePointer<Float>, weight: Double) = { place in
-                (rows + Int(entries[place].ordinal) * vectors.stride, entries[place].weight)
+            let event: (Int) -> (row: UnsafePointer<Float>, weight: Double) = { index in
+                (rows + Int(entries[index].ordinal) * vectors.stride, entries[index].weight)
             }
             guard entries.count >= IncrementalFoldIn.leastEntries else {
                 self.kept = nil

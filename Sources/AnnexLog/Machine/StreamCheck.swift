@@ -1,9 +1,9 @@
 package import AnnexCore
 
-/// What the log says of one stream, against the place up to which this replica has read it.
+/// What the log says of one stream, against the position up to which this replica has read it.
 package struct StreamFacts: Sendable, Equatable {
     package let block: Int
-    /// The place that was asked about.
+    /// The position that was asked about.
     package let mark: LogMark
     /// False where there is no such stream; the rest is nothing then.
     package var exists = false
@@ -15,7 +15,7 @@ package struct StreamFacts: Sendable, Equatable {
     /// Entries ever added, and those that are left.
     package var added: UInt64 = 0
     package var length: UInt64 = 0
-    /// Whether there is an entry right at the place.
+    /// Whether there is an entry right at the position.
     package var hasEntry = false
 
     package init(block: Int, mark: LogMark) {
@@ -50,7 +50,7 @@ package struct LogProblem: Sendable, Equatable, CustomStringConvertible {
 
     package var description: String { self.text }
 
-    /// Nil where the replica may follow the stream from its place on.
+    /// Nil where the replica may follow the stream from its position on.
     package init?(_ facts: StreamFacts) {
         let mark = facts.mark
         let stream = "stream \(facts.block < 10 ? "0" : "")\(facts.block)"

@@ -95,8 +95,8 @@ package struct EntryCodec {
         /// Nil where they are not pairs of bulks.
         init?(_ fields: [ReplyValue]) {
             guard fields.count % 2 == 0 else { return nil }
-            for place in stride(from: 0, to: fields.count, by: 2) {
-                guard case .bulk(let name) = fields[place], case .bulk(let value) = fields[place + 1] else {
+            for index in stride(from: 0, to: fields.count, by: 2) {
+                guard case .bulk(let name) = fields[index], case .bulk(let value) = fields[index + 1] else {
                     return nil
                 }
                 switch name {

@@ -65,9 +65,9 @@ package struct LogStreams: Sendable {
         facts.hasEntry = !range.isEmpty
         var last: LogPosition?
         var added: UInt64?
-        for place in stride(from: 0, to: fields.count, by: 2) {
-            let value = fields[place + 1]
-            switch fields[place].text {
+        for index in stride(from: 0, to: fields.count, by: 2) {
+            let value = fields[index + 1]
+            switch fields[index].text {
             case "last-generated-id": last = value.text.flatMap { LogPosition($0.utf8) }
             case "max-deleted-entry-id": facts.maxDeleted = value.text.flatMap { LogPosition($0.utf8) } ?? .start
             case "entries-added":

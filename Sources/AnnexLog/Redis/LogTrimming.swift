@@ -5,7 +5,7 @@ package import AnnexWire
 package struct LogTrimming: Sendable {
     package struct Step: Sendable, Equatable {
         package let block: Int
-        /// The oldest of the snapshots' places; it stays, and what is before it goes.
+        /// The oldest of the snapshots' positions; it stays, and what is before it goes.
         package let mark: LogMark
     }
 
@@ -15,7 +15,7 @@ package struct LogTrimming: Sendable {
     private let streams: LogStreams
 
     /// - Parameters:
-    ///   - snapshots: the 16 places of each.
+    ///   - snapshots: the 16 positions of each.
     ///   - slots: only of blocks that lie in them entirely.
     package init(index: EntryName, snapshots: [[LogMark]], slots: SlotSet) {
         let size = Slot.count / Slot.blockCount

@@ -66,8 +66,8 @@ final class RedisConnection: ChannelInboundHandler, @unchecked Sendable {
 
     private func greet(_ address: LogAddress, _ ready: EventLoopPromise<RedisConnection>) {
         let greetings = address.greetings
-        for (place, words) in greetings.enumerated() {
-            let isLast = place == greetings.count - 1
+        for (index, words) in greetings.enumerated() {
+            let isLast = index == greetings.count - 1
             self.send(words) { reply in
                 if case .error(let text) = reply {
                     self.close(text)

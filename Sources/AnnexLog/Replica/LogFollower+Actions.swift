@@ -65,8 +65,8 @@ extension LogFollower {
             )
         }
         let keys = batch.entries.map { $0.content?.key }
-        self.store.submit(changes) { place, result in
-            self.post(.stored(block: batch.block, key: keys[place], result))
+        self.store.submit(changes) { index, result in
+            self.post(.stored(block: batch.block, key: keys[index], result))
         }
     }
 

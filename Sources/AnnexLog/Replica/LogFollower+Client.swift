@@ -16,13 +16,13 @@ extension LogFollower: ReplicatedLog {
         milliseconds: Int64,
         _ completion: @escaping @Sendable (AnnexError?) -> Void
     ) {
-        if place.position <= self.published.position(place.block) { return completion(nil) }
+        if token.position <= self.published.position(token.block) { return completion(nil) }
         let (deadline, isOver) = Self.now.addingReportingOverflow(milliseconds)
         self.post(
             .waiter(
                 LogWaiters.Waiter(
-                    block: place.block,
-                    position: place.position,
+                    block: token.block,
+                    position: token.position,
                     deadline: isOver ? .max : deadline,
                     completion: completion
                 )

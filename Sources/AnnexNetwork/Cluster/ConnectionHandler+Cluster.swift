@@ -108,7 +108,7 @@ extension ClusterView.Snapshot {
             reply.bulk("nodes")
             let replicas = self.replicas(of: position)
             reply.array(replicas.count)
-            for (place, replica) in replicas.enumerated() {
+            for (rank, replica) in replicas.enumerated() {
                 reply.map(7)
                 reply.bulk("id")
                 reply.bulk(replica.nodeID)
@@ -119,7 +119,7 @@ extension ClusterView.Snapshot {
                 reply.bulk("endpoint")
                 reply.bulk(replica.host)
                 reply.bulk("role")
-                reply.bulk(place == 0 ? "master" : "replica")
+                reply.bulk(rank == 0 ? "master" : "replica")
                 reply.bulk("replication-offset")
                 reply.integer(0)
                 reply.bulk("health")
@@ -133,16 +133,16 @@ extension ClusterView.Snapshot {
         var text = ""
         for position in self.topology.shards.indices {
             let replicas = self.replicas(of: position)
-            for (place, replica) in replicas.enumerated() {
-                var flags = place == 0 ? "master" : "slave"
+            for (rank, replica) in replicas.enumerated() {
+                var flags = rank == 0 ? "master" : "slave"
                 if replica == self.own { flags = "myself," + flags }
                 let isUnwell = self.unwell.contains(replica)
                 if isUnwell { flags += ",fail" }
-                let master = place == 0 ? "-" : replicas[0].nodeID
+                let master = rank == 0 ? "-" : replicas[0].nodeID
                 text +=
                     "\(replica.nodeID) \(replica.host):\(replica.port)@\(replica.port) \(flags) \(master) 0 0 \(self.topology.epoch) "
                 text += isUnwell ? "disconnected" : "connected"
-                if place == 0 {
+                if rank == 0 {
                     text += " " + self.topology.shards[position].slots.description.replacing(",", with: " ")
                 }
                 text += "\n"

@@ -62,19 +62,19 @@ package struct IngestWindow {
         self.advance()
     }
 
-    /// What a lane has to send, in its order: the first that is not settled, or one that is `place` behind it.
-    package func event(of lane: Int, behind place: Int = 0) -> IngestEvent? {
+    /// What a lane has to send, in its order: the first that is not settled, or one that is `offset` behind it.
+    package func event(of lane: Int, behind offset: Int = 0) -> IngestEvent? {
         let lines = self.lanes[lane]
-        guard place < lines.count else { return nil }
-        return self.entry(lines[lines.index(lines.startIndex, offsetBy: place)]).event
+        guard offset < lines.count else { return nil }
+        return self.entry(lines[lines.index(lines.startIndex, offsetBy: offset)]).event
     }
 
     /// A lane's first event was stored, or rejected for a reason.
     package mutating func settle(_ lane: Int, rejection reason: String?) {
         guard let line = self.lanes[lane].popFirst() else { return }
-        let place = self.entries.index(self.entries.startIndex, offsetBy: line - self.done)
-        self.entries[place].event = nil
-        self.entries[place].reason = reason
+        let index = self.entries.index(self.entries.startIndex, offsetBy: line - self.done)
+        self.entries[index].event = nil
+        self.entries[index].reason = reason
         self.advance()
     }
 

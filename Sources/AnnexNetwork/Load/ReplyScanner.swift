@@ -54,7 +54,7 @@ package struct ReplyScanner {
             case .body: ended = self.body(bytes, &position)
             case .bodyEnd: ended = try self.bodyEnd(bytes[position], &position)
             }
-            if ended, let outcome = self.place() { return outcome }
+            if ended, let outcome = self.complete() { return outcome }
         }
         return nil
     }
@@ -163,7 +163,7 @@ package struct ReplyScanner {
     }
 
     /// Counts a value that ended in the aggregates around it; the outcome, where that ended the outermost.
-    private mutating func place() -> Outcome? {
+    private mutating func complete() -> Outcome? {
         while let last = self.open.indices.last {
             self.open[last].missing -= 1
             guard self.open[last].missing == 0 else { return nil }

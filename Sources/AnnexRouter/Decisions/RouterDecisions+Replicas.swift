@@ -45,18 +45,18 @@ extension RouterDecisions {
     /// new, and `.retired` tells when their last reply has come. Requests under way end as they would have; where they are sent
     /// again, it is by the new topology.
     package mutating func adopt(_ topology: ClusterTopology, now: UInt64) {
-        var places: [ClusterTopology.Address: Int] = [:]
+        var numbers: [ClusterTopology.Address: Int] = [:]
         let before = self.replicas.indices.filter { self.replicas[$0].shard >= 0 }
         // One that left and still owes a reply may come back.
         for replica in self.replicas.indices
         where self.replicas[replica].shard >= 0 || self.replicas[replica].inFlight > 0 {
-            places[self.replicas[replica].address] = replica
+            numbers[self.replicas[replica].address] = replica
             self.replicas[replica].shard = -1
         }
         self.members = topology.shards.indices.map { shard in
             topology.shards[shard].replicas.map { address in
-                let replica = places[address] ?? self.place(address, now)
-                places[address] = replica
+                let replica = numbers[address] ?? self.makeReplica(address, now)
+                numbers[address] = replica
                 self.replicas[replica].shard = shard
                 return replica
             }
@@ -72,7 +72,7 @@ extension RouterDecisions {
         }
     }
 
-    private mutating func place(_ address: ClusterTopology.Address, _ now: UInt64) -> Int {
+    private mutating func makeReplica(_ address: ClusterTopology.Address, _ now: UInt64) -> Int {
         let replica = KnownReplica(address, shard: 0, now: now)
         if let free = self.freePlaces.popLast() {
             self.replicas[free] = replica

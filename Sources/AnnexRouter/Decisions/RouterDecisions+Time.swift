@@ -68,8 +68,8 @@ extension RouterDecisions {
     private mutating func blame(_ index: Int32, _ now: UInt64) {
         let slow = self.settings.queueAge(of: self.requests[index].kind) / 2
         for attempt in 0..<self.requests[index].sent {
-            let place = self.requests[index].attempts[attempt]
-            guard place >= 0, now.since(self.owed[place].sentAt) >= slow else { continue }
+            let row = self.requests[index].attempts[attempt]
+            guard row >= 0, now.since(self.owed[row].sentAt) >= slow else { continue }
             let replica = Int(self.requests[index].tried[attempt])
             self.replicas[replica].failures += 1
             self.note(replica, .failure, now)

@@ -86,7 +86,7 @@ package struct RouterDecisions: ~Copyable {
     /// - Parameters:
     ///   - slot: of the key; nil where any shard can answer.
     ///   - prefer: the replica that is taken where it is as well as any other: where this client's last event was applied.
-    ///   - deadline: in place of the settings' one, which is counted from now.
+    ///   - deadline: instead of the settings' one, which is counted from now.
     package mutating func begin(
         _ kind: RequestKind,
         slot: Int?,
@@ -147,7 +147,7 @@ package struct RouterDecisions: ~Copyable {
         let queue = OwedQueue.of(kind)
         let before = self.replicas[replica].queues[queue].newest
         let ordinal = self.requests[index].sent
-        let (place, generation) = self.owed.insert(
+        let (row, generation) = self.owed.insert(
             OwedReply(
                 request: index,
                 ordinal: ordinal,
@@ -158,28 +158,28 @@ package struct RouterDecisions: ~Copyable {
             )
         )
         if before >= 0 {
-            self.owed[before].after = place
+            self.owed[before].after = row
         } else {
-            self.replicas[replica].queues[queue].oldest = place
+            self.replicas[replica].queues[queue].oldest = row
             self.replicas[replica].queues[queue].oldestSentAt = now
         }
-        self.replicas[replica].queues[queue].newest = place
+        self.replicas[replica].queues[queue].newest = row
         self.replicas[replica].queues[queue].count += 1
         self.requests[index].tried[ordinal] = Int32(replica)
-        self.requests[index].attempts[ordinal] = place
+        self.requests[index].attempts[ordinal] = row
         self.requests[index].sent += 1
         self.requests[index].underWay += 1
         return Dispatch(
             request: RequestID(index: index, generation: self.requests.generation(index)),
-            attempt: AttemptID(index: place, generation: generation),
+            attempt: AttemptID(index: row, generation: generation),
             replica: replica,
             reason: reason
         )
     }
 
     /// Takes a reply off what its replica owes.
-    mutating func release(_ place: Int32) {
-        let reply = self.owed[place]
+    mutating func release(_ row: Int32) {
+        let reply = self.owed[row]
         let replica = Int(reply.replica)
         let queue = OwedQueue.of(reply.kind)
         if reply.before >= 0 {
@@ -194,15 +194,15 @@ package struct RouterDecisions: ~Copyable {
             self.replicas[replica].queues[queue].newest = reply.before
         }
         self.replicas[replica].queues[queue].count -= 1
-        self.owed.remove(place)
+        self.owed.remove(row)
         if self.replicas[replica].inFlight == 0, self.replicas[replica].shard < 0 { self.retire(replica) }
     }
 
     /// Ends a request: nobody waits for what is still owed.
     mutating func end(_ index: Int32) {
         for attempt in 0..<self.requests[index].sent {
-            let place = self.requests[index].attempts[attempt]
-            if place >= 0 { self.owed[place].request = -1 }
+            let row = self.requests[index].attempts[attempt]
+            if row >= 0 { self.owed[row].request = -1 }
         }
         self.timers.clear(index, &self.requests)
         self.requests.remove(index)

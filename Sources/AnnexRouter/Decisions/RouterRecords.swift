@@ -14,7 +14,7 @@ struct PendingRequest {
     /// An attempt was made whose end says nothing about whether the event was stored.
     var isMaybeStored = false
 
-    /// How many attempts were made: that many places of `tried` and `attempts` are in use.
+    /// How many attempts were made: that many elements of `tried` and `attempts` are in use.
     var sent = 0
     /// How many of them are under way.
     var underWay = 0
@@ -52,7 +52,7 @@ struct OwedReply {
     var after: Int32 = -1
 }
 
-/// What a replica owes of one kind, oldest first: places in the table of owed replies.
+/// What a replica owes of one kind, oldest first: rows in the table of owed replies.
 struct OwedQueue {
     var count = 0
     var oldest: Int32 = -1

@@ -7,7 +7,7 @@ package enum RequestKind: UInt8, Sendable, CaseIterable {
     case idempotentEvent
 }
 
-/// A place in the table of requests (or attempts), and which of its successive tenants is meant.
+/// A row in the table of requests (or attempts), and which of its successive tenants is meant.
 package struct RequestID: Sendable, Hashable {
     /// Small, reused: fit as an index into arrays of the caller's own.
     package let index: Int32

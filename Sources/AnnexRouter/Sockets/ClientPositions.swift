@@ -6,7 +6,7 @@ import NIOCore
 ///
 /// One per client connection, on its loop. At most one position for each index and block of slots.
 final class ClientPositions: Sendable {
-    struct Place {
+    struct Known {
         /// `NAME:BLOCK:MS-SEQ`, as a replica gave it.
         var word: [UInt8]
         let block: Int
@@ -19,32 +19,32 @@ final class ClientPositions: Sendable {
     private static let limit = 256
 
     /// Only touched on the connection's loop.
-    nonisolated(unsafe) private(set) var places: [Place] = []
+    nonisolated(unsafe) private(set) var known: [Known] = []
 
     /// Takes a position down. Older than what is known: nothing happens.
     func add(_ word: [UInt8]) {
         guard let parsed = Self.parse(word) else { return }
-        for index in self.places.indices {
-            guard let known = Self.parse(self.places[index].word), known.stream == parsed.stream else { continue }
-            guard (known.milliseconds, known.sequence) < (parsed.milliseconds, parsed.sequence) else { return }
-            self.places[index] = Place(word: word, block: parsed.block)
+        for index in self.known.indices {
+            guard let parsedKnown = Self.parse(self.known[index].word), parsedKnown.stream == parsed.stream else { continue }
+            guard (parsedKnown.milliseconds, parsedKnown.sequence) < (parsed.milliseconds, parsed.sequence) else { return }
+            self.known[index] = Known(word: word, block: parsed.block)
             return
         }
         // Clients may name positions of indexes that are none.
-        if self.places.count >= Self.limit { self.places.removeFirst() }
-        self.places.append(Place(word: word, block: parsed.block))
+        if self.known.count >= Self.limit { self.known.removeFirst() }
+        self.known.append(Known(word: word, block: parsed.block))
     }
 
     /// WAITPOS commands that must go ahead of a read of these users at a replica.
     ///
     /// - Parameter reaches: grows when what replicas have reached is to be forgotten.
     func waits(_ users: [[UInt8]], replica: Int, reaches: Int, milliseconds: UInt64) -> [ByteBuffer] {
-        guard !self.places.isEmpty else { return [] }
+        guard !self.known.isEmpty else { return [] }
         var waits: [ByteBuffer] = []
-        for place in self.places where !Self.has(place, replica, reaches) {
-            guard let user = users.first(where: { Slot.block(of: Slot.of($0)) == place.block }) else { continue }
+        for position in self.known where !Self.has(position, replica, reaches) {
+            guard let user = users.first(where: { Slot.block(of: Slot.of($0)) == position.block }) else { continue }
             var wait = ByteBuffer()
-            let words = [Array("WAITPOS".utf8), user, place.word, Array("TIMEOUT".utf8), Array("\(milliseconds)".utf8)]
+            let words = [Array("WAITPOS".utf8), user, position.word, Array("TIMEOUT".utf8), Array("\(milliseconds)".utf8)]
             RequestEncoder.append(words, to: &wait)
             waits.append(wait)
         }
@@ -54,16 +54,16 @@ final class ClientPositions: Sendable {
     /// A replica answered a read of these users that had waited: it need not wait for these positions again.
     func reached(_ users: [[UInt8]], replica: Int, reaches: Int) {
         guard replica < 64 else { return }
-        for index in self.places.indices
-        where users.contains(where: { Slot.block(of: Slot.of($0)) == self.places[index].block }) {
-            if self.places[index].reaches != reaches { self.places[index].reached = 0 }
-            self.places[index].reaches = reaches
-            self.places[index].reached |= 1 << UInt64(replica)
+        for index in self.known.indices
+        where users.contains(where: { Slot.block(of: Slot.of($0)) == self.known[index].block }) {
+            if self.known[index].reaches != reaches { self.known[index].reached = 0 }
+            self.known[index].reaches = reaches
+            self.known[index].reached |= 1 << UInt64(replica)
         }
     }
 
-    private static func has(_ place: Place, _ replica: Int, _ reaches: Int) -> Bool {
-        replica < 64 && place.reaches == reaches && place.reached & (1 << UInt64(replica)) != 0
+    private static func has(_ position: Known, _ replica: Int, _ reaches: Int) -> Bool {
+        replica < 64 && position.reaches == reaches && position.reached & (1 << UInt64(replica)) != 0
     }
 
     private static func parse(

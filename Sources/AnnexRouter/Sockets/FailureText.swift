@@ -11,30 +11,30 @@ enum FailureText {
         _ reply: inout ReplyWriter
     ) {
         let shard = slot.flatMap { topology.shard(of: $0) }.map { topology.shards[$0] }
-        let place = slot.map { "slot \($0)" + (shard.map { " (shard '\($0.name)')" } ?? "") } ?? "any shard"
+        let target = slot.map { "slot \($0)" + (shard.map { " (shard '\($0.name)')" } ?? "") } ?? "any shard"
         let read = settings.readDeadline / RouterSettings.millisecond
         let event = settings.eventDeadline / RouterSettings.millisecond
         switch failure {
         case .timedOut:
-            reply.error(code: .timeout, "no replica for \(place) answered within \(read) ms: try again")
+            reply.error(code: .timeout, "no replica for \(target) answered within \(read) ms: try again")
         case .timedOutMaybeStored:
             reply.error(
                 code: .timeout,
-                "no replica for \(place) answered within \(event) ms; the change may be stored or not: "
+                "no replica for \(target) answered within \(event) ms; the change may be stored or not: "
                     + "an EVENT with AT may be sent again"
             )
         case .lostMaybeStored:
             reply.error(
                 code: .timeout,
-                "the connection to the replica for \(place) was lost; the change may be stored or not: "
+                "the connection to the replica for \(target) was lost; the change may be stored or not: "
                     + "an EVENT with AT may be sent again"
             )
         case .shardDown:
-            reply.error(code: .clusterDown, "no replica serves \(place) now, nothing was changed: try again")
+            reply.error(code: .clusterDown, "no replica serves \(target) now, nothing was changed: try again")
         case .overloaded:
-            reply.error(code: .overloaded, "too much waits for \(place), nothing was changed: try again in a moment")
+            reply.error(code: .overloaded, "too much waits for \(target), nothing was changed: try again in a moment")
         case .unowned:
-            reply.error(code: .clusterDown, "no shard owns \(place): see `annctl cluster check`")
+            reply.error(code: .clusterDown, "no shard owns \(target): see `annctl cluster check`")
         }
     }
 }

@@ -6,7 +6,7 @@ import NIOCore
 struct Greeting: Sendable {
     var password: String?
     var version = RESPVersion.two
-    /// Whether replies to changes are to tell their place in the log.
+    /// Whether replies to changes are to tell their position in the log.
     var asksForPositions = false
 
     /// Returns how many replies it gets.

@@ -32,7 +32,7 @@ struct PendingReply {
         self.lane = kind == .read ? .reads : .changes
         self.split = nil
         self.positions = connection.memory as? ClientPositions
-        self.users = self.positions?.places.isEmpty ?? true ? [] : keys.map { request.bytesOf($0) }
+        self.users = self.positions?.known.isEmpty ?? true ? [] : keys.map { request.bytesOf($0) }
         self.passesPositions = connection.givesPositions
         self.frame.set(request)
     }
@@ -51,12 +51,12 @@ struct PendingReply {
         self.lane = .reads
         self.split = split
         self.positions = connection.memory as? ClientPositions
-        self.users = self.positions?.places.isEmpty ?? true ? [] : users
+        self.users = self.positions?.known.isEmpty ?? true ? [] : users
         self.frame = frame
         self.reply = nil
     }
 
-    /// What the client gets of a reply. A change's comes with its place in the log, which is taken down.
+    /// What the client gets of a reply. A change's comes with its position in the log, which is taken down.
     func finished(_ bytes: ByteBuffer, from replica: Int, reaches: Int) -> ByteBuffer {
         if self.lane == .reads {
             if !self.users.isEmpty { self.positions?.reached(self.users, replica: replica, reaches: reaches) }

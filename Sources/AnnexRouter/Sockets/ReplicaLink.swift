@@ -160,13 +160,13 @@ final class ReplicaLink: @unchecked Sendable {
         self.greetingReplies = 0
         self.isStale = false
         self.callbacks.failed(reason)
-        for (place, attempt) in owed.enumerated() {
-            if place == 0, self.isStreaming {
+        for (index, attempt) in owed.enumerated() {
+            if index == 0, self.isStreaming {
                 self.isStreaming = false
                 self.streaming?.cut()
                 self.streaming = nil
             } else if !attempt.isWait {
-                self.callbacks.lost(attempt, place < written)
+                self.callbacks.lost(attempt, index < written)
             }
         }
         self.isStreaming = false
@@ -189,7 +189,7 @@ final class ReplicaLink: @unchecked Sendable {
                 let outcome = try bytes.withUnsafeReadableBytes { try self.scanner.next($0, from: &position) }
                 guard outcome != nil else { break }
                 let piece = bytes.readSlice(length: position) ?? ByteBuffer()
-                // The reader has moved: places count from it.
+                // The reader has moved: offsets count from it.
                 position = 0
                 guard self.greetingReplies == 0 else {
                     self.greeted(outcome)

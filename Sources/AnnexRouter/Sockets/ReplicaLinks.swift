@@ -42,8 +42,8 @@ final class ReplicaLinks {
     }
 
     private func link(_ version: RESPVersion, _ lane: Lane) -> ReplicaLink {
-        let place = lane.rawValue * 2 + (version == .three ? 1 : 0)
-        if let link = self.links[place] { return link }
+        let index = lane.rawValue * 2 + (version == .three ? 1 : 0)
+        if let link = self.links[index] { return link }
         let link = ReplicaLink(
             address: self.address,
             greeting: Greeting(password: self.shared.password, version: version, asksForPositions: lane == .changes),
@@ -51,7 +51,7 @@ final class ReplicaLinks {
             loop: self.loop,
             callbacks: self.callbacks
         )
-        self.links[place] = link
+        self.links[index] = link
         return link
     }
 

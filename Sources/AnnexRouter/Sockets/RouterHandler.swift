@@ -143,21 +143,21 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
             self.fail(failure, route.slot, &reply)
             return .done
         case .send(let dispatch):
-            let place = self.place(dispatch.request)
+            let row = self.makeRow(dispatch.request)
             if route.kind != .read, connection.memory == nil { connection.memory = ClientPositions() }
-            self.pending[place].begin(dispatch.request, request, route.kind, route.slot, route.keys, connection)
-            return .pending(bytes: self.pending[place].frame.heldBytes) { promise in
-                self.pending[place].reply = promise
+            self.pending[row].begin(dispatch.request, request, route.kind, route.slot, route.keys, connection)
+            return .pending(bytes: self.pending[row].frame.heldBytes) { promise in
+                self.pending[row].reply = promise
                 self.send(dispatch)
             }
         }
     }
 
     /// Where a request is kept; makes room.
-    private func place(_ request: RequestID) -> Int {
-        let place = Int(request.index)
-        while self.pending.count <= place { self.pending.append(PendingReply()) }
-        return place
+    private func makeRow(_ request: RequestID) -> Int {
+        let row = Int(request.index)
+        while self.pending.count <= row { self.pending.append(PendingReply()) }
+        return row
     }
 
     private func fail(_ failure: Failure, _ slot: Int?, _ reply: inout ReplyWriter) {
@@ -238,7 +238,7 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         }
     }
 
-    /// What is kept of a request that has ended; its place is free.
+    /// What is kept of a request that has ended; its row is free.
     private func take(_ request: RequestID) -> PendingReply {
         let entry = self.pending[Int(request.index)]
         self.pending[Int(request.index)].end()
@@ -280,8 +280,8 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
     }
 
     private func act() {
-        // Who is answered may ask the next at once, which may get a place that another action still names: so all are taken
-        // off their places first, and answered last.
+        // Who is answered may ask the next at once, which may get a row that another action still names: so all are taken
+        // off their rows first, and answered last.
         var failed: [(PendingReply, Failure)] = []
         var broken: [(replica: Int, isGone: Bool)] = []
         while let action = self.decisions.nextAction() {
@@ -338,8 +338,8 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         var parts: [(shard: Int, users: [Int])] = []
         for key in keys {
             guard let shard = self.topology.shard(of: request.withArgument(key) { Slot.of($0) }) else { return nil }
-            if let place = parts.firstIndex(where: { $0.shard == shard }) {
-                parts[place].users.append(key)
+            if let known = parts.firstIndex(where: { $0.shard == shard }) {
+                parts[known].users.append(key)
             } else {
                 parts.append((shard, [key]))
             }
@@ -381,8 +381,8 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
                     // Not before the handler has returned.
                     self.loop.assumeIsolated().execute { split.end(with: refusal) }
                 case .send(let dispatch):
-                    let place = self.place(dispatch.request)
-                    self.pending[place].begin(dispatch.request, frame, users, state, split: (split, part))
+                    let row = self.makeRow(dispatch.request)
+                    self.pending[row].begin(dispatch.request, frame, users, state, split: (split, part))
                     self.send(dispatch)
                 }
             }
