@@ -1,4 +1,5 @@
 package import AnnexCore
+import Dispatch
 import Synchronization
 
 /// The versions that a server serves, one per index, and the swap from one to the next.
@@ -22,8 +23,25 @@ package final class Engine: Sendable {
         var observers: [@Sendable () -> Void] = []
     }
 
+    /// A load that was asked for, and who waits for it.
+    private struct Load {
+        let index: EntryName
+        let version: EntryName?
+        var waiters: [@Sendable (Result<EntryName, any Error>) -> Void]
+
+        func isOf(_ index: EntryName, _ version: EntryName?) -> Bool { self.index == index && self.version == version }
+    }
+
+    private struct Loads {
+        var running: Load?
+        var waiting: [Load] = []
+    }
+
     private let state = Mutex(State())
     private let reloading = Mutex(())
+    private let loads = Mutex(Loads())
+    private let loader = DispatchQueue(label: "annex-load")
+    private let retired = RetiredVersions()
     private let load: Loader
     private let generationCounter = Atomic<Int>(0)
 
@@ -70,17 +88,58 @@ package final class Engine: Sendable {
         }
     }
 
+    /// The same on a thread of its own, so that nothing else waits for it. A load that has not begun is joined; one that runs is
+    /// joined where it is of the same named version, as `current` may have moved since it was read.
+    ///
+    /// - Parameter completion: runs once, on that thread, and must not block.
+    package func reload(
+        _ index: EntryName,
+        version: EntryName?,
+        _ completion: @escaping @Sendable (Result<EntryName, any Error>) -> Void
+    ) {
+        let isJoined = self.loads.withLock { loads in
+            if version != nil, loads.running?.isOf(index, version) ?? false {
+                loads.running?.waiters.append(completion)
+                return true
+            }
+            if let offset = loads.waiting.firstIndex(where: { $0.isOf(index, version) }) {
+                loads.waiting[offset].waiters.append(completion)
+                return true
+            }
+            loads.waiting.append(Load(index: index, version: version, waiters: [completion]))
+            return false
+        }
+        if !isJoined { self.loader.async { self.runNextLoad() } }
+    }
+
+    private func runNextLoad() {
+        let next = self.loads.withLock { loads in
+            loads.running = loads.waiting.isEmpty ? nil : loads.waiting.removeFirst()
+            return loads.running
+        }
+        guard let next else { return }
+        let result = Result { try self.reload(next.index, version: next.version) }
+        let waiters = self.loads.withLock { loads in
+            defer { loads.running = nil }
+            return loads.running?.waiters ?? []
+        }
+        for waiter in waiters { waiter(result) }
+    }
+
     private func swap(_ fresh: ServedVersion) {
-        let observers = self.state.withLock { state in
+        let (observers, old) = self.state.withLock { state in
             let index = fresh.description.index
+            var old: ServedVersion?
             if let offset = state.versions.firstIndex(where: { $0.description.index == index }) {
+                old = state.versions[offset]
                 state.versions[offset] = fresh
             }
             state.status[index, default: Status()].reloads += 1
             state.status[index, default: Status()].lastError = nil
             self.generationCounter.add(1, ordering: .releasing)
-            return state.observers
+            return (state.observers, old)
         }
+        if let old { self.retired.take(old) }
         for observer in observers { observer() }
     }
 }

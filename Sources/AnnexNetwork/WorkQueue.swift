@@ -41,8 +41,7 @@ final class WorkQueue: Sendable {
     ///   - patience: how long one may wait.
     init(queryThreads: Int, maximumJobs: Int, patience: Duration) {
         self.pools = [
-            .query: NIOThreadPool(numberOfThreads: queryThreads), .load: NIOThreadPool(numberOfThreads: 1),
-            .report: NIOThreadPool(numberOfThreads: 1),
+            .query: NIOThreadPool(numberOfThreads: queryThreads), .report: NIOThreadPool(numberOfThreads: 1),
         ]
         self.maximumJobs = maximumJobs
         self.patience = TimeAmount(patience)

@@ -314,11 +314,15 @@ package final class ShardHandler: CommandHandler {
         }
         let engine = self.engine
         let wanted = version
-        return .elsewhere(.load) { reply in
-            do {
-                reply.simpleString(try engine.reload(index, version: wanted).value)
-            } catch {
-                reply.error(code: .error, "RELOAD failed, the version before is still served: \(error)")
+        return .pending(bytes: request.heldBytes) { promise in
+            engine.reload(index, version: wanted) { result in
+                promise.fulfil { reply in
+                    switch result {
+                    case .success(let served): reply.simpleString(served.value)
+                    case .failure(let error):
+                        reply.error(code: .error, "RELOAD failed, the version before is still served: \(error)")
+                    }
+                }
             }
         }
     }

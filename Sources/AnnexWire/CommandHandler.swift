@@ -20,8 +20,6 @@ package enum Disposition: Sendable {
 package enum WorkClass: Sendable, CaseIterable {
     /// A query that takes longer than a loop may be kept.
     case query
-    /// Reading files: takes seconds.
-    case load
     /// Numbers for people who look at a server in trouble: must not wait behind queries.
     case report
 }

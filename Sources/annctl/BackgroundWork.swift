@@ -7,7 +7,7 @@ import Logging
 import Synchronization
 
 /// Runs `body` on a thread of its own that gives way to those that answer clients. Blocks until it is done.
-enum NiceThread {
+enum LowPriorityThread {
     private static let niceness: Int32 = 10
 
     static func run<R: Sendable>(_ body: @escaping @Sendable () throws -> R) throws -> R {
@@ -34,12 +34,15 @@ enum NiceThread {
 /// Looks at what `current` names, now and then, and has a version that was published loaded and served.
 ///
 /// It acts on changes of the link only: a version that RELOAD chose stays until the next one is published, and one that
-/// was refused is not tried again before that.
+/// was refused is not tried again before that. Where the system refused, as it does without memory or descriptors, it is tried
+/// again after a while.
 final class VersionWatch: Sendable {
     private let folders: [(index: EntryName, folder: String)]
     private let engine: Engine
     private let logger: Logger
+    private static let retrySeconds: Int64 = 10
     private let seen: Mutex<[EntryName: EntryName]>
+    private let retries = Mutex<[EntryName: ContinuousClock.Instant]>([:])
     /// Only cancelled after it was started, which any thread may do.
     nonisolated(unsafe) private let timer: any DispatchSourceTimer
 
@@ -65,12 +68,18 @@ final class VersionWatch: Sendable {
 
     private func look() {
         for (index, folder) in self.folders {
-            guard let current = try? Catalogue.current(of: folder), self.isNew(index, current) else { continue }
+            guard let current = try? Catalogue.current(of: folder), self.isNew(index, current) || self.isDue(index)
+            else {
+                continue
+            }
             guard !self.engine.versions.contains(where: { self.serves($0, index, current) }) else { continue }
             do {
                 let version = try self.engine.reload(index, version: nil)
                 self.logger.info("Swapped", metadata: ["index": "\(index)", "version": "\(version)"])
             } catch {
+                if let error = error as? AnnexError, error.code == .system || error.code == .busy {
+                    self.retries.withLock { $0[index] = .now + .seconds(Self.retrySeconds) }
+                }
                 self.logger.error(
                     "A new version was refused, the one before is still served",
                     metadata: ["index": "\(index)", "version": "\(current)", "reason": "\(error)"]
@@ -81,6 +90,15 @@ final class VersionWatch: Sendable {
 
     private func serves(_ served: ServedVersion, _ index: EntryName, _ version: EntryName) -> Bool {
         served.description.index == index && served.description.version == version
+    }
+
+    /// Whether a load that the system refused is to be tried again. True once.
+    private func isDue(_ index: EntryName) -> Bool {
+        self.retries.withLock { retries in
+            guard let time = retries[index], time <= .now else { return false }
+            retries[index] = nil
+            return true
+        }
     }
 
     private func isNew(_ index: EntryName, _ current: EntryName) -> Bool {
@@ -99,7 +117,7 @@ final class PopularityTimer: Sendable {
         source.schedule(deadline: .now() + Self.seconds, repeating: Self.seconds)
         source.setEventHandler {
             for version in engine.versions {
-                do { try NiceThread.run { try version.countPopular(decay) } } catch {
+                do { try LowPriorityThread.run { try version.countPopular(decay) } } catch {
                     let index = version.description.index
                     logger.error("Cannot count events", metadata: ["index": "\(index)", "reason": "\(error)"])
                 }

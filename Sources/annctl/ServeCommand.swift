@@ -134,7 +134,7 @@ struct ServeCommand: AsyncParsableCommand {
             logger: logger
         )
         let engine = try Engine(indexes: names) { index, version in
-            try NiceThread.run { try loader.load(index, version) }
+            try LowPriorityThread.run { try loader.load(index, version) }
         }
         let watch = live.watchSeconds > 0 ? VersionWatch(folders, engine, every: live.watchSeconds, logger) : nil
         let popularity = loader.decay.map { PopularityTimer(engine, $0, logger) }

@@ -3,6 +3,7 @@ import AnnexEngine
 import AnnexIndex
 import AnnexTestSupport
 import AnnexVersionSupport
+import Dispatch
 import Foundation
 import Synchronization
 import Testing
@@ -37,6 +38,45 @@ import Testing
         #expect(status.reloads == 1 && status.failedReloads == 1 && status.lastError?.contains("no version v9") == true)
         #expect(try engine.reload(index, version: nil).value == "v1")
         #expect(engine.status(of: index).lastError == nil)
+    }
+
+    /// Several RELOADs at once are as few loads as can serve them: one that runs is joined where it is of the same named version,
+    /// one that waits is joined by all that want the same.
+    @Test func reloadsAreJoined() throws {
+        let first = try SmallVersion(version: "v1", items: 100, dimension: 8)
+        let second = try SmallVersion(version: "v2", items: 150, dimension: 8, seed: 5)
+        let (begun, gate, answered) = (
+            DispatchSemaphore(value: 0), DispatchSemaphore(value: 0), DispatchSemaphore(value: 0)
+        )
+        let loads = Mutex<[String]>([])
+        let index = first.description.index
+        let engine = try Engine(indexes: [index]) { _, version in
+            let isFirst = loads.withLock { loads in
+                loads.append(version?.value ?? "current")
+                return loads.count == 1
+            }
+            if !isFirst {
+                begun.signal()
+                gate.wait()
+            }
+            return try ServedVersion(loading: version?.value == "v2" ? second.description : first.description)
+        }
+        let results = Mutex<[String]>([])
+        func ask(_ version: String?) {
+            engine.reload(index, version: version.flatMap { EntryName($0) }) { result in
+                results.withLock { $0.append((try? result.get())?.value ?? "failed") }
+                answered.signal()
+            }
+        }
+        ask("v2")
+        begun.wait()
+        for _ in 0..<3 { ask("v2") }
+        for _ in 0..<5 { ask(nil) }
+        for _ in 0..<2 { gate.signal() }
+        for _ in 0..<9 { answered.wait() }
+        #expect(loads.withLock { $0 } == ["current", "v2", "current"])
+        #expect(results.withLock { $0 } == Array(repeating: "v2", count: 4) + Array(repeating: "v1", count: 5))
+        #expect(engine.versions.first?.description.version.value == "v1")
     }
 
     /// Who holds a version keeps it while others swap; who asks anew gets the new one.

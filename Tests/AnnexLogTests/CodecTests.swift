@@ -64,13 +64,13 @@ import Testing
         let codec = EntryCodec(slots: .all)
         let names = ["do", "user", "item", "weight", "at", "by", "n", "x"]
         for _ in 0..<20_000 {
-            let fields: [ReplyValue] = (0..<random.below(17)).map { place in
+            let fields: [ReplyValue] = (0..<random.below(17)).map { index in
                 switch random.below(8) {
                 case 0: .null
                 case 1: .integer(Int64(bitPattern: random.next()))
                 case 2: .array([])
                 default:
-                    place % 2 == 0
+                    index % 2 == 0
                         ? .bulk(Array(names[random.below(names.count)].utf8))
                         : .bulk((0..<random.below(40)).map { _ in UInt8(truncatingIfNeeded: random.next()) })
                 }

@@ -5,8 +5,8 @@ import Testing
     @Test func aPlaceIsReadBackAsItWasWritten() throws {
         let name = try #require(EntryName("shop.v2-x"))
         for (block, position) in [(0, LogPosition.start), (7, LogPosition(milliseconds: .max, sequence: .max))] {
-            let place = PositionToken(index: name, block: block, position: position)
-            #expect(PositionToken("\(place)".utf8) == place)
+            let token = PositionToken(index: name, block: block, position: position)
+            #expect(PositionToken("\(token)".utf8) == token)
         }
         #expect(
             "\(PositionToken(index: name, block: 7, position: LogPosition(milliseconds: 17, sequence: 3)))"

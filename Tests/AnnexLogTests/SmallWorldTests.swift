@@ -52,12 +52,12 @@ struct SmallWorld {
         // Then all is well for a while.
         for _ in 0..<150 {
             self.now += 60
-            for place in self.replicas.indices {
-                if !self.replicas[place].isConnected { self.connect(place) }
+            for index in self.replicas.indices {
+                if !self.replicas[index].isConnected { self.connect(index) }
                 // A read that finds nothing is answered at once here, and asked again.
-                for _ in 0..<20 where !self.replicas[place].inbox.isEmpty { self.deliver(place) }
-                self.store(place, limit: .max)
-                self.send(place, .tick)
+                for _ in 0..<20 where !self.replicas[index].inbox.isEmpty { self.deliver(index) }
+                self.store(index, limit: .max)
+                self.send(index, .tick)
             }
         }
         let keys = self.log.map(\.entry.key)
@@ -71,81 +71,81 @@ struct SmallWorld {
     }
 
     private mutating func step() {
-        let place = self.random.below(self.replicas.count)
+        let index = self.random.below(self.replicas.count)
         self.now += Int64(self.random.below(80))
         switch self.random.below(100) {
         case 0..<25 where self.log.count < 400:
             self.tokens += 1
-            self.asked[self.tokens] = place
+            self.asked[self.tokens] = index
             self.send(
-                place,
+                index,
                 .change(token: self.tokens, block: 0, Int(self.tokens), needsOutcome: self.random.below(4) == 0)
             )
-        case 25..<60: if !self.replicas[place].inbox.isEmpty { self.deliver(place) }
-        case 60..<78: self.store(place, limit: 1 + self.random.below(4))
-        case 78..<84: self.send(place, .tick)
-        case 84..<92: if !self.replicas[place].isConnected { self.connect(place) }
-        case 92..<95 where self.replicas[place].isConnected:
+        case 25..<60: if !self.replicas[index].inbox.isEmpty { self.deliver(index) }
+        case 60..<78: self.store(index, limit: 1 + self.random.below(4))
+        case 78..<84: self.send(index, .tick)
+        case 84..<92: if !self.replicas[index].isConnected { self.connect(index) }
+        case 92..<95 where self.replicas[index].isConnected:
             self.count("cut")
-            self.replicas[place].isConnected = false
-            self.replicas[place].inbox = []
-            self.send(place, .disconnected("cut"))
+            self.replicas[index].isConnected = false
+            self.replicas[index].inbox = []
+            self.send(index, .disconnected("cut"))
         case 95..<97:
             self.count("kill")
-            let mark = self.replicas[place].mark
-            self.replicas[place] = Replica(machine: self.machine(mark), state: self.replicas[place].state, mark: mark)
-            self.asked = self.asked.filter { $0.value != place }
-        case 97..<99 where !self.replicas[place].storing.isEmpty:
+            let mark = self.replicas[index].mark
+            self.replicas[index] = Replica(machine: self.machine(mark), state: self.replicas[index].state, mark: mark)
+            self.asked = self.asked.filter { $0.value != index }
+        case 97..<99 where !self.replicas[index].storing.isEmpty:
             self.count("disk")
-            let failed = self.replicas[place].storing
-            self.replicas[place].storing = []
-            for _ in failed { self.send(place, .applyFailed(block: 0, "no space")) }
+            let failed = self.replicas[index].storing
+            self.replicas[index].storing = []
+            for _ in failed { self.send(index, .applyFailed(block: 0, "no space")) }
         default: break
         }
     }
 
-    private mutating func connect(_ place: Int) {
-        self.replicas[place].isConnected = true
-        self.send(place, .connected)
+    private mutating func connect(_ index: Int) {
+        self.replicas[index].isConnected = true
+        self.send(index, .connected)
     }
 
-    private mutating func deliver(_ place: Int) { self.send(place, self.replicas[place].inbox.removeFirst()) }
+    private mutating func deliver(_ index: Int) { self.send(index, self.replicas[index].inbox.removeFirst()) }
 
-    private mutating func store(_ place: Int, limit: Int) {
-        for _ in 0..<min(limit, self.replicas[place].storing.count) {
-            let entry = self.replicas[place].storing.removeFirst()
-            let mark = self.replicas[place].mark
+    private mutating func store(_ index: Int, limit: Int) {
+        for _ in 0..<min(limit, self.replicas[index].storing.count) {
+            let entry = self.replicas[index].storing.removeFirst()
+            let mark = self.replicas[index].mark
             if entry.position <= mark.position {
-                self.send(place, .applied(block: 0, mark, entry.key, nil))
+                self.send(index, .applied(block: 0, mark, entry.key, nil))
             } else if entry.after == mark.position {
                 let next = LogMark(position: entry.position, count: mark.count + 1)
-                self.replicas[place].mark = next
-                if let key = entry.key { self.replicas[place].state.append(key) }
-                self.send(place, .applied(block: 0, next, entry.key, "done"))
+                self.replicas[index].mark = next
+                if let key = entry.key { self.replicas[index].state.append(key) }
+                self.send(index, .applied(block: 0, next, entry.key, "done"))
             } else {
-                self.send(place, .applyFailed(block: 0, "a gap"))
+                self.send(index, .applyFailed(block: 0, "a gap"))
             }
         }
     }
 
-    private mutating func send(_ place: Int, _ event: Machine.Event) {
-        for action in self.replicas[place].machine.handle(event, at: self.now) { self.perform(place, action) }
+    private mutating func send(_ index: Int, _ event: Machine.Event) {
+        for action in self.replicas[index].machine.handle(event, at: self.now) { self.perform(index, action) }
     }
 
-    private mutating func perform(_ place: Int, _ action: Machine.Action) {
+    private mutating func perform(_ index: Int, _ action: Machine.Action) {
         switch action {
         case .append(let entry):
-            guard self.replicas[place].isConnected else { return }
+            guard self.replicas[index].isConnected else { return }
             if self.random.below(20) == 0 { return self.count("append lost") }
             let position = LogPosition(milliseconds: UInt64(self.log.count + 1), sequence: 0)
             self.log.append((position, entry))
             if self.random.below(10) == 0 { return self.count("answer lost") }
-            self.replicas[place].inbox.append(.appended(sequence: entry.key.sequence, position))
+            self.replicas[index].inbox.append(.appended(sequence: entry.key.sequence, position))
         case .read(let number, let blocks):
             let after = blocks[0].after
             let found = self.log.lazy.filter { $0.position > after }.prefix(3)
                 .map { ReadEntry(position: $0.position, content: $0.entry) }
-            self.replicas[place].inbox.append(.read(number: number, [(0, Array(found))]))
+            self.replicas[index].inbox.append(.read(number: number, [(0, Array(found))]))
         case .check(let number, let marks):
             var facts = StreamFacts(block: 0, mark: marks[0].mark)
             facts.exists = !self.log.isEmpty
@@ -153,27 +153,27 @@ struct SmallWorld {
             (facts.added, facts.length) = (UInt64(self.log.count), UInt64(self.log.count))
             facts.hasEntry = self.log.contains { $0.position == marks[0].mark.position }
             if let problem = LogProblem(facts) { self.wrong.append("\(problem)") }
-            self.replicas[place].inbox.append(.checked(number: number, [facts]))
+            self.replicas[index].inbox.append(.checked(number: number, [facts]))
         case .apply(let batch):
             var after = batch.after
             for entry in batch.entries {
-                self.replicas[place].storing.append((entry.position, after, entry.content?.key))
+                self.replicas[index].storing.append((entry.position, after, entry.content?.key))
                 after = entry.position
             }
-        case .acknowledge(let token, _, let position, let outcome): self.acknowledged(place, token, position, outcome)
+        case .acknowledge(let token, _, let position, let outcome): self.acknowledged(index, token, position, outcome)
         case .refuse(let token, let reason):
-            guard self.asked.removeValue(forKey: token) == place else { return self.wrong.append("answered twice") }
+            guard self.asked.removeValue(forKey: token) == index else { return self.wrong.append("answered twice") }
             if reason.isStored == false { self.refusedForSure.insert(Int(token)) }
         }
     }
 
-    private mutating func acknowledged(_ place: Int, _ token: UInt64, _ position: LogPosition, _ outcome: String?) {
+    private mutating func acknowledged(_ index: Int, _ token: UInt64, _ position: LogPosition, _ outcome: String?) {
         self.acknowledgedCount += 1
-        guard self.asked.removeValue(forKey: token) == place else { return self.wrong.append("answered twice") }
+        guard self.asked.removeValue(forKey: token) == index else { return self.wrong.append("answered twice") }
         guard let stored = self.log.first(where: { $0.position == position }), stored.entry.change == Int(token) else {
             return self.wrong.append("acknowledged what the log does not have")
         }
-        let isApplied = self.replicas[place].state.contains(stored.entry.key)
+        let isApplied = self.replicas[index].state.contains(stored.entry.key)
         if self.acknowledgement == .replica || outcome != nil, !isApplied {
             self.wrong.append("acknowledged before applied")
         }

@@ -14,6 +14,8 @@ import Testing
 final class Bench {
     let handler: ShardHandler
     private var connection = ConnectionState(id: 1, address: "test", authenticated: true)
+    /// Whether the last command left the loop.
+    private(set) var ranElsewhere = false
     private var reply = ReplyWriter(version: .three, buffer: ByteBufferAllocator().buffer(capacity: 1 << 20))
 
     init(_ engine: Engine) throws { self.handler = try ShardHandler(engine: engine) }
@@ -27,9 +29,12 @@ final class Bench {
             Issue.record("not in the table")
             return
         }
+        self.ranElsewhere = false
         switch self.handler.handle(found.id, request, connection: &self.connection, reply: &self.reply) {
         case .done, .close: break
-        case .elsewhere(_, let work): work(&self.reply)
+        case .elsewhere(_, let work):
+            self.ranElsewhere = true
+            work(&self.reply)
         case .pending(_, let begin):
             let sink = OneReply()
             begin(ReplyPromise(sink, number: 0))

@@ -4,7 +4,7 @@ final class SimClock {
         let time: UInt64
         let number: UInt64
         /// Where it is in `bodies`.
-        let place: Int
+        let row: Int
     }
 
     /// Nanoseconds.
@@ -22,9 +22,9 @@ final class SimClock {
 
     func at(_ time: UInt64, _ body: @escaping () -> Void) {
         self.planned += 1
-        let place = self.free.popLast() ?? self.bodies.count
-        if place < self.bodies.count { self.bodies[place] = body } else { self.bodies.append(body) }
-        self.heap.append(Entry(time: max(time, self.now), number: self.planned, place: place))
+        let row = self.free.popLast() ?? self.bodies.count
+        if row < self.bodies.count { self.bodies[row] = body } else { self.bodies.append(body) }
+        self.heap.append(Entry(time: max(time, self.now), number: self.planned, row: row))
         var child = self.heap.count - 1
         while child > 0, self.isBefore(child, (child - 1) / 2) {
             self.heap.swapAt(child, (child - 1) / 2)
@@ -38,9 +38,9 @@ final class SimClock {
             self.now = first.time
             self.removeFirst()
             self.done += 1
-            guard let body = self.bodies[first.place] else { continue }
-            self.bodies[first.place] = nil
-            self.free.append(first.place)
+            guard let body = self.bodies[first.row] else { continue }
+            self.bodies[first.row] = nil
+            self.free.append(first.row)
             body()
         }
         self.now = max(self.now, end)

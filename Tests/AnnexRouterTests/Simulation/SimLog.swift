@@ -16,7 +16,7 @@ final class SimLog {
     private struct Reader {
         let link: SimLink
         let number: UInt64
-        let places: [(block: Int, after: LogPosition)]
+        let positions: [(block: Int, after: LogPosition)]
         let answer: ([(block: Int, entries: ArraySlice<Entry>)]) -> Void
     }
 
@@ -67,22 +67,24 @@ final class SimLog {
             sequence: time > last.milliseconds ? 0 : last.sequence + 1
         )
         self.streams[entry.block].append((position, entry))
-        let waiting = self.readers.filter { $0.places.contains { $0.block == entry.block } }
-        self.readers.removeAll { $0.places.contains { $0.block == entry.block } }
+        let waiting = self.readers.filter { $0.positions.contains { $0.block == entry.block } }
+        self.readers.removeAll { $0.positions.contains { $0.block == entry.block } }
         for reader in waiting { self.answer(reader) }
         return position
     }
 
     /// Answers when there is something, or after a while.
     func read(
-        _ places: [(block: Int, after: LogPosition)],
+        _ positions: [(block: Int, after: LogPosition)],
         _ link: SimLink,
         _ answer: @escaping ([(block: Int, entries: ArraySlice<Entry>)]) -> Void
     ) {
         self.reads += 1
         let number = self.reads
-        let reader = Reader(link: link, number: number, places: places, answer: answer)
-        if places.contains(where: { !self.entries($0.block, after: $0.after).isEmpty }) { return self.answer(reader) }
+        let reader = Reader(link: link, number: number, positions: positions, answer: answer)
+        if positions.contains(where: { !self.entries($0.block, after: $0.after).isEmpty }) {
+            return self.answer(reader)
+        }
         self.readers.append(reader)
         self.clock.after(self.patience) { [self] in
             guard let position = self.readers.firstIndex(where: { $0.number == number }) else { return }
@@ -92,7 +94,9 @@ final class SimLog {
 
     private func answer(_ reader: Reader) {
         // As of now, not as of when it arrives.
-        let found = reader.places.map { ($0.block, self.entries($0.block, after: $0.after).prefix(self.answerLimit)) }
+        let found = reader.positions.map {
+            ($0.block, self.entries($0.block, after: $0.after).prefix(self.answerLimit))
+        }
         let answer = reader.answer
         reader.link.toClient { answer(found.filter { !$0.1.isEmpty }) }
     }

@@ -62,7 +62,7 @@ extension SimReplica {
     private func perform(_ action: Machine.Action) {
         switch action {
         case .append(let entry): self.append(entry)
-        case .read(let number, let places): self.read(number, places)
+        case .read(let number, let positions): self.read(number, positions)
         case .check(let number, let marks): self.check(number, marks)
         case .apply(let batch):
             self.applying.append(batch)
@@ -87,11 +87,11 @@ extension SimReplica {
         }
     }
 
-    private func read(_ number: UInt64, _ places: [(block: Int, after: LogPosition)]) {
+    private func read(_ number: UInt64, _ positions: [(block: Int, after: LogPosition)]) {
         guard let link = self.logLink else { return }
         let (connection, run, log, slots) = (self.logConnection, self.run, self.world.log, self.world.slots(self.shard))
         link.toServer { [self] in
-            log.read(places, link) { [self] streams in
+            log.read(positions, link) { [self] streams in
                 let own = streams.map { stream in
                     let entries = stream.entries.map {
                         ReadEntry(position: $0.position, content: slots.contains($0.entry.change.slot) ? $0.entry : nil)

@@ -31,7 +31,7 @@ final class SimReplica {
     /// Answers of the log so far.
     var heard = 0
     /// Events whose reply is owed: where it is to be written.
-    private var waiting: [UInt64: (server: SimServerConnection, place: Int, change: SimChange)] = [:]
+    private var waiting: [UInt64: (server: SimServerConnection, number: Int, change: SimChange)] = [:]
     private var nextToken: UInt64 = 1
     /// Tokens of changes that went to the log, and the one that is being dealt with.
     private var sent: Set<UInt64> = []
@@ -136,25 +136,25 @@ final class SimReplica {
     }
 
     func receive(_ request: SimRequest, on server: SimServerConnection, _ reply: @escaping (Outcome) -> Void) {
-        let place = server.expect(reply)
+        let number = server.expect(reply)
         let run = self.run
         self.now { [self] in
             guard self.run == run else { return }
             let service = microseconds(50 + self.world.random.below(200)) + self.slowness
             self.busyUntil = max(self.busyUntil, self.world.clock.now) + service
-            self.after(self.busyUntil - self.world.clock.now) { [self] in self.serve(request, server, place) }
+            self.after(self.busyUntil - self.world.clock.now) { [self] in self.serve(request, server, number) }
         }
     }
 
-    private func serve(_ request: SimRequest, _ server: SimServerConnection, _ place: Int) {
-        guard self.world.clock.now >= self.loadedAt else { return server.fill(place, .unavailable) }
+    private func serve(_ request: SimRequest, _ server: SimServerConnection, _ number: Int) {
+        guard self.world.clock.now >= self.loadedAt else { return server.fill(number, .unavailable) }
         guard let change = request.change else {
             self.world.checks.reading(from: self)
-            return server.fill(place, .answered)
+            return server.fill(number, .answered)
         }
         let token = self.nextToken
         self.nextToken += 1
-        self.waiting[token] = (server, place, change)
+        self.waiting[token] = (server, number, change)
         self.current = token
         self.handle(.change(token: token, block: Slot.block(of: change.slot), change, needsOutcome: change.id % 5 == 0))
     }
@@ -163,7 +163,7 @@ final class SimReplica {
     func noteSent() { self.sent.insert(self.current) }
 
     func acknowledge(_ token: UInt64) {
-        guard let (server, place, change) = self.waiting.removeValue(forKey: token) else {
+        guard let (server, number, change) = self.waiting.removeValue(forKey: token) else {
             return self.world.violate("an event was answered twice by replica \(self.number)")
         }
         self.world.checks.acknowledging(change, by: self)
@@ -173,19 +173,19 @@ final class SimReplica {
             server.link.break()
             return
         }
-        server.fill(place, .answered)
+        server.fill(number, .answered)
     }
 
     func refuse(_ token: UInt64, _ reason: ReplicationRefusal) {
-        guard let (server, place, change) = self.waiting.removeValue(forKey: token) else {
+        guard let (server, number, change) = self.waiting.removeValue(forKey: token) else {
             return self.world.violate("an event was refused after its answer by replica \(self.number)")
         }
-        guard reason.isStored == false else { return server.fill(place, .timedOut) }
+        guard reason.isStored == false else { return server.fill(number, .timedOut) }
         if self.sent.contains(token) {
             self.world.violate("event \(change.id) was refused as certainly not stored after it was sent to the log")
         }
-        if case .overloaded = reason { return server.fill(place, .overloaded) }
-        server.fill(place, .unavailable)
+        if case .overloaded = reason { return server.fill(number, .overloaded) }
+        server.fill(number, .unavailable)
     }
 }
 
@@ -202,8 +202,8 @@ final class SimServerConnection {
         return self.sent + self.replies.count - 1
     }
 
-    func fill(_ place: Int, _ outcome: Outcome) {
-        self.replies[place - self.sent].outcome = outcome
+    func fill(_ number: Int, _ outcome: Outcome) {
+        self.replies[number - self.sent].outcome = outcome
         while let first = self.replies.first, let outcome = first.outcome {
             self.link.toClient { first.send(outcome) }
             self.replies.removeFirst()

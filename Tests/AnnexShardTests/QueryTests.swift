@@ -1,0 +1,108 @@
+import AnnexCore
+import AnnexEngine
+import AnnexStore
+import AnnexTestSupport
+import AnnexVersionSupport
+import AnnexWire
+import Testing
+
+/// A query is a value: what one client asks leaves nothing behind for the next, and what costs much leaves the loop before it
+/// is begun.
+@Suite struct QueryTests {
+    private static let seed: UInt64 = 20_261_129
+
+    private func engine(_ small: SmallVersion) throws -> Engine {
+        try Engine(indexes: [small.description.index]) { _, _ in try ServedVersion(loading: small.description) }
+    }
+
+    /// One client's command, drawn at random; every kind that leaves out, folds in or changes the query.
+    private func command(_ random: inout SeededRandom, users: Int, items: Int) -> [String] {
+        func item() -> String { random.below(12) == 0 ? "absent" : "i\(random.below(items))" }
+        func user() -> String { random.below(10) == 0 ? "nobody" : "u\(random.below(users))" }
+        func many(_ count: Int) -> [String] { ["\(count)"] + (0..<count).map { _ in item() } }
+        func options() -> [String] {
+            var words: [String] = []
+            if random.below(2) == 0 { words += ["EXCLUDE"] + many(1 + random.below(40)) }
+            if random.below(3) == 0 { words += ["HISTORY"] + many(1 + random.below(5)) }
+            if random.below(3) == 0 { words.append("WITHSEEN") }
+            if random.below(3) == 0 { words.append("WITHSCORES") }
+            return words
+        }
+        switch random.below(10) {
+        case 0...2: return ["TOPK", user(), "\(1 + random.below(30))"] + options()
+        case 3:
+            let count = 1 + random.below(4)
+            return ["MTOPK", "\(count)"] + (0..<count).map { _ in user() } + ["\(1 + random.below(10))"] + options()
+        case 4: return ["SCORE", user()] + many(1 + random.below(5))
+        case 5: return ["VSIM", "shop", "ELE", item(), "COUNT", "\(1 + random.below(20))", "WITHSCORES"]
+        case 6: return ["VSIM", "shop", "VALUES", "8"] + (0..<8).map { _ in "\(random.below(100) - 50)" }
+        case 7: return ["WHYNOT", user(), item(), "\(1 + random.below(10))"] + options()
+        case 8: return ["EXPLAIN", user(), item()]
+        default: return ["VLINKS", "shop", item(), "WITHSCORES"]
+        }
+    }
+
+    /// Whatever came before on the same loop: the answer is that of a context which never answered anything else.
+    @Test(arguments: ["HNSW8", "IVF4,SQ8", "Flat"]) func nothingIsLeftBehind(_ kind: String) throws {
+        var random = SeededRandom(seed: Self.seed)
+        let (users, items) = (12, 150)
+        let histories = Dictionary(
+            uniqueKeysWithValues: (0..<users).map { user in
+                let seen = Set((0..<12).map { _ in Int32(random.below(items)) }).sorted()
+                return ("u\(user)", seen.map { HistoryEntry(ordinal: $0, weight: 1) })
+            }
+        )
+        let small = try SmallVersion(
+            items: items,
+            users: users,
+            dimension: 8,
+            kind: kind,
+            foldIn: .als(regularization: 0.1, alpha: 2),
+            histories: histories
+        )
+        let engine = try self.engine(small)
+        let busy = try Bench(engine)
+        var asked = 0
+        for _ in 0..<400 {
+            let words = self.command(&random, users: users, items: items)
+            let answer = try busy.ask(words)
+            let alone = try Bench(engine).ask(words)
+            #expect(answer == alone, "after \(asked) others: \(words.joined(separator: " "))")
+            asked += 1
+        }
+        print("\(asked) commands of every kind on one context, each as on a fresh one (\(kind), seed \(Self.seed))")
+    }
+
+    @Test func whatCostsMuchLeavesTheLoop() throws {
+        let small = try SmallVersion(items: 40_000, users: 20, dimension: 64, kind: "IVF32,SQ8")
+        let bench = try Bench(self.engine(small))
+        let zeros = ["VSIM", "shop", "VALUES", "64"] + Array(repeating: "0", count: 64)
+        let names = (0..<20_000).map { "x\($0)" }
+        let long: [[String]] = [
+            zeros, ["MTOPK", "20000"] + names + ["1"], ["EXISTS"] + names, ["VRANDMEMBER", "shop", "10000"],
+            ["VRANDMEMBER", "shop", "-10000"], ["TOPK", "u1", "5", "EXCLUDE", "20000"] + names,
+            ["SCORE", "u1", "20000"] + names, ["TOPK", "u1", "10", "TRUTH"], ["TOPK", "u1", "10000"],
+        ]
+        for words in long {
+            _ = try bench.ask(words)
+            #expect(bench.ranElsewhere, "\(words.prefix(4)) was carried out on the loop")
+        }
+        let short: [[String]] = [
+            ["TOPK", "u1", "10"], ["TOPK", "u1", "10", "EXCLUDE", "3", "i1", "i2", "absent"],
+            ["MTOPK", "2", "u1", "x", "5"],
+            ["VSIM", "shop", "ELE", "i7"], ["EXISTS", "shop", "x"], ["VRANDMEMBER", "shop", "10"],
+            ["SCORE", "u1", "2", "i1", "i2"],
+        ]
+        for words in short {
+            _ = try bench.ask(words)
+            #expect(!bench.ranElsewhere, "\(words.prefix(4)) left the loop")
+        }
+    }
+
+    @Test func readySaysWhatIsMissing() throws {
+        let small = try SmallVersion(items: 100, users: 2)
+        let bench = try Bench(self.engine(small))
+        #expect(try bench.ask("READY") == .simple("OK"))
+        #expect(ErrorCode.loading.mayBeAnsweredElsewhere && !ErrorCode.loading.mayBeStored)
+    }
+}
