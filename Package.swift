@@ -64,6 +64,7 @@ let package = Package(
         .systemLibrary(name: "COpenBLAS"),
         .systemLibrary(name: "CZlib"),
         .systemLibrary(name: "CChecksum"),
+        .systemLibrary(name: "CMalloc"),
 
         // MARK: - L1 vocabulary
         .target(name: "AnnexCore", swiftSettings: settings),
@@ -94,7 +95,7 @@ let package = Package(
         ),
         .target(
             name: "AnnexNetwork",
-            dependencies: ["AnnexCore", "AnnexWire", nioCore, nioPosix, logging, crypto, histogram],
+            dependencies: ["AnnexCore", "AnnexWire", "CMalloc", nioCore, nioPosix, logging, crypto, histogram],
             swiftSettings: settings
         ),
 

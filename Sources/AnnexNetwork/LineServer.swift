@@ -25,6 +25,7 @@ package final class LineServer: Sendable {
         makeHandler: @escaping @Sendable (_ loop: Int, _ eventLoop: any EventLoop) -> any CommandHandler,
         info: @escaping @Sendable () -> [InfoSection] = { [] },
         cluster: ClusterView? = nil,
+        keyCount: @escaping @Sendable () -> Int = { 0 },
         logger: Logger
     ) throws(AnnexError) {
         try configuration.validate()
@@ -36,7 +37,8 @@ package final class LineServer: Sendable {
             table: table,
             logger: logger,
             info: info,
-            cluster: cluster
+            cluster: cluster,
+            keyCount: keyCount
         )
     }
 
@@ -94,6 +96,7 @@ package final class LineServer: Sendable {
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.writeBufferWaterMark, value: Self.waterMark(self.configuration))
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelOption(.maxMessagesPerRead, value: 1)
             .childChannelInitializer { channel in
@@ -102,6 +105,7 @@ package final class LineServer: Sendable {
                         throw ChannelError.operationUnsupported
                     }
                     try Self.admit(channel, to: loop, shared)
+                    try Self.keepAlive(channel, shared.configuration.tcpKeepalive)
                 }
             }
     }
@@ -122,6 +126,22 @@ package final class LineServer: Sendable {
         try channel.pipeline.syncOperations.addHandler(
             ConnectionHandler(loop: loop, state: state, localAddress: Self.text(channel.localAddress))
         )
+    }
+
+    /// How many bytes may wait for a client before nothing more is read from it, and from how many on it is read again.
+    private static func waterMark(_ configuration: ServerConfiguration) -> ChannelOptions.Types.WriteBufferWaterMark {
+        let high = configuration.pipelineBufferBytes
+        return ChannelOptions.Types.WriteBufferWaterMark(low: high / 2, high: high)
+    }
+
+    /// Has the system find out about clients whose machines are gone: after the silence, and 3 questions without an answer.
+    private static func keepAlive(_ channel: any Channel, _ silence: Duration) throws {
+        let seconds = Int(clamping: silence.components.seconds)
+        guard seconds > 0, let options = channel.syncOptions else { return }
+        try options.setOption(.socketOption(.so_keepalive), value: 1)
+        try options.setOption(.tcpOption(.init(rawValue: TCP_KEEPIDLE)), value: seconds)
+        try options.setOption(.tcpOption(.init(rawValue: TCP_KEEPINTVL)), value: max(1, seconds / 4))
+        try options.setOption(.tcpOption(.init(rawValue: TCP_KEEPCNT)), value: 3)
     }
 
     /// `host:port`, IPv6 in brackets.

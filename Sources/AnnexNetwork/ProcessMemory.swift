@@ -1,3 +1,4 @@
+import CMalloc
 import Glibc
 
 /// Memory of this process, in bytes, from `/proc/self/status`. Zeros where that cannot be read.
@@ -9,9 +10,8 @@ package struct ProcessMemory {
     /// Has large blocks come from the system and go back to it when they are freed. Without this the C library raises its
     /// threshold with each large block that is freed, and keeps what 32 MiB buffers were cut from. Once, at the start.
     package static func returnLargeBlocks() {
-        // M_MMAP_THRESHOLD and M_TRIM_THRESHOLD: macros with casts, which Swift does not import.
-        _ = mallopt(-3, 256 << 10)
-        _ = mallopt(-1, 256 << 10)
+        _ = mallopt(M_MMAP_THRESHOLD, 256 << 10)
+        _ = mallopt(M_TRIM_THRESHOLD, 256 << 10)
     }
 
     /// Reads one small file. Blocks for microseconds; not for the query path.

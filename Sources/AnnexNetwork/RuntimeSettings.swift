@@ -73,6 +73,9 @@ enum ServerParameters {
             ("proto-max-arguments", String(configuration.limits.arguments)),
             ("auth-timeout", String(configuration.authTimeout.components.seconds)),
             ("unfinished-command-timeout", String(configuration.unfinishedCommandTimeout.components.seconds)),
+            ("pipeline-buffer-bytes", String(configuration.pipelineBufferBytes)),
+            ("stalled-timeout", String(configuration.stalledTimeout.components.seconds)),
+            ("tcp-keepalive", String(configuration.tcpKeepalive.components.seconds)),
         ]
     }
 }

@@ -23,9 +23,15 @@ package struct ServerConfiguration: Sendable {
     /// Commands of one connection that are answered before others get their turn. A longer pipeline is answered too,
     /// in several turns.
     package var pipelineDepth = 512
-    /// Bytes of replies that wait for one client. A connection above it is closed; a single reply above it becomes an
-    /// error in its place.
+    /// Bytes of one reply; a larger one becomes an error in its place.
     package var outputBufferBytes = 32 << 20
+    /// Bytes of replies that may wait for one client before its next command is read: so much may a client write before it
+    /// reads. A connection above this and one reply is closed.
+    package var pipelineBufferBytes = 28 << 20
+    /// Time in which a client takes none of the replies that wait for it; then its connection is closed, and the log says why.
+    package var stalledTimeout: Duration = .seconds(60)
+    /// Silence after which the system asks whether the client's machine is still there; zero: never.
+    package var tcpKeepalive: Duration = .seconds(300)
     /// Bytes held for all clients together, in and out; above it the connection that holds most is closed.
     package var allClientsBytes = 256 << 20
     /// Silence after which a connection is closed; zero = never.
@@ -48,8 +54,11 @@ package struct ServerConfiguration: Sendable {
     package var slowlogLength = 128
     /// Length of the queue of connections the kernel has accepted.
     package var backlog = 4_096
-    /// Version that HELLO and INFO show.
+    /// Annex's version, which INFO shows.
     package var version = "0.1.0"
+    /// The version of Redis whose commands, vector sets among them, are served: HELLO and INFO show it, as clients decide by it
+    /// what they may send.
+    package static let redisVersion = "8.2.0"
 
     package init() {}
 
@@ -78,6 +87,7 @@ package struct ServerConfiguration: Sendable {
             ("max-connections", self.maximumConnections, 1...1_000_000),
             ("pipeline-depth", self.pipelineDepth, 1...1_000_000),
             ("output-buffer-bytes", self.outputBufferBytes, 1_024...(1 << 31)),
+            ("pipeline-buffer-bytes", self.pipelineBufferBytes, 65_536...(1 << 30)),
             ("all-clients-bytes", self.allClientsBytes, 65_536...(1 << 45)),
             ("slowlog-max-len", self.slowlogLength, 0...1_000_000), ("backlog", self.backlog, 1...65_535),
             ("max-auth-failures", self.maximumAuthFailures, 1...1_000),
@@ -92,6 +102,7 @@ package struct ServerConfiguration: Sendable {
         let times: [(name: String, value: Duration, zero: Bool)] = [
             ("idle-timeout", self.idleTimeout, true), ("auth-timeout", self.authTimeout, false),
             ("unfinished-command-timeout", self.unfinishedCommandTimeout, false),
+            ("stalled-timeout", self.stalledTimeout, false), ("tcp-keepalive", self.tcpKeepalive, true),
             ("auth-failure-delay", self.authFailureDelay, true), ("sweep-interval", self.sweepInterval, false),
         ]
         for (name, value, zero) in times

@@ -27,6 +27,8 @@ final class ServerShared: Sendable {
     let info: @Sendable () -> [InfoSection]
     /// Nil where this server stands alone.
     let cluster: ClusterView?
+    /// How many keys DBSIZE would tell, for INFO.
+    let keyCount: @Sendable () -> Int
     let startedAt = NIODeadline.now()
     let runID: String
 
@@ -42,6 +44,7 @@ final class ServerShared: Sendable {
     /// replies that other threads make.
     let heldBytes = Atomic<Int>(0)
     let evicting = Atomic<Bool>(false)
+    let guesses = PasswordGuesses()
 
     private struct Changing {
         var loops: [LoopContext] = []
@@ -55,7 +58,8 @@ final class ServerShared: Sendable {
         table: CommandTable,
         logger: Logger,
         info: @escaping @Sendable () -> [InfoSection],
-        cluster: ClusterView?
+        cluster: ClusterView?,
+        keyCount: @escaping @Sendable () -> Int
     ) {
         self.configuration = configuration
         self.table = table
@@ -67,6 +71,7 @@ final class ServerShared: Sendable {
         )
         self.info = info
         self.cluster = cluster
+        self.keyCount = keyCount
         self.maximumConnections = Atomic(configuration.maximumConnections)
         var generator = SystemRandomNumberGenerator()
         let half = { String(generator.next(), radix: 16) }

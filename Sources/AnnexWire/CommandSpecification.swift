@@ -7,7 +7,7 @@ package enum CommandID: String, Sendable, CaseIterable {
     case eventDelete = "event.del"
     case vsim, vemb, vdim, vcard, vinfo, vismember, vrandmember, vgetattr, vlinks
     case indexes, reload, dbsize, ready
-    case type, exists, scan, memory, cluster, acl
+    case type, exists, scan, memory, cluster, acl, role
 }
 
 /// One argument of a command, as `COMMAND DOCS` and the reference describe it.

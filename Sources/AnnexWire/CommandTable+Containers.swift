@@ -101,6 +101,13 @@ extension CommandTable {
             ),
             sub(
                 .client,
+                "client|tracking",
+                arity: -3,
+                summary: "`OFF` is accepted, `ON` is an error: client-side caching is not served.",
+                arguments: [.oneof("enabled", [.word("ON"), .word("OFF")])]
+            ),
+            sub(
+                .client,
                 "client|no-evict",
                 arity: 3,
                 summary: "Accepted; changes nothing.",

@@ -48,6 +48,18 @@ extension CommandTable {
             reply: ("bulk string", "verbatim string")
         ),
         CommandSpecification(
+            .role,
+            "role",
+            arity: 1,
+            flags: ["loading", "stale", "fast", "noscript"],
+            categories: ["@admin", "@fast", "@dangerous"],
+            group: "server",
+            summary:
+                "Always that of a primary without replicas, for clients that send only to one: every server takes reads and "
+                + "events.",
+            reply: ("array of `master`, 0 and an empty array", "as RESP2")
+        ),
+        CommandSpecification(
             .ready,
             "ready",
             arity: 1,

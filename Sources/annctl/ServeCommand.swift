@@ -195,6 +195,7 @@ struct ServeCommand: AsyncParsableCommand {
                 ]
             },
             cluster: cluster,
+            keyCount: { engine.versions.count },
             logger: logger
         )
         stop.servingBegins()
@@ -252,6 +253,7 @@ struct ServeCommand: AsyncParsableCommand {
     private static func endAnyway(_ states: [StateStore], _ logger: Logger) {
         DispatchQueue.global().asyncAfter(deadline: .now() + 4.7) {
             logger.warning("Cut off: draining took too long")
+            LogWriter.shared.flush(within: 0.2)
             for state in states { state.close() }
             _exit(0)
         }

@@ -3,6 +3,8 @@ import NIOCore
 /// When what happened on a connection last, for its deadlines.
 struct ConnectionClock {
     let connectedAt = NIODeadline.now()
+    /// Since when the client could have authenticated; later than it connected only after RESET.
+    var unauthenticatedSince = NIODeadline.now()
     /// A byte came, or a reply went out.
     var lastActive = NIODeadline.now()
     /// When the first byte of the command that is not complete yet came.

@@ -5,7 +5,7 @@ import NIOCore
 
 /// HELLO and AUTH.
 extension ConnectionHandler {
-    private enum Login { case accepted, refused, notConfigured }
+    private enum Login: Equatable { case accepted, refused, notConfigured, tooMany(seconds: Int) }
 
     func auth() -> Disposition {
         guard self.request.count <= 3 else {
@@ -25,6 +25,9 @@ extension ConnectionHandler {
             return .done
         case .refused:
             return self.delayedRefusal()
+        case .tooMany(let seconds):
+            self.refuseGuess(seconds)
+            return .done
         }
     }
 
@@ -61,8 +64,14 @@ extension ConnectionHandler {
                 return .done
             }
         }
-        if let credentials, self.login(user: credentials, password: credentials + 1) == .refused {
-            return self.delayedRefusal()
+        if let credentials {
+            switch self.login(user: credentials, password: credentials + 1) {
+            case .refused: return self.delayedRefusal()
+            case .tooMany(let seconds):
+                self.refuseGuess(seconds)
+                return .done
+            case .accepted, .notConfigured: break
+            }
         }
         guard self.state.authenticated else {
             self.reply.error(
@@ -87,7 +96,7 @@ extension ConnectionHandler {
         self.reply.bulk("server")
         self.reply.bulk("annex")
         self.reply.bulk("version")
-        self.reply.bulk(self.loop.shared.configuration.version)
+        self.reply.bulk(ServerConfiguration.redisVersion)
         self.reply.bulk("proto")
         self.reply.integer(self.state.respVersion.rawValue)
         self.reply.bulk("id")
@@ -107,6 +116,9 @@ extension ConnectionHandler {
             // from client libraries with a fixed configuration does.
             return user == nil ? .notConfigured : .accepted
         }
+        if case .refused(let seconds) = self.loop.shared.guesses.look(self.state.address, now: Self.uptime()) {
+            return .tooMany(seconds: seconds)
+        }
         let matches = self.request.withArgument(password) { bytes in hash.accepts(bytes) }
         let named = user.map { index in
             self.request.withArgument(index) { bytes in bytes.elementsEqual("default".utf8) }
@@ -123,10 +135,12 @@ extension ConnectionHandler {
         self.authFailures += 1
         self.loop.metrics.authFailures &+= 1
         let configuration = self.loop.shared.configuration
-        self.loop.shared.logger.warning(
-            "AUTH failed",
-            metadata: ["client": "\(self.state.id)", "address": "\(self.state.address)", "try": "\(self.authFailures)"]
-        )
+        if let count = self.loop.shared.guesses.failed(self.state.address, now: Self.uptime()) {
+            self.loop.shared.logger.warning(
+                "AUTH failed",
+                metadata: ["client": "\(self.state.id)", "address": "\(self.state.address)", "tries": "\(count)"]
+            )
+        }
         let factor = 1 << min(self.authFailures - 1, 4)
         let delay = configuration.authFailureDelay * factor
         let version = self.state.respVersion
@@ -139,5 +153,16 @@ extension ConnectionHandler {
             }
         }.futureResult
         return self.later(future)
+    }
+
+    private static func uptime() -> UInt64 { NIODeadline.now().uptimeNanoseconds }
+
+    /// Nothing was hashed: guessing faster tells nobody more.
+    private func refuseGuess(_ seconds: Int) {
+        self.loop.metrics.authFailures &+= 1
+        self.reply.error(
+            code: .overloaded,
+            "too many wrong passwords came from this address: try again in \(seconds) s"
+        )
     }
 }

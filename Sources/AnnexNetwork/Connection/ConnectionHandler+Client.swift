@@ -28,6 +28,8 @@ extension ConnectionHandler {
                 self.state.givesPositions = true
             }
             self.reply.status("OK")
+        } else if request.matches(1, "TRACKING") {
+            self.tracking()
         } else if request.matches(1, "NO-TOUCH") {
             self.onOff()
         } else if request.matches(1, "NO-EVICT") {
@@ -69,6 +71,17 @@ extension ConnectionHandler {
         } else {
             self.syntaxError(near: 2)
         }
+    }
+
+    /// Client-side caching would need news of each change of each answer: it is refused, and off already.
+    private func tracking() {
+        guard self.request.matches(2, "OFF") else {
+            return self.reply.error(
+                code: .error,
+                "CLIENT TRACKING is not served: answers change with each event and each version; leave client-side caching off"
+            )
+        }
+        self.reply.status("OK")
     }
 
     /// NO-EVICT and NO-TOUCH: accepted, nothing changes. The memory limit holds for every client.

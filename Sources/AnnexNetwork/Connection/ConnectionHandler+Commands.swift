@@ -23,6 +23,7 @@ extension ConnectionHandler {
         case .slowlog: return self.slowlog()
         case .latency: return self.latency()
         case .acl: self.reply.bulk("default")
+        case .role: self.role()
         case .cluster: self.cluster()
         default:
             self.reply.error(code: .error, "this command is not served here")
@@ -100,10 +101,19 @@ extension ConnectionHandler {
         self.outbound.mode = .on
         if self.loop.shared.configuration.passwordHash != nil {
             self.state.authenticated = false
+            self.clock.unauthenticatedSince = .now()
             self.authenticationChanged()
         }
         self.reply.version = .two
         self.reply.status("RESET")
+    }
+
+    /// As a Redis answers that has no replicas of its own: each server here takes what it is asked.
+    private func role() {
+        self.reply.array(3)
+        self.reply.bulk("master")
+        self.reply.integer(0)
+        self.reply.array(0)
     }
 
     private func command() {

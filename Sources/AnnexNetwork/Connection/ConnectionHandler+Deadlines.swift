@@ -8,9 +8,18 @@ extension ConnectionHandler {
         guard let context, !self.machine.isClosed else { return }
         if self.held.output > 0 { self.measureOutput(context) }
         let configuration = self.loop.shared.configuration
-        if let since = self.clock.unfinishedSince, now - since > TimeAmount(configuration.unfinishedCommandTimeout) {
+        // While nothing is read, the rest of a command cannot come.
+        if self.clock.unfinishedSince != nil, !self.machine.mayRead { self.clock.unfinishedSince = now }
+        if self.isStalled(now, for: TimeAmount(configuration.stalledTimeout)) {
+            let seconds = configuration.stalledTimeout.components.seconds
+            self.evict("\(self.held.output) bytes of replies wait, and the client took none of them for \(seconds) s")
+        } else if let since = self.clock.unfinishedSince,
+            now - since > TimeAmount(configuration.unfinishedCommandTimeout)
+        {
             self.timeOut("command not complete in time")
-        } else if !self.state.authenticated, now - self.clock.connectedAt > TimeAmount(configuration.authTimeout) {
+        } else if !self.state.authenticated,
+            now - self.clock.unauthenticatedSince > TimeAmount(configuration.authTimeout)
+        {
             self.timeOut("no successful AUTH in time")
         } else if self.machine.isFinishing,
             now - self.clock.lastActive > TimeAmount(configuration.unfinishedCommandTimeout)

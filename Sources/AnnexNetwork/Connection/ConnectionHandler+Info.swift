@@ -39,7 +39,10 @@ struct InfoReport {
     func text(_ wanted: [String]) -> String {
         let everything = wanted.contains("all") || wanted.contains("everything")
         let standard = wanted.isEmpty || wanted.contains("default")
-        let own = [self.server(), self.clients(), self.memory(), self.stats(), self.cluster()]
+        let own = [
+            self.server(), self.clients(), self.memory(), self.stats(), self.replication(), self.cluster(),
+            self.keyspace(),
+        ]
         let last = [self.commandStats(), self.errorStats(), self.latencyStats()]
         return (own + self.shared.info() + last).filter { section in
             let name = section.title.lowercased()
@@ -57,7 +60,8 @@ struct InfoReport {
             "Server",
             [
                 ("server_name", "annex"), ("annex_version", configuration.version),
-                ("redis_version", "7.4.0"), ("redis_mode", self.shared.cluster != nil ? "cluster" : "standalone"),
+                ("redis_version", ServerConfiguration.redisVersion),
+                ("redis_mode", self.shared.cluster != nil ? "cluster" : "standalone"),
                 ("arch_bits", "64"),
                 ("multiplexing_api", "epoll"), ("process_id", String(getpid())), ("run_id", self.shared.runID),
                 ("tcp_port", String(self.shared.port)), ("server_time_usec", String(WallClock.microseconds())),
@@ -77,6 +81,7 @@ struct InfoReport {
                 ("client_recent_max_input_buffer", String(self.metrics.largestInput)),
                 ("client_recent_max_output_buffer", String(self.metrics.largestOutput)),
                 ("blocked_clients", String(self.metrics.waiting)),
+                ("pipeline_buffer_bytes", String(self.shared.configuration.pipelineBufferBytes)),
             ]
         )
     }
@@ -109,6 +114,17 @@ struct InfoReport {
                 ("deferred_jobs", String(self.shared.work.count)),
             ]
         )
+    }
+
+    /// What clients and proxies look for that send only to a primary.
+    private func replication() -> InfoSection {
+        InfoSection("Replication", [("role", "master"), ("connected_slaves", "0")])
+    }
+
+    /// One key for each index, as DBSIZE counts them.
+    private func keyspace() -> InfoSection {
+        let count = self.shared.keyCount()
+        return InfoSection("Keyspace", count == 0 ? [] : [("db0", "keys=\(count),expires=0,avg_ttl=0")])
     }
 
     private func cluster() -> InfoSection {

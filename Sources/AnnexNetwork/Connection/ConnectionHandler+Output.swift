@@ -17,10 +17,10 @@ extension ConnectionHandler {
     func send(_ bytes: ByteBuffer, _ context: ChannelHandlerContext) {
         let count = bytes.readableBytes
         self.loop.metrics.outputBytes &+= count
-        self.outbound.flushes &+= 1
+        self.outbound.sent(count)
         context.writeAndFlush(Self.wrapOutboundOut(bytes), promise: nil)
         let isWritable = context.channel.isWritable
-        if !isWritable || count >= 4_096 || self.held.output > 0 || self.outbound.flushes & 31 == 0 {
+        if !isWritable || count >= 4_096 || self.held.output > 0 || self.outbound.sends & 31 == 0 {
             self.measureOutput(context)
         }
         if !isWritable { self.machine.outputIsBlocked() }
@@ -30,9 +30,10 @@ extension ConnectionHandler {
     func measureOutput(_ context: ChannelHandlerContext) {
         let bytes = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
         guard bytes != self.held.output else { return }
-        if bytes < self.held.output || self.held.output == 0 { self.clock.outputMoved = .now() }
+        if self.outbound.measured(waiting: bytes) || self.held.output == 0 { self.clock.outputMoved = .now() }
         self.loop.heldBytesChanged(by: self.held.setOutput(bytes))
-        let limit = self.loop.shared.configuration.outputBufferBytes
+        let configuration = self.loop.shared.configuration
+        let limit = configuration.outputBufferBytes + configuration.pipelineBufferBytes
         if bytes > limit { self.evict("more than \(limit) bytes of replies wait for the client") }
     }
 
@@ -43,7 +44,7 @@ extension ConnectionHandler {
     }
 
     /// Whether the client takes none of its replies.
-    func isStalled(_ now: NIODeadline) -> Bool {
-        self.held.output > 0 && now - self.clock.outputMoved > .seconds(1)
+    func isStalled(_ now: NIODeadline, for time: TimeAmount = .seconds(1)) -> Bool {
+        self.held.output > 0 && now - self.clock.outputMoved > time
     }
 }

@@ -8,9 +8,24 @@ struct OutboundReplies {
     var writer: ReplyWriter
     var mode = Mode.on
     /// Counted so that the socket's queue is measured now and then.
-    var flushes = 0
+    private(set) var sends = 0
+    /// Bytes handed to the socket since the connection began, and how many of them the client is known to have taken.
+    private var sentBytes = 0
+    private var takenBytes = 0
 
     init(_ writer: ReplyWriter) { self.writer = writer }
+
+    mutating func sent(_ bytes: Int) {
+        self.sends &+= 1
+        self.sentBytes &+= bytes
+    }
+
+    /// The socket's queue holds so many bytes. True where the client took some since it was measured last.
+    mutating func measured(waiting bytes: Int) -> Bool {
+        let taken = self.sentBytes - bytes
+        defer { self.takenBytes = max(self.takenBytes, taken) }
+        return taken > self.takenBytes
+    }
 
     /// Drops the reply that begins at `start` where the client asked for none.
     mutating func applyMode(from start: Int) {

@@ -1,0 +1,3 @@
+// The C library's allocator: the Glibc module leaves this header out.
+#pragma once
+#include <malloc.h>
