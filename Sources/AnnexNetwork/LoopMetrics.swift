@@ -36,6 +36,8 @@ struct LoopMetrics: Sendable {
     var timedOut = 0
     var protocolErrors = 0
     var authFailures = 0
+    /// The most processor time that one turn of a connection took.
+    var longestTurnNanoseconds = 0
     /// By position in the table of commands.
     var commands: [Command]
     /// By the first word of the error reply. Bounded by `maximumErrorCodes`.
@@ -60,6 +62,10 @@ struct LoopMetrics: Sendable {
         zip(table.specifications, self.commands).filter { wanted($1) }.map { (name: $0.name, command: $1) }
     }
 
+    mutating func turnTook(_ nanoseconds: Int) {
+        if nanoseconds > self.longestTurnNanoseconds { self.longestTurnNanoseconds = nanoseconds }
+    }
+
     mutating func countError(_ code: String) {
         self.errorReplies &+= 1
         if let count = self.errors[code] {
@@ -80,6 +86,7 @@ struct LoopMetrics: Sendable {
         self.timedOut += other.timedOut
         self.protocolErrors += other.protocolErrors
         self.authFailures += other.authFailures
+        self.longestTurnNanoseconds = max(self.longestTurnNanoseconds, other.longestTurnNanoseconds)
         self.connections += other.connections
         self.waiting += other.waiting
         self.heldBytes += other.heldBytes

@@ -40,7 +40,8 @@ struct RouteCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        LoggingSystem.bootstrap(StreamLogHandler.standardError)
+        LoggingSystem.bootstrap { BackgroundLogHandler(label: $0) }
+        defer { LogWriter.shared.flush() }
         let logger = Logger(label: "annex")
         let file = try TopologyFile(self.config)
         var configuration = ServerConfiguration()

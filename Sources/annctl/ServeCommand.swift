@@ -107,7 +107,8 @@ struct ServeCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        LoggingSystem.bootstrap(StreamLogHandler.standardError)
+        LoggingSystem.bootstrap { BackgroundLogHandler(label: $0) }
+        defer { LogWriter.shared.flush() }
         let logger = Logger(label: "annex")
         let (configuration, live) = try self.settings()
         try configuration.validate()

@@ -110,6 +110,7 @@ struct InfoReport {
                 ("evicted_clients", String(self.metrics.evicted)), ("timed_out_clients", String(self.metrics.timedOut)),
                 ("protocol_errors", String(self.metrics.protocolErrors)),
                 ("acl_access_denied_auth", String(self.metrics.authFailures)),
+                ("loop_turn_cpu_us_max", String(self.metrics.longestTurnNanoseconds / 1_000)),
                 ("total_error_replies", String(self.metrics.errorReplies)),
                 ("deferred_jobs", String(self.shared.work.count)),
             ]

@@ -130,7 +130,11 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
     private func serve(_ context: ChannelHandlerContext) {
         self.clock.quietDrainSteps = 0
         self.machine.beginTurn()
-        defer { self.machine.endTurn() }
+        let began = ThreadClock.nanoseconds()
+        defer {
+            self.machine.endTurn()
+            self.loop.metrics.turnTook(ThreadClock.nanoseconds() - began)
+        }
         self.borrowBuffer()
         var now = NIODeadline.now().uptimeNanoseconds
         let end = now + Self.turnNanoseconds
