@@ -16,9 +16,18 @@ final class Bench {
     private var connection = ConnectionState(id: 1, address: "test", authenticated: true)
     /// Whether the last command left the loop.
     private(set) var ranElsewhere = false
-    private var reply = ReplyWriter(version: .three, buffer: ByteBufferAllocator().buffer(capacity: 1 << 20))
+    private var reply: ReplyWriter
 
-    init(_ engine: Engine) throws { self.handler = try ShardHandler(engine: engine) }
+    init(_ engine: Engine, version: RESPVersion = .three) throws {
+        self.handler = try ShardHandler(engine: engine)
+        self.reply = ReplyWriter(version: version, buffer: ByteBufferAllocator().buffer(capacity: 1 << 20))
+    }
+
+    /// The bytes of a reply.
+    func bytes(_ words: [String]) -> String {
+        self.run(Request(words.map { Array($0.utf8) }))
+        return String(buffer: self.reply.buffer)
+    }
 
     func run(_ request: Request) {
         // The storage is used again, so that allocations of the reply do not count.

@@ -23,7 +23,8 @@ package struct SmallVersion {
         seed: UInt64 = SmallVersion.seed,
         foldIn: FoldInModel.Method? = nil,
         histories: [String: [HistoryEntry]]? = nil,
-        trainedUntil: Int64 = 1_000
+        trainedUntil: Int64 = 1_000,
+        row given: ((_ id: String) -> [Float])? = nil
     ) throws {
         var random = SeededRandom(seed: seed)
         self.folder = try TemporaryFolder()
@@ -41,7 +42,7 @@ package struct SmallVersion {
         let rows = try VectorFileWriter(path: files.vectors, rows: items, dimension: dimension)
         let ids = try ItemStoreWriter(path: files.items)
         for (ordinal, id) in try names("i", items).enumerated() {
-            let row = (0..<dimension).map { _ in random.normal() }
+            let row = given?(id.description) ?? (0..<dimension).map { _ in random.normal() }
             try row.withUnsafeBufferPointer { try rows.write(row: $0, ordinal: ordinal) }
             try ids.append(id, attributes: Array("{\"id\":\"\(id)\"}".utf8))
         }
@@ -53,7 +54,7 @@ package struct SmallVersion {
             withHistories: histories != nil
         )
         for id in try names("u", users) {
-            let row = (0..<dimension).map { _ in random.normal() }
+            let row = given?(id.description) ?? (0..<dimension).map { _ in random.normal() }
             let history = histories?[id.description] ?? []
             try row.withUnsafeBufferPointer { try people.append(id, vector: $0, history: history) }
         }
