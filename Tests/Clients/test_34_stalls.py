@@ -1,0 +1,106 @@
+"""Nothing stalls a loop: what is costly leaves it before it is begun, whoever asks for it and however often."""
+
+import re
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import annex
+from worst_commands import Client, Draw
+
+ITEMS, USERS, DIMENSION = 60_000, 2_000, 32
+# Processor time that one turn of a connection may take, in microseconds.
+TURN_LIMIT = 2_000
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """An index named `large`: 60,000 items, clusters; users with histories that fold in."""
+    folder = tmp_path_factory.mktemp("large")
+    random = annex.generator("large rows")
+    np.save(folder / "items.npy", random.normal(size=(ITEMS, DIMENSION)).astype("<f4"))
+    np.save(folder / "users.npy", random.normal(size=(USERS, DIMENSION)).astype("<f4"))
+    annex.save_ids(folder / "items.txt", [f"i{n}" for n in range(ITEMS)])
+    annex.save_ids(folder / "users.txt", [f"u{n}" for n in range(USERS)])
+    return annex.built(
+        folder / "large", vectors=folder / "items.npy", ids=folder / "items.txt", users=folder / "users.npy",
+        user_ids=folder / "users.txt", index="IVF64,SQ8", fold_in="als", regularization=0.1, alpha=1, threads=2, recall=0.8)
+
+
+def info(server, section: str) -> dict[str, str]:
+    with server.connect(timeout=30) as c:
+        text = c.call("INFO", section).decode()
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+
+
+def test_no_command_keeps_a_loop(large, tmp_path, fact):
+    """8 connections repeat the worst commands; turns stay short, and PING and INFO are answered meanwhile."""
+    seconds = annex.setting("ANNEX_WORST_SECONDS", 10)
+    with annex.Server(large, log=tmp_path / "log", options=["--state", tmp_path / "state"]) as server:
+        with server.connect() as c:
+            c.call("TOPK", "u1", 5)
+            c.call("CONFIG", "RESETSTAT")
+        stop = threading.Event()
+        names, users = [f"i{n}" for n in range(ITEMS)], [f"u{n}" for n in range(USERS)]
+        clients = [Client(server.port, Draw(annex.SEED + n, "large", names, users, DIMENSION), 2 + n % 2, stop) for n in range(8)]
+        for client in clients:
+            client.start()
+        pings, infos = [], []
+        end = time.monotonic() + seconds
+        with server.connect(timeout=30) as c, server.connect(timeout=30) as other:
+            while time.monotonic() < end:
+                began = time.monotonic()
+                assert c.call("PING") == "PONG"
+                pings.append(time.monotonic() - began)
+                if len(pings) % 50 == 0:
+                    began = time.monotonic()
+                    other.call("INFO", "stats")
+                    infos.append(time.monotonic() - began)
+                time.sleep(0.002)
+        stop.set()
+        for client in clients:
+            client.join(60)
+        server.assert_alive()
+        longest = int(info(server, "stats")["loop_turn_cpu_us_max"])
+    pings.sort()
+    fact(f"worst commands of 8 connections, {sum(c.sent for c in clients)} sent: longest turn {longest} us of processor time; PING "
+         f"p99.9 {pings[len(pings) * 999 // 1000] * 1e3:.1f} ms, longest {pings[-1] * 1e3:.1f} ms of {len(pings)}; INFO longest "
+         f"{max(infos) * 1e3:.1f} ms of {len(infos)}")
+    assert longest <= TURN_LIMIT
+
+
+def test_one_heavy_client_is_refused_nothing(large, tmp_path):
+    """Fairness is no refusal: a connection that waits for its replies gets them all."""
+    with annex.Server(large, log=tmp_path / "log") as server, server.connect(timeout=60) as c:
+        users = [f"u{n}" for n in range(200)]
+        for _ in range(20):
+            assert len(c.call("MTOPK", 200, *users, 100, "TRUTH")) == 200
+        assert "OVERLOADED" not in str(info(server, "errorstats"))
+
+
+def test_a_million_tiny_commands_in_one_write(large, tmp_path, fact):
+    """Unknown commands cost a turn no more than known ones."""
+    with annex.Server(large, log=tmp_path / "log") as server, server.connect(timeout=60) as flood, server.connect() as c:
+        c.call("CONFIG", "RESETSTAT")
+        count = 1_000_000
+        writer = threading.Thread(target=flood.send, args=(b"x\r\n" * count,), daemon=True)
+        pings = []
+
+        def read():
+            left = count
+            while left > 0:
+                left -= flood.socket.recv(1 << 20).count(b"\r\n")
+
+        reader = threading.Thread(target=read, daemon=True)
+        writer.start(), reader.start()
+        while reader.is_alive():
+            began = time.monotonic()
+            assert c.call("PING") == "PONG"
+            pings.append(time.monotonic() - began)
+        longest = int(info(server, "stats")["loop_turn_cpu_us_max"])
+        errors = re.search(r"count=(\d+)", str(info(server, "errorstats")))
+        assert errors and int(errors[1]) == count
+    fact(f"a million unknown commands in one write: longest turn {longest} us; PING longest {max(pings) * 1e3:.1f} ms of {len(pings)}")
+    assert longest <= TURN_LIMIT
