@@ -153,7 +153,6 @@ package struct BuildPipeline {
         let users = facts.users
         let hasHistory = self.recipe.history != nil
         let manifest = Manifest(
-            format: Manifest.format(of: self.recipe, hasFoldIn: users.foldIn != nil),
             index: self.recipe.name.value,
             metric: self.recipe.metric.rawValue,
             kind: winner.kind.description,

@@ -12,12 +12,6 @@ extension Manifest {
         package var model: ModelBias { ModelBias(globalMean: self.globalMean, hasUserBiases: self.ofUsers) }
     }
 
-    /// The oldest format that has what a build of this recipe writes.
-    static func format(of recipe: Recipe, hasFoldIn: Bool) -> Int {
-        if recipe.bias != nil || recipe.implicitFactors != nil { return Self.currentFormat }
-        return recipe.history != nil || hasFoldIn ? Self.formatWithoutBiases : Self.formatWithoutHistories
-    }
-
     private static let rolesOfBiases: Set<String> = ["bias", "user-bias", "implicit-factors"]
 
     /// What is wrong with biases and with the dimensions; nil where all is well.

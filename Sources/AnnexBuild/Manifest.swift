@@ -4,9 +4,9 @@ package import Foundation
 /// `manifest.json`: the facts of a version that the same input gives again. Times and machines are in `report.json`.
 package struct Manifest: Codable, Sendable, Equatable {
     /// 2 brought `serving.bin` and operating points that are no whole numbers, 3 graphs in `serving.bin`, 4 codes
-    /// without the mean on cosine, 5 histories and `foldin.bin`, 6 biased models. All are read; a version is written in the
-    /// oldest format since 4 that has what is in it, so that programs that do not know the later ones read it.
-    package static let currentFormat = 6
+    /// without the mean on cosine, 5 histories and `foldin.bin`, 6 biased models, 7 bounds in `serving.bin` that hold for
+    /// rows close together. All are read, the latest is written.
+    package static let currentFormat = 7
     static let formatWithoutBiases = 5
     static let formatWithoutHistories = 4
     static let knownFormats = 1...currentFormat
@@ -82,7 +82,7 @@ package struct Manifest: Codable, Sendable, Equatable {
         package var bytesPerItem: Double
     }
 
-    package var format = Manifest.formatWithoutHistories
+    package var format = Manifest.currentFormat
     package var index: String
     package var metric: String
     package var kind: String

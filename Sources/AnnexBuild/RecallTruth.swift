@@ -24,7 +24,7 @@ struct RecallTruth: Sendable {
     /// Asks the exact search, which rules items out by bounds only, and compares it with a plain scan by another library
     /// on some queries: a build whose yardstick is wrong must not be published.
     ///
-    /// - Throws: `.system` where the two differ.
+    /// - Throws: `.system` where the two differ; `.usage` where nothing is left to find.
     init(
         _ queries: HeldOutQueries,
         k wanted: Int,
@@ -36,8 +36,18 @@ struct RecallTruth: Sendable {
         progress: (Double) -> Void
     ) throws(AnnexError) {
         var k = min(wanted, vectors.rows)
-        if case .random(let count) = excluding { k = max(1, min(k, vectors.rows - count)) }
-        if case .ownTop(let count) = excluding { k = max(1, min(k, vectors.rows - count)) }
+        switch excluding {
+        case .random(let count), .ownTop(let count):
+            guard count < vectors.rows else {
+                throw AnnexError(
+                    .usage,
+                    "leaving out \(count) items of \(vectors.rows) leaves none",
+                    hint: "Leave out at most \(vectors.rows - 1)"
+                )
+            }
+            k = min(k, vectors.rows - count)
+        case .nothing, .given: break
+        }
         self.metric = metric
         let answers = try QueryRun.all(
             queries,
@@ -49,6 +59,7 @@ struct RecallTruth: Sendable {
             excluding: excluding,
             progress: progress
         )
+        try Self.checkCounts(answers, k)
         self.k = k
         self.ordinals = answers.flatMap { $0.hits.map(\.ordinal) }
         self.lastScores = answers.map { $0.hits[k - 1].score }
@@ -59,6 +70,16 @@ struct RecallTruth: Sendable {
         }
         self.answers = answers
         try self.check(queries, vectors, metric, threads)
+    }
+
+    /// - Throws: `.system` where a query has fewer than k answers: everything here counts on k.
+    private static func checkCounts(_ answers: [QueryRun.Answer], _ k: Int) throws(AnnexError) {
+        guard let number = answers.firstIndex(where: { $0.hits.count != k }) else { return }
+        throw AnnexError(
+            .system,
+            "the exact search gave \(answers[number].hits.count) of \(k) answers to held-out query \(number)",
+            hint: "Nothing was published. Please report this with the recipe"
+        )
     }
 
     private init(ordinals: [Int32], lastScores: [Float], k: Int, itemsRead: Double?, metric: Metric) {

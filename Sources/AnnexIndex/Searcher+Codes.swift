@@ -168,7 +168,7 @@ extension Searcher {
             if left == 0 {
                 let worst = unsafe codes.units(scratch.pool.worstScore, queryNorm: queryNorm, self.metric)
                 let doubt = unsafe self.doubt(scratch.chosen[0], codes, layout)
-                guard unsafe scratch.scan.walk.list.score(number) >= worst - doubt else { break }
+                if unsafe scratch.scan.walk.list.score(number) < worst - doubt { break }
                 left = 8
             }
             var count = 0

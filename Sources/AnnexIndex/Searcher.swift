@@ -64,7 +64,14 @@ package struct Searcher: Sendable {
         self.metric = metric
     }
 
-    /// Fills `hits` with min(k, items not excluded) hits, best first, equal scores by ordinal.
+    /// Fills `hits` with min(k, items not excluded) hits, best first, equal scores by ordinal: at every effort and whatever the
+    /// rows are.
+    ///
+    /// Scores are float32. One differs from that of real numbers by at most (dimension / 32 + 16) 2⁻²⁴ × |q||x| on `ip`, × 1 on
+    /// `cosine`, and × the distance itself on `l2`, and by dimension × 2⁻¹⁴⁹ on top (`cosine`: divided by |q||x|), where digits
+    /// are lost below the smallest float32. That holds for rows and queries of length 0 or 1e-15 to 1e15; beyond, scores may
+    /// overflow, and one that is no number ranks last. `.exact` gives the best k by these scores, with codes as without: no item
+    /// that is left out is better by more than such an error.
     ///
     /// - Parameters:
     ///   - query: `dimension` finite floats; `queryNorm` their Euclidean norm.

@@ -2,6 +2,9 @@ import AnnexCore
 
 /// The k best of a stream of hits, in a binary heap with the worst on top; equal scores are broken by the smaller ordinal.
 ///
+/// A score that is no number (a float32 product that overflowed both ways) ranks last, so that the order is total and k
+/// hits are kept whatever the scores are.
+///
 /// O(log k) per accepted hit, nothing is allocated once the storage has grown to k.
 struct TopPool {
     private(set) var heap: [Hit] = []
@@ -16,23 +19,30 @@ struct TopPool {
         self.heap.reserveCapacity(k)
     }
 
+    /// Larger for a better score.
+    @inline(__always)
+    private func gain(_ score: Float) -> Float {
+        let gain = score * self.sign
+        return gain.isNaN ? -.infinity : gain
+    }
+
     /// Whether `a` ranks behind `b`.
     @inline(__always)
     private func isWorse(_ a: Hit, _ b: Hit) -> Bool {
-        let left = a.score * self.sign
-        let right = b.score * self.sign
+        let left = self.gain(a.score)
+        let right = self.gain(b.score)
         return left < right || (left == right && a.ordinal > b.ordinal)
     }
 
     /// Whether a hit with this score may enter; a first, cheap look.
     @inline(__always)
     func mayEnter(_ score: Float) -> Bool {
-        self.heap.count < self.k || score * self.sign >= self.heap[0].score * self.sign
+        self.heap.count < self.k || !(score * self.sign < self.heap[0].score * self.sign)
     }
 
     var isFull: Bool { self.heap.count >= self.k }
     var count: Int { self.heap.count }
-    /// Of the worst hit kept; the pool is not empty.
+    /// Of the worst hit kept; the pool is not empty. It may be no number, and then nothing is below it.
     var worstScore: Float { self.heap[0].score }
 
     @inline(__always)

@@ -73,6 +73,15 @@ import Glibc
         unsafe try body(self.floats + self.rows * self.stride)
     }
 
+    /// Lengths of rows whose float32 scores are computed without overflow or loss of digits, for queries of such lengths too.
+    package static let boundedLengths: ClosedRange<Float> = 1e-15...1e15
+
+    /// Whether bounds on a row's scores can be computed: its length is 0 or one of `boundedLengths`.
+    package func isBounded(_ ordinal: Int) -> Bool {
+        let norm = self.norm(ordinal)
+        return norm == 0 || Self.boundedLengths.contains(norm)
+    }
+
     package func norm(_ ordinal: Int) -> Float {
         precondition(ordinal >= 0 && ordinal < self.rows, "ordinal out of range")
         return unsafe (self.floats + self.rows * self.stride)[ordinal]

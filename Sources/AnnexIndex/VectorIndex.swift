@@ -32,7 +32,7 @@ package final class VectorIndex: Sendable {
     ///
     /// Same rows, kind, metric, seed and one thread: the same index, bit for bit.
     /// - Throws: `.usage` where the kind does not fit the data (fewer rows than lists, segments that do not divide the
-    ///   dimension); `.system` with FAISS's own words.
+    ///   dimension); `.badInput` for a row with which FAISS cannot compute; `.system` with FAISS's own words.
     package static func build(
         kind: IndexKind,
         metric: Metric,
@@ -43,6 +43,7 @@ package final class VectorIndex: Sendable {
     ) throws(AnnexError) -> VectorIndex {
         try kind.check(dimension: vectors.dimension, rows: vectors.rows)
         precondition((1...1_024).contains(threads), "unchecked thread count")
+        try Self.checkLengths(vectors)
         let handle = try FaissHandle.make(
             kind: kind,
             dimension: vectors.dimension,
@@ -77,6 +78,17 @@ package final class VectorIndex: Sendable {
             dimension: vectors.dimension,
             rows: vectors.rows,
             handle: handle
+        )
+    }
+
+    /// FAISS ends the process where a distance is infinite or no number.
+    private static func checkLengths(_ vectors: VectorFile) throws(AnnexError) {
+        let bounds = VectorFile.boundedLengths
+        guard let row = (0..<vectors.rows).first(where: { !vectors.isBounded($0) }) else { return }
+        throw AnnexError(
+            .badInput,
+            "row \(row) has the length \(vectors.norm(row)), outside \(bounds.lowerBound) to \(bounds.upperBound)",
+            hint: "Scale all vectors by the same factor"
         )
     }
 

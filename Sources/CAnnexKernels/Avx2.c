@@ -45,10 +45,10 @@ __attribute__((always_inline)) static inline Scores interleavedScores(
     return out;
 }
 
-__attribute__((always_inline)) static inline uint32_t atLeast(Scores scores, float value) {
+__attribute__((always_inline)) static inline uint32_t notBelow(Scores scores, float value) {
     uint32_t mask = 0;
     for (int part = 0; part < 4; part++) {
-        __m256 hit = _mm256_cmp_ps(scores.parts[part], _mm256_set1_ps(value), _CMP_GE_OQ);
+        __m256 hit = _mm256_cmp_ps(scores.parts[part], _mm256_set1_ps(value), _CMP_NLT_UQ);
         mask |= (uint32_t)_mm256_movemask_ps(hit) << (8 * part);
     }
     return mask;

@@ -50,10 +50,10 @@ __attribute__((always_inline)) static inline Scores interleavedScores(
     return out;
 }
 
-__attribute__((always_inline)) static inline uint32_t atLeast(Scores scores, float value) {
+__attribute__((always_inline)) static inline uint32_t notBelow(Scores scores, float value) {
     __m512 limit = _mm512_set1_ps(value);
-    return (uint32_t)_mm512_cmp_ps_mask(scores.low, limit, _CMP_GE_OQ)
-           | (uint32_t)_mm512_cmp_ps_mask(scores.high, limit, _CMP_GE_OQ) << 16;
+    return (uint32_t)_mm512_cmp_ps_mask(scores.low, limit, _CMP_NLT_UQ)
+           | (uint32_t)_mm512_cmp_ps_mask(scores.high, limit, _CMP_NLT_UQ) << 16;
 }
 
 __attribute__((always_inline)) static inline uint32_t above(Scores scores, float value) {

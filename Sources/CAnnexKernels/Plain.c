@@ -24,9 +24,9 @@ static inline Scores interleavedScores(const CAnnexKernels_Codes *items, const C
     return out;
 }
 
-static inline uint32_t atLeast(Scores scores, float value) {
+static inline uint32_t notBelow(Scores scores, float value) {
     uint32_t mask = 0;
-    for (int i = 0; i < CAnnexKernels_blockItems; i++) mask |= (uint32_t)(scores.values[i] >= value) << i;
+    for (int i = 0; i < CAnnexKernels_blockItems; i++) mask |= (uint32_t)!(scores.values[i] < value) << i;
     return mask;
 }
 

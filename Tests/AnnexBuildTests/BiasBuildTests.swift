@@ -56,7 +56,7 @@ import Testing
         let shop = try Shop()
         let result = try shop.build()
         let manifest = try Verifier.verify(indexFolder: shop.index.indexFolder).manifest
-        #expect(manifest.format == 6 && manifest.dimension == 6 && manifest.storedDimension == 7)
+        #expect(manifest.format == 7 && manifest.dimension == 6 && manifest.storedDimension == 7)
         #expect(manifest.bias?.model == ModelBias(globalMean: 3.5, hasUserBiases: true))
         #expect(manifest.recipe?["global-mean"] == "3.5" && manifest.recipe?["bias"] == "bias.txt")
         let vectors = try VectorFile(path: result.folder + "/" + VersionLayout.vectors, rows: 200, dimension: 7)
@@ -85,10 +85,9 @@ import Testing
         #expect(items.manifest.measured.queries == "items with noise")
     }
 
-    /// As nothing of it is in the version, an older program reads it.
-    @Test func withoutBiasesTheFormatIsTheOldOne() throws {
+    @Test func withoutBiasesNothingOfThemIsStored() throws {
         let result = try Shop().index.build { $0.recall = 0.5 }
-        #expect(result.manifest.format == 4 && result.manifest.bias == nil && result.manifest.storedDimension == 6)
+        #expect(result.manifest.format == 7 && result.manifest.bias == nil && result.manifest.storedDimension == 6)
     }
 
     @Test func implicitFactorsWithoutBiases() throws {
@@ -99,7 +98,7 @@ import Testing
         let result = try shop.index.build {
             ($0.history, $0.trainedUntil, $0.implicitFactors, $0.recall) = ("history.tsv", 1_000, "more.csv", 0.5)
         }
-        #expect(result.manifest.format == 6 && result.manifest.bias == nil)
+        #expect(result.manifest.format == 7 && result.manifest.bias == nil)
         _ = try Verifier.verify(indexFolder: shop.index.indexFolder)
         let user = try self.users(result, dimension: 6)
         let sums: [(String, (Int) -> Double)] = [

@@ -122,7 +122,7 @@ import Testing
         let shop = try Shop()
         let result = try shop.build(self.als)
         let manifest = try Verifier.verify(indexFolder: shop.index.indexFolder).manifest
-        #expect(manifest.format == 5 && manifest.trainedUntil == 1_000 && manifest.histories == 29)
+        #expect(manifest.format == 7 && manifest.trainedUntil == 1_000 && manifest.histories == 29)
         #expect(manifest.interactions == shop.weights.values.reduce(0) { $0 + $1.count })
         #expect(manifest.users == 34 && manifest.foldIn?.solvedUsers == 29 && manifest.foldIn?.unsolvedUsers == 0)
         #expect(manifest.foldIn?.parsedMethod == .als(regularization: 0.5, alpha: 8))
@@ -199,10 +199,10 @@ import Testing
             ($0.history, $0.trainedUntil) = (nil, nil)
             self.als(&$0)
         }
-        #expect(result.manifest.users == 30 && result.manifest.histories == nil && result.manifest.format == 5)
+        #expect(result.manifest.users == 30 && result.manifest.histories == nil && result.manifest.format == 7)
         #expect(result.manifest.foldIn?.solvedUsers == 0)
         let plain = try shop.build { ($0.history, $0.trainedUntil) = (nil, nil) }
-        #expect(plain.manifest.format == 4)
+        #expect(plain.manifest.format == 7)
         func users(_ result: BuildResult) -> [Manifest.FileEntry] {
             result.manifest.files.filter { $0.path.hasPrefix("users/") }
         }

@@ -7,8 +7,8 @@ import AnnexTestSupport
 import Foundation
 import Testing
 
-/// Biased models came with format 6: `Tests/Golden/v6` is still read, answers as NumPy does, and comes out of its source
-/// again.
+/// Biased models came with format 6: `Tests/Golden/v6` and `v7` are read and answer as NumPy does, and the latter comes out
+/// of its source again.
 @Suite struct GoldenBiasTests {
     private static let folder =
         URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().path + "/Golden"
@@ -28,10 +28,10 @@ import Testing
         try UserStore(folder: folder + "/" + VersionLayout.users, dimension: 9, itemCount: 60)
     }
 
-    @Test func itAnswersAsNumPyDoes() throws {
-        let verified = try Verifier.verify(indexFolder: Self.folder + "/v6/shop")
+    @Test(arguments: [(6, "shop"), (7, "biased")]) func itAnswersAsNumPyDoes(_ format: Int, _ name: String) throws {
+        let verified = try Verifier.verify(indexFolder: Self.folder + "/v\(format)/\(name)")
         let manifest = verified.manifest
-        #expect(manifest.format == 6 && manifest.dimension == 8 && manifest.storedDimension == 9)
+        #expect(manifest.format == format && manifest.dimension == 8 && manifest.storedDimension == 9)
         #expect(manifest.bias?.model == ModelBias(globalMean: 3.5, hasUserBiases: true))
         #expect(manifest.users == 6 && manifest.histories == 5 && manifest.foldIn?.solvedUsers == 1)
         let path = verified.folder
@@ -85,7 +85,7 @@ import Testing
         (recipe.foldIn, recipe.regularization, recipe.index) = (.ridge, 0.5, "HNSW8")
         var pipeline = BuildPipeline(recipe: recipe, indexFolder: built.file("shop"), threads: 1) { _ in }
         let fresh = try pipeline.run().folder
-        let golden = try Verifier.verify(indexFolder: Self.folder + "/v6/shop").folder
+        let golden = try Verifier.verify(indexFolder: Self.folder + "/v7/biased").folder
         for file in VersionLayout.files(withUsers: false, withFoldIn: true) {
             let bytes = try [fresh, golden].map { try Data(contentsOf: URL(fileURLWithPath: $0 + "/" + file)) }
             #expect(bytes[0] == bytes[1], "\(file)")

@@ -177,6 +177,24 @@ import Testing
         }
     }
 
+    /// Infinity × 0 is no number, and no comparison with it proves anything.
+    @Test func whatIsNoNumberLeavesNothingOut() {
+        var random = SeededRandom(seed: Self.seed)
+        let blocks = CodeBlocks(blocks: 20, groups: 3, extreme: false, biased: false, &random)
+        let scores = blocks.expectedScores()
+        let slacks = (0..<20).map { [0, Float.nan, .infinity, 1][$0 % 4] }
+        for threshold in [scores.sorted(by: >)[10], .nan, .infinity, -.infinity] {
+            for bound in [Float.nan, .infinity] {
+                let found = self.withEach("collect") {
+                    blocks.collect(threshold: threshold, slacks: slacks, weight: 0.5, bound: bound)
+                }
+                let expected = scores.indices.filter { !(scores[$0] < threshold - 0.5 * slacks[$0 / 32]) }
+                #expect(found == expected.map { UInt32($0) }, "threshold \(threshold), bound \(bound)")
+                #expect(!threshold.isNaN || found.count == scores.count)
+            }
+        }
+    }
+
     @Test func aScanEndsWhereNoBoundReachesTheKth() {
         var random = SeededRandom(seed: Self.seed)
         let blocks = CodeBlocks(blocks: 30, groups: 4, extreme: false, biased: false, &random)
@@ -318,9 +336,9 @@ struct CodeBlocks {
         }
     }
 
-    func collect(threshold: Float, slacks: [Float], weight: Float) -> [UInt32] {
+    func collect(threshold: Float, slacks: [Float], weight: Float, bound: Float = .infinity) -> [UInt32] {
         var found: [UInt32] = []
-        let bounds = [Float](repeating: .infinity, count: self.blocks)
+        let bounds = [Float](repeating: bound, count: self.blocks)
         var places = [UInt32](repeating: 0, count: 32)
         var scores = [Float](repeating: 0, count: 32)
         bounds.withUnsafeBufferPointer { along in

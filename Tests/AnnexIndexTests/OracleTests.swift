@@ -63,13 +63,37 @@ struct Fixture {
         layout: ScanLayout? = nil,
         without: Set<Int32> = []
     ) throws -> ([Hit], SearchReport) {
-        var scratch = SearchScratch()
+        let searcher = Searcher(index: index, layout: layout, vectors: self.vectors, metric: index.metric)
         var hits: [Hit] = []
+        let report = try self.search(searcher, query, k, effort, without, &hits)
+        return (hits, report)
+    }
+
+    func hits(
+        _ searcher: Searcher,
+        _ query: [Float],
+        k: Int,
+        _ effort: SearchEffort,
+        without: Set<Int32> = []
+    ) throws -> [Hit] {
+        var hits: [Hit] = []
+        _ = try self.search(searcher, query, k, effort, without, &hits)
+        return hits
+    }
+
+    private func search(
+        _ searcher: Searcher,
+        _ query: [Float],
+        _ k: Int,
+        _ effort: SearchEffort,
+        _ without: Set<Int32>,
+        _ hits: inout [Hit]
+    ) throws -> SearchReport {
+        var scratch = SearchScratch()
         var marks = ExclusionMarks(rows: self.rows.count)
         marks.begin()
         for ordinal in without { marks.mark(ordinal) }
-        let searcher = Searcher(index: index, layout: layout, vectors: self.vectors, metric: index.metric)
-        let report = try query.withUnsafeBufferPointer {
+        return try query.withUnsafeBufferPointer {
             try searcher.search(
                 query: $0,
                 queryNorm: Float(Self.norm(query)),
@@ -80,7 +104,6 @@ struct Fixture {
                 hits: &hits
             )
         }
-        return (hits, report)
     }
 }
 

@@ -138,7 +138,7 @@ def test_als_vectors_are_the_exact_solution(shop, fact):
     fact(f"fold-in als, synthetic: largest relative difference from NumPy in float64 {worst:.1e}")
     assert worst < 1e-6
     manifest = json.loads((version / "manifest.json").read_text())
-    assert manifest["format"] == 5 and manifest["trainedUntil"] == CUT
+    assert manifest["format"] == 7 and manifest["trainedUntil"] == CUT
     assert manifest["histories"] == len(stored.histories) == 81 and manifest["interactions"] == shop.matrix.nnz
     fold_in = manifest["foldIn"]
     assert (fold_in["method"], fold_in["regularization"], fold_in["alpha"]) == ("als", 0.7, 5)

@@ -107,7 +107,7 @@ def compare(c, trained: Trained, users: list[str], k: int = 10) -> tuple[float, 
 
 def test_svd_scores_are_its_predictions(svd, svd_index, fact):
     manifest = json.loads((current_version(svd_index) / "manifest.json").read_text())
-    assert manifest["format"] == 6 and manifest["dimension"] == 12 and manifest["storedDimension"] == 13
+    assert manifest["format"] == 7 and manifest["dimension"] == 12 and manifest["storedDimension"] == 13
     assert manifest["bias"] == {"globalMean": float(svd.files["global_mean"]), "ofUsers": True}
     assert {"bias", "user-bias"} <= {source["role"] for source in manifest["sources"]}
     run_annctl("verify", svd_index, "--all", check=True)

@@ -79,7 +79,7 @@ import CFaissShim
                 guard neighbour >= 0 else { break }
                 guard scratch.visited.insert(neighbour) else { continue }
                 let score = gain(neighbour)
-                guard !scratch.pool.isFull || score > scratch.pool.worstScore * sign else { continue }
+                if scratch.pool.isFull, score <= scratch.pool.worstScore * sign { continue }
                 scratch.frontier.push(Hit(ordinal: neighbour, score: score))
                 if anyExcluded, exclusion.contains(neighbour) { continue }
                 scratch.pool.offer(Hit(ordinal: neighbour, score: score * sign))

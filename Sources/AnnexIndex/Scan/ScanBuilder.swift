@@ -8,6 +8,9 @@ import Glibc
 /// The order: on `ip` the longest rows first (what can score high stands in front: Teflioudi and Gemulla 2016, "LEMP"),
 /// and inside each cluster the same; on `cosine` inside a cluster by closeness to its direction; on `l2` as they come.
 /// Equal ones by ordinal, so the same input gives the same bytes with any number of threads.
+///
+/// A row whose scores cannot be bounded (`VectorFile.isBounded`) is encoded as zeros with an infinite error, and bounds of
+/// what it stands behind are infinite: an exact search then scores it by its float32 row.
 package struct ScanBuilder {
     /// Longest rows that stand in front of all clusters.
     static let headItems = 512
@@ -90,12 +93,17 @@ package struct ScanBuilder {
     }
 
     private func sortByNorm(_ ordinals: inout ArraySlice<Int32>) {
-        ordinals.sort { (self.vectors.norm(Int($0)), $1) > (self.vectors.norm(Int($1)), $0) }
+        ordinals.sort { (self.length(Int($0)), $1) > (self.length(Int($1)), $0) }
+    }
+
+    /// What a row is sorted by; those without a bound come first.
+    private func length(_ ordinal: Int) -> Float {
+        self.vectors.isBounded(ordinal) ? self.vectors.norm(ordinal) : .infinity
     }
 
     private static func mean(_ vectors: VectorFile, _ metric: Metric) -> [Float] {
         var sums = [Double](repeating: 0, count: vectors.dimension)
-        for row in 0..<vectors.rows {
+        for row in 0..<vectors.rows where vectors.isBounded(row) {
             let scale = Self.scale(vectors, row, metric)
             unsafe vectors.withRow(row) { values in
                 for place in values.indices { sums[place] += Double(unsafe values[place] * scale) }
@@ -110,9 +118,10 @@ package struct ScanBuilder {
         /// In the order of the scan.
         var members: [Int32]
         var direction: [Float] = []
-        /// Parts of each member along the direction and across it.
-        var along: [Float] = []
-        var across: [Float] = []
+        /// Parts of each member along the direction and across it: x·d, and the length of x − (x·d / |d|²) d. Infinite
+        /// where there is no bound.
+        var along: [Double] = []
+        var across: [Double] = []
     }
 
     private func layout(
@@ -159,8 +168,12 @@ package struct ScanBuilder {
         return metric == .cosine && norm > 0 ? 1 / norm : 1
     }
 
-    /// The row as the metric has it: normalised on cosine.
+    /// The row as the metric has it: normalised on cosine; zeros where there is no bound.
     private func row(_ ordinal: Int32, into out: inout [Float]) {
+        guard self.vectors.isBounded(Int(ordinal)) else {
+            for place in out.indices { out[place] = 0 }
+            return
+        }
         let scale = Self.scale(self.vectors, Int(ordinal), self.metric)
         unsafe self.vectors.withRow(Int(ordinal)) { values in
             for place in values.indices { out[place] = unsafe values[place] * scale }
@@ -178,9 +191,15 @@ package struct ScanBuilder {
         }
         let length = sums.reduce(0) { $0 + $1 * $1 }.squareRoot()
         let direction = sums.map { Float(length > 0 ? $0 / length : 0) }
-        var parts: [(ordinal: Int32, along: Float, across: Float, key: Float)] = []
+        // Not quite 1: the direction was rounded, and |x|² − (x·d)² would take that for a part of x.
+        let squareOfDirection = direction.reduce(0.0) { $0 + Double($1) * Double($1) }
+        var parts: [(ordinal: Int32, along: Double, across: Double, key: Float)] = []
         parts.reserveCapacity(members.count)
         for ordinal in members {
+            guard self.vectors.isBounded(Int(ordinal)) else {
+                parts.append((ordinal, .infinity, .infinity, .infinity))
+                continue
+            }
             self.row(ordinal, into: &row)
             var along: Double = 0
             var square: Double = 0
@@ -188,9 +207,14 @@ package struct ScanBuilder {
                 along += Double(row[place]) * Double(direction[place])
                 square += Double(row[place]) * Double(row[place])
             }
-            let across = Float(max(0, square - along * along).squareRoot())
+            let share = squareOfDirection > 0 ? along / squareOfDirection : 0
+            var across: Double = 0
+            for place in 0..<dimension {
+                let rest = Double(row[place]) - share * Double(direction[place])
+                across += rest * rest
+            }
             let key = self.metric == .ip ? Float(square.squareRoot()) : Float(along)
-            parts.append((ordinal, Float(along), across, key))
+            parts.append((ordinal, along, across.squareRoot(), key))
         }
         parts.sort { ($0.key, $1.ordinal) > ($1.key, $0.ordinal) }
         return Cluster(
@@ -211,18 +235,23 @@ package struct ScanBuilder {
     private func fill(_ cluster: Cluster, number: Int, firstBlock: Int, _ target: ScanTarget) {
         unsafe target.setDirection(number, cluster.direction, center: self.center)
         let blocks = (cluster.members.count + ScanShape.blockItems - 1) / ScanShape.blockItems
-        var along = -Float.infinity
-        var across: Float = 0
-        var least = Float.infinity
+        var along = -Double.infinity
+        var across: Double = 0
+        var least = Double.infinity
         for block in (0..<blocks).reversed() {
             let range = block * ScanShape.blockItems..<min((block + 1) * ScanShape.blockItems, cluster.members.count)
             unsafe self.encode(cluster.members[range], firstBlock + block, target)
             for place in range {
                 along = max(along, cluster.along[place])
                 across = max(across, cluster.across[place])
-                least = min(least, cluster.along[place])
+                least = min(least, cluster.along[place].isFinite ? cluster.along[place] : -.infinity)
             }
-            unsafe target.setBounds(firstBlock + block, along: along, across: across, leastAlong: least)
+            unsafe target.setBounds(
+                firstBlock + block,
+                along: along.roundedUp,
+                across: across.roundedUp,
+                leastAlong: least.roundedDown
+            )
         }
     }
 
@@ -238,9 +267,14 @@ package struct ScanBuilder {
                 continue
             }
             let ordinal = items[items.startIndex + place]
-            self.row(ordinal, into: &row)
-            for place in self.center.indices { row[place] -= self.center[place] }
-            let code = RowCode(row, &codes)
+            let code: RowCode
+            if self.vectors.isBounded(Int(ordinal)) {
+                self.row(ordinal, into: &row)
+                for place in self.center.indices { row[place] -= self.center[place] }
+                code = RowCode(row, &codes)
+            } else {
+                code = RowCode(unboundedOf: row.count, &codes)
+            }
             unsafe target.set(block, place, ordinal: ordinal, code, codes)
             largestNorm = max(largestNorm, code.norm)
             largestError = max(largestError, code.error)
@@ -274,4 +308,21 @@ struct RowCode {
         self.norm = Float(square.squareRoot()).nextUp
         self.error = Float(missed.squareRoot()).nextUp
     }
+
+    /// Zeros that say nothing of the row.
+    init(unboundedOf count: Int, _ codes: inout [Int8]) {
+        codes = [Int8](repeating: 0, count: count)
+        (self.scale, self.norm, self.error) = (0, 0, .infinity)
+    }
+}
+
+extension Double {
+    /// The nearest float32 that is not smaller.
+    var roundedUp: Float {
+        let rounded = Float(self)
+        return Double(rounded) < self ? rounded.nextUp : rounded
+    }
+
+    /// The nearest float32 that is not larger.
+    var roundedDown: Float { -(-self).roundedUp }
 }

@@ -24,12 +24,10 @@ extension ScanLayout {
         let norm = unsafe query.norm
         var run = unsafe ExactRun(
             layout: self,
+            codes: query,
             query: original,
             queryNorm: queryNorm,
             vectors: vectors,
-            scale: query.scale,
-            offset: query.offset,
-            length: norm,
             rounding: 0,
             errorWeight: ScanQuery.trust(self.shape.dimension) * norm / query.scale,
             normWeight: ScanQuery.roundingDeviations

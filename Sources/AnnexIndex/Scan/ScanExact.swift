@@ -7,9 +7,13 @@ extension ScanLayout {
     /// kappa 1 all items are within reach.
     ///
     /// Why it is exact. With x' and q' what the codes stand for, |x·q − x'·q'| ≤ |x − x'||q| + |x'||q − q'|
-    /// (Cauchy and Schwarz), and each block knows its largest |x − x'| and |x|; a scan or a cluster ends where an upper
-    /// bound of everything behind is below the k-th best found. Rounding of floats is covered by `slack`, a bound on the
-    /// error of a float32 product of this dimension that is larger than the sum of all roundings.
+    /// (Cauchy and Schwarz), and each block knows its largest |x − x'| and |x|. In a cluster with the direction d,
+    /// x·q ≤ (x·d)(q·d)/|d|² + |x⊥||q⊥|, where ⊥ is the part at right angles to d, and each block knows the largest and
+    /// the smallest x·d and the largest |x⊥| of what stands behind. A scan or a cluster ends where such a bound is below the
+    /// k-th best found. `ExactRun.slack` is larger than the sum of all roundings.
+    ///
+    /// Only `bound < threshold` leaves anything out. A bound that cannot be computed is infinite or no number, and neither
+    /// is below anything, so that the pool gets its k hits whatever the rows are.
     func searchExactly(
         _ query: ScanQuery,
         original: UnsafeBufferPointer<Float>,
@@ -27,12 +31,10 @@ extension ScanLayout {
         let error = unsafe query.error(self.shape.groups * 4, scratch)
         var run = unsafe ExactRun(
             layout: self,
+            codes: query,
             query: original,
             queryNorm: queryNorm,
             vectors: vectors,
-            scale: scale,
-            offset: query.offset,
-            length: norm,
             rounding: rounding,
             errorWeight: (norm + error) / scale,
             normWeight: error / scale
@@ -58,16 +60,9 @@ extension ScanLayout {
             for place in first..<end {
                 let candidate = unsafe scratch.candidates[place]
                 // In order of their bounds: what is behind cannot reach the k-th best either.
-                guard unsafe candidate.bound >= run.threshold(pool) else { return }
+                if unsafe candidate.bound < run.threshold(pool) { return }
                 let cluster = Int(candidate.cluster)
-                unsafe self.setExactBounds(
-                    &bounds,
-                    scratch.products[cluster],
-                    norm / scale,
-                    rounding,
-                    reach.kappa,
-                    cluster
-                )
+                unsafe self.setExactBounds(&bounds, scratch.products[cluster], norm / scale, rounding, reach.kappa)
                 unsafe run.scan(
                     Int(self.firstBlocks[cluster]),
                     Int(self.firstBlocks[cluster + 1]),
@@ -103,7 +98,7 @@ extension ScanLayout {
         var bounds = unsafe CAnnexKernels_Bounds(along: self.along, across: self.across, a: 0, b: 0, c: -query.offset)
         for cluster in 0..<self.shape.clusters {
             unsafe scratch.products[cluster] /= query.scale
-            unsafe self.setExactBounds(&bounds, scratch.products[cluster], norm, rounding, kappa, cluster)
+            unsafe self.setExactBounds(&bounds, scratch.products[cluster], norm, rounding, kappa)
             let block = unsafe Int(self.firstBlocks[cluster])
             let bound = unsafe bounds.a * bounds.along[block] + bounds.b * bounds.across[block] + bounds.c
             unsafe scratch.candidates[cluster] = ScanScratch.Candidate(
@@ -114,66 +109,96 @@ extension ScanLayout {
         return self.shape.clusters
     }
 
-    /// The product with the centroid is known up to rounding: the larger side counts for the part along it, and for the
-    /// part across it the one nearer to a right angle.
+    /// The bound of a cluster, from the query's product with its direction.
+    ///
+    /// Along the direction the largest part counts, or the smallest where the query points away: no part in between gives
+    /// more, whatever the signs are. The product is known up to rounding. Along the direction that is covered by
+    /// `ExactRun.slack`; across it, the product counts that is nearer to a right angle.
     private func setExactBounds(
         _ bounds: inout CAnnexKernels_Bounds,
         _ product: Float,
         _ norm: Float,
         _ rounding: Float,
-        _ kappa: Float,
-        _ cluster: Int
+        _ kappa: Float
     ) {
-        let block = unsafe Int(self.firstBlocks[cluster])
-        let high = product + norm * rounding
         let nearest = max(0, abs(product) - norm * rounding)
+        unsafe bounds.along = product >= 0 ? self.along : self.leastAlong
+        unsafe bounds.a = product
         unsafe bounds.b = max(0, norm * norm - nearest * nearest).squareRoot() * (1 + rounding) * kappa
-        if high >= 0, unsafe self.along[block] >= 0 {
-            unsafe bounds.along = self.along
-            unsafe bounds.a = high
-        } else if high < 0, unsafe self.leastAlong[block] >= 0 {
-            unsafe bounds.along = self.leastAlong
-            unsafe bounds.a = high
-        } else {
-            // Items behind the plane of their own centroid: no bound better than the length.
-            unsafe bounds.along = self.along
-            unsafe bounds.a = 0
-            unsafe bounds.b = .infinity
-        }
     }
 }
 
 /// One exact search under way.
 @unsafe struct ExactRun {
-    let layout: ScanLayout
-    let query: UnsafeBufferPointer<Float>
-    let queryNorm: Float
-    let vectors: VectorFile
-    let scale: Float
-    let offset: Float
-    /// Of the query as it is encoded.
-    let length: Float
-    let rounding: Float
-    let errorWeight: Float
-    let normWeight: Float
+    private let layout: ScanLayout
+    private let query: UnsafeBufferPointer<Float>
+    private let queryNorm: Float
+    private let vectors: VectorFile
+    private let scale: Float
+    private let offset: Float
+    /// Squared length of the query as it is encoded.
+    private let square: Float
+    private let rounding: Float
+    private let errorWeight: Float
+    private let normWeight: Float
+    private let slack: Float
     /// Items that had their exact score before.
     var known = unsafe UnsafeBufferPointer<Int32>(start: nil, count: 0)
 
-    /// The score, in the scan's units, that an item must be able to reach; -infinity while the pool is not full.
+    /// - Parameters:
+    ///   - codes: of `query`.
+    ///   - rounding: the relative error of a float32 product, `ScanQuery.rounding`; 0 where roundings do not matter.
+    ///   - errorWeight: how much of a block's largest error and length, `normWeight`, its scores may be too low by.
+    init(
+        layout: ScanLayout,
+        codes: ScanQuery,
+        query: UnsafeBufferPointer<Float>,
+        queryNorm: Float,
+        vectors: VectorFile,
+        rounding: Float,
+        errorWeight: Float,
+        normWeight: Float
+    ) {
+        unsafe self.layout = layout
+        unsafe self.query = query
+        unsafe self.queryNorm = queryNorm
+        unsafe self.vectors = vectors
+        unsafe (self.scale, self.offset) = (codes.scale, codes.offset)
+        unsafe self.square = codes.norm * codes.norm
+        unsafe self.rounding = rounding
+        unsafe self.errorWeight = errorWeight
+        unsafe self.normWeight = normWeight
+        unsafe self.slack = Self.slack(layout, codes, rounding)
+    }
+
+    /// What scores, bounds and thresholds may be wrong by in all, in units of scores (on `cosine` of scores × |q|).
+    ///
+    /// With u = 2⁻²⁴ a float32 product of d components is wrong by at most (d / 32 + 7) u |x||q|. That counts twice, for
+    /// the score and for the query's product with a direction. All that is rounded once (|d|² of a direction, lengths, the
+    /// arithmetic of bounds) adds less than 30 u |x||q|. `rounding` is (d / 16 + 64) u, which is more than the sum. On
+    /// `cosine` the product with the mean adds a third; on `l2` a bound is a difference of squares, so the squares count.
+    ///
+    /// Numbers below the smallest normal one may lose all digits or be flushed to zero: so much again for each component.
+    private static func slack(_ layout: ScanLayout, _ codes: ScanQuery, _ rounding: Float) -> Float {
+        let length = unsafe codes.norm * (1 + rounding)
+        let largest = layout.largestNorm
+        let underflow = unsafe 4 * (Float(layout.shape.dimension) + codes.scale) * Float.leastNormalMagnitude
+        switch layout.shape.metric {
+        case .ip: return rounding * length * largest + underflow
+        case .cosine: return 3 * rounding * length + underflow / VectorFile.boundedLengths.lowerBound
+        case .l2: return rounding * (length * largest + largest * largest + length * length) + underflow
+        }
+    }
+
+    /// The score, in the scan's units, that an item must be able to reach; -infinity while the pool is not full. No number
+    /// where the worst hit has none: nothing is below that.
     func threshold(_ pool: borrowing TopPool) -> Float {
         guard pool.isFull else { return -.infinity }
         let worst = pool.worstScore
-        let largest = unsafe self.layout.largestNorm
-        let slack = unsafe self.rounding * self.length * largest
         switch unsafe self.layout.shape.metric {
-        case .ip: return unsafe (worst - slack) / self.scale
-        // Unit rows; so is what two products, with the mean and with the rest of a row, add up to.
-        case .cosine:
-            return unsafe (worst * self.queryNorm - 3 * self.rounding * self.length) / self.scale - self.offset
-        case .l2:
-            let square = unsafe self.length * self.length
-            let unsure = unsafe self.rounding * (largest * largest + square + worst)
-            return unsafe ((square - worst) / 2 - slack - unsure) / self.scale
+        case .ip: return unsafe (worst - self.slack) / self.scale
+        case .cosine: return unsafe (worst * self.queryNorm - self.slack) / self.scale - self.offset
+        case .l2: return unsafe ((self.square - worst) / 2 - self.rounding * worst - self.slack) / self.scale
         }
     }
 

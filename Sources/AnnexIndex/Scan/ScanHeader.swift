@@ -20,7 +20,8 @@ enum ScanHeader {
         return numbers.flatMap { number in (0..<8).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) } }
     }
 
-    static func decode(_ bytes: [UInt8]) -> ScanShape? {
+    /// Nil where it is no header of a known format, or its counts make no sense.
+    static func decode(_ bytes: [UInt8]) -> (shape: ScanShape, format: UInt32)? {
         let numbers = (0..<8).map { place in
             (0..<8).reduce(UInt64(0)) { $0 | UInt64(bytes[place * 8 + $1]) << (8 * $1) }
         }
@@ -40,6 +41,6 @@ enum ScanHeader {
             clusters: Int(numbers[6]),
             arrangement: numbers[7] == 0 ? .blocks : .graph(links: Int(numbers[7]) - 1)
         )
-        return shape.isPossible ? shape : nil
+        return shape.isPossible ? (shape, format) : nil
     }
 }

@@ -35,7 +35,9 @@ extension ScanLayout {
         guard unsafe pread(file.descriptor, &header, header.count, 0) == header.count else {
             throw damaged("is too short")
         }
-        guard let shape = ScanHeader.decode(header) else { throw damaged("is no scan layout of a known format") }
+        guard let (shape, format) = ScanHeader.decode(header) else {
+            throw damaged("is no scan layout of a known format")
+        }
         guard shape.metric == metric, shape.rows == rows, shape.dimension == dimension else {
             throw damaged("is of \(shape.rows) × \(shape.dimension), the manifest says \(rows) × \(dimension)")
         }
@@ -49,6 +51,9 @@ extension ScanLayout {
                 if count < 0, errno == EINTR { continue }
                 guard count > 0 else { throw SystemFailure.error("cannot read", at: path) }
                 done += count
+            }
+            if format <= ScanShape.formatWithNarrowBounds {
+                unsafe ScanTarget(memory: memory, places: places, shape: shape).widenBounds()
             }
         }
         if let problem = layout.structuralProblem() { throw damaged(problem) }

@@ -6,9 +6,17 @@ import CAnnexKernels
 ///
 /// Not thread-safe.
 @safe final class ScanScratch {
+    /// A cluster, and an upper bound on the scores of its items.
     struct Candidate {
         var bound: Float
         var cluster: Int32
+
+        /// A bound that is no number (infinity × 0) rules nothing out: it counts as infinite, so that it sorts.
+        @inline(__always)
+        init(bound: Float, cluster: Int32) {
+            self.bound = bound.isNaN ? .infinity : bound
+            self.cluster = cluster
+        }
     }
 
     /// As the layout encodes rows: with the mean taken off on l2; zeros behind the last component, codes too, up to the

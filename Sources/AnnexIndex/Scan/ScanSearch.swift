@@ -78,7 +78,7 @@ extension ScanLayout {
             scratch.selectBest(first..<count, end - first)
             for place in first..<end {
                 let candidate = unsafe scratch.candidates[place]
-                guard candidate.bound + margin >= scratch.kth(k) else { break }
+                if candidate.bound + margin < scratch.kth(k) { break }
                 scratch.clustersScanned = place + 1
                 let cluster = Int(candidate.cluster)
                 unsafe self.setBounds(&bounds, query, cluster, kappa, scratch)
@@ -126,7 +126,7 @@ extension ScanLayout {
         let capacity: Int32 = wanted <= 16 ? 16 : wanted <= 32 ? 32 : 64
         unsafe CAnnexKernels_empty(&scratch.clusterPool, capacity, capacity)
         // A bound above every score: nothing ends this scan. There are at least as many blocks of items.
-        var bounds = unsafe CAnnexKernels_Bounds(along: self.norms, across: self.norms, a: .infinity, b: 0, c: 0)
+        var bounds = unsafe CAnnexKernels_Bounds(along: self.norms, across: self.norms, a: 0, b: 0, c: .infinity)
         unsafe CAnnexKernels_scan(
             &codes,
             &queryCodes,
@@ -183,7 +183,7 @@ extension ScanLayout {
             let beside = max(0, square - product * product).squareRoot()
             let bound = unsafe product * part + kappa * beside * across[block] - offset
             unsafe candidates[count] = ScanScratch.Candidate(bound: bound, cluster: Int32(truncatingIfNeeded: cluster))
-            count += bound >= threshold ? 1 : 0
+            count += bound < threshold ? 0 : 1
         }
         if case .nearest(let wanted) = reach { scratch.keepNearest(wanted, &count) }
         return count
@@ -265,7 +265,7 @@ extension ScanScratch {
         for place in range {
             let candidate = unsafe items[place]
             unsafe items[end] = candidate
-            end += candidate.bound >= bound ? 1 : 0
+            end += candidate.bound < bound ? 0 : 1
         }
         return end
     }

@@ -7,8 +7,10 @@ import AnnexCore
 struct ScanShape: Equatable {
     static let headerBytes = 64
     static let magic: UInt64 = 0x4e_43_53_58_45_4e_4e_41  // "ANNEXSCN"
-    /// 2 takes the mean off on cosine too. Both are read.
-    static let format: UInt32 = 2
+    /// 2 takes the mean off on cosine too; 3 has bounds that hold for rows close together and for rows without one. All are
+    /// read; bounds of the earlier ones are widened (`ScanTarget.widenBounds`).
+    static let format: UInt32 = 3
+    static let formatWithNarrowBounds: UInt32 = 2
     static let blockItems = 32
 
     var metric: Metric

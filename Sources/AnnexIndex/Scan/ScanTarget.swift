@@ -8,7 +8,7 @@ import AnnexCore
     let places: ScanShape.Places
     let shape: ScanShape
 
-    private func pointer<T>(_ place: Int, _ type: T.Type) -> UnsafeMutablePointer<T> {
+    func pointer<T>(_ place: Int, _ type: T.Type) -> UnsafeMutablePointer<T> {
         unsafe (self.memory + place).assumingMemoryBound(to: type)
     }
 
@@ -35,9 +35,10 @@ import AnnexCore
     /// nothing is known of what stands behind, so nothing stops the scan.
     func boundHead() {
         let norms = unsafe self.pointer(self.places.norms, Float.self)
+        let errors = unsafe self.pointer(self.places.errors, Float.self)
         var largest: Float = 0
         for block in unsafe (0..<self.shape.headBlocks).reversed() {
-            largest = unsafe max(largest, norms[block])
+            largest = unsafe max(largest, errors[block].isFinite ? norms[block] : .infinity)
             unsafe self.setBounds(
                 block,
                 along: self.shape.metric == .ip ? largest : .infinity,

@@ -64,7 +64,8 @@ typedef struct {
     float biasFactor;
 } CAnnexKernels_Query;
 
-/* An upper bound of the scores in a block and all behind it: a * along[block] + b * across[block] + c. */
+/* An upper bound of the scores in a block and all behind it: a * along[block] + b * across[block] + c. One that is no number
+ * rules nothing out. */
 typedef struct {
     const float *along;
     const float *across;
@@ -94,10 +95,11 @@ size_t CAnnexKernels_scan(
     const CAnnexKernels_Codes *items, const CAnnexKernels_Query *query, size_t first, size_t end,
     const CAnnexKernels_Bounds *bounds, const uint64_t *marks, uint32_t epoch, CAnnexKernels_Pool *pool);
 
-/* Looks for the first block from *block on with items of a score of at least `threshold` - slackA * slacksA[block] -
- * slackB * slacksB[block] (both may be NULL), while bounds are at least `threshold`. Writes those items' places (block *
- * 32 + item) and scores, at most 32, returns their number and moves *block behind it; 0, and *block where it stopped,
- * when there is none. Padding is among the places. */
+/* Looks for the first block from *block on with items whose score is not below `threshold` - slackA * slacksA[block] -
+ * slackB * slacksB[block] (both may be NULL), and stops at the first bound below `threshold`. Writes those items' places
+ * (block * 32 + item) and scores, at most 32, returns their number and moves *block behind it; 0, and *block where it
+ * stopped, when there is none. Padding is among the places. What is no number is below nothing: an item is left out only
+ * where a comparison proves that it may be. */
 size_t CAnnexKernels_collect(
     const CAnnexKernels_Codes *items, const CAnnexKernels_Query *query, size_t *block, size_t end,
     const CAnnexKernels_Bounds *bounds, float threshold, const float *slacksA, float slackA, const float *slacksB,

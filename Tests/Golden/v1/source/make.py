@@ -3,7 +3,7 @@ annctl build --vectors items.npy --ids items.txt --attributes items.jsonl --user
   --index HNSW8 --threads 1 --output ../shop
 and, from v3 on,
 annctl build --vectors items.npy --ids items.txt --metric cosine --index HNSW8 --threads 1 --output ../cosine-graph
-and --index IVF4,Flat --output ../cosine-lists."""
+and --index IVF4,Flat --output ../cosine-lists. v7 has all three."""
 import json
 import numpy as np
 

@@ -3,7 +3,8 @@ those of v1. Run here; then
 annctl build --vectors ../../v1/source/items.npy --ids ../../v1/source/items.txt --users ../../v1/source/users.npy \
   --user-ids ../../v1/source/users.txt --bias bias.txt --user-bias user-bias.npy --global-mean 3.5 \
   --implicit-factors implicit.npy --history history.tsv --trained-until 1700000000000 \
-  --fold-in ridge --regularization 0.5 --index HNSW8 --threads 1 --output ../shop"""
+  --fold-in ridge --regularization 0.5 --index HNSW8 --threads 1 --output ../shop
+and, of v7, --output ../../v7/biased."""
 import json
 import numpy as np
 
