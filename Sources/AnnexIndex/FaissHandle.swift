@@ -136,7 +136,7 @@ import CFaissShim
         return actual == expected && size == parameter && hasTransform == (kind.transform != nil)
     }
 
-    /// What would lead a walk out of bounds; nil where all is well.
+    /// The first link or list that would lead a walk out of bounds; nil where there is none.
     func structuralProblem() -> String? {
         unsafe Self.call("damaged structure") { text, capacity in unsafe CFaissShim_validate(self.raw, text, capacity)
         }?

@@ -84,13 +84,14 @@ extension Searcher {
         unsafe self.rescoreChosen(count, query, queryNorm, &scratch)
         guard count == capacity, scratch.pool.isFull else { return true }
         let worst = unsafe codes.units(scratch.pool.worstScore, queryNorm: queryNorm, self.metric)
-        return unsafe scratch.scan.kth(capacity) < worst - self.doubt(scratch.chosen[capacity - 1], codes, layout)
+        return unsafe scratch.scan.kth(capacity) < worst
+            - self.scoreErrorBound(scratch.chosen[capacity - 1], codes, layout)
     }
 
-    /// See `ScanQuery.doubt`. On `ip` lengths differ, and what codes leave out with them; what comes behind an item is
-    /// about as long.
-    private func doubt(_ ordinal: Int32, _ codes: ScanQuery, _ layout: ScanLayout) -> Float {
-        let most = unsafe codes.doubt(layout)
+    /// See `ScanQuery.scoreErrorBound`. On `ip` the errors of codes grow with the length of a row, and items behind this one
+    /// are about as long.
+    private func scoreErrorBound(_ ordinal: Int32, _ codes: ScanQuery, _ layout: ScanLayout) -> Float {
+        let most = unsafe codes.scoreErrorBound(layout)
         guard self.metric == .ip, layout.largestNorm > 0 else { return most }
         return most * min(1, self.vectors.norm(Int(ordinal)) / layout.largestNorm)
     }
@@ -167,8 +168,8 @@ extension Searcher {
         while unsafe number < scratch.scan.walk.list.count {
             if left == 0 {
                 let worst = unsafe codes.units(scratch.pool.worstScore, queryNorm: queryNorm, self.metric)
-                let doubt = unsafe self.doubt(scratch.chosen[0], codes, layout)
-                if unsafe scratch.scan.walk.list.score(number) < worst - doubt { break }
+                let error = unsafe self.scoreErrorBound(scratch.chosen[0], codes, layout)
+                if unsafe scratch.scan.walk.list.score(number) < worst - error { break }
                 left = 8
             }
             var count = 0

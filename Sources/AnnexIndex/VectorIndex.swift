@@ -229,7 +229,7 @@ package final class VectorIndex: Sendable {
         if case .ivf(let lists) = self.kind.family { lists } else { nil }
     }
 
-    /// What the search core derives from this index and the rows it was built of: the links of a graph, an order by the
+    /// Derives the scan layout from this index and the rows it was built of: the links of a graph, an order by the
     /// lists of an inverted file, or one order for all. O(rows × dimension); uses `threads` cores.
     ///
     /// A graph gets links to the items that no walk reaches; `links` counts them.

@@ -9,7 +9,7 @@ extension FoldInModel {
         guard bias.globalMean.isFinite else { throw AnnexError(.badInput, "the mean is not finite") }
     }
 
-    /// What of the score of an item is the same for all histories: μ + b_i of a biased model, else 0. The score is this and
+    /// The part of an item's score that is the same for all histories: μ + b_i of a biased model, else 0. The score is this and
     /// what `FoldInSolver.contributions` says.
     ///
     /// - Parameter row: the item's, `dimension` floats.

@@ -3,7 +3,7 @@ package import AnnexCore
 /// How a user's vector follows from the history, for the items of one version: what a solve needs beside the rows.
 /// Immutable; any number of threads, each with a `FoldInSolver` of its own.
 package struct FoldInModel: Sendable, Equatable {
-    /// What is solved. A history is a set of items, each with a weight w (events on one item have added up) and a row y.
+    /// The equation that is solved. A history is a set of items, each with a weight w (events on one item have added up) and a row y.
     package enum Method: Sendable, Equatable {
         /// The user's half of a step of implicit-feedback ALS (Hu, Koren and Volinsky 2008), exactly:
         /// x = (YᵀY + λI + Σ (|c| − 1) y yᵀ)⁻¹ Σ c y with the confidence c = alpha × w, the second sum over c > 0 only: an
@@ -53,7 +53,7 @@ package struct FoldInModel: Sendable, Equatable {
         self.gram = gram
     }
 
-    /// What is wrong; nil where all is well. O(dimension²).
+    /// The first value that is impossible; nil where there is none. O(dimension²).
     static func problem(_ method: Method, _ dimension: Int, _ gram: [Double]) -> String? {
         guard (1...Limits.maximumDimension).contains(dimension) else {
             return "\(dimension) dimensions are not possible"

@@ -1,6 +1,6 @@
 /// Solving for a history that grows.
 extension FoldInSolver {
-    /// What a history came to, to go on from.
+    /// The sums of a history so far, to which later events can be added.
     package struct Equation: Sendable {
         /// dimension², by columns; the lower triangle counts.
         fileprivate var matrix: [Double] = []

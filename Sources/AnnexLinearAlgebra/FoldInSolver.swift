@@ -85,7 +85,7 @@ import Glibc
         return true
     }
 
-    /// What each event adds to the score (the dot product) of an item: c · yᵀA⁻¹yₑ for event e, exactly; the sum is the
+    /// The part of each event in the score (the dot product) of an item: c · yᵀA⁻¹yₑ for event e, exactly; the sum is the
     /// score, in a biased model less `FoldInModel.baseline`. One Cholesky factorisation, whatever `count` is. An item with a
     /// negative weight under ALS gives 0: it bends the matrix, and pushes nowhere by itself.
     ///

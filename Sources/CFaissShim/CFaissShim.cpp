@@ -26,7 +26,7 @@
 
 struct CFaissShim_Index {
     std::unique_ptr<faiss::Index> index;
-    /* What lies behind the transform, or the index itself. */
+    /* The index behind the transform, or the index itself. */
     faiss::Index *base = nullptr;
     faiss::IndexPreTransform *transform = nullptr;
     faiss::IndexHNSW *hnsw = nullptr;

@@ -1,10 +1,10 @@
-/// What it took to make every item of a graph reachable.
+/// The number of links that made every item of a graph reachable.
 package struct LinkCounts: Equatable, Sendable {
     /// Items that no path of links led to from where walks begin.
     package var unreachable: Int
     /// Links that were added: often fewer, as one such item leads to others.
     package var added: Int
-    /// What walks to some of the items themselves showed; nil on `ip`.
+    /// The results of walks to some of the items themselves; nil on `ip`.
     package var looks: Looks?
 
     /// Links added to an item at most.
@@ -25,8 +25,7 @@ package struct LinkCounts: Equatable, Sendable {
 /// HNSW drops the links to items that are nobody's best choice: on inner products, where long rows win, no link leads to
 /// a fifth of the items or to most of them. Mean recall does not show that; rare items and filters meet it.
 struct LinkRepair {
-    /// What comes on top goes to one of those that it was linked to, so that no walk has to look at hundreds of them in one
-    /// step.
+    /// Further links go to one of the items that it was linked to, so that no walk has to read hundreds of them in one step.
     private static let addedPerItem = LinkCounts.addedPerItem
 
     private let table: LinkTable

@@ -64,7 +64,8 @@ package struct ScanBuilder {
         return (layout, counts)
     }
 
-    /// On `ip` by falling norm: what walks meet most lies together. Else the items of the upper levels come first.
+    /// On `ip` items stand by falling norm, so that those which walks meet most lie together. Elsewhere the items of the upper
+    /// levels come first.
     func walkOrder(_ levels: [Int32]) -> [Int32] {
         var order = Array(0..<Int32(self.vectors.rows))
         if self.metric == .ip {
@@ -96,7 +97,7 @@ package struct ScanBuilder {
         ordinals.sort { (self.length(Int($0)), $1) > (self.length(Int($1)), $0) }
     }
 
-    /// What a row is sorted by; those without a bound come first.
+    /// The key that rows are sorted by: the length. Rows without a bound come first.
     private func length(_ ordinal: Int) -> Float {
         self.vectors.isBounded(ordinal) ? self.vectors.norm(ordinal) : .infinity
     }
@@ -115,7 +116,7 @@ package struct ScanBuilder {
     // MARK: Filling
 
     private struct Cluster {
-        /// In the order of the scan.
+        /// The ordinals, in the order of the scan.
         var members: [Int32]
         var direction: [Float] = []
         /// Parts of each member along the direction and across it: x·d, and the length of x − (x·d / |d|²) d. Infinite
@@ -162,7 +163,7 @@ package struct ScanBuilder {
         }
     }
 
-    /// What a row is multiplied with before all else: 1 / norm on cosine, else 1.
+    /// The factor of a row: 1 / norm on cosine, which makes it a unit vector, else 1.
     private static func scale(_ vectors: VectorFile, _ row: Int, _ metric: Metric) -> Float {
         let norm = vectors.norm(row)
         return metric == .cosine && norm > 0 ? 1 / norm : 1
@@ -180,7 +181,7 @@ package struct ScanBuilder {
         }
     }
 
-    /// Direction: the mean of the members. O(members × dimension).
+    /// A cluster's direction is the mean of its members at unit length. O(members × dimension).
     private func cluster(_ members: [Int32]) -> Cluster {
         let dimension = self.vectors.dimension
         var row = [Float](repeating: 0, count: dimension)
@@ -287,7 +288,7 @@ package struct ScanBuilder {
     }
 }
 
-/// A row in 8 bits: its scale, its length and the length of what the codes leave out, both rounded up.
+/// A row in 8 bits: its scale, its length and the length of its difference from the codes, both rounded up.
 struct RowCode {
     let scale: Float
     let norm: Float
@@ -309,7 +310,7 @@ struct RowCode {
         self.error = Float(missed.squareRoot()).nextUp
     }
 
-    /// Zeros that say nothing of the row.
+    /// The code of a row without a bound: zeros, which say nothing of it.
     init(unboundedOf count: Int, _ codes: inout [Int8]) {
         codes = [Int8](repeating: 0, count: count)
         (self.scale, self.norm, self.error) = (0, 0, .infinity)

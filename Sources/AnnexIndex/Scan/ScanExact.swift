@@ -171,7 +171,7 @@ extension ScanLayout {
         unsafe self.slack = Self.slack(layout, codes, rounding)
     }
 
-    /// What scores, bounds and thresholds may be wrong by in all, in units of scores (on `cosine` of scores × |q|).
+    /// A bound on the errors of scores, bounds and thresholds together, in units of scores (on `cosine` of scores × |q|).
     ///
     /// With u = 2⁻²⁴ a float32 product of d components is wrong by at most (d / 32 + 7) u |x||q|. That counts twice, for
     /// the score and for the query's product with a direction. All that is rounded once (|d|² of a direction, lengths, the
@@ -190,8 +190,8 @@ extension ScanLayout {
         }
     }
 
-    /// The score, in the scan's units, that an item must be able to reach; -infinity while the pool is not full. No number
-    /// where the worst hit has none: nothing is below that.
+    /// The score, in the scan's units, that an item must be able to reach. It is -infinity while the pool is not full, and no
+    /// number where the worst hit has none: nothing is below either.
     func threshold(_ pool: borrowing TopPool) -> Float {
         guard pool.isFull else { return -.infinity }
         let worst = pool.worstScore
@@ -202,7 +202,8 @@ extension ScanLayout {
         }
     }
 
-    /// Items that wait for their scores before it is worth while: the threshold is a little late by it.
+    /// Items wait until there are so many, since scoring them together hides the latency of memory. The threshold is a little
+    /// late by it.
     private static let togetherAtLeast = 8
 
     mutating func scan(
@@ -245,8 +246,8 @@ extension ScanLayout {
         }
     }
 
-    /// Gives items their exact scores that wait for it: several at once, so that the next is on its way from memory while
-    /// one is worked on. To be called behind the last `scan`.
+    /// Gives the waiting items their exact scores: several at once, so that the next is on its way from memory while one is
+    /// worked on. The caller does so once more after the last `scan`.
     func scorePending(_ scratch: ScanScratch, _ pool: inout TopPool) {
         unsafe scratch.withPending { ordinals, scores in
             unsafe self.vectors.scores(

@@ -60,7 +60,7 @@ extension ScanLayout {
         return layout
     }
 
-    /// What would lead a scan astray; nil where all is well. O(items).
+    /// The first number that would lead a scan astray; nil where all are right. O(items).
     private func structuralProblem() -> String? {
         let shape = self.shape
         var last = UInt32(shape.headBlocks)

@@ -19,15 +19,15 @@ import Glibc
     let base: UnsafeRawPointer
     let mappedBytes: Int
     private let places: ScanShape.Places
-    /// Of a row as it is encoded.
+    /// The largest Euclidean length of a row as it is encoded.
     let largestNorm: Float
-    /// The Euclidean length of what a row's codes leave out, at most.
+    /// The largest Euclidean length of the difference between a row and its codes; infinite where a row has no bound.
     let largestError: Float
     /// 0, 1, 2, …: the ordinals of centroids, or the places of the seeds of a graph; -1 for the padding of the last block.
     private let numbers: UnsafeMutablePointer<Int32>
-    /// A graph only: the place of each ordinal.
+    /// The slot of each ordinal. Only a graph has them.
     private let positions: [Int32]
-    /// A graph only: the most links of an item.
+    /// The most links that an item of the graph has.
     let longestList: Int
 
     /// Takes over a private mapping of `places.end` bytes, which has been filled.
@@ -58,7 +58,7 @@ import Glibc
     /// Whether a search with this layout also needs what FAISS holds.
     package func needsFaiss(_ kind: IndexKind) -> Bool { !self.isGraph && kind.needsFaiss(self.shape.metric) }
 
-    /// A graph only.
+    /// The slot of an item of a graph.
     func place(of ordinal: Int32) -> Int32 { self.positions[Int(ordinal)] }
 
     /// The items that an item links to; nil without a graph or such an item.
@@ -121,7 +121,7 @@ import Glibc
         )
     }
 
-    /// Of codes in rows: minus half the squared length of what each stands for. O(rows × dimension).
+    /// Minus half the squared length of each decoded row. For codes in rows only. O(rows × dimension).
     func halfSquares() -> [Float] {
         let codes = unsafe self.codes
         return (0..<self.rows).map { row in
@@ -158,11 +158,11 @@ import Glibc
     var errors: UnsafePointer<Float> { unsafe self.pointer(self.places.errors, Float.self) }
     var ordinals: UnsafePointer<Int32> { unsafe self.pointer(self.places.ordinals, Int32.self) }
     var firstBlocks: UnsafePointer<UInt32> { unsafe self.pointer(self.places.firstBlocks, UInt32.self) }
-    /// Of one cluster: groups * 4 floats.
+    /// The direction of a cluster: groups * 4 floats.
     func centroid(_ cluster: Int) -> UnsafePointer<Float> {
         unsafe self.pointer(self.places.centroids, Float.self) + cluster * self.shape.groups * 4
     }
-    /// What was taken off all rows; nil for nothing.
+    /// The mean that was taken off all rows; nil where none was.
     var center: UnsafePointer<Float>? {
         self.shape.isCentered ? unsafe self.pointer(self.places.center, Float.self) : nil
     }

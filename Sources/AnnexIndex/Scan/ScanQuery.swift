@@ -4,15 +4,15 @@ import CAnnexKernels
 /// A query in codes. Lives as long as the scratch memory it lies in; nothing else may use that meanwhile.
 @unsafe struct ScanQuery {
     let codes: CAnnexKernels_Query
-    /// A code's worth. Scores of a scan are in units of it.
+    /// The value of one step of a code. Scores of a scan are in units of it.
     let scale: Float
     /// Euclidean length of the vector as it is encoded, within `ScanQuery.rounding`.
     let norm: Float
     /// On `cosine`: the product with the mean that rows were encoded without. In units of the scale, as scores are.
     let offset: Float
 
-    /// What a float32 product of this many components may be wrong by, relative to the product of the lengths: a sum in
-    /// 32 lanes has dimension / 32 additions and a tree of 6; the rest is room for the roundings around it.
+    /// The error of a float32 product of this many components is less, relative to the product of the lengths: a sum in 32
+    /// lanes has dimension / 32 additions and a tree of 6. The rest is room for the roundings around it.
     static func rounding(_ dimension: Int) -> Float { Float(dimension / 32 + 32) * 1.2e-7 }
 
     /// Nil where 8 bits cannot stand for the vector: all zeros, or values outside 1e-15 ... 1e15.
@@ -42,19 +42,19 @@ import CAnnexKernels
         }
     }
 
-    /// What a score by codes may differ by from the exact one, but for one in 700: three standard deviations. Rounding
-    /// errors of components are as good as independent, so a product with them is as small as one with a random
+    /// A score by codes differs from the exact one by less than this, except for one in 700 (three standard deviations).
+    /// Rounding errors of components are as good as independent, so a product with them is as small as one with a random
     /// direction (Gao and Long 2024, "RaBitQ", on why that is far less than the bound by Cauchy and Schwarz).
-    func doubt(_ layout: ScanLayout) -> Float {
+    func scoreErrorBound(_ layout: ScanLayout) -> Float {
         let ofRow = unsafe Self.trust(layout.shape.dimension) * layout.largestError * self.norm / self.scale
         let ofQuery = unsafe layout.largestNorm * Self.roundingDeviations
         return (ofRow * ofRow + ofQuery * ofQuery).squareRoot()
     }
 
-    /// Three standard deviations of the product of unit vectors of which one points anywhere; 1 is all there can be.
+    /// Three standard deviations of the product of two unit vectors, one of them in a random direction; at most 1.
     static func trust(_ dimension: Int) -> Float { min(1, 3 / Float(dimension).squareRoot()) }
 
-    /// Three standard deviations of what rounding to whole numbers brings.
+    /// Three standard deviations of the error of rounding to whole numbers.
     static let roundingDeviations: Float = 3 / Float(12).squareRoot()
 
     /// An exact score as the scan would have it, better ones higher.

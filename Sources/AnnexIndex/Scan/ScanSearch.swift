@@ -7,7 +7,7 @@ extension ScanLayout {
     /// Which clusters a search looks at.
     enum Reach {
         /// All whose bound reaches the k-th best, with the part across the centroid weighed by kappa: at 1 next to nothing
-        /// is lost (`ScanQuery.doubt`), below it is a bet that gets faster.
+        /// is lost (`ScanQuery.scoreErrorBound`), below it is a bet that gets faster.
         case kappa(Float)
         /// The n whose direction is nearest to the query's.
         case nearest(Int)
@@ -42,7 +42,7 @@ extension ScanLayout {
         let shape = self.shape
         var codes = unsafe self.codes
         var queryCodes = unsafe query.codes
-        let margin = unsafe reach.kappa < 1 ? 0 : query.doubt(self)
+        let margin = unsafe reach.kappa < 1 ? 0 : query.scoreErrorBound(self)
         var bounds = unsafe CAnnexKernels_Bounds(
             along: self.along,
             across: self.across,

@@ -25,12 +25,12 @@ struct ScanShape: Equatable {
     var clusters: Int
     var arrangement = Arrangement.blocks
 
-    /// How codes lie.
+    /// The order of codes in memory.
     enum Arrangement: Equatable {
-        /// 32 items interleaved: for scans.
+        /// 32 items are interleaved, for scans.
         case blocks
-        /// One item after the other, with links from each to others: for walks. Everything is head then, and item p of the
-        /// scan is row p.
+        /// One item stands behind the other, with links from each to others, for walks. All blocks are head then, and item p
+        /// of the scan is row p.
         case graph(links: Int)
     }
 
@@ -48,7 +48,7 @@ struct ScanShape: Equatable {
     var centroidBlocks: Int { (self.clusters + Self.blockItems - 1) / Self.blockItems }
     var hasBiases: Bool { self.metric == .l2 }
 
-    /// Where each part begins.
+    /// The byte at which each part begins.
     struct Places {
         /// Per item.
         var codes = 0
@@ -68,7 +68,7 @@ struct ScanShape: Equatable {
         var centroids = 0
         var centroidCodes = 0
         var centroidScales = 0
-        /// What is taken off every row before it is encoded: groups * 4 components.
+        /// The mean of all rows, which is taken off each before it is encoded: groups * 4 components.
         var center = 0
         /// A graph only. Per item, and one behind: where its links begin; and all links, each the place of an item.
         var linkStarts = 0
@@ -108,7 +108,7 @@ struct ScanShape: Equatable {
         return places
     }
 
-    /// Whether counts that somebody else wrote make sense; no size of theirs then overflows.
+    /// Whether counts from a file make sense. No size computed from them then overflows.
     var isPossible: Bool {
         (1...Limits.maximumItems).contains(self.rows) && (1...Limits.maximumDimension).contains(self.dimension)
             && (0...Limits.maximumNprobe).contains(self.clusters)

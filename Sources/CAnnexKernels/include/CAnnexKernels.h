@@ -1,4 +1,4 @@
-/* What of a search must run in vector registers: float32 products of rows, and scans over 8-bit codes.
+/* The parts of a search that must run in vector registers: float32 products of rows, and scans over 8-bit codes.
  *
  * Every function gives equal bits in its AVX-512, AVX2 and plain versions, so that replicas on unlike processors answer
  * alike: integer sums are exact, float sums have a fixed order (32 lanes, then a fixed tree) and nothing is fused. Chosen at
@@ -60,7 +60,7 @@ typedef struct {
     const int8_t *codes;
     /* 128 * the sum of the codes. */
     int32_t correction;
-    /* What biases are multiplied with: 1 / scale of the query. */
+    /* The factor of biases: 1 / scale of the query. */
     float biasFactor;
 } CAnnexKernels_Query;
 

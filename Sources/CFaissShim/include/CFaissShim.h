@@ -21,7 +21,7 @@ typedef struct CFaissShim_Index CFaissShim_Index;
 
 enum { CFaissShim_metric_ip = 0, CFaissShim_metric_l2 = 1 };
 
-/* What an index is, behind a transform if there is one. */
+/* The class of an index, behind a transform if there is one. */
 enum {
     CFaissShim_class_other = 0,
     CFaissShim_class_flat = 1,

@@ -1,4 +1,4 @@
-/* What leads FAISS or a walk out of bounds in an index that was read: found before anything follows it. */
+/* Checks that nothing in an index that was read leads FAISS or a walk out of bounds. They run before anything follows it. */
 #pragma once
 
 #include <faiss/IndexFlat.h>
