@@ -26,12 +26,12 @@ package struct ExclusionMarks: Sendable {
 
     package mutating func mark(_ ordinal: Int32) {
         guard ordinal >= 0, Int(ordinal) < self.rows else { return }
-        let place = Int(ordinal) / 32
+        let index = Int(ordinal) / 32
         let bit = UInt64(1) << (UInt64(ordinal) % 32)
-        let word = self.words[place]
+        let word = self.words[index]
         let isCurrent = UInt32(word >> 32) == self.epoch
         guard !isCurrent || word & bit == 0 else { return }
-        self.words[place] = (isCurrent ? word : UInt64(self.epoch) << 32) | bit
+        self.words[index] = (isCurrent ? word : UInt64(self.epoch) << 32) | bit
         self.count += 1
     }
 

@@ -85,7 +85,7 @@ import CFaissShim
         if let problem { throw problem }
     }
 
-    /// One query; the arrays hold at least `k` places. Allocates nothing of its own.
+    /// One query; the arrays have room for at least `k` elements. Allocates nothing of its own.
     func search(
         _ query: [Float],
         _ k: Int,

@@ -58,7 +58,7 @@ extension Searcher {
     }
 
     /// Items left out that a scan may meet. Where so many are left out that few can be the query's own best, it is some
-    /// more than chance brings: a pool of p places is offered about p (1 + ln (read / p)) items. Of 41,000 items 10,000
+    /// more than chance brings: a pool of p items is offered about p (1 + ln (read / p)) items. Of 41,000 items 10,000
     /// random ones are met some 30 times, a user's own 10,000 best thousands of times.
     private func mostSkipped(_ excluded: Int, _ capacity: Int) -> Int {
         let rows = self.vectors.rows
@@ -79,7 +79,7 @@ extension Searcher {
         var count = 0
         unsafe scratch.scan.withFound { ordinals, _ in
             count = ordinals.count
-            for place in ordinals.indices { scratch.chosen[place] = unsafe ordinals[place] }
+            for index in ordinals.indices { scratch.chosen[index] = unsafe ordinals[index] }
         }
         unsafe self.rescoreChosen(count, query, queryNorm, &scratch)
         guard count == capacity, scratch.pool.isFull else { return true }
@@ -135,8 +135,8 @@ extension Searcher {
                 unsafe self.vectors.scores(query, queryNorm: queryNorm, of: ordinals, metric: self.metric, into: out)
             }
         }
-        for place in 0..<count {
-            scratch.pool.offer(Hit(ordinal: scratch.chosen[place], score: scratch.rescored[place]))
+        for index in 0..<count {
+            scratch.pool.offer(Hit(ordinal: scratch.chosen[index], score: scratch.rescored[index]))
         }
     }
 

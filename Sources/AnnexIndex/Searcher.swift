@@ -177,8 +177,8 @@ package struct Searcher: Sendable {
             scratch: &scratch
         )
         scratch.beginPool(k: k, metric: self.metric)
-        for place in 0..<found {
-            let ordinal = Int32(truncatingIfNeeded: scratch.ordinals[place])
+        for number in 0..<found {
+            let ordinal = Int32(truncatingIfNeeded: scratch.ordinals[number])
             let score = unsafe self.vectors.score(query, queryNorm: queryNorm, ordinal, self.metric)
             scratch.pool.offer(Hit(ordinal: ordinal, score: score))
         }
@@ -240,10 +240,10 @@ package struct Searcher: Sendable {
                     into: UnsafeMutableBufferPointer(rebasing: block[..<count])
                 )
             }
-            for place in 0..<count {
-                let score = scratch.block[place]
+            for index in 0..<count {
+                let score = scratch.block[index]
                 guard scratch.pool.mayEnter(score) else { continue }
-                let ordinal = Int32(truncatingIfNeeded: first + place)
+                let ordinal = Int32(truncatingIfNeeded: first + index)
                 if anyExcluded, exclusion.contains(ordinal) { continue }
                 scratch.pool.offer(Hit(ordinal: ordinal, score: score))
             }

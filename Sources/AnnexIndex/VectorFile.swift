@@ -130,7 +130,7 @@ import Glibc
         }
     }
 
-    /// Scores of some rows, read together. `ordinals` are within the rows; `out` has as many places.
+    /// Scores of some rows, read together. `ordinals` are within the rows; `out` is as long.
     func scores(
         _ query: UnsafeBufferPointer<Float>,
         queryNorm: Float,
@@ -142,8 +142,8 @@ import Glibc
             return
         }
         precondition(query.count == self.dimension && out.count >= ordinals.count, "out of range")
-        for place in ordinals.indices {
-            precondition(unsafe ordinals[place] >= 0 && Int(ordinals[place]) < self.rows, "ordinal out of range")
+        for index in ordinals.indices {
+            precondition(unsafe ordinals[index] >= 0 && Int(ordinals[index]) < self.rows, "ordinal out of range")
         }
         let rows = unsafe self.floats
         switch metric {

@@ -116,7 +116,7 @@ package final class VectorIndex: Sendable {
             let norm = vectors.norm(row)
             let scale = metric == .cosine && norm > 0 ? 1 / norm : 1
             unsafe vectors.withRow(row) { values in
-                for place in values.indices { out.append(unsafe values[place] * scale) }
+                for index in values.indices { out.append(unsafe values[index] * scale) }
             }
         }
         return out
@@ -177,7 +177,7 @@ package final class VectorIndex: Sendable {
         scratch.reserve(candidates: count)
         scratch.query.removeAll(keepingCapacity: true)
         let scale = self.metric == .cosine && queryNorm > 0 ? 1 / queryNorm : 1
-        for place in query.indices { scratch.query.append(unsafe query[place] * scale) }
+        for index in query.indices { scratch.query.append(unsafe query[index] * scale) }
         let problem = unsafe exclusion.withMarks { marks in
             unsafe self.handle.search(
                 scratch.query,
@@ -191,8 +191,8 @@ package final class VectorIndex: Sendable {
         }
         if let problem { throw problem }
         var found = 0
-        for place in 0..<count {
-            let ordinal = scratch.ordinals[place]
+        for index in 0..<count {
+            let ordinal = scratch.ordinals[index]
             guard ordinal >= 0, ordinal < self.rows else { continue }
             scratch.ordinals[found] = ordinal
             found += 1

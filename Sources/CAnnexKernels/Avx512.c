@@ -128,7 +128,7 @@ static size_t takeNew(
     return taken;
 }
 
-/* The pool in registers: 16 places in each, sorted over all of them. To insert, the places below the score move one on. */
+/* The pool in registers: 16 slots in each, sorted over all of them. To insert, the slots below the score move one on. */
 typedef struct {
     __m512 scores[4];
     __m512i ordinals[4];
@@ -167,17 +167,17 @@ __attribute__((always_inline)) static inline void bestInsert(Best *best, int reg
         __m512 before = r > 0 ? best->scores[r - 1] : newScore;
         __m512i beforeOrdinals = r > 0 ? best->ordinals[r - 1] : newOrdinal;
         __mmask16 below = _mm512_cmp_ps_mask(best->scores[r], newScore, _CMP_LT_OQ);
-        /* The first place below takes the new score; where all are below, the register before decides whether that place
+        /* The first slot below takes the new score; where all are below, the register before decides whether that slot
          * is its own or holds that register's last. */
         __m512i moved = _mm512_alignr_epi32(_mm512_castps_si512(best->scores[r]), _mm512_castps_si512(before), 15);
         __m512i movedOrdinals = _mm512_alignr_epi32(best->ordinals[r], beforeOrdinals, 15);
-        __mmask16 place = (__mmask16)(below & ~(unsigned)(below << 1));
-        if (r > 0 && (place & 1) && _mm512_cvtss_f32(_mm512_permutexvar_ps(_mm512_set1_epi32(15), before)) < score)
-            place = 0;
+        __mmask16 slot = (__mmask16)(below & ~(unsigned)(below << 1));
+        if (r > 0 && (slot & 1) && _mm512_cvtss_f32(_mm512_permutexvar_ps(_mm512_set1_epi32(15), before)) < score)
+            slot = 0;
         __m512 scores = _mm512_mask_mov_ps(best->scores[r], below, _mm512_castsi512_ps(moved));
         __m512i ordinals = _mm512_mask_mov_epi32(best->ordinals[r], below, movedOrdinals);
-        best->scores[r] = _mm512_mask_mov_ps(scores, place, newScore);
-        best->ordinals[r] = _mm512_mask_mov_epi32(ordinals, place, newOrdinal);
+        best->scores[r] = _mm512_mask_mov_ps(scores, slot, newScore);
+        best->ordinals[r] = _mm512_mask_mov_epi32(ordinals, slot, newOrdinal);
     }
 }
 

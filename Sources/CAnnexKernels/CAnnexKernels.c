@@ -79,9 +79,9 @@ size_t CAnnexKernels_scan(
 size_t CAnnexKernels_collect(
     const CAnnexKernels_Codes *items, const CAnnexKernels_Query *query, size_t *block, size_t end,
     const CAnnexKernels_Bounds *bounds, float threshold, const float *slacksA, float slackA, const float *slacksB,
-    float slackB, uint32_t *places, float *scores) {
+    float slackB, uint32_t *slots, float *scores) {
     return chosen->collect(
-        items, query, block, end, bounds, threshold, slacksA, slackA, slacksB, slackB, places, scores);
+        items, query, block, end, bounds, threshold, slacksA, slackA, slacksB, slackB, slots, scores);
 }
 
 void CAnnexKernels_block_scores(
@@ -90,8 +90,8 @@ void CAnnexKernels_block_scores(
 }
 
 void CAnnexKernels_scores_at(
-    const CAnnexKernels_Codes *items, const CAnnexKernels_Query *query, const int32_t *places, size_t count, float *out) {
-    chosen->scoresAt(items, query, places, count, out);
+    const CAnnexKernels_Codes *items, const CAnnexKernels_Query *query, const int32_t *slots, size_t count, float *out) {
+    chosen->scoresAt(items, query, slots, count, out);
 }
 
 size_t CAnnexKernels_take_new(

@@ -255,8 +255,8 @@ int CFaissShim_lists(const CFaissShim_Index *index, int32_t *out) {
         validateLists(*index->ivf);
         for (size_t list = 0; list < index->ivf->nlist; list++) {
             faiss::InvertedLists::ScopedIds ids(index->ivf->invlists, list);
-            for (size_t place = 0; place < index->ivf->invlists->list_size(list); place++)
-                out[ids[place]] = static_cast<int32_t>(list);
+            for (size_t at = 0; at < index->ivf->invlists->list_size(list); at++)
+                out[ids[at]] = static_cast<int32_t>(list);
         }
     });
 }

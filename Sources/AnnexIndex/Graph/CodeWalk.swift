@@ -4,7 +4,7 @@ import CAnnexKernels
 /// A walk over a graph with 8-bit codes: the best first, in one sorted list (Malkov and Yashunin 2016; the list as in
 /// Fu, Xiang, Wang and Cai 2019, "NSG").
 ///
-/// It begins at the best of the seeds, the first places of the layout, which are scanned; upper levels are not needed.
+/// It begins at the best of the seeds, the first slots of the layout, which are scanned; upper levels are not needed.
 extension ScanLayout {
     /// Of the links of the item that is likely to be next.
     private static let linkBytesAhead = 128
@@ -12,7 +12,7 @@ extension ScanLayout {
     /// Items left out that a walk may have in its list, before it is cheaper to scan.
     private static let mostLeftOut = 256
 
-    /// Writes the best places by their codes to `scratch.walk`, best first; false where it met too many that are left
+    /// Writes the slots of the best items by their codes to `scratch.walk`, best first; false where it met too many that are left
     /// out.
     ///
     /// No step looks at a seed again: `depth` of them that may be answers begin in the list, so the others are none.
@@ -48,12 +48,12 @@ extension ScanLayout {
         let plain = max(ef, answers)
         var limit = plain + leftOut
         let (starts, links) = unsafe (self.linkStarts, self.links)
-        while let place = unsafe list.next() {
-            let first = unsafe Int(starts[place])
+        while let slot = unsafe list.next() {
+            let first = unsafe Int(starts[slot])
             if let likely = unsafe list.likelyNext() {
                 unsafe CAnnexKernels_fetch(links + Int(starts[likely]), Self.linkBytesAhead)
             }
-            let count = unsafe list.keepNew(links + first, Int(starts[place + 1]) - first, skipping: skipped)
+            let count = unsafe list.keepNew(links + first, Int(starts[slot + 1]) - first, skipping: skipped)
             guard count > 0 else { continue }
             unsafe CAnnexKernels_scores_at(&codes, &queryCodes, list.fresh, count, list.scores)
             for number in 0..<count {
@@ -99,11 +99,11 @@ extension ScanLayout {
     ) -> Int {
         let ordinals = unsafe self.ordinals
         var leftOut = 0
-        unsafe scratch.withFound { places, scores in
-            for number in places.indices {
+        unsafe scratch.withFound { slots, scores in
+            for number in slots.indices {
                 guard unsafe list.count - leftOut < depth else { break }
-                unsafe list.append(scores[number], places[number])
-                leftOut += exclusion.contains(unsafe ordinals[Int(places[number])]) ? 1 : 0
+                unsafe list.append(scores[number], slots[number])
+                leftOut += exclusion.contains(unsafe ordinals[Int(slots[number])]) ? 1 : 0
             }
         }
         return leftOut

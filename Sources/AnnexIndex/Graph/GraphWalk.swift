@@ -22,7 +22,7 @@ import CFaissShim
 
     var maximumLevel: Int { unsafe Int(self.graph.maximumLevel) }
 
-    /// The links of an item on a level that it is on, up to the first empty place.
+    /// The links of an item on a level that it is on, up to the first that is empty.
     private func links(_ ordinal: Int32, _ level: Int) -> UnsafeBufferPointer<Int32> {
         let base = unsafe self.graph.offsets[Int(ordinal)]
         let begin = unsafe base + Int(self.graph.levelOffsets[level])
@@ -74,8 +74,8 @@ import CFaissShim
         while let best = scratch.frontier.pop() {
             if scratch.pool.isFull, best.score < scratch.pool.worstScore * sign { break }
             let links = unsafe self.links(best.ordinal, 0)
-            for place in links.indices {
-                let neighbour = unsafe links[place]
+            for index in links.indices {
+                let neighbour = unsafe links[index]
                 guard neighbour >= 0 else { break }
                 guard scratch.visited.insert(neighbour) else { continue }
                 let score = gain(neighbour)
@@ -93,8 +93,8 @@ import CFaissShim
         while moved {
             moved = false
             let links = unsafe self.links(start.ordinal, level)
-            for place in links.indices {
-                let neighbour = unsafe links[place]
+            for index in links.indices {
+                let neighbour = unsafe links[index]
                 guard neighbour >= 0 else { break }
                 let score = gain(neighbour)
                 if score > start.score {

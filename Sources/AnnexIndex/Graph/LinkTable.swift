@@ -28,12 +28,12 @@ struct LinkTable: Equatable, Sendable {
     /// The same links where item `order[p]` is called p. O(links).
     func reordered(_ order: [Int32]) -> LinkTable {
         var names = [Int32](repeating: 0, count: order.count)
-        for (place, item) in order.enumerated() { names[Int(item)] = Int32(place) }
+        for (slot, item) in order.enumerated() { names[Int(item)] = Int32(slot) }
         var out = LinkTable(rows: self.rows)
         out.links.reserveCapacity(self.links.count)
-        for (place, item) in order.enumerated() {
+        for (slot, item) in order.enumerated() {
             for link in self[item] { out.links.append(names[Int(link)]) }
-            out.starts[place + 1] = UInt32(out.links.count)
+            out.starts[slot + 1] = UInt32(out.links.count)
         }
         return out
     }

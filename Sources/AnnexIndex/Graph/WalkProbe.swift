@@ -46,7 +46,7 @@ struct WalkProbe {
     }
 
     private func walk(to item: Int32, _ nothing: borrowing ExclusionMarks, _ scratch: ScanScratch) -> Missed? {
-        let place = self.layout.place(of: item)
+        let slot = self.layout.slot(of: item)
         var row: [Float] = []
         unsafe self.vectors.withRow(Int(item)) { row = unsafe Array($0) }
         return unsafe row.withUnsafeBufferPointer { row in
@@ -55,23 +55,23 @@ struct WalkProbe {
             else { return nil }
             let list = unsafe scratch.walk.list
             guard unsafe list.count > 0 else { return nil }
-            let places = unsafe (0..<min(Self.ef, list.count)).map { unsafe list.item($0) }
-            guard !places.contains(place) else { return nil }
+            let slots = unsafe (0..<min(Self.ef, list.count)).map { unsafe list.item($0) }
+            guard !slots.contains(slot) else { return nil }
             // Of many equal rows a walk need not find the very one.
-            guard unsafe self.layout.score(query, place) > list.score(0) else { return nil }
-            return Missed(item: item, found: places.map { unsafe self.layout.ordinals[Int($0)] })
+            guard unsafe self.layout.score(query, slot) > list.score(0) else { return nil }
+            return Missed(item: item, found: slots.map { unsafe self.layout.ordinals[Int($0)] })
         }
     }
 }
 
 extension ScanLayout {
-    /// Of the item at a place of a graph, by its codes.
-    fileprivate func score(_ query: ScanQuery, _ place: Int32) -> Float {
+    /// Of the item at a slot of a graph, by its codes.
+    fileprivate func score(_ query: ScanQuery, _ slot: Int32) -> Float {
         var codes = unsafe self.codes
         var queryCodes = unsafe query.codes
-        var place = place
+        var slot = slot
         var score: Float = 0
-        unsafe CAnnexKernels_scores_at(&codes, &queryCodes, &place, 1, &score)
+        unsafe CAnnexKernels_scores_at(&codes, &queryCodes, &slot, 1, &score)
         return score
     }
 }

@@ -14,7 +14,7 @@ import CAnnexKernels
     init() {
         unsafe self.list = WalkList(
             kept: .allocate(capacity: 1),
-            places: .allocate(capacity: 1),
+            slots: .allocate(capacity: 1),
             fresh: .allocate(capacity: 1),
             scores: .allocate(capacity: 1)
         )
@@ -33,7 +33,7 @@ import CAnnexKernels
             self.longest = max(longest, self.longest)
             unsafe self.list = WalkList(
                 kept: .allocate(capacity: self.capacity + 1),
-                places: .allocate(capacity: self.capacity + 1),
+                slots: .allocate(capacity: self.capacity + 1),
                 fresh: .allocate(capacity: self.longest),
                 scores: .allocate(capacity: self.longest)
             )
@@ -53,9 +53,9 @@ import CAnnexKernels
 
 /// The best items of a walk so far, best first, and those of the present step. It lies in a `WalkScratch`.
 @unsafe struct WalkList {
-    /// Scores, and places in the layout; that of an item that was expanded is inverted, and so below zero.
+    /// Scores, and slots in the layout; that of an item that was expanded is inverted, and so below zero.
     private let kept: UnsafeMutablePointer<Float>
-    private let places: UnsafeMutablePointer<Int32>
+    private let slots: UnsafeMutablePointer<Int32>
     /// Places of the present step, and their scores.
     let fresh: UnsafeMutablePointer<Int32>
     let scores: UnsafeMutablePointer<Float>
@@ -69,16 +69,16 @@ import CAnnexKernels
 
     init(
         kept: UnsafeMutablePointer<Float>,
-        places: UnsafeMutablePointer<Int32>,
+        slots: UnsafeMutablePointer<Int32>,
         fresh: UnsafeMutablePointer<Int32>,
         scores: UnsafeMutablePointer<Float>
     ) {
-        unsafe (self.kept, self.places, self.fresh, self.scores) = (kept, places, fresh, scores)
+        unsafe (self.kept, self.slots, self.fresh, self.scores) = (kept, slots, fresh, scores)
     }
 
     func deallocate() {
         unsafe self.kept.deallocate()
-        unsafe self.places.deallocate()
+        unsafe self.slots.deallocate()
         unsafe self.fresh.deallocate()
         unsafe self.scores.deallocate()
     }
@@ -90,8 +90,8 @@ import CAnnexKernels
     }
 
     func item(_ number: Int) -> Int32 {
-        let place = unsafe self.places[number]
-        return place < 0 ? ~place : place
+        let slot = unsafe self.slots[number]
+        return slot < 0 ? ~slot : slot
     }
 
     func score(_ number: Int) -> Float { unsafe self.kept[number] }
@@ -100,7 +100,7 @@ import CAnnexKernels
     mutating func append(_ score: Float, _ item: Int32) {
         unsafe self.marks?[Int(item)] = self.epoch
         unsafe self.kept[self.count] = score
-        unsafe self.places[self.count] = item
+        unsafe self.slots[self.count] = item
         unsafe self.count += 1
     }
 
@@ -108,10 +108,10 @@ import CAnnexKernels
     @inline(__always)
     mutating func next() -> Int? {
         while unsafe self.cursor < self.count {
-            let place = unsafe self.places[self.cursor]
-            if place >= 0 {
-                unsafe self.places[self.cursor] = ~place
-                return Int(place)
+            let slot = unsafe self.slots[self.cursor]
+            if slot >= 0 {
+                unsafe self.slots[self.cursor] = ~slot
+                return Int(slot)
             }
             unsafe self.cursor += 1
         }
@@ -121,8 +121,8 @@ import CAnnexKernels
     /// A guess at what `next` gives next time: the one behind in the list, if that is still to expand.
     @inline(__always)
     func likelyNext() -> Int? {
-        let place = unsafe self.cursor + 1 < self.count ? self.places[self.cursor + 1] : -1
-        return place >= 0 ? Int(place) : nil
+        let slot = unsafe self.cursor + 1 < self.count ? self.slots[self.cursor + 1] : -1
+        return slot >= 0 ? Int(slot) : nil
     }
 
     /// Copies the links that were not looked at yet to `fresh`, marks them, and returns their number.
@@ -139,7 +139,7 @@ import CAnnexKernels
         unsafe self.count < limit || score > self.kept[self.count - 1]
     }
 
-    /// Puts an item in its place, behind its equals; what then exceeds the limit is dropped.
+    /// Inserts an item in order, behind its equals. The last one is dropped where there are then more than the limit.
     @inline(__always)
     mutating func insert(_ score: Float, _ item: Int32, _ limit: Int) {
         var low = 0
@@ -150,9 +150,9 @@ import CAnnexKernels
         }
         let moved = unsafe min(self.count, limit - 1) - low
         unsafe (self.kept + low + 1).update(from: self.kept + low, count: moved)
-        unsafe (self.places + low + 1).update(from: self.places + low, count: moved)
+        unsafe (self.slots + low + 1).update(from: self.slots + low, count: moved)
         unsafe self.kept[low] = score
-        unsafe self.places[low] = item
+        unsafe self.slots[low] = item
         unsafe self.count = min(self.count + 1, limit)
         unsafe self.cursor = min(self.cursor, low)
     }

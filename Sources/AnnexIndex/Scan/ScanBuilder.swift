@@ -107,7 +107,7 @@ package struct ScanBuilder {
         for row in 0..<vectors.rows where vectors.isBounded(row) {
             let scale = Self.scale(vectors, row, metric)
             unsafe vectors.withRow(row) { values in
-                for place in values.indices { sums[place] += Double(unsafe values[place] * scale) }
+                for index in values.indices { sums[index] += Double(unsafe values[index] * scale) }
             }
         }
         return sums.map { Float($0 / Double(vectors.rows)) }
@@ -149,16 +149,16 @@ package struct ScanBuilder {
             arrangement: links.map { .graph(links: $0.links.count) } ?? .blocks
         )
         guard shape.isPossible else { throw AnnexError(.limit, "\(clusters.count) clusters are too many") }
-        return unsafe try ScanLayout.make(shape) { memory, places throws(AnnexError) in
-            let target = unsafe ScanTarget(memory: memory, places: places, shape: shape)
+        return unsafe try ScanLayout.make(shape) { memory, offsets throws(AnnexError) in
+            let target = unsafe ScanTarget(memory: memory, offsets: offsets, shape: shape)
             unsafe target.writeHeader(starts: starts, center: self.center)
             if let links { unsafe target.setLinks(links) }
             _ = self.inParallel((headBlocks + 255) / 256) { part in
                 unsafe self.fillHead(head, part * 256..<min((part + 1) * 256, headBlocks), target)
             }
             unsafe target.boundHead()
-            _ = self.inParallel(clusters.count) { place in
-                unsafe self.fill(clusters[place], number: place, firstBlock: starts[place], target)
+            _ = self.inParallel(clusters.count) { number in
+                unsafe self.fill(clusters[number], number: number, firstBlock: starts[number], target)
             }
         }
     }
@@ -172,12 +172,12 @@ package struct ScanBuilder {
     /// The row as the metric has it: normalised on cosine; zeros where there is no bound.
     private func row(_ ordinal: Int32, into out: inout [Float]) {
         guard self.vectors.isBounded(Int(ordinal)) else {
-            for place in out.indices { out[place] = 0 }
+            for index in out.indices { out[index] = 0 }
             return
         }
         let scale = Self.scale(self.vectors, Int(ordinal), self.metric)
         unsafe self.vectors.withRow(Int(ordinal)) { values in
-            for place in values.indices { out[place] = unsafe values[place] * scale }
+            for index in values.indices { out[index] = unsafe values[index] * scale }
         }
     }
 
@@ -188,7 +188,7 @@ package struct ScanBuilder {
         var sums = [Double](repeating: 0, count: dimension)
         for ordinal in members {
             self.row(ordinal, into: &row)
-            for place in 0..<dimension { sums[place] += Double(row[place]) }
+            for index in 0..<dimension { sums[index] += Double(row[index]) }
         }
         let length = sums.reduce(0) { $0 + $1 * $1 }.squareRoot()
         let direction = sums.map { Float(length > 0 ? $0 / length : 0) }
@@ -204,14 +204,14 @@ package struct ScanBuilder {
             self.row(ordinal, into: &row)
             var along: Double = 0
             var square: Double = 0
-            for place in 0..<dimension {
-                along += Double(row[place]) * Double(direction[place])
-                square += Double(row[place]) * Double(row[place])
+            for index in 0..<dimension {
+                along += Double(row[index]) * Double(direction[index])
+                square += Double(row[index]) * Double(row[index])
             }
             let share = squareOfDirection > 0 ? along / squareOfDirection : 0
             var across: Double = 0
-            for place in 0..<dimension {
-                let rest = Double(row[place]) - share * Double(direction[place])
+            for index in 0..<dimension {
+                let rest = Double(row[index]) - share * Double(direction[index])
                 across += rest * rest
             }
             let key = self.metric == .ip ? Float(square.squareRoot()) : Float(along)
@@ -242,10 +242,10 @@ package struct ScanBuilder {
         for block in (0..<blocks).reversed() {
             let range = block * ScanShape.blockItems..<min((block + 1) * ScanShape.blockItems, cluster.members.count)
             unsafe self.encode(cluster.members[range], firstBlock + block, target)
-            for place in range {
-                along = max(along, cluster.along[place])
-                across = max(across, cluster.across[place])
-                least = min(least, cluster.along[place].isFinite ? cluster.along[place] : -.infinity)
+            for member in range {
+                along = max(along, cluster.along[member])
+                across = max(across, cluster.across[member])
+                least = min(least, cluster.along[member].isFinite ? cluster.along[member] : -.infinity)
             }
             unsafe target.setBounds(
                 firstBlock + block,
@@ -262,21 +262,21 @@ package struct ScanBuilder {
         var codes = [Int8](repeating: 0, count: row.count)
         var largestNorm: Float = 0
         var largestError: Float = 0
-        for place in 0..<ScanShape.blockItems {
-            guard place < items.count else {
-                unsafe target.setPadding(block, place)
+        for lane in 0..<ScanShape.blockItems {
+            guard lane < items.count else {
+                unsafe target.setPadding(block, lane)
                 continue
             }
-            let ordinal = items[items.startIndex + place]
+            let ordinal = items[items.startIndex + lane]
             let code: RowCode
             if self.vectors.isBounded(Int(ordinal)) {
                 self.row(ordinal, into: &row)
-                for place in self.center.indices { row[place] -= self.center[place] }
+                for index in self.center.indices { row[index] -= self.center[index] }
                 code = RowCode(row, &codes)
             } else {
                 code = RowCode(unboundedOf: row.count, &codes)
             }
-            unsafe target.set(block, place, ordinal: ordinal, code, codes)
+            unsafe target.set(block, lane, ordinal: ordinal, code, codes)
             largestNorm = max(largestNorm, code.norm)
             largestError = max(largestError, code.error)
         }
@@ -301,9 +301,9 @@ struct RowCode {
         unsafe CAnnexKernels_encode(row, row.count, self.scale, &codes)
         var square: Double = 0
         var missed: Double = 0
-        for place in row.indices {
-            let difference = Double(row[place]) - Double(self.scale) * Double(codes[place])
-            square += Double(row[place]) * Double(row[place])
+        for index in row.indices {
+            let difference = Double(row[index]) - Double(self.scale) * Double(codes[index])
+            square += Double(row[index]) * Double(row[index])
             missed += difference * difference
         }
         self.norm = Float(square.squareRoot()).nextUp

@@ -44,8 +44,8 @@ extension ScanLayout {
             c: -query.offset
         )
         unsafe run.scan(0, self.shape.headBlocks, &bounds, &queryCodes, exclusion, scratch, &pool)
-        for place in 0..<scratch.clustersScanned {
-            let cluster = unsafe Int(scratch.candidates[place].cluster)
+        for index in 0..<scratch.clustersScanned {
+            let cluster = unsafe Int(scratch.candidates[index].cluster)
             unsafe self.setBounds(&bounds, query, cluster, reach.kappa, scratch)
             let (first, end) = unsafe (Int(self.firstBlocks[cluster]), Int(self.firstBlocks[cluster + 1]))
             unsafe run.scan(first, end, &bounds, &queryCodes, exclusion, scratch, &pool)

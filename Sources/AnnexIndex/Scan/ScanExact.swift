@@ -57,8 +57,8 @@ extension ScanLayout {
         while first < count {
             let end = min(first + batch, count)
             scratch.selectBest(first..<count, end - first)
-            for place in first..<end {
-                let candidate = unsafe scratch.candidates[place]
+            for index in first..<end {
+                let candidate = unsafe scratch.candidates[index]
                 // In order of their bounds: what is behind cannot reach the k-th best either.
                 if unsafe candidate.bound < run.threshold(pool) { return }
                 let cluster = Int(candidate.cluster)
@@ -232,12 +232,12 @@ extension ScanLayout {
                 self.errorWeight,
                 self.layout.norms,
                 self.normWeight,
-                scratch.places,
+                scratch.slots,
                 scratch.scores
             )
             guard found > 0 else { return }
-            for place in 0..<found {
-                let ordinal = unsafe ordinals[Int(scratch.places[place])]
+            for index in 0..<found {
+                let ordinal = unsafe ordinals[Int(scratch.slots[index])]
                 guard ordinal >= 0, !(anyExcluded && exclusion.contains(ordinal)) else { continue }
                 if unsafe self.known.contains(ordinal) { continue }
                 scratch.addPending(ordinal)
@@ -257,8 +257,8 @@ extension ScanLayout {
                 metric: self.layout.shape.metric,
                 into: scores
             )
-            for place in ordinals.indices {
-                unsafe pool.offer(Hit(ordinal: ordinals[place], score: scores[place]))
+            for index in ordinals.indices {
+                unsafe pool.offer(Hit(ordinal: ordinals[index], score: scores[index]))
             }
         }
     }

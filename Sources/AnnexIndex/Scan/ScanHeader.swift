@@ -22,8 +22,8 @@ enum ScanHeader {
 
     /// Nil where it is no header of a known format, or its counts make no sense.
     static func decode(_ bytes: [UInt8]) -> (shape: ScanShape, format: UInt32)? {
-        let numbers = (0..<8).map { place in
-            (0..<8).reduce(UInt64(0)) { $0 | UInt64(bytes[place * 8 + $1]) << (8 * $1) }
+        let numbers = (0..<8).map { index in
+            (0..<8).reduce(UInt64(0)) { $0 | UInt64(bytes[index * 8 + $1]) << (8 * $1) }
         }
         let format = UInt32(truncatingIfNeeded: numbers[1])
         guard numbers[0] == ScanShape.magic, (1...ScanShape.format).contains(format),

@@ -41,19 +41,19 @@ extension ScanLayout {
         guard shape.metric == metric, shape.rows == rows, shape.dimension == dimension else {
             throw damaged("is of \(shape.rows) × \(shape.dimension), the manifest says \(rows) × \(dimension)")
         }
-        guard file.byteCount == shape.places.end else {
-            throw damaged("has \(file.byteCount) bytes where its counts take \(shape.places.end)")
+        guard file.byteCount == shape.offsets.end else {
+            throw damaged("has \(file.byteCount) bytes where its counts take \(shape.offsets.end)")
         }
-        let layout = unsafe try Self.make(shape) { memory, places throws(AnnexError) in
+        let layout = unsafe try Self.make(shape) { memory, offsets throws(AnnexError) in
             var done = 0
-            while done < places.end {
-                let count = unsafe pread(file.descriptor, memory + done, min(places.end - done, 1 << 30), done)
+            while done < offsets.end {
+                let count = unsafe pread(file.descriptor, memory + done, min(offsets.end - done, 1 << 30), done)
                 if count < 0, errno == EINTR { continue }
                 guard count > 0 else { throw SystemFailure.error("cannot read", at: path) }
                 done += count
             }
             if format <= ScanShape.formatWithNarrowBounds {
-                unsafe ScanTarget(memory: memory, places: places, shape: shape).widenBounds()
+                unsafe ScanTarget(memory: memory, offsets: offsets, shape: shape).widenBounds()
             }
         }
         if let problem = layout.structuralProblem() { throw damaged(problem) }
@@ -74,8 +74,8 @@ extension ScanLayout {
         }
         var seen = [Bool](repeating: false, count: shape.rows)
         var count = 0
-        for place in 0..<shape.blocks * ScanShape.blockItems {
-            let ordinal = unsafe self.ordinals[place]
+        for slot in 0..<shape.blocks * ScanShape.blockItems {
+            let ordinal = unsafe self.ordinals[slot]
             guard ordinal >= 0 else { continue }
             guard ordinal < shape.rows, !seen[Int(ordinal)] else { return "an item is out of range or stands twice" }
             seen[Int(ordinal)] = true
@@ -87,20 +87,20 @@ extension ScanLayout {
 
     private func linkProblem() -> String? {
         let shape = self.shape
-        for place in 0..<shape.rows where unsafe self.ordinals[place] < 0 { return "an item is missing among others" }
+        for slot in 0..<shape.rows where unsafe self.ordinals[slot] < 0 { return "an item is missing among others" }
         guard unsafe self.linkStarts[0] == 0, unsafe Int(self.linkStarts[shape.rows]) == shape.links else {
             return "links without an item"
         }
-        for place in 0..<shape.rows where unsafe self.linkStarts[place] > self.linkStarts[place + 1] {
+        for slot in 0..<shape.rows where unsafe self.linkStarts[slot] > self.linkStarts[slot + 1] {
             return "links of an item lie out of bounds"
         }
         var lastNamed = [Int32](repeating: -1, count: shape.rows)
-        for place in 0..<shape.rows {
-            for link in unsafe Int(self.linkStarts[place])..<Int(self.linkStarts[place + 1]) {
+        for slot in 0..<shape.rows {
+            for link in unsafe Int(self.linkStarts[slot])..<Int(self.linkStarts[slot + 1]) {
                 let other = unsafe Int(self.links[link])
                 guard lastNamed.indices.contains(other) else { return "a link leads nowhere" }
-                guard lastNamed[other] != place else { return "an item has the same link twice" }
-                lastNamed[other] = Int32(truncatingIfNeeded: place)
+                guard lastNamed[other] != slot else { return "an item has the same link twice" }
+                lastNamed[other] = Int32(truncatingIfNeeded: slot)
             }
         }
         return nil

@@ -18,40 +18,40 @@ import Glibc
     let shape: ScanShape
     let base: UnsafeRawPointer
     let mappedBytes: Int
-    private let places: ScanShape.Places
+    private let offsets: ScanShape.Offsets
     /// The largest Euclidean length of a row as it is encoded.
     let largestNorm: Float
     /// The largest Euclidean length of the difference between a row and its codes; infinite where a row has no bound.
     let largestError: Float
-    /// 0, 1, 2, …: the ordinals of centroids, or the places of the seeds of a graph; -1 for the padding of the last block.
+    /// 0, 1, 2, …: the ordinals of centroids, or the slots of the seeds of a graph; -1 for the padding of the last block.
     private let numbers: UnsafeMutablePointer<Int32>
     /// The slot of each ordinal. Only a graph has them.
     private let positions: [Int32]
     /// The most links that an item of the graph has.
     let longestList: Int
 
-    /// Takes over a private mapping of `places.end` bytes, which has been filled.
+    /// Takes over a private mapping of `offsets.end` bytes, which has been filled.
     private init(shape: ScanShape, mapping: UnsafeRawPointer) {
         self.shape = shape
-        self.places = shape.places
-        self.mappedBytes = shape.places.end
+        self.offsets = shape.offsets
+        self.mappedBytes = shape.offsets.end
         unsafe self.base = mapping
         let numbered = shape.isGraph ? shape.rows : shape.clusters
         let numbers = max(shape.seedBlocks, shape.centroidBlocks) * ScanShape.blockItems
         unsafe self.numbers = .allocate(capacity: max(1, numbers))
-        for place in 0..<numbers { unsafe self.numbers[place] = place < numbered ? Int32(place) : -1 }
-        let norms = unsafe (mapping + shape.places.norms).assumingMemoryBound(to: Float.self)
+        for slot in 0..<numbers { unsafe self.numbers[slot] = slot < numbered ? Int32(slot) : -1 }
+        let norms = unsafe (mapping + shape.offsets.norms).assumingMemoryBound(to: Float.self)
         self.largestNorm = unsafe UnsafeBufferPointer(start: norms, count: shape.blocks).reduce(0) { max($0, $1) }
-        let errors = unsafe (mapping + shape.places.errors).assumingMemoryBound(to: Float.self)
+        let errors = unsafe (mapping + shape.offsets.errors).assumingMemoryBound(to: Float.self)
         self.largestError = unsafe UnsafeBufferPointer(start: errors, count: shape.blocks).reduce(0) { max($0, $1) }
-        let ordinals = unsafe (mapping + shape.places.ordinals).assumingMemoryBound(to: Int32.self)
+        let ordinals = unsafe (mapping + shape.offsets.ordinals).assumingMemoryBound(to: Int32.self)
         var positions = [Int32](repeating: -1, count: shape.isGraph ? shape.rows : 0)
-        for place in positions.indices {
-            let ordinal = unsafe ordinals[place]
-            if positions.indices.contains(Int(ordinal)) { positions[Int(ordinal)] = Int32(truncatingIfNeeded: place) }
+        for slot in positions.indices {
+            let ordinal = unsafe ordinals[slot]
+            if positions.indices.contains(Int(ordinal)) { positions[Int(ordinal)] = Int32(truncatingIfNeeded: slot) }
         }
         self.positions = positions
-        let starts = unsafe (mapping + shape.places.linkStarts).assumingMemoryBound(to: UInt32.self)
+        let starts = unsafe (mapping + shape.offsets.linkStarts).assumingMemoryBound(to: UInt32.self)
         self.longestList = positions.indices.reduce(0) { max($0, unsafe Int(starts[$1 + 1]) - Int(starts[$1])) }
     }
 
@@ -59,13 +59,13 @@ import Glibc
     package func needsFaiss(_ kind: IndexKind) -> Bool { !self.isGraph && kind.needsFaiss(self.shape.metric) }
 
     /// The slot of an item of a graph.
-    func place(of ordinal: Int32) -> Int32 { self.positions[Int(ordinal)] }
+    func slot(of ordinal: Int32) -> Int32 { self.positions[Int(ordinal)] }
 
     /// The items that an item links to; nil without a graph or such an item.
     package func links(of ordinal: Int32) -> [Int32]? {
         guard self.positions.indices.contains(Int(ordinal)) else { return nil }
-        let place = Int(self.positions[Int(ordinal)])
-        return unsafe (self.linkStarts[place]..<self.linkStarts[place + 1]).map { link in
+        let slot = Int(self.positions[Int(ordinal)])
+        return unsafe (self.linkStarts[slot]..<self.linkStarts[slot + 1]).map { link in
             unsafe self.ordinals[Int(self.links[Int(link)])]
         }
     }
@@ -88,17 +88,17 @@ import Glibc
     /// Memory for a layout, filled by `fill` and read-only from then on.
     static func make(
         _ shape: ScanShape,
-        _ fill: (UnsafeMutableRawPointer, ScanShape.Places) throws(AnnexError) -> Void
+        _ fill: (UnsafeMutableRawPointer, ScanShape.Offsets) throws(AnnexError) -> Void
     ) throws(AnnexError) -> ScanLayout {
-        let memory = unsafe try Self.allocate(shape.places.end)
-        do throws(AnnexError) { unsafe try fill(memory, shape.places) } catch {
-            unsafe munmap(memory, shape.places.end)
+        let memory = unsafe try Self.allocate(shape.offsets.end)
+        do throws(AnnexError) { unsafe try fill(memory, shape.offsets) } catch {
+            unsafe munmap(memory, shape.offsets.end)
             throw error
         }
         return unsafe ScanLayout(shape: shape, mapping: UnsafeRawPointer(memory))
     }
 
-    /// Huge pages, where the kernel has them: a scan at random places then misses the address cache less often.
+    /// Huge pages, where the kernel has them: a scan that jumps then misses the address cache less often.
     private static func allocate(_ bytes: Int) throws(AnnexError) -> UnsafeMutableRawPointer {
         let memory = unsafe mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
         guard let memory = unsafe memory, unsafe memory != MAP_FAILED else {
@@ -112,10 +112,10 @@ import Glibc
 
     var codes: CAnnexKernels_Codes {
         unsafe CAnnexKernels_Codes(
-            codes: self.pointer(self.places.codes, UInt8.self),
-            scales: self.pointer(self.places.scales, Float.self),
-            biases: self.shape.hasBiases ? self.pointer(self.places.biases, Float.self) : nil,
-            ordinals: self.pointer(self.places.ordinals, Int32.self),
+            codes: self.pointer(self.offsets.codes, UInt8.self),
+            scales: self.pointer(self.offsets.scales, Float.self),
+            biases: self.shape.hasBiases ? self.pointer(self.offsets.biases, Float.self) : nil,
+            ordinals: self.pointer(self.offsets.ordinals, Int32.self),
             groups: self.shape.groups,
             stride: self.shape.stride
         )
@@ -133,8 +133,8 @@ import Glibc
 
     var centroidCodes: CAnnexKernels_Codes {
         unsafe CAnnexKernels_Codes(
-            codes: self.pointer(self.places.centroidCodes, UInt8.self),
-            scales: self.pointer(self.places.centroidScales, Float.self),
+            codes: self.pointer(self.offsets.centroidCodes, UInt8.self),
+            scales: self.pointer(self.offsets.centroidScales, Float.self),
             biases: nil,
             ordinals: UnsafePointer(self.numbers),
             groups: self.shape.groups,
@@ -142,35 +142,35 @@ import Glibc
         )
     }
 
-    /// The seeds of a walk once more, in blocks, as they are scanned; known by their places.
+    /// The seeds of a walk once more, in blocks, as they are scanned; known by their slots.
     var seedCodes: CAnnexKernels_Codes {
         var codes = unsafe self.codes
-        unsafe codes.codes = self.pointer(self.places.seedCodes, UInt8.self)
+        unsafe codes.codes = self.pointer(self.offsets.seedCodes, UInt8.self)
         unsafe codes.ordinals = UnsafePointer(self.numbers)
         unsafe codes.stride = 0
         return unsafe codes
     }
 
-    var along: UnsafePointer<Float> { unsafe self.pointer(self.places.along, Float.self) }
-    var across: UnsafePointer<Float> { unsafe self.pointer(self.places.across, Float.self) }
-    var leastAlong: UnsafePointer<Float> { unsafe self.pointer(self.places.leastAlong, Float.self) }
-    var norms: UnsafePointer<Float> { unsafe self.pointer(self.places.norms, Float.self) }
-    var errors: UnsafePointer<Float> { unsafe self.pointer(self.places.errors, Float.self) }
-    var ordinals: UnsafePointer<Int32> { unsafe self.pointer(self.places.ordinals, Int32.self) }
-    var firstBlocks: UnsafePointer<UInt32> { unsafe self.pointer(self.places.firstBlocks, UInt32.self) }
+    var along: UnsafePointer<Float> { unsafe self.pointer(self.offsets.along, Float.self) }
+    var across: UnsafePointer<Float> { unsafe self.pointer(self.offsets.across, Float.self) }
+    var leastAlong: UnsafePointer<Float> { unsafe self.pointer(self.offsets.leastAlong, Float.self) }
+    var norms: UnsafePointer<Float> { unsafe self.pointer(self.offsets.norms, Float.self) }
+    var errors: UnsafePointer<Float> { unsafe self.pointer(self.offsets.errors, Float.self) }
+    var ordinals: UnsafePointer<Int32> { unsafe self.pointer(self.offsets.ordinals, Int32.self) }
+    var firstBlocks: UnsafePointer<UInt32> { unsafe self.pointer(self.offsets.firstBlocks, UInt32.self) }
     /// The direction of a cluster: groups * 4 floats.
     func centroid(_ cluster: Int) -> UnsafePointer<Float> {
-        unsafe self.pointer(self.places.centroids, Float.self) + cluster * self.shape.groups * 4
+        unsafe self.pointer(self.offsets.centroids, Float.self) + cluster * self.shape.groups * 4
     }
     /// The mean that was taken off all rows; nil where none was.
     var center: UnsafePointer<Float>? {
-        self.shape.isCentered ? unsafe self.pointer(self.places.center, Float.self) : nil
+        self.shape.isCentered ? unsafe self.pointer(self.offsets.center, Float.self) : nil
     }
 
-    var linkStarts: UnsafePointer<UInt32> { unsafe self.pointer(self.places.linkStarts, UInt32.self) }
-    var links: UnsafePointer<Int32> { unsafe self.pointer(self.places.links, Int32.self) }
+    var linkStarts: UnsafePointer<UInt32> { unsafe self.pointer(self.offsets.linkStarts, UInt32.self) }
+    var links: UnsafePointer<Int32> { unsafe self.pointer(self.offsets.links, Int32.self) }
 
-    private func pointer<T>(_ place: Int, _ type: T.Type) -> UnsafePointer<T> {
-        unsafe (self.base + place).assumingMemoryBound(to: type)
+    private func pointer<T>(_ offset: Int, _ type: T.Type) -> UnsafePointer<T> {
+        unsafe (self.base + offset).assumingMemoryBound(to: type)
     }
 }

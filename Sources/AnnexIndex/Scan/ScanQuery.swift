@@ -20,10 +20,10 @@ import CAnnexKernels
         scratch.reserve(layout.shape)
         let components = ScanScratch.components(layout.shape)
         let vector = unsafe scratch.vector
-        for place in 0..<components { unsafe vector[place] = place < query.count ? query[place] : 0 }
+        for component in 0..<components { unsafe vector[component] = component < query.count ? query[component] : 0 }
         let center = unsafe layout.center
         if let center = unsafe center, layout.shape.metric == .l2 {
-            for place in 0..<query.count { unsafe vector[place] -= center[place] }
+            for component in 0..<query.count { unsafe vector[component] -= center[component] }
         }
         let largest = unsafe CAnnexKernels_largest(vector, components)
         guard largest > 1e-15, largest < 1e15 else { return nil }
@@ -31,7 +31,7 @@ import CAnnexKernels
         let codes = unsafe scratch.codes
         unsafe CAnnexKernels_encode(vector, components, scale, codes)
         var sum: Int32 = 0
-        for place in 0..<components { sum &+= Int32(unsafe codes[place]) }
+        for component in 0..<components { sum &+= Int32(unsafe codes[component]) }
         unsafe self.codes = CAnnexKernels_Query(codes: codes, correction: 128 * sum, biasFactor: 1 / scale)
         unsafe self.scale = scale
         unsafe self.norm = CAnnexKernels_dot(vector, vector, components).squareRoot()
@@ -69,8 +69,9 @@ import CAnnexKernels
     /// Euclidean length of what the codes leave out, rounded up. O(dimension).
     func error(_ components: Int, _ scratch: ScanScratch) -> Float {
         var missed: Double = 0
-        for place in 0..<components {
-            let difference = unsafe Double(scratch.vector[place]) - Double(self.scale) * Double(scratch.codes[place])
+        for component in 0..<components {
+            let difference =
+                unsafe Double(scratch.vector[component]) - Double(self.scale) * Double(scratch.codes[component])
             missed += difference * difference
         }
         return Float(missed.squareRoot()).nextUp

@@ -37,7 +37,7 @@ import CAnnexKernels
     var blocksRead = 0
     /// The first of `candidates`: those that the present search has scanned.
     var clustersScanned = 0
-    let places = UnsafeMutablePointer<UInt32>.allocate(capacity: ScanShape.blockItems)
+    let slots = UnsafeMutablePointer<UInt32>.allocate(capacity: ScanShape.blockItems)
     let scores = UnsafeMutablePointer<Float>.allocate(capacity: ScanShape.blockItems)
     /// Items that wait for their exact scores, up to two blocks of them.
     private let waiting = UnsafeMutablePointer<Int32>.allocate(capacity: 2 * ScanShape.blockItems)
@@ -56,7 +56,7 @@ import CAnnexKernels
         unsafe self.codes.deallocate()
         unsafe self.products.deallocate()
         unsafe self.candidates.deallocate()
-        unsafe self.places.deallocate()
+        unsafe self.slots.deallocate()
         unsafe self.scores.deallocate()
         unsafe self.waiting.deallocate()
         unsafe self.exactScores.deallocate()
@@ -68,7 +68,7 @@ import CAnnexKernels
         self.pending += 1
     }
 
-    /// Lends the items that wait, and places for their scores; none waits from then on.
+    /// Lends the items that wait, and room for their scores; none waits from then on.
     @inline(__always)
     func withPending(_ body: (UnsafeBufferPointer<Int32>, UnsafeMutableBufferPointer<Float>) -> Void) {
         let count = self.pending

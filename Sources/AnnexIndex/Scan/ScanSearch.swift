@@ -76,10 +76,10 @@ extension ScanLayout {
             // Of few clusters one or two are scanned before the rest is ruled out: sorting more would be in vain.
             let end = count - first <= 32 ? first + 1 : min(first + batch, count)
             scratch.selectBest(first..<count, end - first)
-            for place in first..<end {
-                let candidate = unsafe scratch.candidates[place]
+            for index in first..<end {
+                let candidate = unsafe scratch.candidates[index]
                 if candidate.bound + margin < scratch.kth(k) { break }
-                scratch.clustersScanned = place + 1
+                scratch.clustersScanned = index + 1
                 let cluster = Int(candidate.cluster)
                 unsafe self.setBounds(&bounds, query, cluster, kappa, scratch)
                 let block = unsafe Int(firstBlocks[cluster])
@@ -141,13 +141,13 @@ extension ScanLayout {
         var count = 0
         unsafe ScanScratch.withFound(&scratch.clusterPool) { clusters, products in
             count = min(wanted, clusters.count)
-            for place in 0..<count {
-                let (cluster, product) = unsafe (clusters[place], products[place] + query.offset)
+            for index in 0..<count {
+                let (cluster, product) = unsafe (clusters[index], products[index] + query.offset)
                 let block = unsafe Int(self.firstBlocks[Int(cluster)])
                 let part = unsafe product >= 0 ? self.along[block] : self.leastAlong[block]
                 let beside = max(0, norm * norm - product * product).squareRoot()
                 unsafe scratch.products[Int(cluster)] = product
-                unsafe scratch.candidates[place] = ScanScratch.Candidate(
+                unsafe scratch.candidates[index] = ScanScratch.Candidate(
                     bound: product * part + beside * self.across[block] - query.offset,
                     cluster: cluster
                 )
@@ -221,11 +221,11 @@ extension ScanScratch {
             }
             if last <= right { high = right } else if last >= left { low = left } else { break }
         }
-        for place in range.lowerBound..<range.lowerBound + count {
-            var best = place
-            for other in place + 1..<max(place + 1, range.lowerBound + count)
+        for index in range.lowerBound..<range.lowerBound + count {
+            var best = index
+            for other in index + 1..<max(index + 1, range.lowerBound + count)
             where unsafe items[other].bound > items[best].bound { best = other }
-            unsafe self.swapAt(items, place, best)
+            unsafe self.swapAt(items, index, best)
         }
     }
 
@@ -236,18 +236,18 @@ extension ScanScratch {
         var (best, second) = (range.lowerBound, range.lowerBound)
         var bound = unsafe items[best].bound
         var secondBound = bound
-        var place = range.lowerBound
-        while place + 1 < range.upperBound {
-            let (one, other) = unsafe (items[place].bound, items[place + 1].bound)
-            best = one > bound ? place : best
+        var index = range.lowerBound
+        while index + 1 < range.upperBound {
+            let (one, other) = unsafe (items[index].bound, items[index + 1].bound)
+            best = one > bound ? index : best
             bound = one > bound ? one : bound
-            second = other > secondBound ? place + 1 : second
+            second = other > secondBound ? index + 1 : second
             secondBound = other > secondBound ? other : secondBound
-            place += 2
+            index += 2
         }
-        if place < range.upperBound, unsafe items[place].bound > bound {
-            best = place
-            bound = unsafe items[place].bound
+        if index < range.upperBound, unsafe items[index].bound > bound {
+            best = index
+            bound = unsafe items[index].bound
         }
         unsafe self.swapAt(items, range.lowerBound, secondBound > bound ? second : best)
     }
@@ -262,8 +262,8 @@ extension ScanScratch {
     func dropBelow(_ bound: Float, _ range: Range<Int>) -> Int {
         let items = unsafe self.candidates
         var end = range.lowerBound
-        for place in range {
-            let candidate = unsafe items[place]
+        for index in range {
+            let candidate = unsafe items[index]
             unsafe items[end] = candidate
             end += candidate.bound < bound ? 0 : 1
         }
@@ -273,12 +273,12 @@ extension ScanScratch {
     /// Keeps the candidates whose centroid has the largest product with the query.
     func keepNearest(_ wanted: Int, _ count: inout Int) {
         guard wanted < count else { return }
-        for place in 0..<count {
-            unsafe swap(&self.candidates[place].bound, &self.products[Int(self.candidates[place].cluster)])
+        for index in 0..<count {
+            unsafe swap(&self.candidates[index].bound, &self.products[Int(self.candidates[index].cluster)])
         }
         self.selectBest(0..<count, wanted)
-        for place in 0..<count {
-            unsafe swap(&self.candidates[place].bound, &self.products[Int(self.candidates[place].cluster)])
+        for index in 0..<count {
+            unsafe swap(&self.candidates[index].bound, &self.products[Int(self.candidates[index].cluster)])
         }
         count = wanted
     }

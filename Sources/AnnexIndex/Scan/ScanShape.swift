@@ -1,6 +1,6 @@
 import AnnexCore
 
-/// The sizes of a scan layout, and so the place of each part in `serving.bin`. O(1).
+/// The sizes of a scan layout, and so the offset of each part in `serving.bin`. O(1).
 ///
 /// Parts follow each other, each from a multiple of 64 bytes on, in the order of the members here; all numbers are
 /// little-endian. Nothing in the file says where a part lies: the counts do.
@@ -39,7 +39,7 @@ struct ScanShape: Equatable {
     var blockCodeBytes: Int { self.groups * 4 * Self.blockItems }
     var isGraph: Bool { self.arrangement != .blocks }
     var links: Int { if case .graph(let links) = self.arrangement { links } else { 0 } }
-    /// Places that walks begin at, the first ones: a scan finds the best of them.
+    /// Walks begin at the best of the first slots, so many, which a scan finds.
     var seeds: Int { self.isGraph ? Self.seeds(of: self.rows) : 0 }
     static func seeds(of rows: Int) -> Int { min(512, (rows + 7) / 8) }
     var seedBlocks: Int { (self.seeds + Self.blockItems - 1) / Self.blockItems }
@@ -49,7 +49,7 @@ struct ScanShape: Equatable {
     var hasBiases: Bool { self.metric == .l2 }
 
     /// The byte at which each part begins.
-    struct Places {
+    struct Offsets {
         /// Per item.
         var codes = 0
         var scales = 0
@@ -70,7 +70,7 @@ struct ScanShape: Equatable {
         var centroidScales = 0
         /// The mean of all rows, which is taken off each before it is encoded: groups * 4 components.
         var center = 0
-        /// A graph only. Per item, and one behind: where its links begin; and all links, each the place of an item.
+        /// A graph only. Per item, and one behind: where its links begin; and all links, each the slot of an item.
         var linkStarts = 0
         var links = 0
         /// A graph only: the first blocks once more, interleaved.
@@ -78,7 +78,7 @@ struct ScanShape: Equatable {
         var end = 0
     }
 
-    var places: Places {
+    var offsets: Offsets {
         var at = Self.headerBytes
         func part(_ bytes: Int) -> Int {
             let start = at
@@ -86,26 +86,26 @@ struct ScanShape: Equatable {
             return start
         }
         let items = self.blocks * Self.blockItems
-        var places = Places()
-        places.codes = part(self.isGraph ? items * self.stride : self.blocks * self.blockCodeBytes)
-        places.scales = part(items * 4)
-        places.biases = part(self.hasBiases ? items * 4 : 0)
-        places.ordinals = part(items * 4)
-        places.along = part(self.blocks * 4)
-        places.across = part(self.blocks * 4)
-        places.leastAlong = part(self.blocks * 4)
-        places.norms = part(self.blocks * 4)
-        places.errors = part(self.blocks * 4)
-        places.firstBlocks = part((self.clusters + 1) * 4)
-        places.centroids = part(self.clusters * self.groups * 16)
-        places.centroidCodes = part(self.centroidBlocks * self.blockCodeBytes)
-        places.centroidScales = part(self.centroidBlocks * Self.blockItems * 4)
-        places.center = part(self.isCentered ? self.groups * 16 : 0)
-        places.linkStarts = part(self.isGraph ? (self.rows + 1) * 4 : 0)
-        places.links = part(self.links * 4)
-        places.seedCodes = part(self.seedBlocks * self.blockCodeBytes)
-        places.end = at
-        return places
+        var offsets = Offsets()
+        offsets.codes = part(self.isGraph ? items * self.stride : self.blocks * self.blockCodeBytes)
+        offsets.scales = part(items * 4)
+        offsets.biases = part(self.hasBiases ? items * 4 : 0)
+        offsets.ordinals = part(items * 4)
+        offsets.along = part(self.blocks * 4)
+        offsets.across = part(self.blocks * 4)
+        offsets.leastAlong = part(self.blocks * 4)
+        offsets.norms = part(self.blocks * 4)
+        offsets.errors = part(self.blocks * 4)
+        offsets.firstBlocks = part((self.clusters + 1) * 4)
+        offsets.centroids = part(self.clusters * self.groups * 16)
+        offsets.centroidCodes = part(self.centroidBlocks * self.blockCodeBytes)
+        offsets.centroidScales = part(self.centroidBlocks * Self.blockItems * 4)
+        offsets.center = part(self.isCentered ? self.groups * 16 : 0)
+        offsets.linkStarts = part(self.isGraph ? (self.rows + 1) * 4 : 0)
+        offsets.links = part(self.links * 4)
+        offsets.seedCodes = part(self.seedBlocks * self.blockCodeBytes)
+        offsets.end = at
+        return offsets
     }
 
     /// Whether counts from a file make sense. No size computed from them then overflows.

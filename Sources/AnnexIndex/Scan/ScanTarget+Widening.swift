@@ -10,7 +10,7 @@ extension ScanTarget {
     func widenBounds() {
         unsafe self.dropImpossibleLengths()
         if unsafe self.shape.metric == .ip { unsafe self.boundHead() }
-        let starts = unsafe self.pointer(self.places.firstBlocks, UInt32.self)
+        let starts = unsafe self.pointer(self.offsets.firstBlocks, UInt32.self)
         for cluster in unsafe 0..<self.shape.clusters {
             let first = unsafe min(Int(starts[cluster]), self.shape.blocks)
             let end = unsafe min(Int(starts[cluster + 1]), self.shape.blocks)
@@ -23,8 +23,8 @@ extension ScanTarget {
     private static let longest = 2 * VectorFile.boundedLengths.upperBound
 
     private func dropImpossibleLengths() {
-        let norms = unsafe self.pointer(self.places.norms, Float.self)
-        let errors = unsafe self.pointer(self.places.errors, Float.self)
+        let norms = unsafe self.pointer(self.offsets.norms, Float.self)
+        let errors = unsafe self.pointer(self.offsets.errors, Float.self)
         for block in unsafe 0..<self.shape.blocks {
             if unsafe norms[block] >= 0, unsafe norms[block] <= Self.longest, unsafe errors[block] >= 0 { continue }
             unsafe self.setLargest(block, norm: 0, error: .infinity)
@@ -34,18 +34,18 @@ extension ScanTarget {
     /// |d|² − 1 of a cluster's direction as it is stored, or 0 where that is less.
     private func excess(of cluster: Int) -> Double {
         let components = unsafe self.shape.groups * 4
-        let direction = unsafe self.pointer(self.places.centroids, Float.self) + cluster * components
+        let direction = unsafe self.pointer(self.offsets.centroids, Float.self) + cluster * components
         var square = 0.0
-        for place in 0..<components { square += unsafe Double(direction[place]) * Double(direction[place]) }
+        for component in 0..<components { square += unsafe Double(direction[component]) * Double(direction[component]) }
         return square > 1 ? square - 1 : 0
     }
 
     /// Bounds go from a block to the end of its cluster, and so does what is unknown of one.
     private func widenBounds(of blocks: Range<Int>, excess: Double) {
-        let along = unsafe self.pointer(self.places.along, Float.self)
-        let across = unsafe self.pointer(self.places.across, Float.self)
-        let least = unsafe self.pointer(self.places.leastAlong, Float.self)
-        let errors = unsafe self.pointer(self.places.errors, Float.self)
+        let along = unsafe self.pointer(self.offsets.along, Float.self)
+        let across = unsafe self.pointer(self.offsets.across, Float.self)
+        let least = unsafe self.pointer(self.offsets.leastAlong, Float.self)
+        let errors = unsafe self.pointer(self.offsets.errors, Float.self)
         // The difference of squares was computed in double precision: so much of them it may lack.
         let cancelled = unsafe 4 * Double(self.shape.dimension + 8) * Double.ulpOfOne
         var isKnown = true

@@ -75,8 +75,8 @@ typedef struct {
     float c;
 } CAnnexKernels_Bounds;
 
-/* The best so far: `capacity` (16, 32 or 64) places, best first, -INFINITY and -1 in empty ones. `k`, at most
- * `capacity`: the scan ends where no bound reaches the score in place k - 1. */
+/* The best so far: `capacity` (16, 32 or 64) slots, best first, -INFINITY and -1 in empty ones. `k`, at most
+ * `capacity`: the scan ends where no bound reaches the score in slot k - 1. */
 typedef struct {
     float scores[CAnnexKernels_maximumPool];
     int32_t ordinals[CAnnexKernels_maximumPool];
@@ -96,22 +96,22 @@ size_t CAnnexKernels_scan(
     const CAnnexKernels_Bounds *bounds, const uint64_t *marks, uint32_t epoch, CAnnexKernels_Pool *pool);
 
 /* Looks for the first block from *block on with items whose score is not below `threshold` - slackA * slacksA[block] -
- * slackB * slacksB[block] (both may be NULL), and stops at the first bound below `threshold`. Writes those items' places
+ * slackB * slacksB[block] (both may be NULL), and stops at the first bound below `threshold`. Writes those items' slots
  * (block * 32 + item) and scores, at most 32, returns their number and moves *block behind it; 0, and *block where it
- * stopped, when there is none. Padding is among the places. What is no number is below nothing: an item is left out only
+ * stopped, when there is none. Padding is among the slots. What is no number is below nothing: an item is left out only
  * where a comparison proves that it may be. */
 size_t CAnnexKernels_collect(
     const CAnnexKernels_Codes *items, const CAnnexKernels_Query *query, size_t *block, size_t end,
     const CAnnexKernels_Bounds *bounds, float threshold, const float *slacksA, float slackA, const float *slacksB,
-    float slackB, uint32_t *places, float *scores);
+    float slackB, uint32_t *slots, float *scores);
 
 /* The scores of blocks first ..< end, into out[(end - first) * 32]. */
 void CAnnexKernels_block_scores(
     const CAnnexKernels_Codes *items, const CAnnexKernels_Query *query, size_t first, size_t end, float *out);
 
-/* Of codes in rows: the scores of the `count` rows places[0], places[1], …, which are fetched together. */
+/* Of codes in rows: the scores of the `count` rows slots[0], slots[1], …, which are fetched together. */
 void CAnnexKernels_scores_at(
-    const CAnnexKernels_Codes *items, const CAnnexKernels_Query *query, const int32_t *places, size_t count, float *out);
+    const CAnnexKernels_Codes *items, const CAnnexKernels_Query *query, const int32_t *slots, size_t count, float *out);
 
 /* Of `count` different items those that are not below `lowest` and were not marked: they are written to `out`, in order,
  * and their number is returned. All get their mark: marks[item] = epoch. */

@@ -90,7 +90,7 @@ typedef struct {
 
 /* 0, or -1 where the index has no graph. */
 int CFaissShim_graph(const CFaissShim_Index *index, CFaissShim_Graph *out);
-/* Writes the list of each item (count places). -1 where the index has no lists. */
+/* Writes the list of each item (`count` numbers). -1 where the index has no lists. */
 int CFaissShim_lists(const CFaissShim_Index *index, int32_t *out);
 
 #ifdef __cplusplus

@@ -40,9 +40,9 @@ struct BoundedReader : faiss::IOReader {
     }
 
   private:
-    static uint64_t at(const unsigned char *values, size_t place) {
+    static uint64_t at(const unsigned char *values, size_t index) {
         uint64_t value;
-        std::memcpy(&value, values + place * sizeof value, sizeof value);
+        std::memcpy(&value, values + index * sizeof value, sizeof value);
         return value;
     }
 
@@ -81,8 +81,8 @@ struct BoundedReader : faiss::IOReader {
             if (listStep++ < 5) return;
             uint64_t room = bytes / (sizeof(uint64_t) + codeBytes), total = 0;
             require(!pairs || count % 2 == 0, "lists: half a pair");
-            for (size_t place = pairs ? 1 : 0; place < count; place += pairs ? 2 : 1) {
-                total += at(values, place);
+            for (size_t index = pairs ? 1 : 0; index < count; index += pairs ? 2 : 1) {
+                total += at(values, index);
                 require(total <= room, "lists that the file cannot hold");
             }
         }

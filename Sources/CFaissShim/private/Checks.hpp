@@ -64,8 +64,8 @@ inline void validateGraph(const faiss::IndexHNSW &index) {
         for (int level = 0; level < own; level++) {
             size_t begin, end;
             graph.neighbor_range(static_cast<Ordinal>(item), level, &begin, &end);
-            for (size_t place = begin; place < end; place++) {
-                int32_t other = graph.neighbors[place];
+            for (size_t at = begin; at < end; at++) {
+                int32_t other = graph.neighbors[at];
                 if (other < 0) break;
                 require(static_cast<size_t>(other) < count, "graph: a link leads nowhere");
                 require(graph.levels[other] > level, "graph: a link leads to an item below its level");
@@ -114,8 +114,8 @@ inline void validateLists(const faiss::IndexIVF &index) {
         size_t size = index.invlists->list_size(list);
         total += size;
         faiss::InvertedLists::ScopedIds ids(index.invlists, list);
-        for (size_t place = 0; place < size; place++)
-            require(ids[place] >= 0 && ids[place] < index.ntotal, "lists: an ordinal is out of range");
+        for (size_t at = 0; at < size; at++)
+            require(ids[at] >= 0 && ids[at] < index.ntotal, "lists: an ordinal is out of range");
     }
     require(total == static_cast<size_t>(index.ntotal), "lists: wrong number of items");
 }
