@@ -240,7 +240,7 @@ package final class VectorIndex: Sendable {
         let builder = ScanBuilder(vectors: vectors, metric: self.metric, threads: threads)
         if let walk {
             let levels = (0..<Int32(self.rows)).map { walk.levels(of: $0) }
-            let (layout, links) = try builder.graph(LinkTable(walk, rows: self.rows), levels: levels)
+            let (layout, links) = try builder.graph(LinkTable(rows: self.rows, links: walk.lowestLinks), levels: levels)
             return (layout, links)
         }
         guard self.kind.scansClusters(self.metric), case .ivf(let count) = self.kind.family,

@@ -10,11 +10,11 @@ struct LinkTable: Equatable, Sendable {
         self.links = []
     }
 
-    /// The lowest level of a graph: the one that has all items.
-    init(_ graph: GraphWalk, rows: Int) {
+    /// - Parameter links: of an item.
+    init(rows: Int, links: (Int32) -> [Int32]) {
         self.init(rows: rows)
         for ordinal in 0..<rows {
-            self.links += graph.lowestLinks(of: Int32(ordinal))
+            self.links += links(Int32(ordinal))
             self.starts[ordinal + 1] = UInt32(self.links.count)
         }
     }
