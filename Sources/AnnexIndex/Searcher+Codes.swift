@@ -15,7 +15,7 @@ extension Searcher {
         _ query: UnsafeBufferPointer<Float>,
         _ queryNorm: Float,
         _ k: Int,
-        _ reach: ScanLayout.Reach,
+        _ selection: ScanLayout.ClusterSelection,
         _ exclusion: borrowing ExclusionMarks,
         _ scratch: inout SearchScratch,
         _ hits: inout [Hit]
@@ -29,14 +29,14 @@ extension Searcher {
                 codes,
                 capacity: capacity,
                 k: k,
-                reach: reach,
+                clusters: selection,
                 exclusion: exclusion,
                 scratch: scratch.scan
             )
             if scratch.scan.skipped <= self.mostSkipped(exclusion.count, capacity) {
                 scratch.read = scratch.scan.blocksRead * ScanShape.blockItems
                 if unsafe !self.rescore(capacity, layout, codes, query, queryNorm, &scratch) {
-                    unsafe self.rescoreDeeper(capacity, layout, codes, reach, query, queryNorm, exclusion, &scratch)
+                    unsafe self.rescoreDeeper(capacity, layout, codes, selection, query, queryNorm, exclusion, &scratch)
                 }
                 scratch.pool.drain(into: &hits)
                 return hits.count
@@ -47,7 +47,7 @@ extension Searcher {
             original: query,
             queryNorm: queryNorm,
             vectors: self.vectors,
-            reach: reach,
+            clusters: selection,
             exclusion: exclusion,
             scratch: scratch.scan,
             pool: &scratch.pool
@@ -101,7 +101,7 @@ extension Searcher {
         _ capacity: Int,
         _ layout: ScanLayout,
         _ codes: ScanQuery,
-        _ reach: ScanLayout.Reach,
+        _ selection: ScanLayout.ClusterSelection,
         _ query: UnsafeBufferPointer<Float>,
         _ queryNorm: Float,
         _ exclusion: borrowing ExclusionMarks,
@@ -113,7 +113,7 @@ extension Searcher {
                 original: query,
                 queryNorm: queryNorm,
                 vectors: self.vectors,
-                reach: reach,
+                clusters: selection,
                 known: UnsafeBufferPointer(rebasing: chosen[..<capacity]),
                 exclusion: exclusion,
                 scratch: scratch.scan,

@@ -170,7 +170,7 @@ package struct Searcher: Sendable {
                 original: query,
                 queryNorm: queryNorm,
                 vectors: self.vectors,
-                reach: .kappa(1),
+                clusters: .kappa(1),
                 exclusion: exclusion,
                 scratch: scratch.scan,
                 pool: &scratch.pool

@@ -15,7 +15,7 @@ extension ScanLayout {
         original: UnsafeBufferPointer<Float>,
         queryNorm: Float,
         vectors: VectorFile,
-        reach: Reach,
+        clusters selection: ClusterSelection,
         known: UnsafeBufferPointer<Int32>,
         exclusion: borrowing ExclusionMarks,
         scratch: ScanScratch,
@@ -46,7 +46,7 @@ extension ScanLayout {
         unsafe run.scan(0, self.shape.headBlocks, &bounds, &queryCodes, exclusion, scratch, &pool)
         for index in 0..<scratch.clustersScanned {
             let cluster = unsafe Int(scratch.candidates[index].cluster)
-            unsafe self.setBounds(&bounds, query, cluster, reach.kappa, scratch)
+            unsafe self.setBounds(&bounds, query, cluster, selection.kappa, scratch)
             let (first, end) = unsafe (Int(self.firstBlocks[cluster]), Int(self.firstBlocks[cluster + 1]))
             unsafe run.scan(first, end, &bounds, &queryCodes, exclusion, scratch, &pool)
         }

@@ -3,8 +3,8 @@ import CAnnexKernels
 
 /// The exact search: codes only rule out what cannot be among the k best, everything else gets its float32 score.
 extension ScanLayout {
-    /// Fills `pool` with the best k of all items within reach that are not excluded, by score and then by ordinal. With
-    /// kappa 1 all items are within reach.
+    /// Fills `pool` with the best k of the items in the selected clusters, by score and then by ordinal, without those that
+    /// are excluded. With kappa 1 no cluster is left out.
     ///
     /// Why it is exact. With x' and q' what the codes stand for, |x·q − x'·q'| ≤ |x − x'||q| + |x'||q − q'|
     /// (Cauchy and Schwarz), and each block knows its largest |x − x'| and |x|. In a cluster with the direction d,
@@ -19,7 +19,7 @@ extension ScanLayout {
         original: UnsafeBufferPointer<Float>,
         queryNorm: Float,
         vectors: VectorFile,
-        reach: Reach,
+        clusters selection: ClusterSelection,
         exclusion: borrowing ExclusionMarks,
         scratch: ScanScratch,
         pool: inout TopPool
@@ -50,8 +50,8 @@ extension ScanLayout {
         defer { unsafe run.scorePending(scratch, &pool) }
         unsafe run.scan(0, self.shape.headBlocks, &bounds, &queryCodes, exclusion, scratch, &pool)
         guard self.shape.clusters > 0 else { return }
-        var count = unsafe self.boundClusters(query, norm / scale, rounding, reach.kappa, scratch)
-        if case .nearest(let wanted) = reach { scratch.keepNearest(wanted, &count) }
+        var count = unsafe self.boundClusters(query, norm / scale, rounding, selection.kappa, scratch)
+        if case .nearest(let wanted) = selection { scratch.keepNearest(wanted, &count) }
         var batch = 8
         var first = 0
         while first < count {
@@ -62,7 +62,7 @@ extension ScanLayout {
                 // In order of their bounds: what is behind cannot reach the k-th best either.
                 if unsafe candidate.bound < run.threshold(pool) { return }
                 let cluster = Int(candidate.cluster)
-                unsafe self.setExactBounds(&bounds, scratch.products[cluster], norm / scale, rounding, reach.kappa)
+                unsafe self.setExactBounds(&bounds, scratch.products[cluster], norm / scale, rounding, selection.kappa)
                 unsafe run.scan(
                     Int(self.firstBlocks[cluster]),
                     Int(self.firstBlocks[cluster + 1]),

@@ -5,7 +5,7 @@ import CAnnexKernels
 /// scale, and without `ScanQuery.offset`. Products with centroids have it.
 extension ScanLayout {
     /// Which clusters a search looks at.
-    enum Reach {
+    enum ClusterSelection {
         /// All whose bound reaches the k-th best, with the part across the centroid weighed by kappa: at 1 next to nothing
         /// is lost (`ScanQuery.scoreErrorBound`), below it is a bet that gets faster.
         case kappa(Float)
@@ -20,21 +20,21 @@ extension ScanLayout {
         _ query: ScanQuery,
         capacity: Int,
         k: Int,
-        reach: Reach,
+        clusters selection: ClusterSelection,
         exclusion: borrowing ExclusionMarks,
         scratch: ScanScratch
     ) {
         unsafe CAnnexKernels_empty(&scratch.pool, Int32(capacity), Int32(k))
         let epoch = exclusion.epoch
         unsafe exclusion.withMarks { marks in
-            unsafe self.collectBest(query, k, reach, marks, epoch, scratch)
+            unsafe self.collectBest(query, k, selection, marks, epoch, scratch)
         }
     }
 
     private func collectBest(
         _ query: ScanQuery,
         _ k: Int,
-        _ reach: Reach,
+        _ selection: ClusterSelection,
         _ marks: UnsafePointer<UInt64>?,
         _ epoch: UInt32,
         _ scratch: ScanScratch
@@ -42,7 +42,7 @@ extension ScanLayout {
         let shape = self.shape
         var codes = unsafe self.codes
         var queryCodes = unsafe query.codes
-        let margin = unsafe reach.kappa < 1 ? 0 : query.scoreErrorBound(self)
+        let margin = unsafe selection.kappa < 1 ? 0 : query.scoreErrorBound(self)
         var bounds = unsafe CAnnexKernels_Bounds(
             along: self.along,
             across: self.across,
@@ -62,12 +62,12 @@ extension ScanLayout {
         )
         scratch.clustersScanned = 0
         guard shape.clusters > 0 else { return }
-        let kappa = reach.kappa
+        let kappa = selection.kappa
         var count: Int
-        if case .nearest(let wanted) = reach, wanted <= CAnnexKernels_maximumPool {
+        if case .nearest(let wanted) = selection, wanted <= CAnnexKernels_maximumPool {
             count = unsafe self.nearestClusters(query, wanted, scratch)
         } else {
-            count = unsafe self.rankClusters(query, reach, atLeast: scratch.kth(k) - margin, scratch)
+            count = unsafe self.rankClusters(query, selection, atLeast: scratch.kth(k) - margin, scratch)
         }
         let firstBlocks = unsafe self.firstBlocks
         var batch = 8
@@ -156,15 +156,15 @@ extension ScanLayout {
         return count
     }
 
-    /// Scores all centroids and writes those clusters within reach to `scratch.candidates` whose bound is at least
+    /// Scores all centroids and writes the selected clusters to `scratch.candidates` whose bound is at least
     /// `threshold`; returns their number. O(clusters × dimension).
     private func rankClusters(
         _ query: ScanQuery,
-        _ reach: Reach,
+        _ selection: ClusterSelection,
         atLeast threshold: Float,
         _ scratch: ScanScratch
     ) -> Int {
-        let kappa = reach.kappa
+        let kappa = selection.kappa
         var codes = unsafe self.centroidCodes
         var queryCodes = unsafe query.codes
         unsafe CAnnexKernels_block_scores(&codes, &queryCodes, 0, self.shape.centroidBlocks, scratch.products)
@@ -185,7 +185,7 @@ extension ScanLayout {
             unsafe candidates[count] = ScanScratch.Candidate(bound: bound, cluster: Int32(truncatingIfNeeded: cluster))
             count += bound < threshold ? 0 : 1
         }
-        if case .nearest(let wanted) = reach { scratch.keepNearest(wanted, &count) }
+        if case .nearest(let wanted) = selection { scratch.keepNearest(wanted, &count) }
         return count
     }
 }
