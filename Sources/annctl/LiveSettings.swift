@@ -70,7 +70,7 @@ struct LiveSettings {
             let folder = stateFolder + "/" + index.value
             try StatePreflight.check(folder)
             var settings = StateSettings()
-            settings.checksPages = false
+            settings.pageCheck = .done
             settings.interval = self.durabilityInterval
             states[index] = try StateStore(folder, settings: settings)
         }

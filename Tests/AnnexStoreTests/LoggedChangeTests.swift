@@ -109,10 +109,10 @@ import Testing
 
     @Test func aDiskThatFailsLeavesNeitherEntryNorPosition() throws {
         let status = Atomic<Int32>(0)
-        var faults = StateFaults()
-        faults.commit = { _ in status.load(ordering: .relaxed) }
-        faults.hasSpace = { _ in false }
-        let store = try StateStore(self.folder.path, settings: StateSettings(), faults: faults)
+        var system = StateSystem()
+        system.commit = { _ in status.load(ordering: .relaxed) }
+        system.hasSpace = { _ in false }
+        let store = try StateStore(self.folder.path, settings: StateSettings(), system: system)
         _ = self.submit(store, [self.entry(1)])
         status.store(ENOSPC, ordering: .relaxed)
         for result in self.submit(store, [self.entry(2), self.entry(3)]) {
@@ -132,12 +132,14 @@ import Testing
     /// A full file system refuses events; what comes behind them in the log must not overtake them.
     @Test func removalsDoNotOvertakeEventsThatHaveNoSpace() throws {
         let percent = Atomic<Int>(50)
-        var faults = StateFaults()
-        faults.fullness = { _ in Double(percent.load(ordering: .relaxed)) / 100 }
-        let store = try StateStore(self.folder.path, settings: StateSettings(), faults: faults)
+        var system = StateSystem()
+        system.fullness = { _ in Double(percent.load(ordering: .relaxed)) / 100 }
+        let milliseconds = Atomic<Int>(0)
+        system.now = { .milliseconds(milliseconds.load(ordering: .relaxed)) }
+        let store = try StateStore(self.folder.path, settings: StateSettings(), system: system)
         _ = self.submit(store, [self.entry(1)])
         percent.store(99, ordering: .relaxed)
-        Thread.sleep(forTimeInterval: 0.15)
+        milliseconds.store(150, ordering: .relaxed)
         let remove = StateChange.remove(user: self.user, item: self.user, time: 9)
         for result in self.submit(store, [self.entry(2), self.entry(3, change: remove)]) {
             #expect(throws: AnnexError.self) { try result.get() }
@@ -150,12 +152,12 @@ import Testing
         var settings = StateSettings()
         settings.interval = .milliseconds(60)
         let commits = Atomic<Int>(0)
-        var faults = StateFaults()
-        faults.commit = { _ in
+        var system = StateSystem()
+        system.commit = { _ in
             commits.add(1, ordering: .sequentiallyConsistent)
             return 0
         }
-        let store = try StateStore(self.folder.path, settings: settings, faults: faults)
+        let store = try StateStore(self.folder.path, settings: settings, system: system)
         for number in 1...3 {
             let before = commits.load(ordering: .sequentiallyConsistent)
             _ = self.submit(store, [self.entry(UInt64(number))])

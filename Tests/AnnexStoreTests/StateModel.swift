@@ -41,12 +41,7 @@ struct StateModel {
         case .stampedEvent(let user, let item, let weight, let time):
             self.known.insert(user)
             let newest = self.users[user]?.events.keys.map(\.time).max() ?? Int64.min
-            var free = time
-            let (lead, isOver) = newest.subtractingReportingOverflow(time)
-            if newest >= time, !isOver, lead < 10_000, newest < Int64.max {
-                free = newest + 1
-            }
-            while self.users[user]?.events[Key(time: free, item: item)] != nil { free += 1 }
+            let free = self.stamp(user, item, time, newest)
             self.users[user, default: User()].events[Key(time: free, item: item)] = weight
             return .added
         case .remove(let user, let item, let time):
@@ -63,6 +58,21 @@ struct StateModel {
             self.forgotten[hash] = max(time, self.forgotten[hash] ?? time)
             return .forgotten(wasThere: old != User())
         }
+    }
+
+    /// Behind the user's newest event where that is less than 10 s ahead; otherwise behind the item's last event within 10
+    /// s, or 20 s where those are full, and so on.
+    private func stamp(_ user: Identifier, _ item: Identifier, _ time: Int64, _ newest: Int64) -> Int64 {
+        let (lead, isOver) = newest.subtractingReportingOverflow(time)
+        if newest < time { return time }
+        if !isOver, lead < 10_000, newest < Int64.max { return newest + 1 }
+        let taken = Set((self.users[user]?.events.keys).map { $0.filter { $0.item == item }.map(\.time) } ?? [])
+        var window: Int64 = 10_000
+        while let last = taken.filter({ $0 >= time && $0 < time + window }).max() {
+            if last + 1 < time + window { return last + 1 }
+            window *= 2
+        }
+        return time
     }
 
     /// Compares all of one user, in both directions.

@@ -67,9 +67,9 @@ import Testing
         /// Changes of each commit.
         var sizes: [Int] { self.commits.withLock { $0 } }
 
-        var faults: StateFaults {
-            var faults = StateFaults()
-            faults.commit = { changes in
+        var system: StateSystem {
+            var system = StateSystem()
+            system.commit = { changes in
                 let isFirst = self.commits.withLock {
                     $0.append(changes)
                     return $0.count == 1
@@ -80,7 +80,7 @@ import Testing
                 }
                 return 0
             }
-            return faults
+            return system
         }
     }
 
@@ -90,7 +90,7 @@ import Testing
         var settings = StateSettings()
         settings.waitingLimit = 100
         settings.groupLimit = 64
-        let store = try StateStore(folder.path, settings: settings, faults: brake.faults)
+        let store = try StateStore(folder.path, settings: settings, system: brake.system)
         let user = try identifier("u")
         let answers = Mutex<[(Int, Result<StateOutcome, AnnexError>)]>([])
         let submit = { (number: Int) in

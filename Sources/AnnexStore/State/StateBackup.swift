@@ -56,7 +56,7 @@ package enum StateBackup {
             mapBytes: size + (16 << 20)
         )
         do throws(StoreFailure) {
-            let transaction = try StateTransaction(environment)
+            let transaction = try StateTransaction(environment, index: IndexRule())
             try transaction.dropMarks()
             try transaction.commit()
         } catch { throw StateFailure.error(error.status, "cannot be written", lock.file) }

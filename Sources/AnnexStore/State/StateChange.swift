@@ -86,9 +86,26 @@ package struct StateCounts: Sendable, Equatable {
     package var lost = 0
     /// Times a record with a wrong checksum was met and skipped.
     package var damagedRecords = 0
+    /// Records that were walked for a removal or a stamp, as there was no index to use.
+    package var walkedRecords = 0
+    /// Records that were read since the opening, to see whether they are whole; how many are not.
+    package var checkedRecords = 0
+    package var damagedFound = 0
+    /// Whether all have been read.
+    package var isChecked = false
     /// Times the map was enlarged, and the longest that readers had to wait for it.
     package var growths = 0
     package var longestPauseMicroseconds = 0
+}
+
+/// Who walks the pages of a state before it is opened.
+package enum PageChecking: Sendable {
+    /// The process that opens it.
+    case here
+    /// What is called with the folder, while its lock is held.
+    case elsewhere(@Sendable (_ folder: String) throws -> Void)
+    /// Nobody, as they were walked already.
+    case done
 }
 
 package struct StateSettings: Sendable {
@@ -96,31 +113,24 @@ package struct StateSettings: Sendable {
     package var mapBytes = 16 << 20
     /// Changes of one commit, at most.
     package var groupLimit = 4_096
+    /// A user with more events than this gets an index of them by item.
+    package var walkLimit = 1_000
     /// Changes that wait for the writer, at most.
     package var waitingLimit = 65_536
     /// Readers at a time, at most; 64 bytes each.
     package var readerLimit = 1_024
     /// From this share of the file system on, 0 to 1, events are refused.
     package var fullShare = 0.95
-    /// Whether opening walks all pages of the file first, O(pages). False only where `StateStore.inspect` has just done
-    /// so.
-    package var checksPages = true
+    /// Whether every record is read after the opening, on a thread of its own. Until then removing walks a user's events.
+    package var checksRecords = true
+    /// Who walks all pages of the file before it is opened, O(pages).
+    package var pageCheck = PageChecking.here
+    /// Takes what a person should know, a sentence each. Any thread; it must not block.
+    package var notice: @Sendable (String) -> Void = { _ in }
     /// Nil: a change is answered when it is durable. Otherwise events are answered when they wait for the writer, which
     /// commits at most so often: what is not committed is not read, and lost with the process. Removing and forgetting
     /// are answered when they are durable, in any case.
     package var interval: Duration?
-
-    package init() {}
-}
-
-/// Where tests make the disk fail.
-package struct StateFaults: Sendable {
-    /// Called by the writer before a commit of that many changes. Another result than 0 is taken for the commit's.
-    package var commit: @Sendable (_ changes: Int) -> Int32 = { _ in 0 }
-    /// How full the file system of a folder is, 0 to 1.
-    package var fullness: @Sendable (_ folder: String) -> Double = FileSystemSpace.fullness
-    /// Whether there is space left for a file in a folder.
-    package var hasSpace: @Sendable (_ folder: String) -> Bool = FileSystemSpace.isLeft
 
     package init() {}
 }

@@ -66,9 +66,24 @@ import CLMDB
         return try Self.isFound(status)
     }
 
+    /// To the first value of the first key that comes behind `last`, or of all where that is nil; false where there is none.
+    func moveBehind(_ last: [UInt8]?) throws(StoreFailure) -> Bool {
+        guard let last else { return try self.move(MDB_FIRST) }
+        guard try self.seek(atLeast: last) else { return false }
+        return unsafe self.key.elementsEqual(last) ? try self.move(MDB_NEXT_NODUP) : true
+    }
+
     /// One of LMDB's moves; false where it leads nowhere.
     func move(_ operation: MDB_cursor_op) throws(StoreFailure) -> Bool {
         try Self.isFound(unsafe mdb_cursor_get(self.raw, &self.lastKey, &self.lastValue, operation))
+    }
+
+    /// Puts a value in, and goes to it.
+    func put(_ key: [UInt8], _ value: [UInt8]) throws(StoreFailure) {
+        let status = unsafe StateBytes.lend(key) { key in
+            unsafe StateBytes.lend(value) { value in unsafe mdb_cursor_put(self.raw, &key, &value, 0) }
+        }
+        try StoreFailure.check(status)
     }
 
     /// Values of the key at this place. O(1).

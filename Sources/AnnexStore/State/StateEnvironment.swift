@@ -11,6 +11,8 @@ import Glibc
         var meta: MDB_dbi = 0
         var events: MDB_dbi = 0
         var removed: MDB_dbi = 0
+        /// Nil in a file of format 1.
+        var items: MDB_dbi?
         var forgotten: MDB_dbi = 0
         var users: MDB_dbi = 0
     }
@@ -93,6 +95,10 @@ import Glibc
             tables.removed = unsafe try Self.table(transaction, StateSchema.removed, sorted, path)
             tables.forgotten = unsafe try Self.table(transaction, StateSchema.forgotten, plain, path)
             tables.users = unsafe try Self.table(transaction, StateSchema.users, plain, path)
+            let hasIndex = unsafe try Self.has(transaction, StateSchema.items, path)
+            if isWriting || hasIndex {
+                tables.items = unsafe try Self.table(transaction, StateSchema.items, sorted, path)
+            }
         } catch {
             unsafe mdb_txn_abort(transaction)
             throw error
@@ -100,6 +106,14 @@ import Glibc
         let end = unsafe mdb_txn_commit(transaction)
         guard end == 0 else { throw StateFailure.error(end, "cannot open the tables", path) }
         return tables
+    }
+
+    private static func has(_ transaction: OpaquePointer, _ name: String, _ path: String) throws(AnnexError) -> Bool {
+        var table: MDB_dbi = 0
+        let status = unsafe mdb_dbi_open(transaction, name, UInt32(MDB_DUPSORT), &table)
+        if status == MDB_NOTFOUND { return false }
+        guard status == 0 else { throw StateFailure.error(status, "cannot open table '\(name)'", path) }
+        return true
     }
 
     private static func table(

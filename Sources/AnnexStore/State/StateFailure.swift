@@ -5,6 +5,9 @@ import Glibc
 /// LMDB's and the system's refusals, as errors for people.
 enum StateFailure {
     static let restore = "Restore the state from a backup, or move the file away to begin without it"
+    static let damaged =
+        "Nothing is written from now on, reading goes on. Stop the server, run `annctl check-state STATE/NAME`, and restore "
+        + "the state from a backup"
     static let restart =
         "Nothing is written from now on, reading goes on. Look into the kernel's log, then start the server again"
 
@@ -39,8 +42,7 @@ enum StateFailure {
         [ENOMEM, EAGAIN, EINTR, MDB_TXN_FULL, MDB_MAP_FULL].contains(status)
     }
 
-    /// Refusals that concern the one change that met them.
-    static func isOfOneChange(_ status: Int32) -> Bool {
-        status < 0 && ![MDB_PANIC, MDB_MAP_FULL, MDB_BAD_TXN, MDB_MAP_RESIZED].contains(status)
-    }
+    /// Refusals that concern the one change that met them. All others say that the file or the disk is damaged, or that
+    /// there is no space: then nothing more may be written on top.
+    static func isOfOneChange(_ status: Int32) -> Bool { status == MDB_BAD_VALSIZE }
 }

@@ -6,6 +6,7 @@ import Glibc
 enum StateFile {
     /// What a file says of itself.
     struct Summary {
+        let format: UInt32
         let storeID: [UInt8]
         let tally: StateTally
         let events: Int
@@ -16,15 +17,60 @@ enum StateFile {
     static func open(_ folder: StateFolder, _ settings: StateSettings) throws(AnnexError) -> StateEnvironment {
         let size = try folder.fileSize()
         if size == nil { try Self.create(folder) }
-        if settings.checksPages { try PageCheck.check(folder.file, state: true) }
+        try Self.checkPages(folder, settings)
+        let mapBytes = max(settings.mapBytes, (size ?? 0) * 2)
+        try Self.upgrade(folder, settings, mapBytes)
         let environment = try StateEnvironment(
             folder.file,
             in: folder,
             mode: .readWrite(readers: settings.readerLimit),
-            mapBytes: max(settings.mapBytes, (size ?? 0) * 2)
+            mapBytes: mapBytes
         )
         environment.dropDeadReaders()
         return environment
+    }
+
+    private static func checkPages(_ folder: StateFolder, _ settings: StateSettings) throws(AnnexError) {
+        switch settings.pageCheck {
+        case .here: try PageCheck.check(folder.file, state: true)
+        case .done: break
+        case .elsewhere(let check):
+            do { try check(folder.path) } catch {
+                throw error as? AnnexError
+                    ?? AnnexError(.system, "the state could not be checked: \(error)", at: folder.file)
+            }
+        }
+    }
+
+    /// Makes a file of an older format one of today's, in one transaction: with an index of events that is empty still.
+    private static func upgrade(
+        _ folder: StateFolder,
+        _ settings: StateSettings,
+        _ mapBytes: Int
+    ) throws(AnnexError) {
+        // Its own environment, as its handles of tables are those of the older format.
+        let environment = try StateEnvironment(
+            folder.file,
+            in: folder,
+            mode: .readWrite(readers: settings.readerLimit),
+            mapBytes: mapBytes
+        )
+        guard try Self.summary(environment).format < StateSchema.format else { return }
+        do throws(StoreFailure) {
+            let transaction = try StateTransaction(environment, index: IndexRule())
+            try transaction.makeIndex()
+            try transaction.put(environment.tables.meta, StateSchema.formatKey, Self.formatRow)
+            try transaction.commit()
+        } catch {
+            throw StateFailure.error(error.status, "cannot be brought to format \(StateSchema.format)", folder.file)
+        }
+    }
+
+    private static var formatRow: [UInt8] {
+        var row: [UInt8] = []
+        StateSchema.append(StateSchema.format, to: &row)
+        StateSchema.seal(&row, key: StateSchema.formatKey)
+        return row
     }
 
     /// Writes an empty store under a temporary name and gives it its own, so that a file without tables is never taken
@@ -41,16 +87,13 @@ enum StateFile {
 
     private static func fill(_ path: String, _ folder: StateFolder) throws(AnnexError) {
         let environment = try StateEnvironment(path, in: folder, mode: .create, mapBytes: 1 << 20)
-        var format: [UInt8] = []
-        StateSchema.append(StateSchema.format, to: &format)
-        StateSchema.seal(&format, key: StateSchema.formatKey)
         var random = SystemRandomNumberGenerator()
         var store = (0..<StateSchema.storeIDBytes).map { _ in UInt8.random(in: 0...255, using: &random) }
         StateSchema.seal(&store, key: StateSchema.storeKey)
         do throws(StoreFailure) {
             let transaction = unsafe try environment.begin(readOnly: false)
             let rows = [
-                (StateSchema.formatKey, format), (StateSchema.storeKey, store),
+                (StateSchema.formatKey, Self.formatRow), (StateSchema.storeKey, store),
                 (StateSchema.tallyKey, StateTally().value),
             ]
             for row in rows {
@@ -84,10 +127,11 @@ enum StateFile {
                 }
                 return content
             }
-            let format = try row(StateSchema.formatKey, 4)
-            guard format == [UInt8(StateSchema.format), 0, 0, 0] else {
-                throw StoreFailure(status: MDB_VERSION_MISMATCH)
-            }
+            let digits = try row(StateSchema.formatKey, 4)
+            let format = digits.reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+            guard (StateSchema.oldestFormat...StateSchema.format).contains(format),
+                (environment.tables.items == nil) == (format == 1)
+            else { throw StoreFailure(status: MDB_VERSION_MISMATCH) }
             let storeID = try row(StateSchema.storeKey, StateSchema.storeIDBytes)
             let tally = unsafe try StateBytes.get(transaction, environment.tables.meta, StateSchema.tallyKey) {
                 unsafe StateTally($0)
@@ -103,7 +147,13 @@ enum StateFile {
                 guard let mark = stored ?? .some(.start) else { throw StoreFailure(status: MDB_CORRUPTED) }
                 marks.append(mark)
             }
-            return Summary(storeID: storeID, tally: tally, events: Int(clamping: status.ms_entries), marks: marks)
+            return Summary(
+                format: format,
+                storeID: storeID,
+                tally: tally,
+                events: Int(clamping: status.ms_entries),
+                marks: marks
+            )
         } catch {
             throw StateFailure.error(error.status, "cannot read what the store says of itself", environment.path)
         }

@@ -4,6 +4,7 @@ import Foundation
 
 /// What a store holds, all of it read.
 package struct StateInspection: Sendable, Equatable {
+    package var format = 0
     package var storeID: [UInt8] = []
     package var events = 0
     /// Users with at least one event, damaged ones too.
@@ -54,6 +55,7 @@ private struct StateWalk {
 
     mutating func run() throws(AnnexError) {
         let summary = try StateFile.summary(self.environment)
+        self.inspection.format = Int(summary.format)
         self.inspection.storeID = summary.storeID
         self.inspection.marks = summary.marks
         do throws(StoreFailure) {

@@ -10,6 +10,8 @@ final class StateQueue: Sendable {
     enum Work: Sendable {
         case change(StateChange, Completion)
         case logged(LoggedChange, @Sendable (Result<LoggedOutcome, AnnexError>) -> Void)
+        /// Makes entries of the index of a user's events right.
+        case mend(Identifier, [[UInt8]], @Sendable (Result<Void, AnnexError>) -> Void)
     }
 
     struct Waiting: Sendable {
@@ -22,6 +24,7 @@ final class StateQueue: Sendable {
             switch self.work {
             case .change(let change, _): change.isEvent
             case .logged(let entry, _): entry.change?.isEvent ?? false
+            case .mend: false
             }
         }
     }

@@ -4,7 +4,7 @@ import Synchronization
 
 /// Reads a store's state, for one thread at a time. Allocates nothing per scope or call.
 @safe package final class StateReader {
-    private let shared: StateShared
+    let shared: StateShared
     private(set) var environment: StateEnvironment
     private(set) var raw: OpaquePointer
     private var events: ScopedCursor
@@ -49,26 +49,37 @@ import Synchronization
     /// Keep it short, under a millisecond or so: the map grows only when nobody is inside. Waits for that at most some
     /// 10 ms; otherwise it does not block. Do not call it from its own body.
     package func withRead<R>(_ body: (borrowing StateView) throws(AnnexError) -> R) throws(AnnexError) -> R {
+        try self.beginScope()
+        defer { self.endScope() }
+        return try body(StateView(self))
+    }
+
+    /// What `withRead` does before its body; `endScope` follows where this does not throw.
+    func beginScope() throws(AnnexError) {
         precondition(!self.isInside, "a reader is used by two at a time")
         self.shared.gate.enter()
         self.isInside = true
-        defer {
+        do throws(AnnexError) {
+            try self.shared.checkMap()
+            let status = unsafe mdb_txn_renew(self.raw)
+            if status == MDB_PANIC {
+                try self.moveToReadable()
+            } else if status != 0 {
+                throw StateFailure.error(status, "cannot begin reading", self.environment.path)
+            }
+        } catch {
             self.isInside = false
             self.shared.gate.leave()
+            throw error
         }
-        try self.shared.checkMap()
-        let status = unsafe mdb_txn_renew(self.raw)
-        if status == MDB_PANIC {
-            try self.moveToReadable()
-        } else if status != 0 {
-            throw StateFailure.error(status, "cannot begin reading", self.environment.path)
-        }
-        defer {
-            unsafe mdb_txn_reset(self.raw)
-            self.events.scopeEnded()
-            self.removed.scopeEnded()
-        }
-        return try body(StateView(self))
+    }
+
+    func endScope() {
+        unsafe mdb_txn_reset(self.raw)
+        self.events.scopeEnded()
+        self.removed.scopeEnded()
+        self.isInside = false
+        self.shared.gate.leave()
     }
 
     /// LMDB has given the environment up, though the file is readable.

@@ -1,21 +1,30 @@
 import AnnexCore
 import CChecksum
 
-/// What lies in `state.lmdb`, format 1. Keys are ids or hashes, never ordinals; nothing is derived.
+/// What lies in `state.lmdb`, format 2. Keys are ids or hashes, never ordinals.
 ///
 /// | table | key | value |
 /// |---|---|---|
 /// | `meta` | `format`; `store`; `tally` | UInt32; 16 random bytes; highest change counter UInt64, users with events UInt64 |
 /// | `meta` | `log/00` … `log/15`, missing without a log | up to where the block's stream is applied: milliseconds UInt64, sequence UInt64, entries UInt64 |
+/// | `meta` | `clock`, missing until the first stamp | the highest stamp given out, a time |
 /// | `events`, sorted duplicates | user id | time, item's length UInt8, item, weight Float64 |
 /// | `removed`, sorted duplicates | user id | item's length UInt8, item, time |
+/// | `items`, sorted duplicates | user id | item's length UInt8, item, time of one of the user's events with the item |
 /// | `forgotten` | 16 bytes of the id's SHA-256 | time |
 /// | `users` | user id | change counter UInt64, counter of the last rewriting UInt64, events UInt32, newest time (lowest without events) |
 ///
 /// Numbers are little-endian, except for times: they are big-endian with the sign flipped, so that bytes sort by time.
-/// Every value ends with the CRC-32 of its key and of what stands before in the value.
+/// Every value ends with the CRC-32 of its key and of what stands before in the value, except in `items`: that table is
+/// an index of `events`, for users with more than `StateSettings.walkLimit` of them, and is compared with them.
+///
+/// Format 1 has no table `items` and no row `clock`. `StateFile.open` makes both when it opens such a file, in one
+/// transaction; `RecordCheck` then fills the table while the file is served. Programs that know format 1 only refuse
+/// the file from then on.
 enum StateSchema {
-    static let format: UInt32 = 1
+    static let format: UInt32 = 2
+    /// The oldest format that is still read.
+    static let oldestFormat: UInt32 = 1
     static let hashBytes = 16
     static let storeIDBytes = 16
     static let checksumBytes = 4
@@ -23,12 +32,14 @@ enum StateSchema {
     static let meta = "meta"
     static let events = "events"
     static let removed = "removed"
+    static let items = "items"
     static let forgotten = "forgotten"
     static let users = "users"
 
     static let formatKey = Array("format".utf8)
     static let storeKey = Array("store".utf8)
     static let tallyKey = Array("tally".utf8)
+    static let clockKey = Array("clock".utf8)
     /// By block.
     static let logKeys = (0..<Slot.blockCount).map { Array("log/\($0 < 10 ? "0" : "")\($0)".utf8) }
 
@@ -60,6 +71,19 @@ enum StateSchema {
 
     /// What the tombstone of an item begins with.
     static func tombstonePrefix(_ item: Identifier) -> [UInt8] { [UInt8(item.bytes.count)] + item.bytes }
+
+    /// The index's entry of an event: as many bytes more than `tombstonePrefix` as a time has.
+    static func indexEntry(_ item: Identifier, _ time: Int64) -> [UInt8] {
+        var entry = Self.tombstonePrefix(item)
+        Self.append(time: time, to: &entry)
+        return entry
+    }
+
+    /// The index's entry of a record of `events`, whose checksum may be wrong; nil where it names no item.
+    static func indexEntry(of record: UnsafeRawBufferPointer) -> [UInt8]? {
+        guard record.count >= 9, unsafe record.count >= 9 + Int(record[8]) else { return nil }
+        return unsafe Array(record[8..<(9 + Int(record[8]))]) + Array(record[..<8])
+    }
 
     /// Ends a value.
     static func seal(_ value: inout [UInt8], key: [UInt8]) {

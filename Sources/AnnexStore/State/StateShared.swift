@@ -7,7 +7,7 @@ final class StateShared: Sendable {
     let gate = ReadGate()
     let queue: StateQueue
     let settings: StateSettings
-    let faults: StateFaults
+    let system: StateSystem
 
     let events = Atomic<Int>(0)
     let users = Atomic<Int>(0)
@@ -18,6 +18,13 @@ final class StateShared: Sendable {
     let damagedRecords = Atomic<Int>(0)
     let growths = Atomic<Int>(0)
     let longestPauseMicroseconds = Atomic<Int>(0)
+    let walkedRecords = Atomic<Int>(0)
+    let checkedRecords = Atomic<Int>(0)
+    let damagedFound = Atomic<Int>(0)
+    /// Whether every record has been read since the opening, and the index of events is right.
+    let isChecked = Atomic<Bool>(false)
+    /// Whether the check of records shall end.
+    let isClosing = Atomic<Bool>(false)
     /// Copies that are being made: readers that stay inside for long.
     let copies = Atomic<Int>(0)
 
@@ -27,11 +34,11 @@ final class StateShared: Sendable {
     private let isUnmapped = Atomic<Bool>(false)
     private let folder: StateFolder
 
-    init(_ environment: StateEnvironment, _ folder: StateFolder, _ settings: StateSettings, _ faults: StateFaults) {
+    init(_ environment: StateEnvironment, _ folder: StateFolder, _ settings: StateSettings, _ system: StateSystem) {
         self.environment = environment
         self.folder = folder
         self.settings = settings
-        self.faults = faults
+        self.system = system
         self.queue = StateQueue(limit: settings.waitingLimit, path: folder.path)
         self.mapBytes = Atomic(environment.mapBytes)
     }
@@ -104,6 +111,10 @@ final class StateShared: Sendable {
             changes: self.changes.load(ordering: .relaxed),
             lastCommitMicroseconds: self.lastCommitMicroseconds.load(ordering: .relaxed),
             damagedRecords: self.damagedRecords.load(ordering: .relaxed),
+            walkedRecords: self.walkedRecords.load(ordering: .relaxed),
+            checkedRecords: self.checkedRecords.load(ordering: .relaxed),
+            damagedFound: self.damagedFound.load(ordering: .relaxed),
+            isChecked: self.isChecked.load(ordering: .relaxed),
             growths: self.growths.load(ordering: .relaxed),
             longestPauseMicroseconds: self.longestPauseMicroseconds.load(ordering: .relaxed)
         )

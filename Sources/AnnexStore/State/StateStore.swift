@@ -15,6 +15,7 @@ package final class StateStore: Sendable {
     /// Nil once closed.
     private let shared: Mutex<StateShared?>
     private let writerEnd = DispatchGroup()
+    private let checkEnd = DispatchGroup()
     private let acknowledgesEarly: Bool
     private let lost = LostEvents()
 
@@ -23,14 +24,14 @@ package final class StateStore: Sendable {
     /// - Throws: `.busy` where another process has it open, `.damaged` where the file is (nothing is mapped then),
     ///   `.system` where it cannot be written.
     package convenience init(_ folder: String, settings: StateSettings = StateSettings()) throws(AnnexError) {
-        try self.init(folder, settings: settings, faults: StateFaults())
+        try self.init(folder, settings: settings, system: StateSystem())
     }
 
-    /// For tests of what happens when the disk fails.
-    package init(_ folder: String, settings: StateSettings, faults: StateFaults) throws(AnnexError) {
+    /// For tests of what happens when the disk fails, and when.
+    package init(_ folder: String, settings: StateSettings, system: StateSystem) throws(AnnexError) {
         let lock = try StateFolder(folder, create: true)
         let environment = try StateFile.open(lock, settings)
-        let shared = StateShared(environment, lock, settings, faults)
+        let shared = StateShared(environment, lock, settings, system)
         let summary = try StateFile.summary(environment)
         self.storeID = summary.storeID
         self.marksAtOpening = summary.marks
@@ -39,26 +40,45 @@ package final class StateStore: Sendable {
         shared.users.store(Int(clamping: summary.tally.users), ordering: .relaxed)
         self.queue = shared.queue
         self.shared = Mutex(shared)
-        let end = self.writerEnd
+        if settings.checksRecords {
+            Self.start("annex-state-check", self.checkEnd, shared) {
+                var check = RecordCheck($0)
+                check.run()
+            }
+        }
+        Self.start("annex-state", self.writerEnd, shared) {
+            var writer = StateWriter($0)
+            writer.run()
+        }
+    }
+
+    /// Runs `body` on a thread of its own.
+    private static func start(
+        _ name: String,
+        _ end: DispatchGroup,
+        _ shared: StateShared,
+        _ body: @escaping @Sendable (StateShared) -> Void
+    ) {
         end.enter()
         // Through a box that the thread empties: when it says that it has ended it holds nothing of the file any more.
         let box = Mutex<StateShared?>(shared)
         let thread = Thread {
-            Self.write(box.withLock { $0.take() })
+            Self.run(box.withLock { $0.take() }, body)
             end.leave()
         }
-        thread.name = "annex-state"
+        thread.name = name
         thread.start()
     }
 
-    private static func write(_ shared: consuming StateShared?) {
-        guard let shared = consume shared else { return }
-        var writer = StateWriter(shared)
-        writer.run()
+    private static func run(_ shared: consuming StateShared?, _ body: (StateShared) -> Void) {
+        if let shared = consume shared { body(shared) }
     }
 
     /// What waits is still written; `close` waits for that, this does not.
-    deinit { self.queue.stop() }
+    deinit {
+        self.shared.withLock { $0 }?.isClosing.store(true, ordering: .relaxed)
+        self.queue.stop()
+    }
 
     /// Hands a change to the writer. Does not block and keeps the order of the calls.
     ///
@@ -100,10 +120,15 @@ package final class StateStore: Sendable {
     /// Takes no more changes, waits until all that wait are durable and answered, and lets go of the file, unless a
     /// reader still holds it. Blocks; not to be called from a completion. More than one call does no harm.
     package func close() {
+        self.shared.withLock { $0 }?.isClosing.store(true, ordering: .relaxed)
         self.queue.stop()
         self.writerEnd.wait()
+        self.checkEnd.wait()
         self.shared.withLock { $0 = nil }
     }
+
+    /// Waits until every record has been read since the opening, or until the store closes. Blocks.
+    package func waitUntilChecked() { self.checkEnd.wait() }
 
     private var closed: AnnexError { AnnexError(.system, "the state is closed") }
 

@@ -93,13 +93,7 @@ package struct StateView: ~Copyable {
     package func users(after last: [UInt8]?, limit: Int) throws(AnnexError) -> [[UInt8]] {
         try self.reader.withEvents { cursor throws(AnnexError) in
             try self.reader.check { () throws(StoreFailure) in
-                var isThere: Bool
-                if let last {
-                    isThere = try cursor.seek(atLeast: last)
-                    if isThere, unsafe cursor.key.elementsEqual(last) { isThere = try cursor.move(MDB_NEXT_NODUP) }
-                } else {
-                    isThere = try cursor.move(MDB_FIRST)
-                }
+                var isThere = try cursor.moveBehind(last)
                 var users: [[UInt8]] = []
                 while isThere, users.count < limit {
                     users.append(unsafe Array(cursor.key))

@@ -1,0 +1,110 @@
+import AnnexCore
+import CLMDB
+import Dispatch
+import Glibc
+import Synchronization
+
+/// Reads every record of a store while it is served: counts those that are damaged, and makes the index of events right.
+///
+/// Pages are walked before a store is opened, so that reading is safe; records carry checksums, so that each is looked at
+/// when it is read. What is left is to say how many are damaged, and to compare the index with the events, as after an
+/// upgrade from format 1, which has none. Some 0.5 µs a record, on one thread of the lowest priority, in scopes of some
+/// thousand records.
+struct RecordCheck {
+    private static let recordsPerScope = 2_000
+    /// Entries of one change of the index.
+    private static let entriesPerChange = 500
+
+    private let shared: StateShared
+    private var mendedUsers = 0
+
+    init(_ shared: StateShared) { self.shared = shared }
+
+    /// Returns when all is read, or when the store closes. Blocks.
+    mutating func run() {
+        // For this thread alone, as Linux has it. Where it fails the check is only less polite.
+        _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 19)
+        do throws(AnnexError) {
+            let reader = try StateReader(self.shared)
+            guard try self.checkEvents(reader) else { return }
+            for table in [StateSchema.removed, StateSchema.forgotten, StateSchema.users] {
+                guard try self.checkTable(table, reader) else { return }
+            }
+        } catch {
+            let problem = AnnexError(error.code, error.message, at: error.location, hint: StateFailure.damaged)
+            self.shared.status = .failed(problem)
+            return self.shared.settings.notice("The records of the state cannot be read: \(problem)")
+        }
+        self.shared.isChecked.store(true, ordering: .sequentiallyConsistent)
+        let damaged = self.shared.damagedFound.load(ordering: .relaxed)
+        if damaged > 0 { self.shared.settings.notice("\(damaged) records of the state are damaged and are skipped") }
+        if self.mendedUsers > 0 {
+            self.shared.settings.notice("The index of events was made anew for \(self.mendedUsers) users")
+        }
+    }
+
+    private var isOver: Bool { self.shared.isClosing.load(ordering: .relaxed) }
+
+    private func count(_ found: StateReader.Checked) {
+        self.shared.checkedRecords.wrappingAdd(found.records, ordering: .relaxed)
+        self.shared.damagedFound.wrappingAdd(found.damaged, ordering: .relaxed)
+    }
+
+    /// False where the store closed meanwhile.
+    private func checkTable(_ table: String, _ reader: StateReader) throws(AnnexError) -> Bool {
+        var last: [UInt8]?
+        repeat {
+            if self.isOver { return false }
+            let found = try reader.checkTable(table, after: last, records: Self.recordsPerScope)
+            self.count(found)
+            last = found.last
+        } while last != nil
+        return true
+    }
+
+    private mutating func checkEvents(_ reader: StateReader) throws(AnnexError) -> Bool {
+        var last: [UInt8]?
+        repeat {
+            if self.isOver { return false }
+            let found = try reader.checkEvents(after: last, records: Self.recordsPerScope)
+            self.count(found)
+            for user in found.users { guard try self.mend(user, reader) else { return false } }
+            last = found.last
+        } while last != nil
+        return true
+    }
+
+    /// Makes the index of a user's events right. False where the store closed meanwhile, or takes no changes.
+    private mutating func mend(_ user: [UInt8], _ reader: StateReader) throws(AnnexError) -> Bool {
+        guard let id = Identifier(user) else { return true }
+        self.mendedUsers += 1
+        while true {
+            let wrong = try reader.wrongEntries(of: user, part: Self.entriesPerChange)
+            if wrong.parts.isEmpty { return true }
+            for part in wrong.parts { guard !self.isOver, self.apply(id, part) else { return false } }
+        }
+    }
+
+    private func apply(_ user: Identifier, _ entries: [[UInt8]]) -> Bool {
+        let answer = MendAnswer()
+        let work = StateQueue.Work.mend(user, entries) { answer.set($0) }
+        guard self.shared.queue.put([StateQueue.Waiting(work)]) == nil else { return false }
+        return answer.wait()
+    }
+}
+
+/// What the writer says of one change of the index.
+private final class MendAnswer: Sendable {
+    private let isMended = Atomic<Bool>(false)
+    private let isThere = DispatchSemaphore(value: 0)
+
+    func set(_ result: Result<Void, AnnexError>) {
+        if case .success = result { self.isMended.store(true, ordering: .sequentiallyConsistent) }
+        self.isThere.signal()
+    }
+
+    func wait() -> Bool {
+        self.isThere.wait()
+        return self.isMended.load(ordering: .sequentiallyConsistent)
+    }
+}

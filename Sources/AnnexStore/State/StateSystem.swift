@@ -1,0 +1,23 @@
+import Glibc
+
+/// What a store asks of the machine. Tests give their own, so that disks fail and clocks stand still.
+package struct StateSystem: Sendable {
+    /// Called by the writer before a commit of that many changes. Another result than 0 is taken for the commit's.
+    package var commit: @Sendable (_ changes: Int) -> Int32 = { _ in 0 }
+    /// How full the file system of a folder is, 0 to 1.
+    package var fullness: @Sendable (_ folder: String) -> Double = FileSystemSpace.fullness
+    /// Whether there is space left for a file in a folder.
+    package var hasSpace: @Sendable (_ folder: String) -> Bool = FileSystemSpace.isLeft
+    /// A clock that never goes back. Its origin means nothing.
+    package var now: @Sendable () -> Duration = { StateSystem.read(CLOCK_MONOTONIC) }
+    /// Time since 1970, by a clock that may be set.
+    package var wallClock: @Sendable () -> Duration = { StateSystem.read(CLOCK_REALTIME) }
+
+    package init() {}
+
+    private static func read(_ clock: clockid_t) -> Duration {
+        var time = timespec()
+        unsafe clock_gettime(clock, &time)
+        return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
+    }
+}
