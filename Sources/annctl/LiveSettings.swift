@@ -3,6 +3,7 @@ import AnnexLog
 import AnnexStore
 import ArgumentParser
 import Foundation
+import Logging
 
 /// What users get of whom nothing is known.
 enum ColdStart: String, CaseIterable, ExpressibleByArgument { case error, popular }
@@ -62,15 +63,16 @@ struct LiveSettings {
         }
     }
 
-    /// Opens the state of each index, each looked at by another process first. Blocks.
-    func openStates(_ indexes: [EntryName]) throws -> [EntryName: StateStore] {
+    /// Opens the state of each index, each file's pages looked at by another process first. Blocks.
+    func openStates(_ indexes: [EntryName], _ logger: Logger) throws -> [EntryName: StateStore] {
         guard let stateFolder else { return [:] }
         var states: [EntryName: StateStore] = [:]
         for index in indexes {
             let folder = stateFolder + "/" + index.value
-            try StatePreflight.check(folder)
             var settings = StateSettings()
-            settings.pageCheck = .done
+            settings.lockPatience = .seconds(10)
+            settings.pageCheck = .elsewhere { try StatePreflight.checkPages($0) }
+            settings.notice = { logger.warning("\($0)", metadata: ["index": "\(index)"]) }
             settings.interval = self.durabilityInterval
             states[index] = try StateStore(folder, settings: settings)
         }

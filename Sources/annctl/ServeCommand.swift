@@ -124,7 +124,7 @@ struct ServeCommand: AsyncParsableCommand {
             }
             names.append(name)
         }
-        let states = try live.openStates(names)
+        let states = try live.openStates(names, logger)
         let logs = try live.followLogs(states, slots: membership?.slots ?? .all, logger)
         let loader = IndexLoader(
             folders: folders,

@@ -130,6 +130,36 @@ import Testing
         #expect(try Data(contentsOf: URL(fileURLWithPath: path)).count == whole.count - 1)
     }
 
+    /// Keys or values out of order would be looked for in vain, so such a file is not served, whoever looks at it.
+    @Test(arguments: ["bravo-user", "second-item"]) func whatIsOutOfOrderIsRefused(_ name: String) throws {
+        let folder = try TemporaryFolder()
+        let store = try StateStore(folder.path)
+        let items = try ["first-item", "second-item", "third-item"].map(identifier)
+        for user in try ["alpha-user", "bravo-user", "carol-user"].map(identifier) {
+            for (time, item) in items.enumerated() {
+                _ = try store.apply(.event(user: user, item: item, weight: 1, time: Int64(time)))
+            }
+        }
+        store.close()
+        let path = URL(fileURLWithPath: folder.file("state.lmdb"))
+        var data = try Data(contentsOf: path)
+        var from = data.startIndex
+        var damages = 0
+        while let range = data.range(of: Data(name.utf8), in: from..<data.endIndex) {
+            // The first letter of a user; the first byte of the time before an item and its length.
+            data[name == "bravo-user" ? range.lowerBound : range.lowerBound - 9] = 0xff
+            from = range.upperBound
+            damages += 1
+        }
+        try data.write(to: path)
+        let found = #expect(throws: AnnexError.self) { try StateStore.inspect(folder.path) }
+        #expect(found?.code == .damaged && found?.message.contains("page") == true, "\(String(describing: found))")
+        #expect(throws: AnnexError.self) { try StateStore(folder.path) }
+        #expect(throws: AnnexError.self) { try StateStore.checkPages(folder.path) }
+        #expect(damages > 0)
+        print("whatIsOutOfOrderIsRefused: \(damages) bytes")
+    }
+
     /// An empty file is no new store: there may have been another.
     @Test func emptyFilesAreRefused() throws {
         let folder = try TemporaryFolder()

@@ -219,6 +219,37 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: folder.file("absent")))
     }
 
+    /// A start beside a process that is about to end waits for it, and says so.
+    @Test func aStartWaitsForTheLock() throws {
+        let folder = try TemporaryFolder()
+        let first = try StateStore(folder.path)
+        let isWaiting = DispatchSemaphore(value: 0)
+        var settings = StateSettings()
+        settings.lockPatience = .seconds(30)
+        settings.notice = { text in
+            #expect(text.contains("in use by another process"))
+            isWaiting.signal()
+        }
+        let opened = Mutex<Result<StateStore, any Error>?>(nil)
+        let done = DispatchSemaphore(value: 0)
+        let waiting = settings
+        Thread {
+            let result = Result { try StateStore(folder.path, settings: waiting) }
+            opened.withLock { $0 = result }
+            done.signal()
+        }.start()
+        #expect(isWaiting.wait(timeout: .now() + 20) == .success)
+        #expect(opened.withLock { $0 == nil })
+        first.close()
+        #expect(done.wait(timeout: .now() + 20) == .success)
+        let second = try #require(try opened.withLock { try $0?.get() })
+        settings.lockPatience = .milliseconds(1)
+        settings.notice = { _ in }
+        let error = #expect(throws: AnnexError.self) { try StateStore(folder.path, settings: settings) }
+        #expect(error?.code == .busy)
+        second.close()
+    }
+
     @Test func readersHaveALimit() throws {
         let folder = try TemporaryFolder()
         var settings = StateSettings()

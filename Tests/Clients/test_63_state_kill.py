@@ -5,6 +5,7 @@ ANNEX_STATE_KILLS sets how many; a quarter of the servers are killed a second ti
 
 import collections
 import contextlib
+import os
 import signal
 import subprocess
 import threading
@@ -274,3 +275,65 @@ def test_by_interval_a_burst_counts_within_the_interval(shop, tmp_path, fact):
         took = time.monotonic() - started
     fact(f"20,000 events at once with --durability interval:500: the last is counted {1e3 * took:.0f} ms after its OK")
     assert took < 0.5 + 1.0
+
+
+def checking_child(parent: int) -> int | None:
+    """The process that checks the state for a server that starts."""
+    try:
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        children += [c for task in Path(f"/proc/{parent}/task").iterdir() for c in (task / "children").read_text().split()]
+    except OSError:
+        return None
+    for child in map(int, children):
+        with contextlib.suppress(OSError):
+            if b"check-state" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return child
+    return None
+
+
+def test_killed_while_the_state_is_checked(shop, tmp_path, fact):
+    """The check is stopped in its tracks and the server killed: the next start comes up all the same, and the check ends as soon as
+    it can."""
+    state = tmp_path / "state"
+    with serve(shop.index, state=state, log=tmp_path / "first.log") as server:
+        live.events_at_once(server, [(f"u{n % 500}", shop.catalogue.ids[n % 400], 1, CUT + 1 + n) for n in range(20_000)])
+    caught = 0
+    for turn in range(40):
+        starting = serve(shop.index, state=state, log=tmp_path / f"killed{turn}.log")
+        process, child = start_raw(starting), None
+        deadline = time.monotonic() + 10
+        while child is None and process.poll() is None and time.monotonic() < deadline and not answers(process):
+            child = checking_child(process.pid)
+        if child is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGSTOP)
+        process.kill()
+        process.wait(10)
+        if child is None or not is_stopped(child):
+            continue
+        caught += 1
+        with serve(shop.index, state=state, log=tmp_path / f"next{turn}.log") as server, server.connect() as c:
+            assert len(seen(c, "u7")) > 0
+        os.kill(child, signal.SIGCONT)
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not Path(f"/proc/{child}").exists(), "the check outlives the server that it was for"
+        if caught == 3:
+            break
+    fact(f"servers killed while their state was checked: {caught}, each followed by a start beside the check")
+    assert caught > 0, "no check was caught"
+
+
+def answers(process) -> bool:
+    """Whether the server's threads have begun to serve, so that there is no check any more."""
+    try:
+        return any((task / "comm").read_text().strip() == "annex-state" for task in Path(f"/proc/{process.pid}/task").iterdir())
+    except OSError:
+        return True
+
+
+def is_stopped(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+    return False

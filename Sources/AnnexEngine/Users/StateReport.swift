@@ -6,7 +6,7 @@ import Synchronization
 package struct StateReport: Sendable {
     /// `running`, `full` or `failed`.
     package let status: String
-    /// Why changes are refused; nil while they are not.
+    /// Why changes are refused, or what is wrong with the clock; nil while nothing is.
     package let problem: String?
     /// Names and values, as INFO shows them.
     package let figures: [(name: String, value: Int)]
@@ -19,7 +19,7 @@ extension ServedVersion {
         let counts = state.counts
         let (status, problem): (String, String?) =
             switch state.status {
-            case .running: ("running", nil)
+            case .running: ("running", state.clockProblem)
             case .full(let error): ("full", "\(error)")
             case .failed(let error): ("failed", "\(error)")
             }
@@ -31,6 +31,9 @@ extension ServedVersion {
                 ("commits", counts.commits), ("changes", counts.changes),
                 ("last_commit_usec", counts.lastCommitMicroseconds), ("file_bytes", counts.fileBytes),
                 ("map_bytes", counts.mapBytes), ("lost", counts.lost), ("damaged_records", counts.damagedRecords),
+                ("damaged_found", counts.damagedFound), ("checked_records", counts.checkedRecords),
+                ("is_checked", counts.isChecked ? 1 : 0), ("walked_records", counts.walkedRecords),
+                ("clock_behind_msec", counts.clockBehindMillis),
                 ("growths", counts.growths), ("longest_pause_usec", counts.longestPauseMicroseconds),
             ]
         )

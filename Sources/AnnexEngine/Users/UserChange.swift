@@ -27,7 +27,7 @@ extension ServedVersion {
             let hint = "Start the server with --state DIR"
             return completion(.failure(AnnexError(.usage, "this server keeps no state", hint: hint)))
         }
-        let now = Self.milliseconds()
+        let now = state.stamp()
         let stored: StateChange =
             switch change {
             case .event(let user, let item, let weight, let time?):

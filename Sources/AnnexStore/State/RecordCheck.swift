@@ -8,9 +8,11 @@ import Synchronization
 ///
 /// Pages are walked before a store is opened, so that reading is safe; records carry checksums, so that each is looked at
 /// when it is read. What is left is to say how many are damaged, and to compare the index with the events, as after an
-/// upgrade from format 1, which has none. Some 0.5 µs a record, on one thread of the lowest priority, in scopes of some
+/// upgrade from format 1, which has none. Some 0.5 µs a record, on one thread of low priority, in scopes of some
 /// thousand records.
 struct RecordCheck {
+    /// A tenth of what another thread gets, so that the check ends on a busy machine too.
+    private static let niceness: Int32 = 10
     private static let recordsPerScope = 2_000
     /// Entries of one change of the index.
     private static let entriesPerChange = 500
@@ -23,7 +25,7 @@ struct RecordCheck {
     /// Returns when all is read, or when the store closes. Blocks.
     mutating func run() {
         // For this thread alone, as Linux has it. Where it fails the check is only less polite.
-        _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 19)
+        _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, Self.niceness)
         do throws(AnnexError) {
             let reader = try StateReader(self.shared)
             guard try self.checkEvents(reader) else { return }

@@ -26,6 +26,14 @@ package enum StateChange: Sendable {
         }
     }
 
+    /// The time that the server that received the change gave it; nil where the client did.
+    var stamp: Int64? {
+        switch self {
+        case .event: nil
+        case .stampedEvent(_, _, _, let time), .remove(_, _, let time), .forget(_, _, let time): time
+        }
+    }
+
     var isEvent: Bool {
         switch self {
         case .event, .stampedEvent: true
@@ -93,6 +101,8 @@ package struct StateCounts: Sendable, Equatable {
     package var damagedFound = 0
     /// Whether all have been read.
     package var isChecked = false
+    /// How far the clock is behind the highest stamp that was given out, in milliseconds.
+    package var clockBehindMillis = 0
     /// Times the map was enlarged, and the longest that readers had to wait for it.
     package var growths = 0
     package var longestPauseMicroseconds = 0
@@ -123,6 +133,8 @@ package struct StateSettings: Sendable {
     package var fullShare = 0.95
     /// Whether every record is read after the opening, on a thread of its own. Until then removing walks a user's events.
     package var checksRecords = true
+    /// How long to wait for another process to let go of the state.
+    package var lockPatience = Duration.zero
     /// Who walks all pages of the file before it is opened, O(pages).
     package var pageCheck = PageChecking.here
     /// Takes what a person should know, a sentence each. Any thread; it must not block.

@@ -9,6 +9,8 @@ enum StateFile {
         let format: UInt32
         let storeID: [UInt8]
         let tally: StateTally
+        /// The highest stamp given out; nil before the first.
+        let clock: Int64?
         let events: Int
         /// How far the log is applied, by block.
         let marks: [LogMark]
@@ -16,8 +18,7 @@ enum StateFile {
 
     static func open(_ folder: StateFolder, _ settings: StateSettings) throws(AnnexError) -> StateEnvironment {
         let size = try folder.fileSize()
-        if size == nil { try Self.create(folder) }
-        try Self.checkPages(folder, settings)
+        if size == nil { try Self.create(folder) } else { try Self.checkPages(folder, settings) }
         let mapBytes = max(settings.mapBytes, (size ?? 0) * 2)
         try Self.upgrade(folder, settings, mapBytes)
         let environment = try StateEnvironment(
@@ -30,9 +31,27 @@ enum StateFile {
         return environment
     }
 
+    /// Walks every page of a file that nobody writes, and compares what the store says of itself with it. O(pages).
+    ///
+    /// - Throws: `.damaged` where the file is no whole store.
+    static func check(_ file: String) throws(AnnexError) {
+        guard let size = try StateFolder.fileSize(file) else { return }
+        let keys = try PageCheck.check(file, state: true)
+        let environment = try StateEnvironment(file, in: nil, mode: .readOnly, mapBytes: max(1 << 20, size))
+        let users = try Self.summary(environment).tally.users
+        guard users == UInt64(keys[StateSchema.events] ?? 0) else {
+            throw AnnexError(
+                .damaged,
+                "the store says that it has \(users) users, and there are \(keys[StateSchema.events] ?? 0)",
+                at: file,
+                hint: StateFailure.restore
+            )
+        }
+    }
+
     private static func checkPages(_ folder: StateFolder, _ settings: StateSettings) throws(AnnexError) {
         switch settings.pageCheck {
-        case .here: try PageCheck.check(folder.file, state: true)
+        case .here: try Self.check(folder.file)
         case .done: break
         case .elsewhere(let check):
             do { try check(folder.path) } catch {
@@ -147,10 +166,15 @@ enum StateFile {
                 guard let mark = stored ?? .some(.start) else { throw StoreFailure(status: MDB_CORRUPTED) }
                 marks.append(mark)
             }
+            let clock = unsafe try StateBytes.get(transaction, environment.tables.meta, StateSchema.clockKey) {
+                unsafe StateSchema.clock($0)
+            }
+            if case .some(.none) = clock { throw StoreFailure(status: MDB_CORRUPTED) }
             return Summary(
                 format: format,
                 storeID: storeID,
                 tally: tally,
+                clock: clock ?? nil,
                 events: Int(clamping: status.ms_entries),
                 marks: marks
             )

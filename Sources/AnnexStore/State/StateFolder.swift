@@ -11,11 +11,18 @@ final class StateFolder: Sendable {
     static func file(_ folder: String) -> String { folder + "/state.lmdb" }
     var file: String { Self.file(self.path) }
 
-    /// Takes the lock; does not wait.
+    private static let pollMicroseconds: UInt32 = 20_000
+
+    /// Takes the lock. Blocks for at most `patience` where another holds it, and says so.
     ///
     /// - Parameter create: makes the folder where it is missing, so that it outlives a power cut.
     /// - Throws: `.busy` where another holds the lock, `.notFound` where the folder is missing and not made.
-    init(_ path: String, create: Bool) throws(AnnexError) {
+    init(
+        _ path: String,
+        create: Bool,
+        patience: Duration = .zero,
+        notice: (String) -> Void = { _ in }
+    ) throws(AnnexError) {
         self.path = path
         if create { try Self.make(path) }
         let lock = path + "/lock"
@@ -25,10 +32,7 @@ final class StateFolder: Sendable {
                 ? AnnexError(.notFound, "there is no such folder", at: path)
                 : Self.failure("cannot open the lock", at: lock)
         }
-        var status = flock(descriptor, LOCK_EX | LOCK_NB)
-        while status != 0, errno == EINTR { status = flock(descriptor, LOCK_EX | LOCK_NB) }
-        guard status == 0 else {
-            let error = errno == EWOULDBLOCK ? Self.busy(descriptor, lock) : Self.failure("cannot lock", at: lock)
+        do throws(AnnexError) { try Self.take(descriptor, lock, patience, notice) } catch {
             close(descriptor)
             throw error
         }
@@ -37,6 +41,27 @@ final class StateFolder: Sendable {
     }
 
     deinit { close(self.descriptor) }
+
+    private static func take(
+        _ descriptor: Int32,
+        _ lock: String,
+        _ patience: Duration,
+        _ notice: (String) -> Void
+    ) throws(AnnexError) {
+        let end = ContinuousClock.now + patience
+        var hasSaid = false
+        while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+            if errno == EINTR { continue }
+            guard errno == EWOULDBLOCK else { throw Self.failure("cannot lock", at: lock) }
+            guard ContinuousClock.now < end else { throw Self.busy(descriptor, lock) }
+            if !hasSaid {
+                let limit = "for at most \(patience.components.seconds) s"
+                notice("The state is in use by another process: waiting \(limit) until it lets go of \(lock)")
+            }
+            hasSaid = true
+            usleep(Self.pollMicroseconds)
+        }
+    }
 
     /// The size of the state's file; nil where there is none.
     ///

@@ -93,7 +93,21 @@ enum StateSchema {
         Self.append(checksum, to: &value)
     }
 
+    static func clockRow(_ time: Int64) -> [UInt8] {
+        var row: [UInt8] = []
+        Self.append(time: time, to: &row)
+        Self.seal(&row, key: Self.clockKey)
+        return row
+    }
+
     // MARK: Reading
+
+    /// Nil where the row is damaged.
+    static func clock(_ row: UnsafeRawBufferPointer) -> Int64? {
+        let content = unsafe Self.clockKey.withUnsafeBytes { unsafe Self.unseal(row, key: $0) }
+        guard let content = unsafe content, content.count == 8 else { return nil }
+        return unsafe Self.time(content, at: 0)
+    }
 
     private static func checksum(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> UInt32 {
         let first = unsafe CChecksum_crc32(0, key.baseAddress, UInt32(truncatingIfNeeded: key.count))

@@ -8,6 +8,7 @@ final class StateShared: Sendable {
     let queue: StateQueue
     let settings: StateSettings
     let system: StateSystem
+    let clock: StampClock
 
     let events = Atomic<Int>(0)
     let users = Atomic<Int>(0)
@@ -34,11 +35,18 @@ final class StateShared: Sendable {
     private let isUnmapped = Atomic<Bool>(false)
     private let folder: StateFolder
 
-    init(_ environment: StateEnvironment, _ folder: StateFolder, _ settings: StateSettings, _ system: StateSystem) {
+    init(
+        _ environment: StateEnvironment,
+        _ folder: StateFolder,
+        _ settings: StateSettings,
+        _ system: StateSystem,
+        _ clock: StampClock
+    ) {
         self.environment = environment
         self.folder = folder
         self.settings = settings
         self.system = system
+        self.clock = clock
         self.queue = StateQueue(limit: settings.waitingLimit, path: folder.path)
         self.mapBytes = Atomic(environment.mapBytes)
     }
@@ -115,6 +123,7 @@ final class StateShared: Sendable {
             checkedRecords: self.checkedRecords.load(ordering: .relaxed),
             damagedFound: self.damagedFound.load(ordering: .relaxed),
             isChecked: self.isChecked.load(ordering: .relaxed),
+            clockBehindMillis: Int(self.clock.behindMillis),
             growths: self.growths.load(ordering: .relaxed),
             longestPauseMicroseconds: self.longestPauseMicroseconds.load(ordering: .relaxed)
         )

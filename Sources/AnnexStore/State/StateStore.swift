@@ -18,6 +18,14 @@ package final class StateStore: Sendable {
     private let checkEnd = DispatchGroup()
     private let acknowledgesEarly: Bool
     private let lost = LostEvents()
+    private let clock: StampClock
+
+    /// Walks the pages of a state while another holds its lock, for `PageChecking.elsewhere`. Blocks, O(pages).
+    ///
+    /// - Throws: `.damaged` where the file is no whole store.
+    package static func checkPages(_ folder: String) throws(AnnexError) {
+        try StateFile.check(StateFolder.file(folder))
+    }
 
     /// Opens the state in `folder`, or makes it. Blocks; O(pages) where they are checked.
     ///
@@ -29,10 +37,16 @@ package final class StateStore: Sendable {
 
     /// For tests of what happens when the disk fails, and when.
     package init(_ folder: String, settings: StateSettings, system: StateSystem) throws(AnnexError) {
-        let lock = try StateFolder(folder, create: true)
+        let lock = try StateFolder(
+            folder,
+            create: true,
+            patience: settings.lockPatience,
+            notice: settings.notice
+        )
         let environment = try StateFile.open(lock, settings)
-        let shared = StateShared(environment, lock, settings, system)
         let summary = try StateFile.summary(environment)
+        self.clock = StampClock(highest: summary.clock, wallClock: system.wallClock, notice: settings.notice)
+        let shared = StateShared(environment, lock, settings, system, self.clock)
         self.storeID = summary.storeID
         self.marksAtOpening = summary.marks
         self.acknowledgesEarly = settings.interval != nil
@@ -79,6 +93,13 @@ package final class StateStore: Sendable {
         self.shared.withLock { $0 }?.isClosing.store(true, ordering: .relaxed)
         self.queue.stop()
     }
+
+    /// The time for a change that comes without one: milliseconds since 1970, never below another that was given out, by an
+    /// earlier process neither. What is stored with it keeps it from going back. Does not block; any thread.
+    package func stamp() -> Int64 { self.clock.stamp() }
+
+    /// What is wrong with the clock; nil while nothing is.
+    package var clockProblem: String? { self.clock.problem }
 
     /// Hands a change to the writer. Does not block and keeps the order of the calls.
     ///

@@ -70,6 +70,15 @@ struct IndexRule {
         return Int(clamping: status.ms_entries)
     }
 
+    /// Keeps the highest stamp; writes nothing where it is the stored one.
+    func keep(clock: Int64) throws(StoreFailure) {
+        let stored = unsafe try StateBytes.get(self.raw, self.tables.meta, StateSchema.clockKey) {
+            unsafe StateSchema.clock($0)
+        }
+        guard stored ?? nil != clock else { return }
+        try self.put(self.tables.meta, StateSchema.clockKey, StateSchema.clockRow(clock))
+    }
+
     // MARK: Records
 
     func hasEvents(_ user: Identifier) throws(StoreFailure) -> Bool {

@@ -185,6 +185,11 @@ struct StateWriter {
         if let impossible { return .success(.entered(.impossible(impossible, try transaction.move(over: entry)))) }
         guard let change = entry.change else { return .success(.entered(.moved(try transaction.move(over: entry)))) }
         let outcome = try transaction.apply(change)
+        // No farther than the log's own clock allows: one server whose clock is ahead does not take the others along.
+        if let stamp = change.stamp {
+            let limit = Int64(clamping: entry.position.milliseconds).addingReportingOverflow(StampClock.toleranceMillis)
+            self.shared.clock.raise(to: limit.overflow ? stamp : min(stamp, limit.partialValue))
+        }
         return .success(.entered(.applied(outcome, try transaction.move(over: entry))))
     }
 
@@ -195,6 +200,8 @@ struct StateWriter {
             // All that is acknowledged lies in the file already, by an earlier commit.
             return transaction.abort()
         }
+        // Every stamp in the transaction was given out before it was handed in.
+        if let mark = self.shared.clock.mark { try transaction.keep(clock: mark) }
         let start = ContinuousClock.now
         let fault = self.shared.system.commit(changes)
         if fault != 0 { throw StoreFailure(status: fault) }

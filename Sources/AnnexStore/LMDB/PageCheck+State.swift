@@ -11,13 +11,16 @@ extension PageCheck {
         let upper = self.number(start + 14, 2)
         let count = (lower - Self.header) / 2
         guard lower % 2 == 0, lower <= upper, upper <= bytes, count >= 1 else { return nil }
+        var last: Range<Int>?
         for index in 0..<count {
             let node = self.number(start + Self.header + index * 2, 2)
             guard node >= upper, node % 2 == 0, node + 8 <= bytes, self.number(start + node, 4) == 0,
                 self.number(start + node + 4, 2) == 0
             else { return nil }
-            let keyBytes = self.number(start + node + 6, 2)
-            guard (1...511).contains(keyBytes), node + 8 + keyBytes <= bytes else { return nil }
+            let value = start + node + 8..<start + node + 8 + self.number(start + node + 6, 2)
+            guard (1...511).contains(value.count), value.upperBound <= start + bytes else { return nil }
+            if let last, !self.page.precedes(last, value) { return nil }
+            last = value
         }
         return count
     }

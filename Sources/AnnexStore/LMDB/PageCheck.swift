@@ -6,13 +6,14 @@ import Glibc
 /// LMDB trusts its files: a page number or an offset that leads out of the file is a SIGBUS or an assertion, which
 /// nothing can catch. A checksum does not help where it was recomputed with the damage. What passes here is a forest:
 /// each page is within the file and reached once, leaves lie at the depth their table says, nodes and values lie within
-/// their pages, and tables have as many entries as they claim. Whether keys are in order is not looked at: a wrong order
-/// gives wrong answers, not crashes, and the stores check what they read.
+/// their pages, keys and sorted values ascend from the first leaf to the last and lie where branches lead to, and tables
+/// have as many entries as they claim. So each record can be read, and is found where it is looked for; whether its bytes
+/// are those that were written is for the stores to see.
 ///
 /// The files of a version have plain tables only. The state, which is written while it serves, may have tables of sorted
 /// duplicates too, and its free pages are looked at as well: one that a table holds would be overwritten.
 ///
-/// Format of LMDB 0.9, 64 bits, little-endian. O(pages), one page in memory.
+/// Format of LMDB 0.9, 64 bits, little-endian. O(entries), some 20 ns each; one page in memory.
 struct PageCheck {
     private let path: String
     private let descriptor: Int32
@@ -21,12 +22,19 @@ struct PageCheck {
     var pageBytes = 4_096
     var lastPage: UInt64 = 0
     var seen: [Bool] = []
-    private var page: [UInt8] = []
+    let page = PageBuffer()
     private var tables = 0
+    /// The last key of the tree that is being walked, up to the present leaf; nil before the first.
+    private var lastKey: [UInt8]?
+    /// What the first key of the next leaf may not be below, by the branches above it; nil where nothing is said.
+    private var lowestKey: [UInt8]?
+    /// Keys of the tables with sorted values that were walked.
+    private var sortedKeys: [String: Int] = [:]
 
     /// - Parameter state: whether it is a file of the state, not of a version.
+    /// - Returns: the number of keys of each table that has several values of a key.
     /// - Throws: `.damaged` where LMDB could be led astray; `.system` where the file cannot be opened.
-    static func check(_ path: String, state: Bool = false) throws(AnnexError) {
+    @discardableResult static func check(_ path: String, state: Bool = false) throws(AnnexError) -> [String: Int] {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
             throw AnnexError(.system, "cannot open: \(unsafe String(cString: strerror(errno)))", at: path)
@@ -38,6 +46,7 @@ struct PageCheck {
         }
         var check = PageCheck(path: path, descriptor: descriptor, fileBytes: Int(status.st_size), isState: state)
         try check.run()
+        return check.sortedKeys
     }
 
     private init(path: String, descriptor: Int32, fileBytes: Int, isState: Bool) {
@@ -143,14 +152,17 @@ struct PageCheck {
 
     // MARK: Trees
 
-    private mutating func walk(_ table: Table, _ kind: Kind) throws(AnnexError) {
+    private mutating func walk(_ table: Table, _ kind: Kind, _ name: String? = nil) throws(AnnexError) {
+        let outer = (self.lastKey, self.lowestKey)
+        (self.lastKey, self.lowestKey) = (nil, nil)
+        defer { (self.lastKey, self.lowestKey) = outer }
         if table.root == Table.noRoot {
             guard table.entries == 0, table.depth == 0 else { throw self.damaged("a table without a root") }
             return
         }
         guard (1...32).contains(table.depth) else { throw self.damaged("a table of depth \(table.depth)") }
         var entries: UInt64 = 0
-        try self.visit(table.root, levels: table.depth, kind, entries: &entries)
+        try self.visit(table.root, levels: table.depth, kind, name, entries: &entries)
         guard entries == table.entries else {
             throw self.damaged("a table of \(entries) entries that claims \(table.entries)")
         }
@@ -161,6 +173,7 @@ struct PageCheck {
         _ number: UInt64,
         levels: Int,
         _ kind: Kind,
+        _ name: String?,
         entries: inout UInt64
     ) throws(AnnexError) {
         try self.claim(number, pages: 1)
@@ -175,22 +188,64 @@ struct PageCheck {
         guard lower % 2 == 0, lower <= upper, upper <= self.pageBytes, count >= (isLeaf ? 1 : 2) else {
             throw self.damaged("bounds of page \(number)")
         }
-        if isLeaf { return try self.visitLeaf(number, count: count, upper: upper, kind, entries: &entries) }
-        for child in try self.children(of: number, count: count, upper: upper) {
-            try self.visit(child, levels: levels - 1, kind, entries: &entries)
+        if isLeaf { return try self.visitLeaf(number, count: count, upper: upper, kind, name, entries: &entries) }
+        for (child, key) in try self.children(of: number, count: count, upper: upper) {
+            if let key {
+                guard let lastKey, Self.precedes(lastKey, key, kind) else {
+                    throw self.damaged("the order of keys of page \(number)")
+                }
+                self.lowestKey = key
+            }
+            try self.visit(child, levels: levels - 1, kind, name, entries: &entries)
         }
     }
 
-    private func children(of number: UInt64, count: Int, upper: Int) throws(AnnexError) -> [UInt64] {
-        var children: [UInt64] = []
+    /// The pages below a branch, each with the key from which on it is asked; the first has none.
+    private func children(
+        of number: UInt64,
+        count: Int,
+        upper: Int
+    ) throws(AnnexError) -> [(page: UInt64, from: [UInt8]?)] {
+        var children: [(page: UInt64, from: [UInt8]?)] = []
+        children.reserveCapacity(count)
         for index in 0..<count {
             let node = try self.node(index, of: number, upper)
-            guard node + 8 + self.number(node + 6, 2) <= self.pageBytes else {
-                throw self.damaged("a key of page \(number)")
-            }
-            children.append(UInt64(self.number(node, 4) | self.number(node + 4, 2) << 32))
+            let end = node + 8 + self.number(node + 6, 2)
+            guard end <= self.pageBytes else { throw self.damaged("a key of page \(number)") }
+            let page = UInt64(self.number(node, 4) | self.number(node + 4, 2) << 32)
+            children.append((page, index == 0 ? nil : self.page.copy(node + 8..<end)))
         }
         return children
+    }
+
+    /// Whether a key comes before another, as LMDB orders the keys of such a tree.
+    private static func precedes(_ first: [UInt8], _ second: [UInt8], _ kind: Kind) -> Bool {
+        if kind == .free {
+            // Numbers, little-endian.
+            return first.count == second.count && first.reversed().lexicographicallyPrecedes(second.reversed())
+        }
+        return unsafe first.withUnsafeBytes { first in
+            unsafe second.withUnsafeBytes { unsafe PageBuffer.precedes(first, $0) }
+        }
+    }
+
+    /// Whether keys ascend within a leaf, and from the leaf before it.
+    private mutating func checkOrder(_ keys: LeafKeys, of number: UInt64, _ kind: Kind) throws(AnnexError) {
+        let first = self.page.copy(keys.first)
+        if let lowestKey, Self.precedes(first, lowestKey, kind) {
+            throw self.damaged("the first key of page \(number)")
+        }
+        if let lastKey, !Self.precedes(lastKey, first, kind) {
+            throw self.damaged("the order of keys of page \(number)")
+        }
+        self.lowestKey = nil
+        self.lastKey = self.page.copy(keys.last)
+    }
+
+    /// Where the first and the last key of a leaf lie in it.
+    private struct LeafKeys {
+        var first: Range<Int>
+        var last: Range<Int>
     }
 
     /// Offset of a node in the page.
@@ -204,7 +259,7 @@ struct PageCheck {
 
     /// What a leaf leads to. Looked at once the leaf is done with, as other pages are read into the one buffer.
     struct Found {
-        var tables: [(table: Table, kind: Kind)] = []
+        var tables: [(table: Table, kind: Kind, name: String?)] = []
         var overflows: [(page: UInt64, bytes: Int)] = []
         /// Pages that are free.
         var free: [UInt64] = []
@@ -215,21 +270,38 @@ struct PageCheck {
         count: Int,
         upper: Int,
         _ kind: Kind,
+        _ name: String?,
         entries: inout UInt64
     ) throws(AnnexError) {
         var found = Found()
+        var keys: LeafKeys?
         for index in 0..<count {
             let node = try self.node(index, of: number, upper)
-            let keyBytes = self.number(node + 6, 2)
-            guard (1...511).contains(keyBytes), node + 8 + keyBytes <= self.pageBytes else {
+            let key = node + 8..<node + 8 + self.number(node + 6, 2)
+            guard (1...511).contains(key.count), key.upperBound <= self.pageBytes else {
                 throw self.damaged("a key of page \(number)")
             }
-            let value = (node + 8 + keyBytes, bytes: self.number(node, 4))
-            guard let values = self.values(value.0, value.bytes, flags: self.number(node + 4, 2), kind, &found) else {
+            if let last = keys?.last {
+                let ascends =
+                    kind == .free
+                    ? Self.precedes(self.page.copy(last), self.page.copy(key), kind) : self.page.precedes(last, key)
+                guard ascends else { throw self.damaged("the order of keys of page \(number)") }
+                keys?.last = key
+            } else {
+                keys = LeafKeys(first: key, last: key)
+            }
+            let bytes = self.number(node, 4)
+            let flags = self.number(node + 4, 2)
+            guard let values = self.values(key.upperBound, bytes, flags: flags, kind, &found) else {
                 throw self.damaged("a value of page \(number)")
+            }
+            if kind == .main, let table = found.tables.indices.last {
+                found.tables[table].name = String(decoding: self.page.copy(key), as: UTF8.self)
             }
             entries += UInt64(values)
         }
+        if let keys { try self.checkOrder(keys, of: number, kind) }
+        if kind == .sorted, let name { self.sortedKeys[name, default: 0] += count }
         if kind == .main { self.tables += found.tables.count }
         guard self.tables <= 8 else { throw self.damaged("\(self.tables) tables") }
         for overflow in found.overflows {
@@ -237,9 +309,9 @@ struct PageCheck {
             if kind == .free { found.free += try self.freePages(from: overflow.page, bytes: overflow.bytes) }
         }
         for page in found.free { try self.claimFree(page) }
-        for (table, kind) in found.tables {
+        for (table, kind, name) in found.tables {
             let before = entries
-            try self.walk(table, kind)
+            try self.walk(table, kind, name)
             if kind == .duplicates {
                 let (sum, isOver) = before.addingReportingOverflow(table.entries)
                 guard !isOver else { throw self.damaged("the entries of page \(number)") }
@@ -255,7 +327,7 @@ struct PageCheck {
         case (.main, NodeFlag.table) where isWithin && bytes == Table.byteCount && found.tables.count < 8:
             let table = self.table(at: value)
             guard table.flags == 0 || self.isState && table.flags == NodeFlag.duplicates else { return nil }
-            found.tables.append((table, table.flags == 0 ? .plain : .sorted))
+            found.tables.append((table, table.flags == 0 ? .plain : .sorted, nil))
             return 1
         case (.plain, 0) where isWithin: return 1
         case (.sorted, 0) where isWithin && (1...511).contains(bytes): return 1
@@ -268,7 +340,7 @@ struct PageCheck {
         case (.sorted, NodeFlag.duplicates | NodeFlag.table) where isWithin && bytes == Table.byteCount:
             let table = self.table(at: value)
             guard table.flags == 0, table.root != Table.noRoot else { return nil }
-            found.tables.append((table, .duplicates))
+            found.tables.append((table, .duplicates, nil))
             return 0
         case (.free, 0) where isWithin && bytes >= 8 && bytes % 8 == 0:
             let count = self.long(value)
@@ -302,37 +374,17 @@ struct PageCheck {
     // MARK: Bytes
 
     /// The caller has claimed the page; the two meta pages are tried as they are.
-    mutating func read(page number: UInt64, bytes: Int? = nil) throws(AnnexError) {
-        let wanted = bytes ?? self.pageBytes
-        if self.page.count != self.pageBytes { self.page = [UInt8](repeating: 0, count: self.pageBytes) }
+    func read(page number: UInt64, bytes: Int? = nil) throws(AnnexError) {
         let start = Int(number) * self.pageBytes
-        let descriptor = self.descriptor
-        let complete: Bool = unsafe self.page.withUnsafeMutableBytes { buffer in
-            var done = 0
-            while done < wanted {
-                let count = unsafe pread(
-                    descriptor,
-                    buffer.baseAddress.map { unsafe $0 + done },
-                    wanted - done,
-                    start + done
-                )
-                if count < 0, errno == EINTR { continue }
-                guard count > 0 else { return false }
-                done += count
-            }
-            return true
+        guard self.page.read(self.descriptor, at: start, count: bytes ?? self.pageBytes) else {
+            throw self.damaged("page \(number) is not whole")
         }
-        guard complete else { throw self.damaged("page \(number) is not whole") }
     }
 
     /// Little-endian, 2 or 4 bytes of the page.
-    func number(_ offset: Int, _ bytes: Int) -> Int {
-        var value = 0
-        for index in 0..<bytes { value |= Int(self.page[offset + index]) << (8 * index) }
-        return value
-    }
+    @inline(__always)
+    func number(_ offset: Int, _ bytes: Int) -> Int { self.page.number(offset, bytes) }
 
-    func long(_ offset: Int) -> UInt64 {
-        UInt64(self.number(offset, 4)) | UInt64(self.number(offset + 4, 4)) << 32
-    }
+    @inline(__always)
+    func long(_ offset: Int) -> UInt64 { self.page.long(offset) }
 }

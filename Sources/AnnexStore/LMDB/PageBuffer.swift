@@ -1,0 +1,88 @@
+import Glibc
+
+/// One page of a file, as it was read. Every access is checked against the page's size.
+@safe final class PageBuffer {
+    /// The largest page that LMDB has.
+    static let capacity = 32_768
+
+    private let bytes: UnsafeMutableRawBufferPointer
+
+    init() {
+        unsafe self.bytes = .allocate(byteCount: Self.capacity, alignment: 16)
+        unsafe self.bytes.initializeMemory(as: UInt8.self, repeating: 0)
+    }
+
+    deinit { unsafe self.bytes.deallocate() }
+
+    /// Fills the first `count` bytes from a place in a file; false where the file has fewer. Blocks.
+    func read(_ descriptor: Int32, at start: Int, count: Int) -> Bool {
+        precondition(count <= Self.capacity, "a page larger than any")
+        var done = 0
+        while done < count {
+            let target = unsafe self.bytes.baseAddress.map { unsafe $0 + done }
+            let more = unsafe pread(descriptor, target, count - done, start + done)
+            if more < 0, errno == EINTR { continue }
+            guard more > 0 else { return false }
+            done += more
+        }
+        return true
+    }
+
+    /// A little-endian number of 2 or 4 bytes.
+    @inline(__always)
+    func number(_ offset: Int, _ count: Int) -> Int {
+        precondition(offset >= 0 && offset <= Self.capacity - 4, "outside the page")
+        if count == 2 {
+            return Int(UInt16(littleEndian: unsafe self.bytes.loadUnaligned(fromByteOffset: offset, as: UInt16.self)))
+        }
+        return Int(UInt32(littleEndian: unsafe self.bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self)))
+    }
+
+    @inline(__always)
+    func long(_ offset: Int) -> UInt64 {
+        precondition(offset >= 0 && offset <= Self.capacity - 8, "outside the page")
+        return UInt64(littleEndian: unsafe self.bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+    }
+
+    /// Whether the bytes of one range come before those of another, as LMDB orders them.
+    func precedes(_ first: Range<Int>, _ second: Range<Int>) -> Bool {
+        precondition(Self.holds(first) && Self.holds(second), "outside the page")
+        return unsafe Self.precedes(
+            UnsafeRawBufferPointer(rebasing: self.bytes[first]),
+            UnsafeRawBufferPointer(rebasing: self.bytes[second])
+        )
+    }
+
+    /// The same for bytes that are kept, and a range of the page.
+    func precedes(_ first: [UInt8], _ second: Range<Int>) -> Bool {
+        precondition(Self.holds(second), "outside the page")
+        return unsafe first.withUnsafeBytes { first in
+            unsafe Self.precedes(first, UnsafeRawBufferPointer(rebasing: self.bytes[second]))
+        }
+    }
+
+    /// The same the other way round.
+    func precedes(_ first: Range<Int>, _ second: [UInt8]) -> Bool {
+        precondition(Self.holds(first), "outside the page")
+        return unsafe second.withUnsafeBytes { second in
+            unsafe Self.precedes(UnsafeRawBufferPointer(rebasing: self.bytes[first]), second)
+        }
+    }
+
+    static func precedes(_ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer) -> Bool {
+        let count = min(first.count, second.count)
+        guard count > 0, let left = first.baseAddress, let right = second.baseAddress else {
+            return first.count < second.count
+        }
+        let order = unsafe memcmp(left, right, count)
+        return order == 0 ? first.count < second.count : order < 0
+    }
+
+    /// A copy.
+    func copy(_ range: Range<Int>) -> [UInt8] {
+        precondition(Self.holds(range), "outside the page")
+        return unsafe Array(self.bytes[range])
+    }
+
+    private static func holds(_ range: Range<Int>) -> Bool { range.lowerBound >= 0 && range.upperBound <= capacity }
+}
