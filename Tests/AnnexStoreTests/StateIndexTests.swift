@@ -134,7 +134,7 @@ import Testing
         let ticks = Atomic<Int>(0)
         let gate = DispatchSemaphore(value: 0)
         var system = StateSystem()
-        system.now = { .milliseconds(ticks.wrappingAdd(1, ordering: .relaxed).newValue) }
+        system.now = { .microseconds(1_000 * ticks.wrappingAdd(1, ordering: .relaxed).newValue) }
         system.commit = { count in
             let isFirst = sizes.withLock {
                 $0.append(count)

@@ -18,7 +18,8 @@ struct PageCheck {
     private let path: String
     private let descriptor: Int32
     private let fileBytes: Int
-    let isState: Bool
+    private let kind: LMDBFileKind
+    var isState: Bool { self.kind == .state }
     var pageBytes = 4_096
     var lastPage: UInt64 = 0
     var seen: [Bool] = []
@@ -31,10 +32,9 @@ struct PageCheck {
     /// Keys of the tables with sorted values that were walked.
     private var sortedKeys: [String: Int] = [:]
 
-    /// - Parameter state: whether it is a file of the state, not of a version.
     /// - Returns: the number of keys of each table that has several values of a key.
     /// - Throws: `.damaged` where LMDB could be led astray; `.system` where the file cannot be opened.
-    @discardableResult static func check(_ path: String, state: Bool = false) throws(AnnexError) -> [String: Int] {
+    @discardableResult static func check(_ path: String, _ kind: LMDBFileKind) throws(AnnexError) -> [String: Int] {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
             throw AnnexError(.system, "cannot open: \(unsafe String(cString: strerror(errno)))", at: path)
@@ -44,13 +44,13 @@ struct PageCheck {
         guard unsafe fstat(descriptor, &status) == 0 else {
             throw AnnexError(.system, "cannot be looked at: \(unsafe String(cString: strerror(errno)))", at: path)
         }
-        var check = PageCheck(path: path, descriptor: descriptor, fileBytes: Int(status.st_size), isState: state)
+        var check = PageCheck(path: path, descriptor: descriptor, fileBytes: Int(status.st_size), kind: kind)
         try check.run()
         return check.sortedKeys
     }
 
-    private init(path: String, descriptor: Int32, fileBytes: Int, isState: Bool) {
-        self.isState = isState
+    private init(path: String, descriptor: Int32, fileBytes: Int, kind: LMDBFileKind) {
+        self.kind = kind
         self.path = path
         self.descriptor = descriptor
         self.fileBytes = fileBytes
@@ -61,7 +61,7 @@ struct PageCheck {
             .damaged,
             "is no sound LMDB file: " + what,
             at: self.path,
-            hint: self.isState ? StateFailure.restore : "Build the version again, or `annctl rollback`"
+            hint: self.kind.restore
         )
     }
 

@@ -33,7 +33,7 @@ struct RecordCheck {
                 guard try self.checkTable(table, reader) else { return }
             }
         } catch {
-            let problem = AnnexError(error.code, error.message, at: error.location, hint: StateFailure.damaged)
+            let problem = AnnexError(error.code, error.message, at: error.location, hint: StateAdvice.damaged)
             self.shared.status = .failed(problem)
             return self.shared.settings.notice("The records of the state cannot be read: \(problem)")
         }

@@ -35,11 +35,11 @@ package enum StateBackup {
                 mapBytes: max(16 << 20, isOver ? size : doubled)
             )
             _ = try StateFile.summary(environment)
-            let status = environment.copy(to: path)
+            let status = environment.file.copy(to: path)
             if status == 0 { return try StateFolder.flush(path) }
             unsafe unlink(path)
             guard status == MDB_MAP_RESIZED, attempt < Self.attempts else {
-                throw StateFailure.error(status, "cannot copy", path)
+                throw LMDBFailure(status: status).error("cannot copy", path, .state)
             }
             attempt += 1
         }
@@ -55,10 +55,10 @@ package enum StateBackup {
             mode: .readWrite(readers: 2),
             mapBytes: size + (16 << 20)
         )
-        do throws(StoreFailure) {
+        do throws(LMDBFailure) {
             let transaction = try StateTransaction(environment, index: IndexRule())
             try transaction.dropMarks()
             try transaction.commit()
-        } catch { throw StateFailure.error(error.status, "cannot be written", lock.file) }
+        } catch { throw error.error("cannot be written", lock.file, .state) }
     }
 }

@@ -27,7 +27,7 @@ enum StateFile {
             mode: .readWrite(readers: settings.readerLimit),
             mapBytes: mapBytes
         )
-        environment.dropDeadReaders()
+        environment.file.dropDeadReaders()
         return environment
     }
 
@@ -36,7 +36,7 @@ enum StateFile {
     /// - Throws: `.damaged` where the file is no whole store.
     static func check(_ file: String) throws(AnnexError) {
         guard let size = try StateFolder.fileSize(file) else { return }
-        let keys = try PageCheck.check(file, state: true)
+        let keys = try PageCheck.check(file, .state)
         let environment = try StateEnvironment(file, in: nil, mode: .readOnly, mapBytes: max(1 << 20, size))
         let users = try Self.summary(environment).tally.users
         guard users == UInt64(keys[StateSchema.events] ?? 0) else {
@@ -44,7 +44,7 @@ enum StateFile {
                 .damaged,
                 "the store says that it has \(users) users, and there are \(keys[StateSchema.events] ?? 0)",
                 at: file,
-                hint: StateFailure.restore
+                hint: LMDBFileKind.state.restore
             )
         }
     }
@@ -75,13 +75,13 @@ enum StateFile {
             mapBytes: mapBytes
         )
         guard try Self.summary(environment).format < StateSchema.format else { return }
-        do throws(StoreFailure) {
+        do throws(LMDBFailure) {
             let transaction = try StateTransaction(environment, index: IndexRule())
             try transaction.makeIndex()
-            try transaction.put(environment.tables.meta, StateSchema.formatKey, Self.formatRow)
+            try transaction.lmdb.put(environment.tables.meta, StateSchema.formatKey, Self.formatRow)
             try transaction.commit()
         } catch {
-            throw StateFailure.error(error.status, "cannot be brought to format \(StateSchema.format)", folder.file)
+            throw error.error("cannot be brought to format \(StateSchema.format)", folder.file, .state)
         }
     }
 
@@ -109,40 +109,29 @@ enum StateFile {
         var random = SystemRandomNumberGenerator()
         var store = (0..<StateSchema.storeIDBytes).map { _ in UInt8.random(in: 0...255, using: &random) }
         StateSchema.seal(&store, key: StateSchema.storeKey)
-        do throws(StoreFailure) {
-            let transaction = unsafe try environment.begin(readOnly: false)
+        do throws(LMDBFailure) {
+            let transaction = try environment.file.begin(readOnly: false)
             let rows = [
                 (StateSchema.formatKey, Self.formatRow), (StateSchema.storeKey, store),
                 (StateSchema.tallyKey, StateTally().value),
             ]
-            for row in rows {
-                let status = unsafe StateBytes.lend(row.0) { key in
-                    unsafe StateBytes.lend(row.1) { value in
-                        unsafe mdb_put(transaction, environment.tables.meta, &key, &value, 0)
-                    }
-                }
-                guard status == 0 else {
-                    unsafe mdb_txn_abort(transaction)
-                    throw StoreFailure(status: status)
-                }
-            }
-            try StoreFailure.check(unsafe mdb_txn_commit(transaction))
-        } catch { throw StateFailure.error(error.status, "cannot be made", path) }
+            for row in rows { try transaction.put(environment.tables.meta, row.0, row.1) }
+            try transaction.commit()
+        } catch { throw error.error("cannot be made", path, .state) }
     }
 
     /// Reads table `meta`.
     ///
     /// - Throws: `.damaged` where it is, or where the format is another.
     static func summary(_ environment: StateEnvironment) throws(AnnexError) -> Summary {
-        do throws(StoreFailure) {
-            let transaction = unsafe try environment.begin(readOnly: true)
-            defer { unsafe mdb_txn_abort(transaction) }
-            func row(_ key: [UInt8], _ bytes: Int) throws(StoreFailure) -> [UInt8] {
-                let found = unsafe try StateBytes.get(transaction, environment.tables.meta, key) { value in
+        do throws(LMDBFailure) {
+            let transaction = try environment.file.begin(readOnly: true)
+            func row(_ key: [UInt8], _ bytes: Int) throws(LMDBFailure) -> [UInt8] {
+                let found = unsafe try transaction.get(environment.tables.meta, key) { value in
                     unsafe key.withUnsafeBytes { unsafe StateSchema.unseal(value, key: $0).map { unsafe Array($0) } }
                 }
                 guard let content = found ?? nil, content.count == bytes else {
-                    throw StoreFailure(status: MDB_CORRUPTED)
+                    throw LMDBFailure(status: MDB_CORRUPTED)
                 }
                 return content
             }
@@ -150,36 +139,34 @@ enum StateFile {
             let format = digits.reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
             guard (StateSchema.oldestFormat...StateSchema.format).contains(format),
                 (environment.tables.items == nil) == (format == 1)
-            else { throw StoreFailure(status: MDB_VERSION_MISMATCH) }
+            else { throw LMDBFailure(status: MDB_VERSION_MISMATCH) }
             let storeID = try row(StateSchema.storeKey, StateSchema.storeIDBytes)
-            let tally = unsafe try StateBytes.get(transaction, environment.tables.meta, StateSchema.tallyKey) {
+            let tally = unsafe try transaction.get(environment.tables.meta, StateSchema.tallyKey) {
                 unsafe StateTally($0)
             }
-            guard let tally = tally ?? nil else { throw StoreFailure(status: MDB_CORRUPTED) }
-            var status = MDB_stat()
-            try StoreFailure.check(unsafe mdb_stat(transaction, environment.tables.events, &status))
+            guard let tally = tally ?? nil else { throw LMDBFailure(status: MDB_CORRUPTED) }
             var marks: [LogMark] = []
             for key in StateSchema.logKeys {
-                let stored = unsafe try StateBytes.get(transaction, environment.tables.meta, key) {
+                let stored = unsafe try transaction.get(environment.tables.meta, key) {
                     unsafe LogMark($0, key: key)
                 }
-                guard let mark = stored ?? .some(.start) else { throw StoreFailure(status: MDB_CORRUPTED) }
+                guard let mark = stored ?? .some(.start) else { throw LMDBFailure(status: MDB_CORRUPTED) }
                 marks.append(mark)
             }
-            let clock = unsafe try StateBytes.get(transaction, environment.tables.meta, StateSchema.clockKey) {
+            let clock = unsafe try transaction.get(environment.tables.meta, StateSchema.clockKey) {
                 unsafe StateSchema.clock($0)
             }
-            if case .some(.none) = clock { throw StoreFailure(status: MDB_CORRUPTED) }
+            if case .some(.none) = clock { throw LMDBFailure(status: MDB_CORRUPTED) }
             return Summary(
                 format: format,
                 storeID: storeID,
                 tally: tally,
                 clock: clock ?? nil,
-                events: Int(clamping: status.ms_entries),
+                events: try transaction.count(environment.tables.events),
                 marks: marks
             )
         } catch {
-            throw StateFailure.error(error.status, "cannot read what the store says of itself", environment.path)
+            throw error.error("cannot read what the store says of itself", environment.path, .state)
         }
     }
 }

@@ -168,13 +168,13 @@ enum FileSystemSpace {
     static func isLeft(_ folder: String) -> Bool {
         let path = folder + "/.tmp-space"
         let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
-        guard descriptor >= 0 else { return !StateFailure.isNoSpace(errno) }
+        guard descriptor >= 0 else { return !LMDBFailure(status: errno).isNoSpace }
         defer {
             close(descriptor)
             unsafe unlink(path)
         }
         let bytes = [UInt8](repeating: 0, count: 1 << 20)
         let written = unsafe bytes.withUnsafeBytes { unsafe write(descriptor, $0.baseAddress, $0.count) }
-        return written < 0 ? !StateFailure.isNoSpace(errno) : written == bytes.count
+        return written < 0 ? !LMDBFailure(status: errno).isNoSpace : written == bytes.count
     }
 }

@@ -32,7 +32,7 @@ extension StateStore {
         guard let size = try lock.fileSize() else {
             throw AnnexError(.notFound, "there is no state", at: lock.file)
         }
-        try PageCheck.check(lock.file, state: true)
+        try PageCheck.check(lock.file, .state)
         let environment = try StateEnvironment(
             lock.file,
             in: lock,
@@ -58,16 +58,15 @@ private struct StateWalk {
         self.inspection.format = Int(summary.format)
         self.inspection.storeID = summary.storeID
         self.inspection.marks = summary.marks
-        do throws(StoreFailure) {
-            let transaction = unsafe try self.environment.begin(readOnly: true)
-            defer { unsafe mdb_txn_abort(transaction) }
-            unsafe try self.readRecords(transaction)
-            let users = unsafe try self.readUsers(transaction)
-            guard UInt64(users) == summary.tally.users else { throw StoreFailure(status: MDB_CORRUPTED) }
-        } catch { throw StateFailure.error(error.status, "cannot read every record", self.environment.path) }
+        do throws(LMDBFailure) {
+            let transaction = try self.environment.file.begin(readOnly: true)
+            try self.readRecords(transaction)
+            let users = try self.readUsers(transaction)
+            guard UInt64(users) == summary.tally.users else { throw LMDBFailure(status: MDB_CORRUPTED) }
+        } catch { throw error.error("cannot read every record", self.environment.path, .state) }
     }
 
-    private mutating func readRecords(_ transaction: OpaquePointer) throws(StoreFailure) {
+    private mutating func readRecords(_ transaction: LMDBTransaction) throws(LMDBFailure) {
         let tables = self.environment.tables
         self.inspection.events = unsafe try self.forEach(transaction, tables.events) { key, value in
             guard unsafe Identifier.isValid(key), let record = unsafe EventRecord(value, user: key) else {
@@ -90,8 +89,8 @@ private struct StateWalk {
     }
 
     /// Counts the keys of `events`, each of which has as many records as LMDB says it has.
-    private mutating func readUsers(_ transaction: OpaquePointer) throws(StoreFailure) -> Int {
-        let cursor = unsafe try StateCursor(transaction, self.environment.tables.events)
+    private mutating func readUsers(_ transaction: LMDBTransaction) throws(LMDBFailure) -> Int {
+        let cursor = try LMDBCursor(transaction, self.environment.tables.events)
         var users = 0
         var events = 0
         var isThere = try cursor.move(MDB_FIRST)
@@ -100,7 +99,7 @@ private struct StateWalk {
             events += try cursor.countDuplicates()
             isThere = try cursor.move(MDB_NEXT_NODUP)
         }
-        guard events == self.inspection.events else { throw StoreFailure(status: MDB_CORRUPTED) }
+        guard events == self.inspection.events else { throw LMDBFailure(status: MDB_CORRUPTED) }
         self.inspection.users = users
         return users
     }
@@ -109,12 +108,12 @@ private struct StateWalk {
     ///
     /// - Throws: MDB_CORRUPTED where they are out of order, or where looking one up does not find it.
     private mutating func forEach(
-        _ transaction: OpaquePointer,
+        _ transaction: LMDBTransaction,
         _ table: MDB_dbi,
         _ isWhole: (_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Bool
-    ) throws(StoreFailure) -> Int {
-        let cursor = unsafe try StateCursor(transaction, table)
-        let probe = unsafe try StateCursor(transaction, table)
+    ) throws(LMDBFailure) -> Int {
+        let cursor = try LMDBCursor(transaction, table)
+        let probe = try LMDBCursor(transaction, table)
         let isSorted = table == self.environment.tables.events || table == self.environment.tables.removed
         var count = 0
         var lastKey: [UInt8] = []
@@ -125,14 +124,14 @@ private struct StateWalk {
             let isInOrder =
                 unsafe lastKey.lexicographicallyPrecedes(key)
                 || (lastKey.elementsEqual(key) && lastValue.lexicographicallyPrecedes(value))
-            guard isInOrder else { throw StoreFailure(status: MDB_CORRUPTED) }
+            guard isInOrder else { throw LMDBFailure(status: MDB_CORRUPTED) }
             if unsafe !isWhole(key, value) { self.inspection.damagedRecords += 1 }
             count += 1
             unsafe lastKey.replaceSubrange(0..., with: key)
             unsafe lastValue.replaceSubrange(0..., with: value)
             let isFound = try isSorted ? probe.seek(lastKey, from: lastValue) : probe.seek(lastKey)
             guard unsafe isFound && probe.value.elementsEqual(lastValue) else {
-                throw StoreFailure(status: MDB_CORRUPTED)
+                throw LMDBFailure(status: MDB_CORRUPTED)
             }
             isThere = try cursor.move(MDB_NEXT)
         }

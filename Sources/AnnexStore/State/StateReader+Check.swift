@@ -32,7 +32,7 @@ extension StateReader {
         try self.beginScope()
         defer { self.endScope() }
         let tables = self.environment.tables
-        return try self.check { () throws(StoreFailure) in
+        return try self.check { () throws(LMDBFailure) in
             switch name {
             case StateSchema.removed:
                 unsafe try self.walk(tables.removed, after: last, records) { key, value in
@@ -55,9 +55,9 @@ extension StateReader {
         after last: [UInt8]?,
         _ records: Int,
         _ isWhole: (_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Bool
-    ) throws(StoreFailure) -> Checked {
+    ) throws(LMDBFailure) -> Checked {
         var checked = Checked()
-        let cursor = unsafe try StateCursor(self.raw, table)
+        let cursor = try LMDBCursor(self.lmdb, table)
         var isThere = try cursor.moveBehind(last)
         while isThere {
             checked.records += 1
@@ -77,11 +77,11 @@ extension StateReader {
         try self.beginScope()
         defer { self.endScope() }
         let tables = self.environment.tables
-        return try self.check { () throws(StoreFailure) in
+        return try self.check { () throws(LMDBFailure) in
             var checked = Checked()
-            let cursor = unsafe try StateCursor(self.raw, tables.events)
-            let index = try tables.items.map { (table) throws(StoreFailure) in
-                unsafe try StateCursor(self.raw, table)
+            let cursor = try LMDBCursor(self.lmdb, tables.events)
+            let index = try tables.items.map { (table) throws(LMDBFailure) in
+                try LMDBCursor(self.lmdb, table)
             }
             var isThere = try cursor.moveBehind(last)
             while isThere {
@@ -110,7 +110,7 @@ extension StateReader {
         }
     }
 
-    private static func sum(_ index: StateCursor, _ user: [UInt8]) throws(StoreFailure) -> EntrySum {
+    private static func sum(_ index: LMDBCursor, _ user: [UInt8]) throws(LMDBFailure) -> EntrySum {
         var sum = EntrySum()
         var isThere = try index.seek(user)
         while isThere {
@@ -128,9 +128,9 @@ extension StateReader {
         defer { self.endScope() }
         let tables = self.environment.tables
         guard let items = tables.items else { return WrongEntries() }
-        return try self.check { () throws(StoreFailure) in
-            let events = unsafe try StateCursor(self.raw, tables.events)
-            let index = unsafe try StateCursor(self.raw, items)
+        return try self.check { () throws(LMDBFailure) in
+            let events = try LMDBCursor(self.lmdb, tables.events)
+            let index = try LMDBCursor(self.lmdb, items)
             var wrong = WrongEntries()
             var isThere = try events.seek(user)
             while isThere, wrong.count < Self.wrongEntriesLimit {

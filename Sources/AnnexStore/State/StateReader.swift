@@ -3,10 +3,10 @@ import CLMDB
 import Synchronization
 
 /// Reads a store's state, for one thread at a time. Allocates nothing per scope or call.
-@safe package final class StateReader {
+package final class StateReader {
     let shared: StateShared
     private(set) var environment: StateEnvironment
-    private(set) var raw: OpaquePointer
+    private(set) var lmdb: LMDBTransaction
     private var events: ScopedCursor
     private var removed: ScopedCursor
     private var isInside = false
@@ -16,32 +16,24 @@ import Synchronization
         defer { shared.gate.leave() }
         try shared.checkMap()
         let environment = try shared.readableEnvironment()
-        do throws(StoreFailure) {
-            let raw = unsafe try environment.begin(readOnly: true)
-            do throws(StoreFailure) {
-                self.events = unsafe try ScopedCursor(StateCursor(raw, environment.tables.events), of: "events")
-                self.removed = unsafe try ScopedCursor(StateCursor(raw, environment.tables.removed), of: "tombstones")
-            } catch {
-                unsafe mdb_txn_abort(raw)
-                throw error
-            }
-            unsafe mdb_txn_reset(raw)
-            unsafe self.raw = raw
+        do throws(LMDBFailure) {
+            let transaction = try environment.file.begin(readOnly: true)
+            self.events = try ScopedCursor(LMDBCursor(transaction, environment.tables.events), of: "events")
+            self.removed = try ScopedCursor(LMDBCursor(transaction, environment.tables.removed), of: "tombstones")
+            transaction.reset()
+            self.lmdb = transaction
             self.environment = environment
             self.shared = shared
         } catch {
-            let hint = error.status == MDB_READERS_FULL ? "Use fewer threads, or raise the limit of readers" : nil
-            let reason = StateFailure.reason(error.status)
+            let isFull = error.status == MDB_READERS_FULL
             throw AnnexError(
-                error.status == MDB_READERS_FULL ? .limit : .system,
-                "cannot begin reading: \(reason)",
+                isFull ? .limit : .system,
+                "cannot begin reading: \(error.reason)",
                 at: environment.path,
-                hint: hint
+                hint: isFull ? "Use fewer threads, or raise the limit of readers" : nil
             )
         }
     }
-
-    deinit { unsafe mdb_txn_abort(self.raw) }
 
     /// Lends a view of the state as of now: with everything that was acknowledged before, and with nothing that comes
     /// while `body` runs.
@@ -61,11 +53,11 @@ import Synchronization
         self.isInside = true
         do throws(AnnexError) {
             try self.shared.checkMap()
-            let status = unsafe mdb_txn_renew(self.raw)
+            let status = self.lmdb.renew()
             if status == MDB_PANIC {
                 try self.moveToReadable()
             } else if status != 0 {
-                throw StateFailure.error(status, "cannot begin reading", self.environment.path)
+                throw LMDBFailure(status: status).error("cannot begin reading", self.environment.path, .state)
             }
         } catch {
             self.isInside = false
@@ -75,7 +67,7 @@ import Synchronization
     }
 
     func endScope() {
-        unsafe mdb_txn_reset(self.raw)
+        self.lmdb.reset()
         self.events.scopeEnded()
         self.removed.scopeEnded()
         self.isInside = false
@@ -85,75 +77,55 @@ import Synchronization
     /// LMDB has given the environment up, though the file is readable.
     private func moveToReadable() throws(AnnexError) {
         let readable = try self.shared.readableEnvironment()
-        do throws(StoreFailure) {
-            let raw = unsafe try readable.begin(readOnly: true)
-            do throws(StoreFailure) {
-                let events = unsafe try ScopedCursor(StateCursor(raw, readable.tables.events), of: "events")
-                let removed = unsafe try ScopedCursor(StateCursor(raw, readable.tables.removed), of: "tombstones")
-                (self.events, self.removed) = (events, removed)
-            } catch {
-                unsafe mdb_txn_abort(raw)
-                throw error
-            }
-            unsafe mdb_txn_abort(self.raw)
-            unsafe self.raw = raw
+        do throws(LMDBFailure) {
+            let transaction = try readable.file.begin(readOnly: true)
+            self.events = try ScopedCursor(LMDBCursor(transaction, readable.tables.events), of: "events")
+            self.removed = try ScopedCursor(LMDBCursor(transaction, readable.tables.removed), of: "tombstones")
+            self.lmdb = transaction
             self.environment = readable
-        } catch { throw StateFailure.error(error.status, "cannot begin reading", readable.path) }
+        } catch { throw error.error("cannot begin reading", readable.path, .state) }
     }
 
     // MARK: For the view
 
-    func withEvents<R>(_ body: (StateCursor) throws(AnnexError) -> R) throws(AnnexError) -> R {
+    func withEvents<R>(_ body: (LMDBCursor) throws(AnnexError) -> R) throws(AnnexError) -> R {
         try self.events.lend(self, body)
     }
 
-    func withRemoved<R>(_ body: (StateCursor) throws(AnnexError) -> R) throws(AnnexError) -> R {
+    func withRemoved<R>(_ body: (LMDBCursor) throws(AnnexError) -> R) throws(AnnexError) -> R {
         try self.removed.lend(self, body)
     }
 
     /// LMDB's refusals as errors for people.
-    func check<R>(_ body: () throws(StoreFailure) -> R) throws(AnnexError) -> R {
-        do throws(StoreFailure) { return try body() } catch {
-            throw StateFailure.error(error.status, "cannot read", self.environment.path)
+    func check<R>(_ body: () throws(LMDBFailure) -> R) throws(AnnexError) -> R {
+        do throws(LMDBFailure) { return try body() } catch {
+            throw error.error("cannot read", self.environment.path, .state)
         }
     }
 
     func skipDamaged() { self.shared.damagedRecords.wrappingAdd(1, ordering: .relaxed) }
-
-    func value(
-        _ table: MDB_dbi,
-        _ key: UnsafeRawBufferPointer
-    ) throws(StoreFailure) -> UnsafeRawBufferPointer? {
-        guard unsafe !key.isEmpty, key.count <= Identifier.maximumLength else { return nil }
-        var name = unsafe MDB_val(mv_size: key.count, mv_data: UnsafeMutableRawPointer(mutating: key.baseAddress))
-        var value = unsafe MDB_val()
-        let status = unsafe mdb_get(self.raw, table, &name, &value)
-        if status == MDB_NOTFOUND { return nil }
-        try StoreFailure.check(status)
-        return unsafe UnsafeRawBufferPointer(start: value.mv_data, count: value.mv_size)
-    }
 }
 
 /// A reader's cursor over one table: renewed at the first use within a scope, lent to one at a time.
 private final class ScopedCursor {
-    private let cursor: StateCursor
+    private let cursor: LMDBCursor
     private let name: StaticString
     private var isRenewed = false
     private var isLent = false
 
-    init(_ cursor: StateCursor, of name: StaticString) { (self.cursor, self.name) = (cursor, name) }
+    init(_ cursor: LMDBCursor, of name: StaticString) { (self.cursor, self.name) = (cursor, name) }
 
     func scopeEnded() { self.isRenewed = false }
 
     func lend<R>(
         _ reader: StateReader,
-        _ body: (StateCursor) throws(AnnexError) -> R
+        _ body: (LMDBCursor) throws(AnnexError) -> R
     ) throws(AnnexError) -> R {
         precondition(!self.isLent, "\(self.name) are read within reading \(self.name)")
         self.isLent = true
         defer { self.isLent = false }
         if !self.isRenewed {
-            try reader.check { () throws(StoreFailure) in unsafe try self.cursor.renew(reader.raw) }
+            try reader.check { () throws(LMDBFailure) in try self.cursor.renew(reader.lmdb) }
             self.isRenewed = true
         }
         return try body(self.cursor)

@@ -48,7 +48,7 @@ final class StateShared: Sendable {
         self.system = system
         self.clock = clock
         self.queue = StateQueue(limit: settings.waitingLimit, path: folder.path)
-        self.mapBytes = Atomic(environment.mapBytes)
+        self.mapBytes = Atomic(environment.file.mapBytes)
     }
 
     var folderPath: String { self.folder.path }
@@ -81,14 +81,14 @@ final class StateShared: Sendable {
     /// The environment that can be read: the one of the store, or, when LMDB has given that up, one that only reads.
     /// Opened without locks, so that those of the first stay; nothing is written any more then.
     func readableEnvironment() throws(AnnexError) -> StateEnvironment {
-        if !self.environment.hasPanicked { return self.environment }
+        if !self.environment.file.hasPanicked { return self.environment }
         return try self.rescue.withLock { rescue throws(AnnexError) in
             if let rescue { return rescue }
             let opened = try StateEnvironment(
                 self.environment.path,
                 in: self.folder,
                 mode: .readOnly,
-                mapBytes: self.environment.mapBytes
+                mapBytes: self.environment.file.mapBytes
             )
             rescue = opened
             return opened
@@ -104,15 +104,15 @@ final class StateShared: Sendable {
             self.copies.wrappingSubtract(1, ordering: .sequentiallyConsistent)
         }
         try self.checkMap()
-        let status = try self.readableEnvironment().copy(to: path)
-        guard status == 0 else { throw StateFailure.error(status, "cannot copy", path) }
+        let status = try self.readableEnvironment().file.copy(to: path)
+        guard status == 0 else { throw LMDBFailure(status: status).error("cannot copy", path, .state) }
     }
 
     var counts: StateCounts {
         StateCounts(
             events: self.events.load(ordering: .relaxed),
             users: self.users.load(ordering: .relaxed),
-            fileBytes: self.environment.fileBytes,
+            fileBytes: self.environment.file.fileBytes,
             mapBytes: self.mapBytes.load(ordering: .relaxed),
             waiting: self.queue.count,
             commits: self.commits.load(ordering: .relaxed),

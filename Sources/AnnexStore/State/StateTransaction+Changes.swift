@@ -4,7 +4,7 @@ import CLMDB
 /// What each change does.
 extension StateTransaction {
     /// After a throw the transaction may only be aborted.
-    func apply(_ change: StateChange) throws(StoreFailure) -> StateOutcome {
+    func apply(_ change: StateChange) throws(LMDBFailure) -> StateOutcome {
         switch change {
         case .event(let user, let item, let weight, let time):
             try self.applyEvent(user, item, weight, time)
@@ -23,14 +23,14 @@ extension StateTransaction {
         _ item: Identifier,
         _ weight: Double,
         _ time: Int64
-    ) throws(StoreFailure) -> StateOutcome {
+    ) throws(LMDBFailure) -> StateOutcome {
         let prefix = StateSchema.eventPrefix(item, time)
         let value = EventRecord.value(prefix, user: user, weight: weight)
         let old = try self.values(self.tables.events, user.bytes, prefix)
         if old.count == 1, old[0] == value { return .unchanged }
         let before = try self.storedMark(user)
-        for record in old { try self.delete(self.tables.events, user.bytes, record) }
-        let cursor = unsafe try StateCursor(self.raw, self.tables.events)
+        for record in old { try self.lmdb.delete(self.tables.events, user.bytes, record) }
+        let cursor = try LMDBCursor(self.lmdb, self.tables.events)
         try cursor.put(user.bytes, value)
         let count = try cursor.countDuplicates()
         let isFirst = old.isEmpty && count == 1
@@ -44,8 +44,8 @@ extension StateTransaction {
         return old.isEmpty ? .added : .replaced
     }
 
-    private func storedMark(_ user: Identifier) throws(StoreFailure) -> StateMark? {
-        let mark = unsafe try StateBytes.get(self.raw, self.tables.users, user.bytes) { value in
+    private func storedMark(_ user: Identifier) throws(LMDBFailure) -> StateMark? {
+        let mark = unsafe try self.lmdb.get(self.tables.users, user.bytes) { value in
             unsafe user.bytes.withUnsafeBytes { unsafe StateMark(value, user: $0) }
         }
         return mark ?? nil
@@ -59,7 +59,7 @@ extension StateTransaction {
     /// Where the user's newest event is at most 10 s ahead it is the millisecond behind that, so that events that come
     /// together stay in the order in which they came. Otherwise it is behind the item's latest event within the next 10 s;
     /// where those are taken to their end, within twice as long, and so on. O(log events) for each doubling.
-    private func freeTime(_ user: Identifier, _ item: Identifier, from time: Int64) throws(StoreFailure) -> Int64 {
+    private func freeTime(_ user: Identifier, _ item: Identifier, from time: Int64) throws(LMDBFailure) -> Int64 {
         let mark = try self.storedMark(user)
         let last = if let mark { mark.newest } else { try self.newestTime(of: user) }
         let newest = last ?? Int64.min
@@ -83,7 +83,7 @@ extension StateTransaction {
         _ user: Identifier,
         _ item: Identifier,
         _ time: Int64
-    ) throws(StoreFailure) -> StateOutcome {
+    ) throws(LMDBFailure) -> StateOutcome {
         let events = try self.events(of: user, with: item)
         let prefix = StateSchema.tombstonePrefix(item)
         let old = try self.values(self.tables.removed, user.bytes, prefix)
@@ -96,11 +96,11 @@ extension StateTransaction {
         if events.isEmpty, old.count == 1, old[0] == value { return .removed(wasThere: false) }
         let hadEvents = try self.hasEvents(user)
         for record in events {
-            try self.delete(self.tables.events, user.bytes, record)
+            try self.lmdb.delete(self.tables.events, user.bytes, record)
             try self.unindex(user, record)
         }
-        for record in old { try self.delete(self.tables.removed, user.bytes, record) }
-        try self.put(self.tables.removed, user.bytes, value)
+        for record in old { try self.lmdb.delete(self.tables.removed, user.bytes, record) }
+        try self.lmdb.put(self.tables.removed, user.bytes, value)
         try self.takeStock(of: user, hadEvents: hadEvents)
         return .removed(wasThere: !events.isEmpty)
     }
@@ -110,33 +110,33 @@ extension StateTransaction {
         _ user: Identifier,
         _ hash: [UInt8],
         _ time: Int64
-    ) throws(StoreFailure) -> StateOutcome {
-        let stored = unsafe try StateBytes.get(self.raw, self.tables.forgotten, hash) { value in
+    ) throws(LMDBFailure) -> StateOutcome {
+        let stored = unsafe try self.lmdb.get(self.tables.forgotten, hash) { value in
             unsafe hash.withUnsafeBytes { unsafe ForgottenRecord.time(value, hash: $0) }
         }
         let latest = (stored ?? nil) ?? time
         let hadEvents = try self.hasEvents(user)
-        let deletedEvents = try self.delete(self.tables.events, user.bytes)
-        if let items = self.tables.items { _ = try self.delete(items, user.bytes) }
-        let deletedTombstones = try self.delete(self.tables.removed, user.bytes)
-        try self.put(self.tables.forgotten, hash, ForgottenRecord.value(hash: hash, time: max(time, latest)))
+        let deletedEvents = try self.lmdb.delete(self.tables.events, user.bytes)
+        if let items = self.tables.items { _ = try self.lmdb.delete(items, user.bytes) }
+        let deletedTombstones = try self.lmdb.delete(self.tables.removed, user.bytes)
+        try self.lmdb.put(self.tables.forgotten, hash, ForgottenRecord.value(hash: hash, time: max(time, latest)))
         // Not even the id stays; that the user is unmarked changes what readers see, so the counter moves as well.
-        _ = try self.delete(self.tables.users, user.bytes)
+        _ = try self.lmdb.delete(self.tables.users, user.bytes)
         try self.advanceCounter()
         if hadEvents, self.tally.users > 0 { self.tally.users -= 1 }
         return .forgotten(wasThere: deletedEvents || deletedTombstones)
     }
 
-    private func advanceCounter() throws(StoreFailure) {
+    private func advanceCounter() throws(LMDBFailure) {
         let (next, isOver) = self.tally.counter.addingReportingOverflow(1)
-        guard !isOver else { throw StoreFailure(status: MDB_CORRUPTED) }
+        guard !isOver else { throw LMDBFailure(status: MDB_CORRUPTED) }
         self.tally.counter = next
     }
 
     /// Gives the user a fresh change counter and takes stock of the events.
-    private func takeStock(of user: Identifier, hadEvents: Bool) throws(StoreFailure) {
+    private func takeStock(of user: Identifier, hadEvents: Bool) throws(LMDBFailure) {
         try self.advanceCounter()
-        let cursor = unsafe try StateCursor(self.raw, self.tables.events)
+        let cursor = try LMDBCursor(self.lmdb, self.tables.events)
         var count = 0
         if try cursor.seek(user.bytes) { count = try cursor.countDuplicates() }
         if hadEvents, count == 0, self.tally.users > 0 { self.tally.users -= 1 }
@@ -145,8 +145,8 @@ extension StateTransaction {
     }
 
     /// The time of the user's last event whose record is whole; the lowest time where none is; nil without events.
-    private func newestTime(of user: Identifier) throws(StoreFailure) -> Int64? {
-        let cursor = unsafe try StateCursor(self.raw, self.tables.events)
+    private func newestTime(of user: Identifier) throws(LMDBFailure) -> Int64? {
+        let cursor = try LMDBCursor(self.lmdb, self.tables.events)
         guard try cursor.seek(user.bytes) else { return nil }
         var isThere = try cursor.move(MDB_LAST_DUP)
         while isThere {
@@ -165,9 +165,9 @@ extension StateTransaction {
         newest: Int64?,
         count: Int,
         rewritten: UInt64?
-    ) throws(StoreFailure) {
+    ) throws(LMDBFailure) {
         let counter = self.tally.counter
         let mark = StateMark(counter: counter, rewritten: rewritten ?? counter, eventCount: count, newest: newest)
-        try self.put(self.tables.users, user.bytes, mark.value(user: user))
+        try self.lmdb.put(self.tables.users, user.bytes, mark.value(user: user))
     }
 }

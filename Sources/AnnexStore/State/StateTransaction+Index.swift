@@ -7,15 +7,13 @@ import CLMDB
 /// more. A user with more than `walkLimit` events has an entry for each of them, and keeps that while any event is left.
 extension StateTransaction {
     /// For a file of format 1, which has no such table.
-    func makeIndex() throws(StoreFailure) {
-        var table: MDB_dbi = 0
-        let flags = UInt32(MDB_CREATE) | UInt32(MDB_DUPSORT)
-        try StoreFailure.check(unsafe mdb_dbi_open(self.raw, StateSchema.items, flags, &table))
+    func makeIndex() throws(LMDBFailure) {
+        _ = try self.lmdb.makeTable(StateSchema.items, flags: MDB_DUPSORT)
     }
 
     /// Copies of the user's records with an item, damaged ones as well. O(log events + found); O(events of the user)
     /// where there is no index of them.
-    func events(of user: Identifier, with item: Identifier) throws(StoreFailure) -> [[UInt8]] {
+    func events(of user: Identifier, with item: Identifier) throws(LMDBFailure) -> [[UInt8]] {
         guard let items = try self.usableIndex(of: user) else { return try self.walkEvents(of: user, with: item) }
         var found: [[UInt8]] = []
         for entry in try self.values(items, user.bytes, StateSchema.tombstonePrefix(item)) {
@@ -27,14 +25,14 @@ extension StateTransaction {
 
     /// The latest time before `end` at which the user has an event with the item. Costs as `events(of:with:)` does, but
     /// for the number found.
-    func latestTime(of user: Identifier, _ item: Identifier, before end: Int64) throws(StoreFailure) -> Int64? {
+    func latestTime(of user: Identifier, _ item: Identifier, before end: Int64) throws(LMDBFailure) -> Int64? {
         let name = StateSchema.tombstonePrefix(item)
         guard let items = try self.usableIndex(of: user) else {
             return try self.walkEvents(of: user, with: item).compactMap { record in
                 unsafe record.withUnsafeBytes { unsafe StateSchema.time($0, at: 0) }
             }.filter { $0 < end }.max()
         }
-        let cursor = unsafe try StateCursor(self.raw, items)
+        let cursor = try LMDBCursor(self.lmdb, items)
         var isThere = try cursor.seek(user.bytes, from: StateSchema.indexEntry(item, end))
         if isThere {
             isThere = try cursor.move(MDB_PREV_DUP)
@@ -51,17 +49,13 @@ extension StateTransaction {
     }
 
     /// Nil where the user has no entries, or where entries may be wrong.
-    private func usableIndex(of user: Identifier) throws(StoreFailure) -> MDB_dbi? {
+    private func usableIndex(of user: Identifier) throws(LMDBFailure) -> MDB_dbi? {
         guard self.index.isWhole, let items = self.tables.items else { return nil }
-        return try self.has(user, in: items) ? items : nil
+        return try self.lmdb.has(items, user.bytes) ? items : nil
     }
 
-    private func has(_ user: Identifier, in table: MDB_dbi) throws(StoreFailure) -> Bool {
-        unsafe try StateBytes.get(self.raw, table, user.bytes) { _ in true } ?? false
-    }
-
-    private func walkEvents(of user: Identifier, with item: Identifier) throws(StoreFailure) -> [[UInt8]] {
-        let cursor = unsafe try StateCursor(self.raw, self.tables.events)
+    private func walkEvents(of user: Identifier, with item: Identifier) throws(LMDBFailure) -> [[UInt8]] {
+        let cursor = try LMDBCursor(self.lmdb, self.tables.events)
         let name = StateSchema.tombstonePrefix(item)
         var found: [[UInt8]] = []
         var isThere = try cursor.seek(user.bytes)
@@ -80,42 +74,42 @@ extension StateTransaction {
     /// Enters an event that was just added.
     ///
     /// - Parameter count: events of the user, that one included.
-    func enter(_ user: Identifier, _ item: Identifier, _ time: Int64, count: Int) throws(StoreFailure) {
+    func enter(_ user: Identifier, _ item: Identifier, _ time: Int64, count: Int) throws(LMDBFailure) {
         guard let items = self.tables.items else { return }
-        if try self.has(user, in: items) {
-            return try self.put(items, user.bytes, StateSchema.indexEntry(item, time))
+        if try self.lmdb.has(items, user.bytes) {
+            return try self.lmdb.put(items, user.bytes, StateSchema.indexEntry(item, time))
         }
         // The first to exceed the limit. A user with many more and no entries comes from a file of format 1, and is left
         // to the check of records, which takes small steps.
         guard count > self.index.walkLimit, self.index.isWhole || count == self.index.walkLimit + 1 else { return }
-        let cursor = unsafe try StateCursor(self.raw, self.tables.events)
+        let cursor = try LMDBCursor(self.lmdb, self.tables.events)
         var entries: [[UInt8]] = []
         var isThere = try cursor.seek(user.bytes)
         while isThere {
             if let entry = unsafe StateSchema.indexEntry(of: cursor.value) { entries.append(entry) }
             isThere = try cursor.move(MDB_NEXT_DUP)
         }
-        for entry in entries { try self.put(items, user.bytes, entry) }
+        for entry in entries { try self.lmdb.put(items, user.bytes, entry) }
     }
 
     /// Takes out the entry of a record that was deleted.
-    func unindex(_ user: Identifier, _ record: [UInt8]) throws(StoreFailure) {
+    func unindex(_ user: Identifier, _ record: [UInt8]) throws(LMDBFailure) {
         guard let items = self.tables.items,
             let entry = unsafe record.withUnsafeBytes({ unsafe StateSchema.indexEntry(of: $0) })
         else { return }
-        try self.deleteIfThere(items, user.bytes, entry)
+        try self.lmdb.deleteIfThere(items, user.bytes, entry)
     }
 
     /// Makes entries right: one stays or is added where the event is there, and goes where it is not.
-    func mendIndex(of user: Identifier, _ entries: [[UInt8]]) throws(StoreFailure) {
+    func mendIndex(of user: Identifier, _ entries: [[UInt8]]) throws(LMDBFailure) {
         guard let items = self.tables.items else { return }
         for entry in entries {
             // The record begins with the entry's time and goes on with its item.
             let record = entry.suffix(8) + entry.dropLast(8)
             if entry.count > 8, try !self.values(self.tables.events, user.bytes, Array(record)).isEmpty {
-                try self.put(items, user.bytes, entry)
+                try self.lmdb.put(items, user.bytes, entry)
             } else {
-                try self.deleteIfThere(items, user.bytes, entry)
+                try self.lmdb.deleteIfThere(items, user.bytes, entry)
             }
         }
         self.hasMended = true

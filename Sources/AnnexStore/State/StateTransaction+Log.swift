@@ -11,29 +11,29 @@ extension StateTransaction {
     }
 
     /// Where an entry stands to what is applied. O(log) once per block, then O(1).
-    func succession(of entry: LoggedChange) throws(StoreFailure) -> Succession {
+    func succession(of entry: LoggedChange) throws(LMDBFailure) -> Succession {
         let mark = try self.mark(entry.block)
         if entry.position <= mark.position { return .behind(mark) }
         return entry.after == mark.position ? .next : .gap(mark)
     }
 
     /// Moves the position of a block over an entry that is `.next`.
-    func move(over entry: LoggedChange) throws(StoreFailure) -> LogMark {
+    func move(over entry: LoggedChange) throws(LMDBFailure) -> LogMark {
         let mark = LogMark(position: entry.position, count: try self.mark(entry.block).count &+ 1)
         self.marks[entry.block] = mark
         self.movedBlocks.insert(entry.block)
         return mark
     }
 
-    private func mark(_ block: Int) throws(StoreFailure) -> LogMark {
-        guard StateSchema.logKeys.indices.contains(block) else { throw StoreFailure(status: MDB_BAD_VALSIZE) }
+    private func mark(_ block: Int) throws(LMDBFailure) -> LogMark {
+        guard StateSchema.logKeys.indices.contains(block) else { throw LMDBFailure(status: MDB_BAD_VALSIZE) }
         if let known = self.marks[block] { return known }
         let key = StateSchema.logKeys[block]
-        let stored = unsafe try StateBytes.get(self.raw, self.tables.meta, key) { unsafe LogMark($0, key: key) }
+        let stored = unsafe try self.lmdb.get(self.tables.meta, key) { unsafe LogMark($0, key: key) }
         let mark: LogMark
         switch stored {
         case .none: mark = .start
-        case .some(.none): throw StoreFailure(status: MDB_CORRUPTED)
+        case .some(.none): throw LMDBFailure(status: MDB_CORRUPTED)
         case .some(.some(let found)): mark = found
         }
         self.marks[block] = mark
@@ -41,16 +41,16 @@ extension StateTransaction {
     }
 
     /// Writes the positions that moved.
-    func putMarks() throws(StoreFailure) {
+    func putMarks() throws(LMDBFailure) {
         for block in self.movedBlocks.sorted() {
             guard let mark = self.marks[block] else { continue }
             let key = StateSchema.logKeys[block]
-            try self.put(self.tables.meta, key, mark.value(key: key))
+            try self.lmdb.put(self.tables.meta, key, mark.value(key: key))
         }
     }
 
     /// Begins again before the first entry of every block.
-    func dropMarks() throws(StoreFailure) {
+    func dropMarks() throws(LMDBFailure) {
         for block in StateSchema.logKeys.indices {
             self.marks[block] = LogMark.start
             self.movedBlocks.insert(block)

@@ -13,12 +13,8 @@ package struct StateView: ~Copyable {
     /// Whether anybody was forgotten. O(1).
     package var hasForgotten: Bool {
         get throws(AnnexError) {
-            let (raw, table) = unsafe (self.reader.raw, self.reader.environment.tables.forgotten)
-            return try self.reader.check { () throws(StoreFailure) in
-                var status = MDB_stat()
-                try StoreFailure.check(unsafe mdb_stat(raw, table, &status))
-                return status.ms_entries > 0
-            }
+            let table = self.reader.environment.tables.forgotten
+            return try self.reader.check { () throws(LMDBFailure) in try self.reader.lmdb.count(table) > 0 }
         }
     }
 
@@ -26,8 +22,8 @@ package struct StateView: ~Copyable {
     /// whether something was. O(log users).
     package func mark(of user: UnsafeRawBufferPointer) throws(AnnexError) -> StateMark? {
         let tables = self.reader.environment.tables
-        return try self.reader.check { () throws(StoreFailure) in
-            guard let value = unsafe try self.reader.value(tables.users, user) else { return nil }
+        return try self.reader.check { () throws(LMDBFailure) in
+            guard let value = unsafe try self.reader.lmdb.value(tables.users, user) else { return nil }
             if let mark = unsafe StateMark(value, user: user) { return mark }
             self.reader.skipDamaged()
             return unsafe try self.reconstructedMark(of: user)
@@ -36,19 +32,14 @@ package struct StateView: ~Copyable {
 
     /// In the place of a damaged one. Its counter is the highest of all, so it differs from what the user had before
     /// the last change of anybody: caches are dropped too often then, and never kept too long.
-    private func reconstructedMark(of user: UnsafeRawBufferPointer) throws(StoreFailure) -> StateMark {
-        let tally = unsafe try StateBytes.get(
-            self.reader.raw,
-            self.reader.environment.tables.meta,
-            StateSchema.tallyKey
-        ) {
-            unsafe StateTally($0)
-        }
-        guard let tally = tally ?? nil else { throw StoreFailure(status: MDB_CORRUPTED) }
+    private func reconstructedMark(of user: UnsafeRawBufferPointer) throws(LMDBFailure) -> StateMark {
+        let meta = self.reader.environment.tables.meta
+        let tally = unsafe try self.reader.lmdb.get(meta, StateSchema.tallyKey) { unsafe StateTally($0) }
+        guard let tally = tally ?? nil else { throw LMDBFailure(status: MDB_CORRUPTED) }
         var count = 0
         var newest: Int64?
         // Of its own, as events may just be read.
-        let cursor = unsafe try StateCursor(self.reader.raw, self.reader.environment.tables.events)
+        let cursor = try LMDBCursor(self.reader.lmdb, self.reader.environment.tables.events)
         if unsafe try cursor.seek(user) {
             count = try cursor.countDuplicates()
             newest = Int64.min
@@ -68,7 +59,7 @@ package struct StateView: ~Copyable {
     ) throws(AnnexError) {
         guard unsafe !user.isEmpty, user.count <= Identifier.maximumLength else { return }
         try self.reader.withEvents { cursor throws(AnnexError) in
-            var isThere = try self.reader.check { () throws(StoreFailure) in
+            var isThere = try self.reader.check { () throws(LMDBFailure) in
                 guard unsafe try cursor.seek(user) else { return false }
                 return newestFirst ? try cursor.move(MDB_LAST_DUP) : true
             }
@@ -78,7 +69,7 @@ package struct StateView: ~Copyable {
                 } else {
                     self.reader.skipDamaged()
                 }
-                isThere = try self.reader.check { () throws(StoreFailure) in
+                isThere = try self.reader.check { () throws(LMDBFailure) in
                     try cursor.move(newestFirst ? MDB_PREV_DUP : MDB_NEXT_DUP)
                 }
             }
@@ -92,7 +83,7 @@ package struct StateView: ~Copyable {
     /// - Returns: at most `limit`; none at the end.
     package func users(after last: [UInt8]?, limit: Int) throws(AnnexError) -> [[UInt8]] {
         try self.reader.withEvents { cursor throws(AnnexError) in
-            try self.reader.check { () throws(StoreFailure) in
+            try self.reader.check { () throws(LMDBFailure) in
                 var isThere = try cursor.moveBehind(last)
                 var users: [[UInt8]] = []
                 while isThere, users.count < limit {
@@ -112,14 +103,14 @@ package struct StateView: ~Copyable {
     ) throws(AnnexError) {
         guard unsafe !user.isEmpty, user.count <= Identifier.maximumLength else { return }
         try self.reader.withRemoved { cursor throws(AnnexError) in
-            var isThere = try self.reader.check { () throws(StoreFailure) in unsafe try cursor.seek(user) }
+            var isThere = try self.reader.check { () throws(LMDBFailure) in unsafe try cursor.seek(user) }
             while isThere {
                 if let record = unsafe TombstoneRecord(cursor.value, user: user) {
                     guard unsafe try body(record.item, record.time) else { return }
                 } else {
                     self.reader.skipDamaged()
                 }
-                isThere = try self.reader.check { () throws(StoreFailure) in try cursor.move(MDB_NEXT_DUP) }
+                isThere = try self.reader.check { () throws(LMDBFailure) in try cursor.move(MDB_NEXT_DUP) }
             }
         }
     }
@@ -131,8 +122,8 @@ package struct StateView: ~Copyable {
     /// - Parameter hash: the first 16 bytes of the SHA-256 of the user's id.
     package func forgottenAt(hash: UnsafeRawBufferPointer) throws(AnnexError) -> Int64? {
         let tables = self.reader.environment.tables
-        return try self.reader.check { () throws(StoreFailure) in
-            guard let value = unsafe try self.reader.value(tables.forgotten, hash) else { return nil }
+        return try self.reader.check { () throws(LMDBFailure) in
+            guard let value = unsafe try self.reader.lmdb.value(tables.forgotten, hash) else { return nil }
             if let time = unsafe ForgottenRecord.time(value, hash: hash) { return time }
             self.reader.skipDamaged()
             return Int64.max

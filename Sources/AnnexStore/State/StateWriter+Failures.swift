@@ -3,6 +3,15 @@ import CLMDB
 import Glibc
 import Synchronization
 
+/// What to do once nothing is written any more.
+enum StateAdvice {
+    static let damaged =
+        "Nothing is written from now on, reading goes on. Stop the server, run `annctl check-state STATE/NAME`, and restore "
+        + "the state from a backup"
+    static let restart =
+        "Nothing is written from now on, reading goes on. Look into the kernel's log, then start the server again"
+}
+
 /// What the writer does when there is no space, no room in the map, or an error.
 extension StateWriter {
     private static let spaceCheckInterval = Duration.milliseconds(100)
@@ -10,28 +19,28 @@ extension StateWriter {
     private static let copyPollMicroseconds: UInt32 = 5_000
 
     /// What a failure means for the store.
-    func concluded(_ met: StoreFailure) -> AnnexError {
-        let hasPanicked = self.shared.environment.hasPanicked
+    func concluded(_ met: LMDBFailure) -> AnnexError {
+        let hasPanicked = self.shared.environment.file.hasPanicked
         var failure = met
         // LMDB's word for a write that was cut short, as the last one is on a disk that fills up. To go on is sound:
         // the next transaction writes and flushes all its pages anew, and what came before was flushed in its time.
         if met.status == EIO, !self.shared.system.hasSpace(self.shared.folderPath) {
-            failure = StoreFailure(status: ENOSPC)
+            failure = LMDBFailure(status: ENOSPC)
         }
         let error = self.described(failure)
-        if StateFailure.isNoSpace(failure.status), !hasPanicked {
+        if failure.isNoSpace, !hasPanicked {
             self.shared.status = .full(error)
             return error
         }
-        if StateFailure.isPassing(failure.status), !hasPanicked { return error }
-        let hint = error.code == .damaged ? StateFailure.damaged : StateFailure.restart
+        if failure.isPassing, !hasPanicked { return error }
+        let hint = error.code == .damaged ? StateAdvice.damaged : StateAdvice.restart
         let final = AnnexError(error.code, error.message, at: error.location, hint: hint)
         self.shared.status = .failed(final)
         return final
     }
 
-    func described(_ failure: StoreFailure) -> AnnexError {
-        StateFailure.error(failure.status, "the change was not stored", self.shared.environment.path)
+    func described(_ failure: LMDBFailure) -> AnnexError {
+        failure.error("the change was not stored", self.shared.environment.path, .state)
     }
 
     mutating func checkSpace() {
@@ -57,7 +66,7 @@ extension StateWriter {
 
     /// Makes the map twice as large; false where that does not work. Blocks while a copy is made.
     func grow() -> Bool {
-        let environment = self.shared.environment
+        let environment = self.shared.environment.file
         let (bytes, isOver) = environment.mapBytes.multipliedReportingOverflow(by: 2)
         guard !isOver else { return false }
         var status = MDB_PANIC

@@ -5,9 +5,11 @@ import Synchronization
 /// Takes what waits, applies it in one transaction, commits, and only then answers. Lives on one thread.
 struct StateWriter {
     private static let readerCheckInterval = Duration.seconds(60)
-    /// A transaction ends after the change that takes it beyond this, so that those in front of a long queue, and readers
-    /// of what they wrote, do not wait for those at its end.
+    /// A transaction ends after the change that takes it beyond so much work, so that those in front of a long queue, and
+    /// readers of what they wrote, do not wait for those at its end: 5 ms, or, where the disk is slow, four times the last
+    /// commit, so that most of the writer's time still goes into changes.
     private static let transactionWork = Duration.milliseconds(5)
+    private static let longestTransactionWork = Duration.milliseconds(40)
 
     let shared: StateShared
     private var nextReaderCheck: Duration
@@ -39,7 +41,7 @@ struct StateWriter {
                 }
             }
             if self.shared.system.now() >= self.nextReaderCheck {
-                self.shared.environment.dropDeadReaders()
+                self.shared.environment.file.dropDeadReaders()
                 self.nextReaderCheck = self.shared.system.now() + Self.readerCheckInterval
             }
         }
@@ -122,24 +124,26 @@ struct StateWriter {
     private enum Attempt {
         /// What became of the first ones; of all, unless they were too much work for one transaction.
         case committed([Result<Done, AnnexError>])
-        case refused(Int, StoreFailure)
-        case failed(StoreFailure)
+        case refused(Int, LMDBFailure)
+        case failed(LMDBFailure)
     }
 
     private func attempt(_ changes: [(work: StateQueue.Work, impossible: AnnexError?)]) -> Attempt {
         var outcomes: [Result<Done, AnnexError>] = []
         outcomes.reserveCapacity(changes.count)
-        let end = self.shared.system.now() + Self.transactionWork
-        do throws(StoreFailure) {
+        let lastCommit = Duration.microseconds(self.shared.lastCommitMicroseconds.load(ordering: .relaxed))
+        let work = min(max(Self.transactionWork, lastCommit * 4), Self.longestTransactionWork)
+        let end = self.shared.system.now() + work
+        do throws(LMDBFailure) {
             let index = IndexRule(
                 isWhole: self.shared.isChecked.load(ordering: .sequentiallyConsistent),
                 walkLimit: self.shared.settings.walkLimit
             )
             let transaction = try StateTransaction(self.shared.environment, index: index)
             for (work, impossible) in changes {
-                do throws(StoreFailure) {
+                do throws(LMDBFailure) {
                     outcomes.append(try self.apply(work, impossible, transaction))
-                } catch  where StateFailure.isOfOneChange(error.status) {
+                } catch  where error.isOfOneChange {
                     transaction.abort()
                     return .refused(outcomes.count, error)
                 }
@@ -154,7 +158,7 @@ struct StateWriter {
         _ work: StateQueue.Work,
         _ impossible: AnnexError?,
         _ transaction: StateTransaction
-    ) throws(StoreFailure) -> Result<Done, AnnexError> {
+    ) throws(LMDBFailure) -> Result<Done, AnnexError> {
         switch work {
         case .change(let change, _): return .success(.changed(try transaction.apply(change)))
         case .logged(let entry, _): return try self.enter(entry, impossible, transaction)
@@ -169,7 +173,7 @@ struct StateWriter {
         _ entry: LoggedChange,
         _ impossible: AnnexError?,
         _ transaction: StateTransaction
-    ) throws(StoreFailure) -> Result<Done, AnnexError> {
+    ) throws(LMDBFailure) -> Result<Done, AnnexError> {
         switch try transaction.succession(of: entry) {
         case .behind(let mark): return .success(.entered(.skipped(mark)))
         case .gap(let mark):
@@ -193,7 +197,7 @@ struct StateWriter {
         return .success(.entered(.applied(outcome, try transaction.move(over: entry))))
     }
 
-    private func commit(_ transaction: StateTransaction, changes: Int) throws(StoreFailure) {
+    private func commit(_ transaction: StateTransaction, changes: Int) throws(LMDBFailure) {
         let events = try transaction.countEvents()
         let users = Int(clamping: transaction.tally.users)
         guard transaction.isChanged else {
@@ -202,11 +206,11 @@ struct StateWriter {
         }
         // Every stamp in the transaction was given out before it was handed in.
         if let mark = self.shared.clock.mark { try transaction.keep(clock: mark) }
-        let start = ContinuousClock.now
+        let start = self.shared.system.now()
         let fault = self.shared.system.commit(changes)
-        if fault != 0 { throw StoreFailure(status: fault) }
+        if fault != 0 { throw LMDBFailure(status: fault) }
         try transaction.commit()
-        let spent = Int((ContinuousClock.now - start) / .microseconds(1))
+        let spent = Int((self.shared.system.now() - start) / .microseconds(1))
         self.shared.lastCommitMicroseconds.store(spent, ordering: .relaxed)
         self.shared.walkedRecords.wrappingAdd(transaction.walkedRecords, ordering: .relaxed)
         self.shared.commits.wrappingAdd(1, ordering: .relaxed)

@@ -26,20 +26,20 @@ enum ItemSchema {
 ///
 /// The same items give the same bytes.
 package final class ItemStoreWriter {
-    private let environment: StoreEnvironment
+    private let file: VersionFileWriter
     private var pending: [(id: Identifier, attributes: [UInt8]?)] = []
     private var pendingBytes = 0
     private var written: Int32 = 0
     private var last: Identifier?
 
     /// Makes a new file.
-    package init(path: String) throws(AnnexError) { self.environment = try StoreEnvironment(creating: path) }
+    package init(path: String) throws(AnnexError) { self.file = try VersionFileWriter(path) }
 
     /// - Parameter attributes: JSON text, at most 16 MiB.
     /// - Throws: `.badInput` where `id` does not come behind the one before.
     package func append(_ id: Identifier, attributes: [UInt8]?) throws(AnnexError) {
         if let last, !(last < id) {
-            throw AnnexError(.badInput, "item '\(id)' does not come behind '\(last)'", at: self.environment.path)
+            throw AnnexError(.badInput, "item '\(id)' does not come behind '\(last)'", at: self.file.path)
         }
         self.last = id
         self.pending.append((id, attributes))
@@ -50,19 +50,19 @@ package final class ItemStoreWriter {
     /// Writes what is left and flushes to the disk.
     package func finish() throws(AnnexError) {
         try self.flush()
-        try self.environment.sync()
+        try self.file.sync()
     }
 
     private func flush() throws(AnnexError) {
         let (items, first) = (self.pending, self.written)
-        try unsafe self.environment.write { transaction throws(StoreFailure) in
-            let ids = try unsafe StoreWriting.table(transaction, ItemSchema.ids)
-            let attributes = try unsafe StoreWriting.table(transaction, ItemSchema.attributes)
+        try self.file.write { transaction throws(LMDBFailure) in
+            let ids = try transaction.makeTable(ItemSchema.ids)
+            let attributes = try transaction.makeTable(ItemSchema.attributes)
             var ordinal = first
             for item in items {
                 let key = ItemSchema.key(ordinal)
-                try unsafe StoreWriting.append(transaction, ids, item.id.bytes, key)
-                if let json = item.attributes { try unsafe StoreWriting.append(transaction, attributes, key, json) }
+                try transaction.append(ids, item.id.bytes, key)
+                if let json = item.attributes { try transaction.append(attributes, key, json) }
                 ordinal += 1
             }
         }
@@ -72,54 +72,22 @@ package final class ItemStoreWriter {
     }
 }
 
-/// Shared by the writers of a version's files.
-enum StoreWriting {
-    static func table(_ transaction: OpaquePointer, _ name: String) throws(StoreFailure) -> MDB_dbi {
-        var table: MDB_dbi = 0
-        try StoreFailure.check(unsafe mdb_dbi_open(transaction, name, UInt32(MDB_CREATE), &table))
-        return table
-    }
-
-    /// Behind the last key: pages are filled in order, so the file is compact and the same each time.
-    static func append(
-        _ transaction: OpaquePointer,
-        _ table: MDB_dbi,
-        _ key: [UInt8],
-        _ value: [UInt8]
-    ) throws(StoreFailure) {
-        let status = unsafe key.withUnsafeBytes { key in
-            unsafe value.withUnsafeBytes { value in
-                var name = unsafe MDB_val(
-                    mv_size: key.count,
-                    mv_data: UnsafeMutableRawPointer(mutating: key.baseAddress)
-                )
-                var data = unsafe MDB_val(
-                    mv_size: value.count,
-                    mv_data: UnsafeMutableRawPointer(mutating: value.baseAddress)
-                )
-                return unsafe mdb_put(transaction, table, &name, &data, UInt32(MDB_APPEND))
-            }
-        }
-        try StoreFailure.check(status)
-    }
-}
-
 /// `items.lmdb` of a served version, its ids in memory as well. Any number of threads.
 package final class ItemStore: Sendable {
     package let count: Int
     /// Items that have attributes.
     package let attributesCount: Int
-    private let environment: StoreEnvironment
+    private let file: VersionFile
     private let names: ItemNames
 
     /// Reads every id. O(items).
     ///
     /// - Throws: `.damaged` where ids are invalid, out of order or do not count from 0.
     package init(path: String) throws(AnnexError) {
-        self.environment = try StoreEnvironment(readOnly: path, tables: [ItemSchema.ids, ItemSchema.attributes])
-        let snapshot = try self.environment.makeSnapshot()
-        let ids = self.environment.table(ItemSchema.ids)
-        let attributes = self.environment.table(ItemSchema.attributes)
+        self.file = try VersionFile(path, tables: [ItemSchema.ids, ItemSchema.attributes])
+        let snapshot = try self.file.makeSnapshot()
+        let ids = self.file.table(ItemSchema.ids)
+        let attributes = self.file.table(ItemSchema.attributes)
         let count = try snapshot.count(ids)
         guard (1...Limits.maximumItems).contains(count) else {
             throw AnnexError(.damaged, "has \(count) items", at: path, hint: "Run `annctl verify`")
@@ -156,11 +124,11 @@ package final class ItemStore: Sendable {
 
     /// A reader for one thread.
     package func makeReader() throws(AnnexError) -> ItemReader {
-        let snapshot = try self.environment.makeSnapshot()
+        let snapshot = try self.file.makeSnapshot()
         return ItemReader(
             snapshot: snapshot,
             names: self.names,
-            attributes: self.environment.table(ItemSchema.attributes)
+            attributes: self.file.table(ItemSchema.attributes)
         )
     }
 
@@ -170,11 +138,11 @@ package final class ItemStore: Sendable {
 
 /// Looks items up, for one thread at a time. Allocates nothing per call.
 package final class ItemReader {
-    private let snapshot: StoreSnapshot
+    private let snapshot: VersionSnapshot
     private let names: ItemNames
     private let attributes: MDB_dbi
 
-    init(snapshot: StoreSnapshot, names: ItemNames, attributes: MDB_dbi) {
+    init(snapshot: VersionSnapshot, names: ItemNames, attributes: MDB_dbi) {
         self.snapshot = snapshot
         self.names = names
         self.attributes = attributes

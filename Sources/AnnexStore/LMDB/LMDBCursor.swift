@@ -1,23 +1,23 @@
 import CLMDB
 
 /// A place in a table. It goes before its transaction ends, except that a read-only one may be renewed with another.
-@safe final class StateCursor {
+@safe final class LMDBCursor {
     private let raw: OpaquePointer
     private var lastKey = unsafe MDB_val()
     private var lastValue = unsafe MDB_val()
 
-    init(_ transaction: OpaquePointer, _ table: MDB_dbi) throws(StoreFailure) {
+    init(_ transaction: LMDBTransaction, _ table: MDB_dbi) throws(LMDBFailure) {
         var opened: OpaquePointer?
-        try StoreFailure.check(unsafe mdb_cursor_open(transaction, table, &opened))
-        guard let cursor = unsafe opened else { throw StoreFailure(status: MDB_PANIC) }
+        try LMDBFailure.check(unsafe mdb_cursor_open(transaction.raw, table, &opened))
+        guard let cursor = unsafe opened else { throw LMDBFailure(status: MDB_PANIC) }
         unsafe self.raw = cursor
     }
 
     deinit { unsafe mdb_cursor_close(self.raw) }
 
     /// For a cursor of a read-only transaction. Allocates nothing.
-    func renew(_ transaction: OpaquePointer) throws(StoreFailure) {
-        try StoreFailure.check(unsafe mdb_cursor_renew(transaction, self.raw))
+    func renew(_ transaction: LMDBTransaction) throws(LMDBFailure) {
+        try LMDBFailure.check(unsafe mdb_cursor_renew(transaction.raw, self.raw))
     }
 
     /// Valid until the transaction ends or writes.
@@ -31,22 +31,22 @@ import CLMDB
     }
 
     /// To the first value of a key; false where there is none.
-    func seek(_ key: UnsafeRawBufferPointer) throws(StoreFailure) -> Bool {
+    func seek(_ key: UnsafeRawBufferPointer) throws(LMDBFailure) -> Bool {
         unsafe self.lastKey.mv_size = key.count
         unsafe self.lastKey.mv_data = UnsafeMutableRawPointer(mutating: key.baseAddress)
         return try self.move(MDB_SET)
     }
 
-    func seek(_ key: [UInt8]) throws(StoreFailure) -> Bool {
-        let status = unsafe StateBytes.lend(key) { key in
+    func seek(_ key: [UInt8]) throws(LMDBFailure) -> Bool {
+        let status = unsafe LMDBBytes.lend(key) { key in
             unsafe mdb_cursor_get(self.raw, &key, &self.lastValue, MDB_SET)
         }
         return try Self.isFound(status)
     }
 
     /// To the first value of the first key that is not below one; false where there is none.
-    func seek(atLeast key: [UInt8]) throws(StoreFailure) -> Bool {
-        let status = unsafe StateBytes.lend(key) { key in
+    func seek(atLeast key: [UInt8]) throws(LMDBFailure) -> Bool {
+        let status = unsafe LMDBBytes.lend(key) { key in
             let status = unsafe mdb_cursor_get(self.raw, &key, &self.lastValue, MDB_SET_RANGE)
             unsafe self.lastKey = key
             return status
@@ -55,9 +55,9 @@ import CLMDB
     }
 
     /// To a key's first value that is not below `value`; false where there is none.
-    func seek(_ key: [UInt8], from value: [UInt8]) throws(StoreFailure) -> Bool {
-        let status = unsafe StateBytes.lend(key) { key in
-            unsafe StateBytes.lend(value) { value in
+    func seek(_ key: [UInt8], from value: [UInt8]) throws(LMDBFailure) -> Bool {
+        let status = unsafe LMDBBytes.lend(key) { key in
+            unsafe LMDBBytes.lend(value) { value in
                 let status = unsafe mdb_cursor_get(self.raw, &key, &value, MDB_GET_BOTH_RANGE)
                 unsafe self.lastValue = value
                 return status
@@ -67,41 +67,41 @@ import CLMDB
     }
 
     /// To the first value of the first key that comes behind `last`, or of all where that is nil; false where there is none.
-    func moveBehind(_ last: [UInt8]?) throws(StoreFailure) -> Bool {
+    func moveBehind(_ last: [UInt8]?) throws(LMDBFailure) -> Bool {
         guard let last else { return try self.move(MDB_FIRST) }
         guard try self.seek(atLeast: last) else { return false }
         return unsafe self.key.elementsEqual(last) ? try self.move(MDB_NEXT_NODUP) : true
     }
 
     /// One of LMDB's moves; false where it leads nowhere.
-    func move(_ operation: MDB_cursor_op) throws(StoreFailure) -> Bool {
+    func move(_ operation: MDB_cursor_op) throws(LMDBFailure) -> Bool {
         try Self.isFound(unsafe mdb_cursor_get(self.raw, &self.lastKey, &self.lastValue, operation))
     }
 
     /// Puts a value in, and goes to it.
-    func put(_ key: [UInt8], _ value: [UInt8]) throws(StoreFailure) {
-        let status = unsafe StateBytes.lend(key) { key in
-            unsafe StateBytes.lend(value) { value in unsafe mdb_cursor_put(self.raw, &key, &value, 0) }
+    func put(_ key: [UInt8], _ value: [UInt8]) throws(LMDBFailure) {
+        let status = unsafe LMDBBytes.lend(key) { key in
+            unsafe LMDBBytes.lend(value) { value in unsafe mdb_cursor_put(self.raw, &key, &value, 0) }
         }
-        try StoreFailure.check(status)
+        try LMDBFailure.check(status)
     }
 
     /// Values of the key at this place. O(1).
-    func countDuplicates() throws(StoreFailure) -> Int {
+    func countDuplicates() throws(LMDBFailure) -> Int {
         var count = 0
-        try StoreFailure.check(unsafe mdb_cursor_count(self.raw, &count))
+        try LMDBFailure.check(unsafe mdb_cursor_count(self.raw, &count))
         return count
     }
 
-    private static func isFound(_ status: Int32) throws(StoreFailure) -> Bool {
+    private static func isFound(_ status: Int32) throws(LMDBFailure) -> Bool {
         if status == MDB_NOTFOUND { return false }
-        try StoreFailure.check(status)
+        try LMDBFailure.check(status)
         return true
     }
 }
 
 /// Bytes as LMDB takes and gives them.
-enum StateBytes {
+enum LMDBBytes {
     static func lend<R>(_ bytes: [UInt8], _ body: (inout MDB_val) -> R) -> R {
         unsafe bytes.withUnsafeBytes { bytes in
             var value = unsafe MDB_val(
@@ -110,19 +110,5 @@ enum StateBytes {
             )
             return unsafe body(&value)
         }
-    }
-
-    /// Lends the (first) value of a key; nil where there is none.
-    static func get<R>(
-        _ transaction: OpaquePointer,
-        _ table: MDB_dbi,
-        _ key: [UInt8],
-        _ body: (UnsafeRawBufferPointer) -> R
-    ) throws(StoreFailure) -> R? {
-        var value = unsafe MDB_val()
-        let status = unsafe Self.lend(key) { key in unsafe mdb_get(transaction, table, &key, &value) }
-        if status == MDB_NOTFOUND { return nil }
-        try StoreFailure.check(status)
-        return unsafe body(UnsafeRawBufferPointer(start: value.mv_data, count: value.mv_size))
     }
 }

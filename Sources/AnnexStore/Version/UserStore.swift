@@ -23,7 +23,7 @@ package final class UserStoreWriter {
 
     private let dimension: Int
     private let withHistories: Bool
-    private let environments: [StoreEnvironment]
+    private let files: [VersionFileWriter]
     private var pending: [[Pending]]
     private var pendingBytes = 0
     private var last: Identifier?
@@ -39,11 +39,11 @@ package final class UserStoreWriter {
         } catch {
             throw AnnexError(.system, "cannot make the folder: \(error.localizedDescription)", at: folder)
         }
-        var environments: [StoreEnvironment] = []
+        var files: [VersionFileWriter] = []
         for block in 0..<Slot.blockCount {
-            environments.append(try StoreEnvironment(creating: folder + "/" + UserSchema.file(block)))
+            files.append(try VersionFileWriter(folder + "/" + UserSchema.file(block)))
         }
-        self.environments = environments
+        self.files = files
         self.pending = Array(repeating: [], count: Slot.blockCount)
         for block in 0..<Slot.blockCount { try self.flush(block) }
     }
@@ -84,23 +84,23 @@ package final class UserStoreWriter {
     package func finish() throws(AnnexError) {
         for block in 0..<Slot.blockCount {
             try self.flush(block)
-            try self.environments[block].sync()
+            try self.files[block].sync()
         }
     }
 
     private func flush(_ block: Int) throws(AnnexError) {
         let users = self.pending[block]
-        try unsafe self.environments[block].write { transaction throws(StoreFailure) in
-            let factors = try unsafe StoreWriting.table(transaction, UserSchema.factors)
+        try self.files[block].write { transaction throws(LMDBFailure) in
+            let factors = try transaction.makeTable(UserSchema.factors)
             for user in users {
                 guard let vector = user.vector else { continue }
-                try unsafe StoreWriting.append(transaction, factors, user.id.bytes, vector)
+                try transaction.append(factors, user.id.bytes, vector)
             }
             guard self.withHistories else { return }
-            let histories = try unsafe StoreWriting.table(transaction, UserSchema.histories)
+            let histories = try transaction.makeTable(UserSchema.histories)
             for user in users {
                 guard let history = user.history else { continue }
-                try unsafe StoreWriting.append(transaction, histories, user.id.bytes, history)
+                try transaction.append(histories, user.id.bytes, history)
             }
         }
         self.pending[block].removeAll(keepingCapacity: true)
@@ -114,33 +114,33 @@ package final class UserStore: Sendable {
     /// Users with a history.
     package let historyCount: Int
     package let dimension: Int
-    private let environments: [StoreEnvironment]
+    private let files: [VersionFile]
 
     /// Opens the 16 files and checks each user's key, the size and finiteness of its vector, and its history.
     /// O(users × dimension + interactions).
     ///
     /// - Parameter itemCount: ordinals of histories are below.
     package init(folder: String, dimension: Int, itemCount: Int = Limits.maximumItems) throws(AnnexError) {
-        var environments: [StoreEnvironment] = []
+        var files: [VersionFile] = []
         var (count, historyCount) = (0, 0)
         for block in 0..<Slot.blockCount {
             let path = folder + "/" + UserSchema.file(block)
-            let environment = try StoreEnvironment(
-                readOnly: path,
+            let file = try VersionFile(
+                path,
                 tables: [UserSchema.factors],
                 optional: [UserSchema.histories]
             )
-            count += unsafe try Self.check(environment, environment.table(UserSchema.factors), block) { value in
+            count += unsafe try Self.check(file, file.table(UserSchema.factors), block) { value in
                 unsafe value.count == dimension * 4 && Self.isFinite(value)
             }
-            if let table = environment.optionalTable(UserSchema.histories) {
-                historyCount += unsafe try Self.check(environment, table, block) { value in
+            if let table = file.optionalTable(UserSchema.histories) {
+                historyCount += unsafe try Self.check(file, table, block) { value in
                     unsafe HistoryView(value)?.isSound(itemCount: itemCount) ?? false
                 }
             }
-            environments.append(environment)
+            files.append(file)
         }
-        self.environments = environments
+        self.files = files
         self.count = count
         self.historyCount = historyCount
         self.dimension = dimension
@@ -148,16 +148,16 @@ package final class UserStore: Sendable {
 
     /// Looks at every entry of a table; returns how many there are.
     private static func check(
-        _ environment: StoreEnvironment,
+        _ file: VersionFile,
         _ table: MDB_dbi,
         _ block: Int,
         _ isRight: (UnsafeRawBufferPointer) -> Bool
     ) throws(AnnexError) -> Int {
         var count = 0
-        try unsafe environment.makeSnapshot().forEach(table) { key, value throws(AnnexError) in
+        try unsafe file.makeSnapshot().forEach(table) { key, value throws(AnnexError) in
             guard unsafe Identifier.isValid(key), unsafe Slot.block(of: Slot.of(key)) == block, unsafe isRight(value)
             else {
-                throw AnnexError(.damaged, "user '\(unsafe Printable.escape(key))' is wrong", at: environment.path)
+                throw AnnexError(.damaged, "user '\(unsafe Printable.escape(key))' is wrong", at: file.path)
             }
             count += 1
             return true
@@ -175,9 +175,9 @@ package final class UserStore: Sendable {
 
     /// Lends every user's vector, block after block, each in byte order of ids. O(users).
     package func forEachVector(_ body: (UnsafeRawBufferPointer) -> Void) throws(AnnexError) {
-        for environment in self.environments {
-            let snapshot = try environment.makeSnapshot()
-            try unsafe snapshot.forEach(environment.table(UserSchema.factors)) { _, value throws(AnnexError) in
+        for file in self.files {
+            let snapshot = try file.makeSnapshot()
+            try unsafe snapshot.forEach(file.table(UserSchema.factors)) { _, value throws(AnnexError) in
                 unsafe body(value)
                 return true
             }
@@ -188,9 +188,9 @@ package final class UserStore: Sendable {
     package func forEachHistory(
         _ body: (_ id: UnsafeRawBufferPointer, HistoryView) throws(AnnexError) -> Void
     ) throws(AnnexError) {
-        for environment in self.environments {
-            guard let table = environment.optionalTable(UserSchema.histories) else { continue }
-            let snapshot = try environment.makeSnapshot()
+        for file in self.files {
+            guard let table = file.optionalTable(UserSchema.histories) else { continue }
+            let snapshot = try file.makeSnapshot()
             try unsafe snapshot.forEach(table) { id, value throws(AnnexError) in
                 if let history = unsafe HistoryView(value) { unsafe try body(id, history) }
                 return true
@@ -200,12 +200,12 @@ package final class UserStore: Sendable {
 
     package func makeReader() throws(AnnexError) -> UserReader {
         var blocks: [UserReader.Block] = []
-        for environment in self.environments {
+        for file in self.files {
             blocks.append(
                 UserReader.Block(
-                    snapshot: try environment.makeSnapshot(),
-                    factors: environment.table(UserSchema.factors),
-                    histories: environment.optionalTable(UserSchema.histories)
+                    snapshot: try file.makeSnapshot(),
+                    factors: file.table(UserSchema.factors),
+                    histories: file.optionalTable(UserSchema.histories)
                 )
             )
         }
@@ -216,7 +216,7 @@ package final class UserStore: Sendable {
 /// Looks users up, for one thread at a time. Allocates nothing per call.
 package final class UserReader {
     struct Block {
-        var snapshot: StoreSnapshot
+        var snapshot: VersionSnapshot
         var factors: MDB_dbi
         /// Nil in versions without histories.
         var histories: MDB_dbi?
