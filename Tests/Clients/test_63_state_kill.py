@@ -160,7 +160,7 @@ def processes_with(words: str) -> list[str]:
 
 
 def test_kill_9_while_a_large_state_is_checked(shop, tmp_path, fact):
-    """A start reads the whole state first. Killed in the middle of that, it leaves nothing behind that the next one waits for."""
+    """A start has all pages of the state walked first. Killed in the middle of that, it leaves nothing behind that the next one waits for."""
     rng, wanted, count = annex.generator("state checked"), max(3, annex.setting("ANNEX_STATE_KILLS", 10) // 3), 40_000
     server = serve(shop.index, state=tmp_path / "state", log=tmp_path / "server.log")
     with server:
@@ -296,20 +296,22 @@ def test_killed_while_the_state_is_checked(shop, tmp_path, fact):
     it can."""
     state = tmp_path / "state"
     with serve(shop.index, state=state, log=tmp_path / "first.log") as server:
-        live.events_at_once(server, [(f"u{n % 500}", shop.catalogue.ids[n % 400], 1, CUT + 1 + n) for n in range(20_000)])
+        live.events_at_once(server, [(f"u{n % 500}", shop.catalogue.ids[n % 400], 1, CUT + 1 + n) for n in range(60_000)])
     caught = 0
     for turn in range(40):
         starting = serve(shop.index, state=state, log=tmp_path / f"killed{turn}.log")
         process, child = start_raw(starting), None
         deadline = time.monotonic() + 10
-        while child is None and process.poll() is None and time.monotonic() < deadline and not answers(process):
-            child = checking_child(process.pid)
+        while process.poll() is None and time.monotonic() < deadline and not answers(process):
+            child = child or checking_child(process.pid)
+            if child is not None and reads_state(child):
+                break
         if child is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGSTOP)
         process.kill()
         process.wait(10)
-        if child is None or not is_stopped(child):
+        if child is None or not is_stopped(child) or not reads_state(child):
             continue
         caught += 1
         with serve(shop.index, state=state, log=tmp_path / f"next{turn}.log") as server, server.connect() as c:
@@ -331,6 +333,13 @@ def answers(process) -> bool:
         return any((task / "comm").read_text().strip() == "annex-state" for task in Path(f"/proc/{process.pid}/task").iterdir())
     except OSError:
         return True
+
+
+def reads_state(pid: int) -> bool:
+    """Whether the process is in the middle of the file."""
+    with contextlib.suppress(OSError):
+        return any(os.path.basename(os.readlink(fd)) == STATE for fd in Path(f"/proc/{pid}/fd").iterdir())
+    return False
 
 
 def is_stopped(pid: int) -> bool:

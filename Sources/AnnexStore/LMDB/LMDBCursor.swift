@@ -1,6 +1,7 @@
 import CLMDB
 
-/// A place in a table. It goes before its transaction ends, except that a read-only one may be renewed with another.
+/// A position in a table. It must go before a transaction that writes ends; one of a read-only transaction may outlive it and be
+/// renewed with another.
 @safe final class LMDBCursor {
     private let raw: OpaquePointer
     private var lastKey = unsafe MDB_val()
@@ -86,7 +87,7 @@ import CLMDB
         try LMDBFailure.check(status)
     }
 
-    /// Values of the key at this place. O(1).
+    /// Values of the key at this position. O(1).
     func countDuplicates() throws(LMDBFailure) -> Int {
         var count = 0
         try LMDBFailure.check(unsafe mdb_cursor_count(self.raw, &count))
@@ -97,18 +98,5 @@ import CLMDB
         if status == MDB_NOTFOUND { return false }
         try LMDBFailure.check(status)
         return true
-    }
-}
-
-/// Bytes as LMDB takes and gives them.
-enum LMDBBytes {
-    static func lend<R>(_ bytes: [UInt8], _ body: (inout MDB_val) -> R) -> R {
-        unsafe bytes.withUnsafeBytes { bytes in
-            var value = unsafe MDB_val(
-                mv_size: bytes.count,
-                mv_data: UnsafeMutableRawPointer(mutating: bytes.baseAddress)
-            )
-            return unsafe body(&value)
-        }
     }
 }

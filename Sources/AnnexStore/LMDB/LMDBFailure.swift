@@ -2,7 +2,8 @@ import AnnexCore
 import CLMDB
 import Glibc
 
-/// What LMDB or the system answered, on its way to an error for people. Every call of LMDB goes through `check`.
+/// A status of LMDB or of the system that is no success. Every call of LMDB goes through `check`; `error` turns the failure
+/// into an error for people, with advice that fits the file.
 struct LMDBFailure: Error {
     let status: Int32
 
@@ -45,13 +46,13 @@ struct LMDBFailure: Error {
     }
 }
 
-/// What a file is to its owner, who is advised accordingly.
+/// Whose file it is: an error advises accordingly.
 enum LMDBFileKind {
     /// A file of an immutable version.
     case version
     case state
 
-    /// What to do where it is damaged.
+    /// The advice where the file is damaged.
     var restore: String {
         switch self {
         case .version: "Build the version again, or `annctl rollback`"

@@ -14,7 +14,7 @@ import Glibc
 
     deinit { unsafe self.bytes.deallocate() }
 
-    /// Fills the first `count` bytes from a place in a file; false where the file has fewer. Blocks.
+    /// Fills the first `count` bytes from an offset of a file; false where the file has fewer. Blocks.
     func read(_ descriptor: Int32, at start: Int, count: Int) -> Bool {
         precondition(count <= Self.capacity, "a page larger than any")
         var done = 0
@@ -53,7 +53,7 @@ import Glibc
         )
     }
 
-    /// The same for bytes that are kept, and a range of the page.
+    /// Whether bytes that were copied before come before those of a range.
     func precedes(_ first: [UInt8], _ second: Range<Int>) -> Bool {
         precondition(Self.holds(second), "outside the page")
         return unsafe first.withUnsafeBytes { first in
@@ -61,7 +61,7 @@ import Glibc
         }
     }
 
-    /// The same the other way round.
+    /// Whether the bytes of a range come before others that were copied before.
     func precedes(_ first: Range<Int>, _ second: [UInt8]) -> Bool {
         precondition(Self.holds(first), "outside the page")
         return unsafe second.withUnsafeBytes { second in

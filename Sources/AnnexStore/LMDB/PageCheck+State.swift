@@ -1,6 +1,6 @@
 import AnnexCore
 
-/// What only files of the state have: values in order under one key, and pages that are free.
+/// Checks of what only files of the state have: several values of a key within one value, and lists of free pages.
 extension PageCheck {
     /// How many values a page within a value holds; nil where it is none.
     func pageWithin(_ start: Int, _ bytes: Int) -> Int? {
@@ -33,12 +33,12 @@ extension PageCheck {
         var number = first
         var offset = Self.header
         var left: UInt64 = 0
-        for place in 0..<(bytes / 8) {
-            if place == 0 || offset == self.pageBytes {
-                if place > 0 { (number, offset) = (number + 1, 0) }
+        for index in 0..<(bytes / 8) {
+            if index == 0 || offset == self.pageBytes {
+                if index > 0 { (number, offset) = (number + 1, 0) }
                 try self.read(page: number)
             }
-            if place == 0 {
+            if index == 0 {
                 left = self.long(offset)
                 guard left < UInt64(bytes / 8) else { throw self.damaged("the free pages at page \(first)") }
             } else if left > 0 {
@@ -53,11 +53,11 @@ extension PageCheck {
 
     /// A page that nothing else led to. It may lie behind the end of the file, as LMDB may never have written it.
     mutating func claimFree(_ page: UInt64) throws(AnnexError) {
-        guard page >= 2, page <= self.lastPage, let place = Int(exactly: page) else {
+        guard page >= 2, page <= self.lastPage, let index = Int(exactly: page) else {
             throw self.damaged("free page \(page) is not in the file")
         }
-        guard place < self.seen.count else { return }
-        guard !self.seen[place] else { throw self.damaged("page \(page) is free and used") }
-        self.seen[place] = true
+        guard index < self.seen.count else { return }
+        guard !self.seen[index] else { throw self.damaged("page \(page) is free and used") }
+        self.seen[index] = true
     }
 }

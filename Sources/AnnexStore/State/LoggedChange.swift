@@ -1,6 +1,6 @@
 package import AnnexCore
 
-/// An entry of the log for the state: the change, if it has one for this state, and its place, which are stored
+/// An entry of the log for the state: the change, if it has one for this state, and its position, which are stored
 /// together or not at all.
 package struct LoggedChange: Sendable {
     /// The stream, 0 to 15.
@@ -19,7 +19,7 @@ package struct LoggedChange: Sendable {
     }
 }
 
-/// What became of an entry, once that is durable.
+/// The outcome of an entry, once it is durable.
 package enum LoggedOutcome: Sendable, Equatable {
     case applied(StateOutcome, LogMark)
     /// Only the position moved.
@@ -33,24 +33,5 @@ package enum LoggedOutcome: Sendable, Equatable {
         switch self {
         case .applied(_, let mark), .moved(let mark), .skipped(let mark), .impossible(_, let mark): mark
         }
-    }
-}
-
-extension StateStore {
-    /// Hands entries of the log to the writer, in order; they share commits with all that waits. Does not block.
-    ///
-    /// An entry at or below the stored position of its block is skipped; one that does not follow right behind it fails,
-    /// as does each behind one that failed. None is ever answered before it is durable, whatever `interval` is.
-    ///
-    /// - Parameter completion: runs once for each, as `submit`'s does. It must not block.
-    package func submit(
-        _ entries: [LoggedChange],
-        _ completion: @escaping @Sendable (_ place: Int, Result<LoggedOutcome, AnnexError>) -> Void
-    ) {
-        let waiting = entries.enumerated().map { place, entry in
-            StateQueue.Waiting(.logged(entry) { completion(place, $0) })
-        }
-        guard let error = self.queue.put(waiting) else { return }
-        for place in entries.indices { completion(place, .failure(error)) }
     }
 }

@@ -18,7 +18,7 @@ struct RecordCheck {
     private static let entriesPerChange = 500
 
     private let shared: StateShared
-    private var mendedUsers = 0
+    private var repairedUsers = 0
 
     init(_ shared: StateShared) { self.shared = shared }
 
@@ -40,8 +40,8 @@ struct RecordCheck {
         self.shared.isChecked.store(true, ordering: .sequentiallyConsistent)
         let damaged = self.shared.damagedFound.load(ordering: .relaxed)
         if damaged > 0 { self.shared.settings.notice("\(damaged) records of the state are damaged and are skipped") }
-        if self.mendedUsers > 0 {
-            self.shared.settings.notice("The index of events was made anew for \(self.mendedUsers) users")
+        if self.repairedUsers > 0 {
+            self.shared.settings.notice("The index of events was repaired for \(self.repairedUsers) users")
         }
     }
 
@@ -70,16 +70,16 @@ struct RecordCheck {
             if self.isOver { return false }
             let found = try reader.checkEvents(after: last, records: Self.recordsPerScope)
             self.count(found)
-            for user in found.users { guard try self.mend(user, reader) else { return false } }
+            for user in found.users { guard try self.repair(user, reader) else { return false } }
             last = found.last
         } while last != nil
         return true
     }
 
     /// Makes the index of a user's events right. False where the store closed meanwhile, or takes no changes.
-    private mutating func mend(_ user: [UInt8], _ reader: StateReader) throws(AnnexError) -> Bool {
+    private mutating func repair(_ user: [UInt8], _ reader: StateReader) throws(AnnexError) -> Bool {
         guard let id = Identifier(user) else { return true }
-        self.mendedUsers += 1
+        self.repairedUsers += 1
         while true {
             let wrong = try reader.wrongEntries(of: user, part: Self.entriesPerChange)
             if wrong.parts.isEmpty { return true }
@@ -88,25 +88,25 @@ struct RecordCheck {
     }
 
     private func apply(_ user: Identifier, _ entries: [[UInt8]]) -> Bool {
-        let answer = MendAnswer()
-        let work = StateQueue.Work.mend(user, entries) { answer.set($0) }
+        let answer = RepairAnswer()
+        let work = StateQueue.Work.repairIndex(user, entries) { answer.set($0) }
         guard self.shared.queue.put([StateQueue.Waiting(work)]) == nil else { return false }
         return answer.wait()
     }
 }
 
-/// What the writer says of one change of the index.
-private final class MendAnswer: Sendable {
-    private let isMended = Atomic<Bool>(false)
+/// The writer's answer to one repair of the index.
+private final class RepairAnswer: Sendable {
+    private let isRepaired = Atomic<Bool>(false)
     private let isThere = DispatchSemaphore(value: 0)
 
     func set(_ result: Result<Void, AnnexError>) {
-        if case .success = result { self.isMended.store(true, ordering: .sequentiallyConsistent) }
+        if case .success = result { self.isRepaired.store(true, ordering: .sequentiallyConsistent) }
         self.isThere.signal()
     }
 
     func wait() -> Bool {
         self.isThere.wait()
-        return self.isMended.load(ordering: .sequentiallyConsistent)
+        return self.isRepaired.load(ordering: .sequentiallyConsistent)
     }
 }

@@ -34,7 +34,7 @@ final class StampClock: Sendable {
     /// No later stamp is below `time`, which another server has given out.
     func raise(to time: Int64) { self.highest.max(time, ordering: .sequentiallyConsistent) }
 
-    /// What a commit makes durable; nil before the first stamp.
+    /// The highest stamp, which commits make durable; nil before the first.
     var mark: Int64? {
         let highest = self.highest.load(ordering: .sequentiallyConsistent)
         return highest == Int64.min ? nil : highest

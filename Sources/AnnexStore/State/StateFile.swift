@@ -4,7 +4,7 @@ import Glibc
 
 /// The file, from its making to its opening.
 enum StateFile {
-    /// What a file says of itself.
+    /// The rows of table `meta`.
     struct Summary {
         let format: UInt32
         let storeID: [UInt8]
@@ -42,7 +42,7 @@ enum StateFile {
         guard users == UInt64(keys[StateSchema.events] ?? 0) else {
             throw AnnexError(
                 .damaged,
-                "the store says that it has \(users) users, and there are \(keys[StateSchema.events] ?? 0)",
+                "the table `meta` counts \(users) users, and \(keys[StateSchema.events] ?? 0) have events",
                 at: file,
                 hint: LMDBFileKind.state.restore
             )
@@ -166,7 +166,7 @@ enum StateFile {
                 marks: marks
             )
         } catch {
-            throw error.error("cannot read what the store says of itself", environment.path, .state)
+            throw error.error("cannot read the table `meta`", environment.path, .state)
         }
     }
 }

@@ -2,7 +2,7 @@ package import AnnexCore
 import CLMDB
 import Foundation
 
-/// What a store holds, all of it read.
+/// Counts of everything in a store, all of which was read.
 package struct StateInspection: Sendable, Equatable {
     package var format = 0
     package var storeID: [UInt8] = []

@@ -11,7 +11,7 @@ final class StateQueue: Sendable {
         case change(StateChange, Completion)
         case logged(LoggedChange, @Sendable (Result<LoggedOutcome, AnnexError>) -> Void)
         /// Makes entries of the index of a user's events right.
-        case mend(Identifier, [[UInt8]], @Sendable (Result<Void, AnnexError>) -> Void)
+        case repairIndex(Identifier, [[UInt8]], @Sendable (Result<Void, AnnexError>) -> Void)
     }
 
     struct Waiting: Sendable {
@@ -24,7 +24,7 @@ final class StateQueue: Sendable {
             switch self.work {
             case .change(let change, _): change.isEvent
             case .logged(let entry, _): entry.change?.isEvent ?? false
-            case .mend: false
+            case .repairIndex: false
             }
         }
     }
@@ -53,7 +53,7 @@ final class StateQueue: Sendable {
         self.put(CollectionOfOne(Waiting(.change(change, completion))))
     }
 
-    /// The same for several: all of them or none.
+    /// Puts several in: all of them or none.
     func put(_ fresh: some Collection<Waiting>) -> AnnexError? {
         let (error, wakes): (AnnexError?, Bool) = self.state.withLock { state in
             if state.isStopped {

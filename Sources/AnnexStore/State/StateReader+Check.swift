@@ -24,7 +24,7 @@ extension StateReader {
         }
     }
 
-    /// So many are given at a time, at most.
+    /// Wrong entries that one call collects, at most: they lie in memory.
     private static let wrongEntriesLimit = 20_000
 
     /// Reads whole keys of a table other than `events` until there are `records` records.

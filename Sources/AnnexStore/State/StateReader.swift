@@ -46,7 +46,7 @@ package final class StateReader {
         return try body(StateView(self))
     }
 
-    /// What `withRead` does before its body; `endScope` follows where this does not throw.
+    /// Begins a scope, as `withRead` does before its body. Where this does not throw, `endScope` must follow.
     func beginScope() throws(AnnexError) {
         precondition(!self.isInside, "a reader is used by two at a time")
         self.shared.gate.enter()

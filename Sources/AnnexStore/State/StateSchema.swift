@@ -1,7 +1,7 @@
 import AnnexCore
 import CChecksum
 
-/// What lies in `state.lmdb`, format 2. Keys are ids or hashes, never ordinals.
+/// Tables and records of `state.lmdb`, format 2. Keys are ids or hashes, never ordinals.
 ///
 /// | table | key | value |
 /// |---|---|---|
@@ -40,7 +40,7 @@ enum StateSchema {
     static let storeKey = Array("store".utf8)
     static let tallyKey = Array("tally".utf8)
     static let clockKey = Array("clock".utf8)
-    /// By block.
+    /// The keys of table `meta` with the positions of the log, by block.
     static let logKeys = (0..<Slot.blockCount).map { Array("log/\($0 < 10 ? "0" : "")\($0)".utf8) }
 
     // MARK: Writing
@@ -59,7 +59,7 @@ enum StateSchema {
         }
     }
 
-    /// What all records of an item at a time begin with.
+    /// The first bytes of every record of an event with an item at a time.
     static func eventPrefix(_ item: Identifier, _ time: Int64) -> [UInt8] {
         var value: [UInt8] = []
         value.reserveCapacity(21 + item.bytes.count)
@@ -69,7 +69,7 @@ enum StateSchema {
         return value
     }
 
-    /// What the tombstone of an item begins with.
+    /// The first bytes of an item's tombstone.
     static func tombstonePrefix(_ item: Identifier) -> [UInt8] { [UInt8(item.bytes.count)] + item.bytes }
 
     /// The index's entry of an event: as many bytes more than `tombstonePrefix` as a time has.
@@ -122,126 +122,14 @@ enum StateSchema {
         return unsafe Self.checksum(key, content) == UInt32(littleEndian: stored) ? content : nil
     }
 
-    /// The caller has compared the place with the length.
+    /// The caller has compared the offset with the length.
     static func time(_ bytes: UnsafeRawBufferPointer, at offset: Int) -> Int64 {
         let bits = unsafe UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
         return Int64(bitPattern: bits ^ (1 << 63))
     }
 
-    /// The caller has compared the place with the length.
+    /// The caller has compared the offset with the length.
     static func long(_ bytes: UnsafeRawBufferPointer, at offset: Int) -> UInt64 {
         unsafe UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
-    }
-}
-
-/// A record of `events`, lent.
-@safe struct EventRecord {
-    let item: UnsafeRawBufferPointer
-    let weight: Double
-    let time: Int64
-
-    /// Nil where the record is damaged.
-    init?(_ value: UnsafeRawBufferPointer, user: UnsafeRawBufferPointer) {
-        guard let content = unsafe StateSchema.unseal(value, key: user), content.count >= 18,
-            unsafe content.count == 17 + Int(content[8])
-        else { return nil }
-        unsafe self.item = UnsafeRawBufferPointer(rebasing: content[9..<(content.count - 8)])
-        self.time = unsafe StateSchema.time(content, at: 0)
-        self.weight = Double(bitPattern: unsafe StateSchema.long(content, at: content.count - 8))
-        guard self.weight.isFinite else { return nil }
-    }
-
-    static func value(_ prefix: [UInt8], user: Identifier, weight: Double) -> [UInt8] {
-        var value = prefix
-        StateSchema.append(weight.bitPattern, to: &value)
-        StateSchema.seal(&value, key: user.bytes)
-        return value
-    }
-}
-
-/// A record of `removed`, lent.
-@safe struct TombstoneRecord {
-    let item: UnsafeRawBufferPointer
-    let time: Int64
-
-    /// Nil where the record is damaged.
-    init?(_ value: UnsafeRawBufferPointer, user: UnsafeRawBufferPointer) {
-        guard let content = unsafe StateSchema.unseal(value, key: user), content.count >= 10,
-            unsafe content.count == 9 + Int(content[0])
-        else { return nil }
-        unsafe self.item = UnsafeRawBufferPointer(rebasing: content[1..<(content.count - 8)])
-        self.time = unsafe StateSchema.time(content, at: content.count - 8)
-    }
-
-    static func value(_ prefix: [UInt8], user: Identifier, time: Int64) -> [UInt8] {
-        var value = prefix
-        StateSchema.append(time: time, to: &value)
-        StateSchema.seal(&value, key: user.bytes)
-        return value
-    }
-}
-
-/// A record of `forgotten`.
-enum ForgottenRecord {
-    static func value(hash: [UInt8], time: Int64) -> [UInt8] {
-        var value: [UInt8] = []
-        StateSchema.append(time: time, to: &value)
-        StateSchema.seal(&value, key: hash)
-        return value
-    }
-
-    /// Nil where the record is damaged.
-    static func time(_ value: UnsafeRawBufferPointer, hash: UnsafeRawBufferPointer) -> Int64? {
-        guard let content = unsafe StateSchema.unseal(value, key: hash), content.count == 8 else { return nil }
-        return unsafe StateSchema.time(content, at: 0)
-    }
-}
-
-extension StateMark {
-    /// A record of `users`; nil where it is damaged.
-    init?(_ value: UnsafeRawBufferPointer, user: UnsafeRawBufferPointer) {
-        guard let content = unsafe StateSchema.unseal(value, key: user), content.count == 28 else { return nil }
-        self.counter = unsafe StateSchema.long(content, at: 0)
-        self.rewritten = unsafe StateSchema.long(content, at: 8)
-        self.eventCount = Int(
-            unsafe UInt32(littleEndian: content.loadUnaligned(fromByteOffset: 16, as: UInt32.self))
-        )
-        self.newest = self.eventCount > 0 ? unsafe StateSchema.time(content, at: 20) : nil
-    }
-
-    func value(user: Identifier) -> [UInt8] {
-        var value: [UInt8] = []
-        StateSchema.append(self.counter, to: &value)
-        StateSchema.append(self.rewritten, to: &value)
-        StateSchema.append(UInt32(clamping: self.eventCount), to: &value)
-        StateSchema.append(time: self.newest ?? Int64.min, to: &value)
-        StateSchema.seal(&value, key: user.bytes)
-        return value
-    }
-}
-
-/// What the store knows of itself: row `tally` of table `meta`.
-struct StateTally: Equatable {
-    /// The highest change counter given out.
-    var counter: UInt64 = 0
-    /// Users with at least one event.
-    var users: UInt64 = 0
-
-    init() {}
-
-    /// Nil where the record is damaged.
-    init?(_ value: UnsafeRawBufferPointer) {
-        let content = unsafe StateSchema.tallyKey.withUnsafeBytes { unsafe StateSchema.unseal(value, key: $0) }
-        guard let content = unsafe content, content.count == 16 else { return nil }
-        self.counter = unsafe StateSchema.long(content, at: 0)
-        self.users = unsafe StateSchema.long(content, at: 8)
-    }
-
-    var value: [UInt8] {
-        var value: [UInt8] = []
-        StateSchema.append(self.counter, to: &value)
-        StateSchema.append(self.users, to: &value)
-        StateSchema.seal(&value, key: StateSchema.tallyKey)
-        return value
     }
 }

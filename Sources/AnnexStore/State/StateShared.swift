@@ -1,7 +1,7 @@
 import AnnexCore
 import Synchronization
 
-/// What a store's front, its writer and its readers have in common. Any thread.
+/// The parts that a store, its writer, its readers and its check share. Any thread.
 final class StateShared: Sendable {
     let environment: StateEnvironment
     let gate = ReadGate()

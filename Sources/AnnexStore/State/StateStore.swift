@@ -88,7 +88,7 @@ package final class StateStore: Sendable {
         if let shared = consume shared { body(shared) }
     }
 
-    /// What waits is still written; `close` waits for that, this does not.
+    /// Changes that wait are still written. `close` waits for them, this does not.
     deinit {
         self.shared.withLock { $0 }?.isClosing.store(true, ordering: .relaxed)
         self.queue.stop()
@@ -98,7 +98,7 @@ package final class StateStore: Sendable {
     /// earlier process neither. What is stored with it keeps it from going back. Does not block; any thread.
     package func stamp() -> Int64 { self.clock.stamp() }
 
-    /// What is wrong with the clock; nil while nothing is.
+    /// A sentence about a clock that was set back; nil while there is nothing to say.
     package var clockProblem: String? { self.clock.problem }
 
     /// Hands a change to the writer. Does not block and keeps the order of the calls.

@@ -1,6 +1,6 @@
 import Glibc
 
-/// What a store asks of the machine. Tests give their own, so that disks fail and clocks stand still.
+/// The disk and the clocks, as a store asks for them. Tests give their own, so that disks fail and clocks stand still.
 package struct StateSystem: Sendable {
     /// Called by the writer before a commit of that many changes. Another result than 0 is taken for the commit's.
     package var commit: @Sendable (_ changes: Int) -> Int32 = { _ in 0 }

@@ -1,7 +1,7 @@
 import AnnexCore
 import CLMDB
 
-/// What each change does.
+/// Applies each kind of change.
 extension StateTransaction {
     /// After a throw the transaction may only be aborted.
     func apply(_ change: StateChange) throws(LMDBFailure) -> StateOutcome {

@@ -100,8 +100,8 @@ extension StateTransaction {
         try self.lmdb.deleteIfThere(items, user.bytes, entry)
     }
 
-    /// Makes entries right: one stays or is added where the event is there, and goes where it is not.
-    func mendIndex(of user: Identifier, _ entries: [[UInt8]]) throws(LMDBFailure) {
+    /// Repairs entries: one stays or is added where the event is there, and goes where it is not.
+    func repairIndex(of user: Identifier, _ entries: [[UInt8]]) throws(LMDBFailure) {
         guard let items = self.tables.items else { return }
         for entry in entries {
             // The record begins with the entry's time and goes on with its item.
@@ -112,6 +112,6 @@ extension StateTransaction {
                 try self.lmdb.deleteIfThere(items, user.bytes, entry)
             }
         }
-        self.hasMended = true
+        self.hasRepaired = true
     }
 }

@@ -1,7 +1,7 @@
 import AnnexCore
 import CLMDB
 
-/// How far the log is applied, in the transaction that applies it.
+/// Positions of the log, which move in the transaction that applies the entries.
 extension StateTransaction {
     enum Succession {
         case next
@@ -10,7 +10,7 @@ extension StateTransaction {
         case gap(LogMark)
     }
 
-    /// Where an entry stands to what is applied. O(log) once per block, then O(1).
+    /// Whether an entry is the next to apply. O(log) once per block, then O(1).
     func succession(of entry: LoggedChange) throws(LMDBFailure) -> Succession {
         let mark = try self.mark(entry.block)
         if entry.position <= mark.position { return .behind(mark) }

@@ -14,7 +14,7 @@ final class StateTransaction {
     private let environment: StateEnvironment
     let lmdb: LMDBTransaction
     var tally = StateTally()
-    /// As it lies in the file.
+    /// The tally that lies in the file.
     private var storedTally = StateTally()
     let tables: StateEnvironment.Tables
     /// Positions of the log, by block, as far as they were looked at; and the blocks whose position moved.
@@ -22,7 +22,7 @@ final class StateTransaction {
     var movedBlocks: Set<Int> = []
     let index: IndexRule
     /// Whether entries of the index were looked at, which is no change of what the store holds.
-    var hasMended = false
+    var hasRepaired = false
     /// Records that were walked, as there was no index to use.
     var walkedRecords = 0
 
@@ -48,7 +48,7 @@ final class StateTransaction {
     }
 
     /// Whether there is anything to commit.
-    var isChanged: Bool { self.tally != self.storedTally || !self.movedBlocks.isEmpty || self.hasMended }
+    var isChanged: Bool { self.tally != self.storedTally || !self.movedBlocks.isEmpty || self.hasRepaired }
 
     /// Entries of `events`.
     func countEvents() throws(LMDBFailure) -> Int { try self.lmdb.count(self.tables.events) }

@@ -18,8 +18,8 @@ package struct StateView: ~Copyable {
         }
     }
 
-    /// What to compare with what a cache was made from; nil where nothing is known of the user: then `forgottenAt` says
-    /// whether something was. O(log users).
+    /// The user's mark, which changes with every change of the user, so that a cache can be compared with it; nil where nothing
+    /// is stored of the user: then `forgottenAt` says whether something was. O(log users).
     package func mark(of user: UnsafeRawBufferPointer) throws(AnnexError) -> StateMark? {
         let tables = self.reader.environment.tables
         return try self.reader.check { () throws(LMDBFailure) in
@@ -30,7 +30,7 @@ package struct StateView: ~Copyable {
         }
     }
 
-    /// In the place of a damaged one. Its counter is the highest of all, so it differs from what the user had before
+    /// A mark in place of a damaged one. Its counter is the highest of all, so it differs from what the user had before
     /// the last change of anybody: caches are dropped too often then, and never kept too long.
     private func reconstructedMark(of user: UnsafeRawBufferPointer) throws(LMDBFailure) -> StateMark {
         let meta = self.reader.environment.tables.meta

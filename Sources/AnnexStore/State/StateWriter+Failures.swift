@@ -3,22 +3,13 @@ import CLMDB
 import Glibc
 import Synchronization
 
-/// What to do once nothing is written any more.
-enum StateAdvice {
-    static let damaged =
-        "Nothing is written from now on, reading goes on. Stop the server, run `annctl check-state STATE/NAME`, and restore "
-        + "the state from a backup"
-    static let restart =
-        "Nothing is written from now on, reading goes on. Look into the kernel's log, then start the server again"
-}
-
-/// What the writer does when there is no space, no room in the map, or an error.
+/// The writer without space on the disk, without room in the map, or after an error.
 extension StateWriter {
     private static let spaceCheckInterval = Duration.milliseconds(100)
     private static let growthLimit = Duration.seconds(10)
     private static let copyPollMicroseconds: UInt32 = 5_000
 
-    /// What a failure means for the store.
+    /// Sets the store's status after a failure, and gives the error for the changes that met it.
     func concluded(_ met: LMDBFailure) -> AnnexError {
         let hasPanicked = self.shared.environment.file.hasPanicked
         var failure = met

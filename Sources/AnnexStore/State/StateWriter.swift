@@ -101,15 +101,15 @@ struct StateWriter {
         switch work {
         case .change(_, let completion): completion(result.map { $0.outcome ?? .unchanged })
         case .logged(_, let completion): completion(result.flatMap { $0.logged })
-        case .mend(_, _, let completion): completion(result.map { _ in })
+        case .repairIndex(_, _, let completion): completion(result.map { _ in })
         }
     }
 
-    /// What became of one in a group.
+    /// The outcome of one piece of work, once its transaction is committed.
     private enum Done {
         case changed(StateOutcome)
         case entered(LoggedOutcome)
-        case mended
+        case repaired
 
         var outcome: StateOutcome? {
             if case .changed(let outcome) = self { return outcome }
@@ -122,7 +122,7 @@ struct StateWriter {
     }
 
     private enum Attempt {
-        /// What became of the first ones; of all, unless they were too much work for one transaction.
+        /// The outcomes of the first changes: of all, unless they were too much work for one transaction.
         case committed([Result<Done, AnnexError>])
         case refused(Int, LMDBFailure)
         case failed(LMDBFailure)
@@ -162,9 +162,9 @@ struct StateWriter {
         switch work {
         case .change(let change, _): return .success(.changed(try transaction.apply(change)))
         case .logged(let entry, _): return try self.enter(entry, impossible, transaction)
-        case .mend(let user, let entries, _):
-            try transaction.mendIndex(of: user, entries)
-            return .success(.mended)
+        case .repairIndex(let user, let entries, _):
+            try transaction.repairIndex(of: user, entries)
+            return .success(.repaired)
         }
     }
 

@@ -25,11 +25,11 @@ package struct HistoryEntry: Sendable, Equatable {
 
     package var count: Int { unsafe self.bytes.count / Self.entryBytes }
 
-    /// - Parameter place: 0 ..< `count`.
-    package func ordinal(_ place: Int) -> Int32 { Int32(bitPattern: self.word(place * Self.entryBytes)) }
+    /// - Parameter index: 0 ..< `count`.
+    package func ordinal(_ index: Int) -> Int32 { Int32(bitPattern: self.word(index * Self.entryBytes)) }
 
-    /// - Parameter place: 0 ..< `count`.
-    package func weight(_ place: Int) -> Float { Float(bitPattern: self.word(place * Self.entryBytes + 4)) }
+    /// - Parameter index: 0 ..< `count`.
+    package func weight(_ index: Int) -> Float { Float(bitPattern: self.word(index * Self.entryBytes + 4)) }
 
     /// Whether an item is in it. O(log count).
     package func has(_ ordinal: Int32) -> Bool {
@@ -43,16 +43,16 @@ package struct HistoryEntry: Sendable, Equatable {
 
     private func word(_ offset: Int) -> UInt32 {
         // Checked by the buffer, in release builds too.
-        precondition(unsafe offset >= 0 && offset <= self.bytes.count - 4, "place out of range")
+        precondition(unsafe offset >= 0 && offset <= self.bytes.count - 4, "index out of range")
         return unsafe UInt32(littleEndian: self.bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
     }
 
     /// Whether there are entries, ordinals ascend and stay below `itemCount`, and weights are finite. O(count).
     func isSound(itemCount: Int) -> Bool {
         var last: Int32 = -1
-        for place in 0..<self.count {
-            let ordinal = self.ordinal(place)
-            guard ordinal > last, Int(ordinal) < itemCount, self.weight(place).isFinite else { return false }
+        for index in 0..<self.count {
+            let ordinal = self.ordinal(index)
+            guard ordinal > last, Int(ordinal) < itemCount, self.weight(index).isFinite else { return false }
             last = ordinal
         }
         return self.count > 0

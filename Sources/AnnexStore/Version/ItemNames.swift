@@ -2,13 +2,13 @@ import AnnexCore
 
 /// The ids of all items in memory, both ways: an ordinal becomes an id, and an id an ordinal, without a transaction.
 ///
-/// Ids lie one behind the other; a table with open addressing (at most two thirds full, a step at a time) finds them: 31 bits of hash
-/// and the ordinal in each place, so that a place that holds another id is seldom followed. Any number of threads.
+/// Ids lie one behind the other; a table with open addressing and linear probing, at most two thirds full, finds them: each slot holds 32
+/// bits of the hash and the ordinal, so that a slot of another id is seldom followed. Any number of threads.
 final class ItemNames: Sendable {
     private let arena: [UInt8]
     /// Where each id begins in `arena`, and where the last ends.
     private let starts: [UInt32]
-    /// 0 for an empty place; else the upper half of the hash, and the ordinal and 1 in the lower half.
+    /// 0 for an empty slot; else the upper half of the hash, and the ordinal and 1 in the lower half.
     private let table: [UInt64]
     private let mask: Int
 
@@ -19,17 +19,17 @@ final class ItemNames: Sendable {
     ///   - starts: where each begins, and where the last ends.
     init(arena: [UInt8], starts: [UInt32]) {
         let count = starts.count - 1
-        var places = 16
-        while places * 2 < count * 3 { places *= 2 }
-        var table = [UInt64](repeating: 0, count: places)
-        let mask = places - 1
+        var slots = 16
+        while slots * 2 < count * 3 { slots *= 2 }
+        var table = [UInt64](repeating: 0, count: slots)
+        let mask = slots - 1
         unsafe arena.withUnsafeBytes { bytes in
             for ordinal in 0..<count {
                 let id = unsafe UnsafeRawBufferPointer(rebasing: bytes[Int(starts[ordinal])..<Int(starts[ordinal + 1])])
                 let hash = unsafe Self.hash(id)
-                var place = Int(truncatingIfNeeded: hash) & mask
-                while table[place] != 0 { place = (place + 1) & mask }
-                table[place] = (hash & ~0xffff_ffff) | UInt64(ordinal + 1)
+                var slot = Int(truncatingIfNeeded: hash) & mask
+                while table[slot] != 0 { slot = (slot + 1) & mask }
+                table[slot] = (hash & ~0xffff_ffff) | UInt64(ordinal + 1)
             }
         }
         self.arena = arena
@@ -55,14 +55,14 @@ final class ItemNames: Sendable {
     func ordinal(of id: UnsafeRawBufferPointer) -> Int32? {
         guard id.count <= Identifier.maximumLength else { return nil }
         let hash = unsafe Self.hash(id)
-        var place = Int(truncatingIfNeeded: hash) & self.mask
+        var slot = Int(truncatingIfNeeded: hash) & self.mask
         while true {
-            let entry = self.table[place]
+            let entry = self.table[slot]
             if entry == 0 { return nil }
             if entry >> 32 == hash >> 32, unsafe self.isNamed(Int(entry & 0xffff_ffff) - 1, id) {
                 return Int32(truncatingIfNeeded: entry & 0xffff_ffff) - 1
             }
-            place = (place + 1) & self.mask
+            slot = (slot + 1) & self.mask
         }
     }
 

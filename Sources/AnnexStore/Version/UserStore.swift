@@ -256,7 +256,7 @@ package final class UserReader {
 
     /// Lends a user's trained history; nil where the user has none. O(log users).
     ///
-    /// What is lent may be used as long as the reader lives, and was checked with the store.
+    /// The history may be used as long as the reader lives. It was checked when the store was opened.
     package func withHistory<R>(of id: UnsafeRawBufferPointer, _ body: (HistoryView?) -> R) -> R {
         let block = self.blocks[Slot.block(of: unsafe Slot.of(id))]
         guard let histories = block.histories else { return body(nil) }
