@@ -135,6 +135,7 @@ import Testing
         let gate = DispatchSemaphore(value: 0)
         var system = StateSystem()
         system.now = { .microseconds(1_000 * ticks.wrappingAdd(1, ordering: .relaxed).newValue) }
+        system.work = system.now
         system.commit = { count in
             let isFirst = sizes.withLock {
                 $0.append(count)

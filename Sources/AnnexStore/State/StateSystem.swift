@@ -10,6 +10,8 @@ package struct StateSystem: Sendable {
     package var hasSpace: @Sendable (_ folder: String) -> Bool = FileSystemSpace.isLeft
     /// A clock that never goes back. Its origin means nothing.
     package var now: @Sendable () -> Duration = { StateSystem.read(CLOCK_MONOTONIC) }
+    /// Processor time of the thread that asks.
+    package var work: @Sendable () -> Duration = { StateSystem.read(CLOCK_THREAD_CPUTIME_ID) }
     /// Time since 1970, by a clock that may be set.
     package var wallClock: @Sendable () -> Duration = { StateSystem.read(CLOCK_REALTIME) }
 

@@ -7,9 +7,12 @@ struct StateWriter {
     private static let readerCheckInterval = Duration.seconds(60)
     /// A transaction ends after the change that takes it beyond so much work, so that those in front of a long queue, and
     /// readers of what they wrote, do not wait for those at its end: 5 ms, or, where the disk is slow, four times the last
-    /// commit, so that most of the writer's time still goes into changes.
+    /// commit, so that most of the writer's time still goes into changes. Work is processor time: on a busy machine a
+    /// transaction takes longer, not less.
     private static let transactionWork = Duration.milliseconds(5)
     private static let longestTransactionWork = Duration.milliseconds(40)
+    /// Pages that have to be read from the disk are no work, so time ends a transaction as well.
+    private static let longestTransaction = Duration.milliseconds(100)
 
     let shared: StateShared
     private var nextReaderCheck: Duration
@@ -132,8 +135,8 @@ struct StateWriter {
         var outcomes: [Result<Done, AnnexError>] = []
         outcomes.reserveCapacity(changes.count)
         let lastCommit = Duration.microseconds(self.shared.lastCommitMicroseconds.load(ordering: .relaxed))
-        let work = min(max(Self.transactionWork, lastCommit * 4), Self.longestTransactionWork)
-        let end = self.shared.system.now() + work
+        let limit = min(max(Self.transactionWork, lastCommit * 4), Self.longestTransactionWork)
+        let (start, workAtStart) = (self.shared.system.now(), self.shared.system.work())
         do throws(LMDBFailure) {
             let index = IndexRule(
                 isWhole: self.shared.isChecked.load(ordering: .sequentiallyConsistent),
@@ -147,7 +150,10 @@ struct StateWriter {
                     transaction.abort()
                     return .refused(outcomes.count, error)
                 }
-                if self.shared.system.now() >= end { break }
+                let spent = self.shared.system.now() - start
+                // Time is cheaper to ask for than work, of which there is never more.
+                guard spent >= limit else { continue }
+                if spent >= Self.longestTransaction || self.shared.system.work() - workAtStart >= limit { break }
             }
             try self.commit(transaction, changes: outcomes.count)
             return .committed(outcomes)
