@@ -52,6 +52,7 @@ package struct BuildPipeline {
     private let recipe: Recipe
     private let indexFolder: String
     private let threads: Int
+    private let proof: Catalogue.Proof
     private let progress: (BuildProgress) -> Void
     private var seconds: [(BuildProgress.Stage, Double)] = []
     private var rejects: [(file: String, row: RejectedRow)] = []
@@ -61,15 +62,19 @@ package struct BuildPipeline {
     /// - Parameters:
     ///   - indexFolder: `indexes/NAME`; its last part must be the recipe's name.
     ///   - threads: 1 to 1,024; with one, the same input gives the same bytes.
+    ///   - proof: of the version, once all its files are written and verified: what `serve` makes of it, which lies above this
+    ///     target. Where it throws, nothing is published.
     package init(
         recipe: Recipe,
         indexFolder: String,
         threads: Int,
+        proof: @escaping Catalogue.Proof = { _ in },
         progress: @escaping (BuildProgress) -> Void
     ) {
         self.recipe = recipe
         self.indexFolder = indexFolder
         self.threads = threads
+        self.proof = proof
         self.progress = progress
     }
 
@@ -91,7 +96,7 @@ package struct BuildPipeline {
             ids: self.recipe.ids.map(self.recipe.resolve),
             bias: try self.recipe.itemBiases(),
             what: "items",
-            skipBadRows: self.recipe.skipBadRows
+            rules: self.recipe.factorRules
         )
         let withAttributes = try self.timed(.items) { pipeline in
             try items.run(to: publisher.path(VersionLayout.vectors)) { pipeline.tell(.items, $0 * 0.9) }
@@ -107,21 +112,8 @@ package struct BuildPipeline {
         let known = KnownRows(identifiers: items.identifiers, numbersOfRows: items.ordinalsOfRows)
         let users = try self.takeUsers(publisher, vectors, known)
         try self.confirmSources()
-        let choice = try CandidateBuilder(
-            metric: self.recipe.metric,
-            target: self.recipe.recall,
-            seed: self.recipe.seed,
-            threads: self.threads,
-            vectors: vectors,
-            users: users.queries,
-            isBiased: self.recipe.bias != nil,
-            progress: self.tell
-        )
-        .best(of: self.recipe.kinds(rows: vectors.rows))
-        self.seconds += choice.winner.seconds
+        let index = try self.makeIndex(publisher, vectors, users.queries)
         return try self.timed(.publish) { pipeline in
-            try choice.winner.index.write(path: publisher.path(VersionLayout.index))
-            try choice.winner.layout.write(path: publisher.path(VersionLayout.serving))
             let facts = Facts(
                 sources: sources,
                 items: items.identifiers.count,
@@ -130,8 +122,50 @@ package struct BuildPipeline {
                 withAttributes: withAttributes,
                 users: users
             )
-            return try pipeline.publish(publisher, facts, choice, started: started)
+            return try pipeline.publish(publisher, facts, index, started: started)
         }
+    }
+
+    /// What is known of the index that was kept, once it is written: it is not held any more when the version is loaded to
+    /// prove it.
+    private struct WrittenIndex {
+        var kind: IndexKind
+        var outcome: RecallMeasurement.Outcome
+        var onItems: Manifest.Measured?
+        var leavingOut: Manifest.LeavingOut?
+        var tried: [Manifest.Candidate]
+        var micros: [Double]
+    }
+
+    /// Builds, measures and writes the index and its scan layout.
+    private mutating func makeIndex(
+        _ publisher: Publisher,
+        _ vectors: VectorFile,
+        _ users: HeldOutQueries?
+    ) throws -> WrittenIndex {
+        let choice = try CandidateBuilder(
+            metric: self.recipe.metric,
+            target: self.recipe.recall,
+            seed: self.recipe.seed,
+            threads: self.threads,
+            vectors: vectors,
+            users: users,
+            isBiased: self.recipe.bias != nil,
+            progress: self.tell
+        )
+        .best(of: self.recipe.kinds(rows: vectors.rows))
+        let winner = choice.winner
+        self.seconds += winner.seconds
+        try winner.index.write(path: publisher.path(VersionLayout.index))
+        try winner.layout.write(path: publisher.path(VersionLayout.serving))
+        return WrittenIndex(
+            kind: winner.kind,
+            outcome: winner.outcome,
+            onItems: winner.onItems?.measured,
+            leavingOut: winner.leavingOut,
+            tried: choice.tried,
+            micros: choice.micros
+        )
     }
 
     private struct Facts {
@@ -146,16 +180,15 @@ package struct BuildPipeline {
     private func publish(
         _ publisher: Publisher,
         _ facts: Facts,
-        _ choice: CandidateBuilder.Choice,
+        _ index: WrittenIndex,
         started: Date
     ) throws -> BuildResult {
-        let winner = choice.winner
         let users = facts.users
         let hasHistory = self.recipe.history != nil
         let manifest = Manifest(
             index: self.recipe.name.value,
             metric: self.recipe.metric.rawValue,
-            kind: winner.kind.description,
+            kind: index.kind.description,
             dimension: facts.dimension,
             storedDimension: facts.storedDimension,
             items: facts.items,
@@ -166,10 +199,10 @@ package struct BuildPipeline {
             bias: self.recipe.modelBias.map { Manifest.Bias($0) },
             recipe: self.recipe.rendered,
             sources: facts.sources,
-            measured: winner.outcome.measured,
-            measuredLeavingOut: winner.leavingOut,
-            measuredOnItems: winner.onItems?.measured,
-            candidates: choice.tried.count > 1 ? choice.tried : nil,
+            measured: index.outcome.measured,
+            measuredLeavingOut: index.leavingOut,
+            measuredOnItems: index.onItems,
+            candidates: index.tried.count > 1 ? index.tried : nil,
             foldIn: users.foldIn,
             trainedUntil: self.recipe.trainedUntil,
             histories: hasHistory ? users.histories : nil,
@@ -186,17 +219,22 @@ package struct BuildPipeline {
             started: started,
             seconds: self.seconds,
             threads: self.threads,
-            micros: winner.outcome.micros,
-            table: winner.outcome.measured.table,
-            candidates: zip(choice.tried, choice.micros).map { ($0.kind, $1) }
+            micros: index.outcome.micros,
+            table: index.outcome.measured.table,
+            candidates: zip(index.tried, index.micros).map { ($0.kind, $1) }
         )
-        let version = try publisher.publish(manifest: manifest, report: report, rejects: try self.rejectLines())
+        let version = try publisher.publish(
+            manifest: manifest,
+            report: report,
+            rejects: try self.rejectLines(),
+            proof: self.proof
+        )
         return BuildResult(
             version: version,
             folder: Catalogue.folder(of: self.indexFolder, version),
             manifest: manifest,
-            microsPerQuery: winner.micros,
-            candidateMicros: choice.micros,
+            microsPerQuery: index.outcome.micros.last ?? 0,
+            candidateMicros: index.micros,
             rejectsFile: self.rejects.isEmpty ? nil : self.indexFolder + "/" + VersionLayout.rejects(version)
         )
     }

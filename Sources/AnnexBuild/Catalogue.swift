@@ -7,7 +7,8 @@ package enum Catalogue {
     /// All published versions, oldest first. What has no version's name is none of them.
     package static func versions(of indexFolder: String) throws(AnnexError) -> [EntryName] {
         let folder = indexFolder + "/" + VersionLayout.versions
-        guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder) else {
+        guard let directory = opendir(folder) else {
+            guard errno == ENOENT || errno == ENOTDIR else { throw Self.unreadable("cannot be listed", folder, errno) }
             throw AnnexError(
                 .notFound,
                 "there is no index here",
@@ -15,30 +16,12 @@ package enum Catalogue {
                 hint: "Build one with `annctl build`"
             )
         }
+        closedir(directory)
+        let names: [String]
+        do { names = try FileManager.default.contentsOfDirectory(atPath: folder) } catch {
+            throw AnnexError(.system, "cannot be listed: \(error.localizedDescription)", at: folder)
+        }
         return names.filter { VersionLayout.time(ofVersion: $0) != nil }.compactMap(EntryName.init).sorted()
-    }
-
-    /// What `current` names; nil where there is no such link.
-    ///
-    /// - Throws: `.damaged` where it leads anywhere but to `versions/NAME`.
-    package static func current(of indexFolder: String) throws(AnnexError) -> EntryName? {
-        let path = indexFolder + "/" + VersionLayout.current
-        guard let target = try? FileManager.default.destinationOfSymbolicLink(atPath: path) else {
-            guard !FileManager.default.fileExists(atPath: path) else {
-                throw AnnexError(
-                    .damaged,
-                    "is not a link to a version",
-                    at: path,
-                    hint: "Remove it, then `annctl rollback` or build"
-                )
-            }
-            return nil
-        }
-        let parts = target.split(separator: "/", omittingEmptySubsequences: false)
-        guard parts.count == 2, parts[0] == VersionLayout.versions[...], let name = EntryName(String(parts[1])) else {
-            throw AnnexError(.damaged, "leads to '\(Printable.escape(target))', not to a version", at: path)
-        }
-        return name
     }
 
     package static func folder(of indexFolder: String, _ version: EntryName) -> String {
@@ -57,40 +40,90 @@ package enum Catalogue {
             + String(UInt64.random(in: 0...UInt64.max), radix: 16)
         let target = VersionLayout.versions + "/" + version.value
         guard symlink(target, temporary) == 0 else { throw SystemFailure.error("cannot make the link", at: temporary) }
-        guard rename(temporary, indexFolder + "/" + VersionLayout.current) == 0 else {
-            let failure = SystemFailure.error("cannot replace the link", at: indexFolder + "/" + VersionLayout.current)
+        let path = indexFolder + "/" + VersionLayout.current
+        var moved = rename(temporary, path)
+        // A folder, as a copy that followed the link leaves it, must be out of the way first; the next build removes it.
+        if moved != 0, errno == EISDIR || errno == ENOTEMPTY || errno == EEXIST, rename(path, temporary + "-copy") == 0
+        {
+            moved = rename(temporary, path)
+        }
+        guard moved == 0 else {
+            let failure = SystemFailure.error("cannot replace the link", at: path)
             unlink(temporary)
             throw failure
         }
         try FileSystem.flush(indexFolder)
+        try? FileManager.default.removeItem(atPath: temporary + "-copy")
     }
 
-    /// Points `current` to the version before it, by name, once that has been verified. Returns (from, to).
+    /// What must hold of a version before it becomes current, beyond its bytes: that it can be served.
+    package typealias Proof = (VerifiedVersion) throws(AnnexError) -> Void
+
+    /// Points `current` to the version before it, by name, once that has been verified and proved. Where `current` is lost
+    /// or names nothing, that is the newest. Returns (from, to).
     ///
     /// - Throws: `.notFound` where there is none before; `.damaged` where that one is, and `current` stays.
-    package static func rollBack(_ indexFolder: String) throws(AnnexError) -> (from: EntryName, to: EntryName) {
-        _ = try Self.versions(of: indexFolder)
-        let lock = try Self.lock(indexFolder)
+    package static func rollBack(
+        _ indexFolder: String,
+        proof: Proof = { _ in }
+    ) throws(AnnexError) -> (from: EntryName?, to: EntryName) {
+        let lock = try Self.lockExisting(indexFolder)
         defer { withExtendedLifetime(lock) {} }
-        guard let current = try Self.current(of: indexFolder) else {
-            throw AnnexError(.notFound, "no version is current", at: indexFolder)
-        }
-        guard let before = try Self.versions(of: indexFolder).last(where: { $0 < current }) else {
+        let current = try Self.knownCurrent(of: indexFolder)
+        guard
+            let before = try Self.versions(of: indexFolder).last(where: { version in
+                current.map { version < $0 } ?? true
+            })
+        else {
             throw AnnexError(
                 .notFound,
-                "there is no version before \(current)",
+                current.map { "there is no version before \($0)" } ?? "there is no version",
                 at: indexFolder,
-                hint: "See `annctl list`"
+                hint: current == nil ? "Build one with `annctl build`" : "See `annctl list \(indexFolder)`"
             )
         }
-        _ = try Verifier.verify(indexFolder: indexFolder, version: before)
-        try Self.setCurrent(before, of: indexFolder)
+        try Self.move(to: before, of: indexFolder, proof)
         return (current, before)
+    }
+
+    /// Points `current` to a version, once that has been verified and proved, whatever `current` is now: a link, a file, a
+    /// folder, or nothing. Returns what was current; nil where that was lost.
+    ///
+    /// - Throws: `.notFound` where there is no such version; `.damaged` where it is, and `current` stays.
+    package static func use(
+        _ version: EntryName,
+        of indexFolder: String,
+        proof: Proof = { _ in }
+    ) throws(AnnexError) -> EntryName? {
+        let lock = try Self.lockExisting(indexFolder)
+        defer { withExtendedLifetime(lock) {} }
+        let current = try Self.knownCurrent(of: indexFolder)
+        try Self.move(to: version, of: indexFolder, proof)
+        return current
+    }
+
+    /// The catalogue's lock, of an index that there is.
+    private static func lockExisting(_ indexFolder: String) throws(AnnexError) -> FileLock {
+        _ = try Self.versions(of: indexFolder)
+        return try Self.lock(indexFolder)
+    }
+
+    /// What is current; nil where `current` does not say it.
+    private static func knownCurrent(of indexFolder: String) throws(AnnexError) -> EntryName? {
+        do throws(AnnexError) { return try Self.current(of: indexFolder) } catch {
+            guard error.code == .damaged else { throw error }
+            return nil
+        }
+    }
+
+    private static func move(to version: EntryName, of indexFolder: String, _ proof: Proof) throws(AnnexError) {
+        try proof(try Verifier.verify(indexFolder: indexFolder, version: version))
+        try Self.setCurrent(version, of: indexFolder)
     }
 
     /// Removes all but the newest `keep` versions and the current one. Returns what was removed.
     package static func prune(_ indexFolder: String, keep: Int) throws(AnnexError) -> [EntryName] {
-        guard keep >= 1 else { throw AnnexError(.usage, "--keep \(keep): at least 1 is kept") }
+        guard keep >= 1 else { throw AnnexError(.usage, "--keep \(keep): at least 1 is kept", hint: "Give --keep 1") }
         _ = try Self.versions(of: indexFolder)
         let lock = try Self.lock(indexFolder)
         defer { withExtendedLifetime(lock) {} }

@@ -13,7 +13,8 @@ struct FoldInRun: Sendable {
     let histories: HistoryIngest
     let threads: Int
 
-    /// The vectors of some users, one after the other, each `dimension` floats; nil for one without a finite solution.
+    /// The vectors of some users, one after the other, each `dimension` floats; nil for one without a solution of a
+    /// length that searches compute with.
     /// Blocks.
     func solve(_ users: ArraySlice<Int>) -> [[Float]?] {
         guard !users.isEmpty else { return [] }
@@ -40,7 +41,8 @@ struct FoldInRun: Sendable {
                     }
                 }
             }
-            return solved ? vector : nil
+            let length = vector.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
+            return solved && VectorLength.problem(length, metric: .ip) == nil ? vector : nil
         }
     }
 }

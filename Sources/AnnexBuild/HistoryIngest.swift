@@ -29,8 +29,7 @@ struct HistoryIngest: Sendable {
     }
 
     private let file: String
-    private let trainedUntil: Int64
-    private let skipBadRows: Bool
+    private let rules: HistoryRules
     private let items: KnownRows
     private let users: KnownRows
     private var entries: [Entry] = []
@@ -38,10 +37,9 @@ struct HistoryIngest: Sendable {
     private var starts: [Int] = []
 
     /// - Parameters:
-    ///   - trainedUntil: a line of a later time is a bad row.
     ///   - users: a matrix's rows are theirs; may be empty where the source names them.
-    init(file: String, trainedUntil: Int64, skipBadRows: Bool, items: KnownRows, users: KnownRows) {
-        (self.file, self.trainedUntil, self.skipBadRows) = (file, trainedUntil, skipBadRows)
+    init(file: String, rules: HistoryRules, items: KnownRows, users: KnownRows) {
+        (self.file, self.rules) = (file, rules)
         (self.items, self.users) = (items, users)
         self.identifiers = users.identifiers
     }
@@ -66,12 +64,18 @@ struct HistoryIngest: Sendable {
     /// - Throws: `.badInput` with file and row (counted from 1) for an unknown item, a weight that is no number or a time
     ///   after the cut, unless bad rows are skipped; for a matrix of another shape than the factors always.
     mutating func run(progress: (Double) -> Void) throws(AnnexError) {
-        switch try InteractionFile.open(self.file, skipBadRows: self.skipBadRows) {
+        let rules = self.rules
+        switch try InteractionFile.open(self.file, skipBadRows: rules.skipBadRows, columns: rules.columns) {
         case .matrix(let matrix): try self.read(matrix) { progress($0 * 0.8) }
         case .text(let text): try self.read(text)
         }
         guard !self.entries.isEmpty else {
-            throw AnnexError(.badInput, "has no interactions that can be used", at: self.file)
+            throw AnnexError(
+                .badInput,
+                "has no interactions that can be used",
+                at: self.file,
+                hint: "Leave --history and --trained-until out where there is none"
+            )
         }
         self.entries.sort { $0.key < $1.key || ($0.key == $1.key && $0.weight < $1.weight) }
         try self.addUp()
@@ -106,6 +110,10 @@ struct HistoryIngest: Sendable {
                     try matrix.reject(row: entry.row, "the factors of the item in column \(entry.column) were left out")
                     continue
                 }
+                if let problem = self.rules.problem(weight: Double(entry.weight)) {
+                    try matrix.reject(row: entry.row, "\(problem), in column \(entry.column)")
+                    continue
+                }
                 self.entries.append(Entry(user: user, ordinal: item, weight: entry.weight))
             }
             progress(Double(matrix.entriesRead) / Double(matrix.count))
@@ -120,12 +128,16 @@ struct HistoryIngest: Sendable {
         for (number, id) in self.identifiers.enumerated() { users[id] = Int32(number) }
         while let entry = try text.next() {
             guard let ordinal = items[entry.item] else {
-                try text.reject(row: entry.row, column: 1, "there is no item '\(entry.item)'")
+                try text.reject(entry, .item, "there is no item '\(entry.item)'")
                 continue
             }
-            guard entry.time ?? 0 <= self.trainedUntil else {
-                let reason = "the time \(entry.time ?? 0) is after trained-until, \(self.trainedUntil)"
-                try text.reject(row: entry.row, column: 3, reason)
+            guard entry.time ?? 0 <= self.rules.trainedUntil else {
+                let reason = "the time \(entry.time ?? 0) is after trained-until, \(self.rules.trainedUntil)"
+                try text.reject(entry, .time, reason)
+                continue
+            }
+            if let problem = self.rules.problem(weight: Double(entry.weight)) {
+                try text.reject(entry, .weight, problem)
                 continue
             }
             if users[entry.user] == nil {
@@ -152,12 +164,13 @@ struct HistoryIngest: Sendable {
                 next += 1
             }
             entry.weight = Float(sum)
-            guard entry.weight.isFinite else {
+            if let problem = self.rules.problem(weight: sum) {
                 let (user, item) = (self.identifiers[Int(entry.user)], self.items.identifiers[Int(entry.ordinal)])
                 throw AnnexError(
                     .badInput,
-                    "the weights of item '\(item)' for user '\(user)' add up beyond float32",
-                    at: self.file
+                    "of item '\(item)' for user '\(user)', all lines together, \(problem)",
+                    at: self.file,
+                    hint: HistoryRules.hint
                 )
             }
             self.entries[kept] = entry

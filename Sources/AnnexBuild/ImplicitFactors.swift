@@ -22,7 +22,7 @@ struct ImplicitFactors {
     init(source: String, publisher: Publisher, items: KnownRows, dimension: Int) throws {
         self.source = source
         self.publisher = publisher
-        let reader = try FactorSource(source).open(skipBadRows: false)
+        let reader = try FactorSource(source).open(FactorRules(metric: .ip))
         guard reader.dimension == dimension else {
             throw Self.mismatch("the rows have \(reader.dimension) components, the items' \(dimension)", source)
         }
@@ -85,11 +85,14 @@ struct ImplicitFactors {
                 let scale = 1 / Double(count).squareRoot()
                 for place in sum.indices { row[place] = Float(Double(row[place]) + scale * sum[place]) }
             }
-            guard row.allSatisfy(\.isFinite) else {
+            let length = row.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
+            if let problem = VectorLength.problem(length, metric: .ip) {
                 throw AnnexError(
                     .badInput,
-                    "the sum for user '\(histories.identifiers[user])' is beyond float32",
-                    at: self.source
+                    "the sum for user '\(histories.identifiers[user])': \(problem)",
+                    at: self.source,
+                    hint:
+                        "Users' and implicit factors must come from the same model, of a training that did not diverge"
                 )
             }
             try row.withUnsafeBufferPointer { try writer.write(row: $0, ordinal: user) }

@@ -19,25 +19,25 @@ struct MatrixIngest {
 
     private let source: FactorSource
     private let idsFile: String?
-    private let skipBadRows: Bool
+    private let rules: FactorRules
     private let what: String
     private let bias: BiasColumn?
 
     /// - Parameters:
     ///   - bias: one more component of each row; nil for none. A row whose bias is bad is left out.
     ///   - what: `items` or `users`, for messages.
-    init(vectors: String, ids: String?, bias: BiasColumn? = nil, what: String, skipBadRows: Bool) {
+    init(vectors: String, ids: String?, bias: BiasColumn? = nil, what: String, rules: FactorRules) {
         self.bias = bias
         self.source = FactorSource(vectors)
         self.idsFile = ids
-        self.skipBadRows = skipBadRows
+        self.rules = rules
         self.what = what
     }
 
     /// Reads, sorts and writes to a new file at `path`.
     mutating func run(to path: String, progress: (Double) -> Void) throws(AnnexError) {
         let given = try self.idsFile.map { file throws(AnnexError) in
-            try IdentifierFile.read(file, skipBadRows: self.skipBadRows)
+            try IdentifierFile.read(file, skipBadRows: self.rules.skipBadRows)
         }
         let kept = try self.firstPass(given) { progress($0 * 0.4) }
         let ordinals = try self.sort(kept)
@@ -57,7 +57,7 @@ struct MatrixIngest {
         _ given: [Identifier?]?,
         progress: (Double) -> Void
     ) throws(AnnexError) -> [Row] {
-        let reader = try self.source.open(skipBadRows: self.skipBadRows)
+        let reader = try self.source.open(self.rules)
         self.dimension = reader.dimension
         guard given != nil || reader.carriesIdentifiers else {
             throw AnnexError(
@@ -65,6 +65,7 @@ struct MatrixIngest {
                 "the file holds no ids for the \(self.what)",
                 at: self.source.path,
                 hint: "Give a file of ids, one per row: --\(self.what == "users" ? "user-ids" : "ids") FILE"
+                    + (self.source.isDelimited ? ", or say which column has them: --id-column 1" : "")
             )
         }
         guard given == nil || !reader.carriesIdentifiers else {
@@ -87,7 +88,8 @@ struct MatrixIngest {
             throw AnnexError(
                 .limit,
                 "\(self.dimension) components and a bias are more than \(Limits.maximumDimension)",
-                at: self.source.path
+                at: self.source.path,
+                hint: "Train with fewer factors"
             )
         }
         let rows = try self.pair(given, reader, progress)
@@ -102,8 +104,27 @@ struct MatrixIngest {
         return rows
     }
 
+    /// Whether a row has a bias, and a length with it that searches compute with.
+    private mutating func acceptsBias(_ row: Int, _ values: ArraySlice<Float>) throws(AnnexError) -> Bool {
+        guard let bias else { return true }
+        guard let value = bias.value(row) else { return false }
+        let squares = values.reduce(Double(value) * Double(value)) { $0 + Double($1) * Double($1) }
+        guard let problem = VectorLength.problem(squares.squareRoot(), metric: .ip) else { return true }
+        let (file, reason) = (bias.file ?? self.source.path, "with the bias of the row, " + problem)
+        guard self.rules.skipBadRows else {
+            throw AnnexError(
+                .badInput,
+                reason,
+                at: "\(file):\(row + 1)",
+                hint: "Multiply factors, biases and mean by one number, or give --skip-bad-rows"
+            )
+        }
+        self.rejects.append((file, RejectedRow(row: row + 1, column: nil, reason: reason)))
+        return false
+    }
+
     /// Rows with their ids. A row that was left out has used up its place in the file of ids.
-    private func pair(
+    private mutating func pair(
         _ given: [Identifier?]?,
         _ reader: any FactorReader,
         _ progress: (Double) -> Void
@@ -111,7 +132,9 @@ struct MatrixIngest {
         var rows: [Row] = []
         var block = RowBlock()
         while try reader.next(&block) {
-            for place in 0..<block.count where self.bias.map({ $0.value(block.rowNumbers[place]) != nil }) ?? true {
+            for place in 0..<block.count {
+                let values = block.values[place * self.dimension..<(place + 1) * self.dimension]
+                guard try self.acceptsBias(block.rowNumbers[place], values) else { continue }
                 guard let given else {
                     rows.append(
                         Row(
@@ -150,7 +173,7 @@ struct MatrixIngest {
             if row.identifier == self.identifiers.last {
                 let file = self.idsFile ?? self.source.path
                 let reason = "the id '\(row.identifier)' stands in an earlier row too"
-                guard self.skipBadRows else {
+                guard self.rules.skipBadRows else {
                     throw AnnexError(
                         .badInput,
                         reason,
@@ -175,7 +198,7 @@ struct MatrixIngest {
         to path: String,
         progress: (Double) -> Void
     ) throws(AnnexError) {
-        let reader = try self.source.open(skipBadRows: self.skipBadRows)
+        let reader = try self.source.open(self.rules)
         let writer = try VectorFileWriter(path: path, rows: self.identifiers.count, dimension: self.storedDimension)
         var block = RowBlock()
         var next = 0

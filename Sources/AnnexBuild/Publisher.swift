@@ -59,13 +59,20 @@ package final class Publisher {
 
     package func path(_ file: String) -> String { self.temporary + "/" + file }
 
-    /// Flushes everything, names the folder after time and content, and points `current` to it.
+    /// Flushes everything, verifies and proves it, names the folder after time and content, and points `current` to it.
     ///
     /// Names stand in the order of publishing: where the clock is not past the newest version's time, that time and a
     /// second more is taken.
     ///
-    /// - Parameter rejects: lines of the rows that were left out, written beside the versions; nil for none.
-    package func publish(manifest: Manifest, report: Data, rejects: Data?) throws -> EntryName {
+    /// - Parameters:
+    ///   - rejects: lines of the rows that were left out, written beside the versions; nil for none.
+    ///   - proof: what is not proved is not published.
+    package func publish(
+        manifest: Manifest,
+        report: Data,
+        rejects: Data?,
+        proof: Catalogue.Proof
+    ) throws -> EntryName {
         let data = try manifest.encoded()
         let hash = FileHash.sha256(data)
         try FileSystem.write(report, to: self.path(VersionLayout.report))
@@ -77,6 +84,7 @@ package final class Publisher {
         for file in manifest.files { try FileSystem.flush(self.path(file.path)) }
         if manifest.hasUsers { try FileSystem.flush(self.path(VersionLayout.users)) }
         try FileSystem.flush(self.temporary)
+        try self.prove(hash, proof)
 
         let lock = try Catalogue.lock(self.indexFolder)
         defer { withExtendedLifetime(lock) {} }
@@ -103,6 +111,21 @@ package final class Publisher {
         try FileSystem.flush(versions)
         try Catalogue.setCurrent(version, of: self.indexFolder)
         return version
+    }
+
+    /// What was written is read as whoever serves it reads it.
+    private func prove(_ hash: String, _ proof: Catalogue.Proof) throws(AnnexError) {
+        guard let name = EntryName(VersionLayout.versionName(Date(), contentHash: hash)) else { return }
+        do throws(AnnexError) {
+            try proof(try Verifier.verify(self.temporary, as: name, of: self.indexFolder))
+        } catch {
+            throw AnnexError(
+                error.code,
+                "what was built cannot be served, and was not published: \(error.message)",
+                at: error.location.map { ($0 as NSString).lastPathComponent },
+                hint: "Take another index kind with --index, and please report it with the recipe"
+            )
+        }
     }
 
     /// Under a temporary name first, as all that is published.

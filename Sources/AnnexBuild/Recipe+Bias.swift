@@ -31,8 +31,12 @@ extension Recipe {
         guard self.userBias == nil || self.users != nil else {
             throw AnnexError(.usage, "user-bias without users", hint: "Give the users' factors too")
         }
-        if let mean = self.globalMean, !Float(mean).isFinite {
-            throw AnnexError(.usage, "global-mean \(mean) is no number that float32 holds")
+        if let mean = self.globalMean, !(abs(mean) <= Limits.vectorLengths.upperBound) {
+            throw AnnexError(
+                .usage,
+                "global-mean \(mean) is above \(Printable.scientific(Limits.vectorLengths.upperBound)) in size",
+                hint: "It is the mean of the ratings that the model was trained on"
+            )
         }
         guard self.bias == nil || self.foldIn != .als else {
             throw AnnexError(

@@ -32,7 +32,8 @@ extension Recipe {
             guard text.utf8.allSatisfy({ "0123456789".utf8.contains($0) }), let time = Int64(text) else {
                 throw AnnexError(
                     .usage,
-                    "trained-until '\(Printable.escape(text))' is no time in milliseconds since 1970"
+                    "trained-until '\(Printable.escape(text))' is no time in milliseconds since 1970",
+                    hint: "In a shell: date +%s000"
                 )
             }
             self.trainedUntil = time
@@ -64,8 +65,8 @@ extension Recipe {
                     hint: "Say up to when it goes, in milliseconds since 1970"
                 )
         }
-        if let time = self.trainedUntil, !Manifest.isTime(time) {
-            throw AnnexError(.usage, "trained-until \(time) is no time in milliseconds since 1970")
+        if let time = self.trainedUntil, let problem = EventTime.problem(time) {
+            throw AnnexError(.usage, "trained-until \(time) \(problem)", hint: "In a shell: date +%s000")
         }
         guard let method = self.foldIn else {
             guard self.regularization == nil, self.alpha == nil else {
@@ -86,7 +87,9 @@ extension Recipe {
             )
         }
         for (key, value) in [("regularization", regularization), ("alpha", self.alpha ?? 1)] {
-            guard value > 0, value.isFinite else { throw AnnexError(.usage, "\(key) \(value) is not above 0") }
+            guard value > 0, value.isFinite else {
+                throw AnnexError(.usage, "\(key) \(value) is not above 0", hint: "Give what the trainer was given")
+            }
         }
         guard self.alpha == nil || method == .als else {
             throw AnnexError(

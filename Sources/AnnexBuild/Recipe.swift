@@ -1,4 +1,5 @@
 package import AnnexCore
+package import AnnexFormats
 import Foundation
 import Yams
 
@@ -35,6 +36,10 @@ package struct Recipe: Sendable, Equatable {
     /// Cores to use, 1 to 1,024; nil for all. How a version is built, not what it is: the manifest does not have it.
     package var threads: Int?
     package var skipBadRows = false
+    /// Which column of `.csv` and `.tsv` factors holds ids; nil for what each file says.
+    package var idColumn: IdColumn?
+    /// Of a `.csv` or `.tsv` history; nil for what its heading says, or user, item, weight, time.
+    package var columns: InteractionColumns?
     /// What relative files belong to.
     package var folder: String
 
@@ -49,7 +54,7 @@ package struct Recipe: Sendable, Equatable {
 
     private static let keys = Self.foldInKeys.union(Self.biasKeys).union([
         "name", "metric", "index", "recall", "vectors", "ids", "attributes", "users", "user-ids", "seed",
-        "threads", "skip-bad-rows",
+        "threads", "skip-bad-rows", "id-column", "columns",
     ])
 
     /// What the manifest says of the recipe: the keys of `recipe.yaml` and their values, defaults written out. A file
@@ -61,6 +66,8 @@ package struct Recipe: Sendable, Equatable {
         ]
         out.merge(self.renderedFoldIn) { $1 }
         out.merge(self.renderedBias) { $1 }
+        if let idColumn { out["id-column"] = idColumn.text }
+        if let columns { out["columns"] = columns.text }
         for (key, file) in self.files { out[key] = file.hasPrefix("/") ? (file as NSString).lastPathComponent : file }
         return out
     }
@@ -131,6 +138,8 @@ package struct Recipe: Sendable, Equatable {
             guard ["true", "false"].contains(text) else { throw bad("skip-bad-rows is true or false") }
             recipe.skipBadRows = text == "true"
         }
+        recipe.idColumn = try values["id-column"].map { text throws(AnnexError) in try IdColumn(parsing: text) }
+        recipe.columns = try values["columns"].map { text throws(AnnexError) in try InteractionColumns(parsing: text) }
         recipe.ids = values["ids"]
         recipe.attributes = values["attributes"]
         recipe.users = values["users"]
@@ -143,6 +152,13 @@ package struct Recipe: Sendable, Equatable {
             throw AnnexError(error.code, error.message, at: path, hint: error.hint)
         }
         return recipe
+    }
+
+    private static func isDelimited(_ file: String?) -> Bool { file.map { FactorSource($0).isDelimited } ?? false }
+
+    /// How factor files are read.
+    var factorRules: FactorRules {
+        FactorRules(skipBadRows: self.skipBadRows, metric: self.metric, idColumn: self.idColumn)
     }
 
     /// Refuses contradictions before anything is read.
@@ -162,6 +178,16 @@ package struct Recipe: Sendable, Equatable {
         }
         guard self.userIDs == nil || self.users != nil || self.history != nil else {
             throw AnnexError(.usage, "user ids without users", hint: "Give the users' factors or their history too")
+        }
+        if self.idColumn != nil, ![self.vectors, self.users].contains(where: Self.isDelimited) {
+            throw AnnexError(
+                .usage,
+                "id-column without factors in .csv or .tsv",
+                hint: "Leave it out: other formats say themselves where ids are, or have them in a file of their own"
+            )
+        }
+        if self.columns != nil, !Self.isDelimited(self.history) {
+            throw AnnexError(.usage, "columns without a history in .csv or .tsv", hint: "Leave them out")
         }
         try self.validateFoldIn()
         try self.validateBias()

@@ -37,7 +37,7 @@ struct UserIngest {
             ids: self.recipe.userIDs.map(self.recipe.resolve),
             bias: try self.recipe.userBiases(),
             what: "users",
-            skipBadRows: self.recipe.skipBadRows
+            rules: self.recipe.factorRules
         )
         let path = self.publisher.path(Self.trainedFile)
         try users.run(to: path, progress: progress)
@@ -62,8 +62,7 @@ struct UserIngest {
         if self.trained == nil { try self.nameRows(file) }
         var histories = HistoryIngest(
             file: file,
-            trainedUntil: until,
-            skipBadRows: self.recipe.skipBadRows,
+            rules: HistoryRules(self.recipe, trainedUntil: until),
             items: self.items,
             users: self.known
         )
@@ -83,7 +82,9 @@ struct UserIngest {
 
     /// Without factors the rows of a matrix have the ids of the recipe's file, or their numbers: 0, 1 and so on.
     private mutating func nameRows(_ file: String) throws(AnnexError) {
-        guard case .matrix(let matrix) = try InteractionFile.open(file, skipBadRows: false) else {
+        guard
+            case .matrix(let matrix) = try InteractionFile.open(file, skipBadRows: false, columns: self.recipe.columns)
+        else {
             guard let ids = self.recipe.userIDs else { return }
             throw AnnexError(
                 .usage,

@@ -8,7 +8,8 @@ package struct VerifiedVersion: Sendable {
     package let indexFolder: String
     package let version: EntryName
     package let manifest: Manifest
-    package var folder: String { Catalogue.folder(of: self.indexFolder, self.version) }
+    /// Where its files are: among the versions, or where a build made it.
+    package let folder: String
     fileprivate let marks: [FileMark]
 
     /// Looks whether every file is the one that was verified: call it once all is loaded, so that what was changed in
@@ -29,7 +30,7 @@ package struct VerifiedVersion: Sendable {
 }
 
 package enum Verifier {
-    private static let hint = "Build the version again, or `annctl rollback`"
+    private static let hint = "Build the version again, or go back with `annctl rollback`"
     /// Files hashed at the same time.
     private static let workers = 2
 
@@ -39,11 +40,27 @@ package enum Verifier {
     /// - Throws: `.damaged` or `.notFound`, naming the file.
     package static func verify(indexFolder: String, version: EntryName? = nil) throws(AnnexError) -> VerifiedVersion {
         let name: EntryName
-        if let version { name = version } else { name = try Self.currentVersion(indexFolder) }
-        let folder = Catalogue.folder(of: indexFolder, name)
+        if let version { name = version } else { name = try Catalogue.requiredCurrent(of: indexFolder) }
+        return try Self.verify(Catalogue.folder(of: indexFolder, name), as: name, of: indexFolder)
+    }
+
+    /// The same of files in a folder that has another name, as a build's has before it is published.
+    static func verify(
+        _ folder: String,
+        as name: EntryName,
+        of indexFolder: String
+    ) throws(AnnexError) -> VerifiedVersion {
         var status = stat()
         guard lstat(folder, &status) == 0 else {
-            throw AnnexError(.notFound, "there is no version \(name)", at: indexFolder, hint: "See `annctl list`")
+            guard errno == ENOENT || errno == ENOTDIR else {
+                throw Catalogue.unreadable("cannot be looked at", folder, errno)
+            }
+            throw AnnexError(
+                .notFound,
+                "there is no version \(name)",
+                at: indexFolder,
+                hint: "See `annctl list \(indexFolder)`, or build one with `annctl build`"
+            )
         }
         guard status.st_mode & S_IFMT == S_IFDIR else { throw Self.damaged("is not a folder", folder) }
 
@@ -65,6 +82,7 @@ package enum Verifier {
             indexFolder: indexFolder,
             version: name,
             manifest: read.manifest,
+            folder: folder,
             marks: read.marks + marks
         )
     }
@@ -85,13 +103,6 @@ package enum Verifier {
         do throws(AnnexError) { return try body() } catch {
             throw AnnexError(error.code, error.message, at: error.location, hint: error.hint ?? Self.hint)
         }
-    }
-
-    private static func currentVersion(_ indexFolder: String) throws(AnnexError) -> EntryName {
-        guard let current = try Catalogue.current(of: indexFolder) else {
-            throw AnnexError(.notFound, "no version is current", at: indexFolder, hint: "Build one with `annctl build`")
-        }
-        return current
     }
 
     private static func read(_ folder: String) throws(AnnexError) -> (

@@ -10,6 +10,18 @@ package enum Limits {
     package static let maximumEfSearch = 65_536
     /// Lists an inverted-file search reads.
     package static let maximumNprobe = 65_536
+    /// Euclidean lengths of rows, users and queries, beside 0.
+    ///
+    /// Searches compute in float32, whose squares overflow from lengths of 1.8e19 on and vanish below 1e-19. Between these
+    /// bounds squared lengths and products of two vectors are 1e-30 to 1e30: sums of them, and bounds that are some 1e5 times
+    /// larger or smaller, stay normal numbers of float32 (1.2e-38 to 3.4e38).
+    package static let vectorLengths = 1e-15...1e15
+    /// Size of alpha × weight, where alpha is 1 without ALS; for what weights on one item add up to as well.
+    ///
+    /// A solve adds c y yᵀ to a matrix whose smallest eigenvalue is λ or more, and float64 keeps some 1e-16 of the sum: the
+    /// relative error of the vector grows as 1e-16 × c × |y|² / λ. At 1e6 it is below 1e-6 for |y|² / λ up to 6,400, measured
+    /// against 80-bit arithmetic for 4 to 64 dimensions, λ from 0.01 and rows of length 0.02 to 8.
+    package static let maximumConfidence = 1e6
     /// Size of an event's weight.
     package static let maximumWeight = 1e30
     /// Items of temporary histories in one batch: users × items.

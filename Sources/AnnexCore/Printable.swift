@@ -25,5 +25,16 @@ package enum Printable {
         return bytes.count > limit ? out + "…" : out
     }
 
+    /// Three digits and a power of ten: `1e15`, `3.67e-20`.
+    package static func scientific(_ value: Double) -> String {
+        guard value.isFinite, value != 0 else { return "\(value)" }
+        var (digits, exponent) = (abs(value), 0)
+        while digits >= 9.995 { (digits, exponent) = (digits / 10, exponent + 1) }
+        while digits < 0.9995 { (digits, exponent) = (digits * 10, exponent - 1) }
+        digits = (digits * 100).rounded() / 100
+        let shown = digits == digits.rounded() ? "\(Int(digits))" : "\(digits)"
+        return (value < 0 ? "-" : "") + shown + "e\(exponent)"
+    }
+
     package static func escape(_ text: String, limit: Int = 128) -> String { Self.escape(text.utf8, limit: limit) }
 }

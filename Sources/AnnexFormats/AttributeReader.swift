@@ -49,7 +49,7 @@ package final class AttributeReader {
                 return .failure(.init(reason: "there is no 'id' that is text or a whole number that is written out"))
             }
             guard let identifier = Identifier(bytes) else {
-                return .failure(.init(reason: IdentifierFile.check(bytes) ?? "the id is not valid"))
+                return .failure(.init(reason: IdentifierCheck.problem(bytes, isEscaped: true) ?? "the id is not valid"))
             }
             return .success(identifier)
         } catch {

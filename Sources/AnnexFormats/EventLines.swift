@@ -26,13 +26,14 @@ package final class EventLines {
 
     package let format: Format
     private let stream: ByteStream
-    private var row = 0
-    private var sawFirst = false
-    private var columns = InteractionLine.Columns()
+    private let lines: InteractionLines
 
-    /// - Parameter format: nil for what the name's ending says: `.tsv`, `.csv`, `.jsonl` or `.ndjson`, each also with `.gz`.
-    /// - Throws: `.usage` where neither says it; as `ByteStream`.
-    package init(_ path: String, format: Format?) throws(AnnexError) {
+    /// - Parameters:
+    ///   - format: nil for what the name's ending says: `.tsv`, `.csv`, `.jsonl` or `.ndjson`, each also with `.gz`.
+    ///   - columns: of TSV and CSV; nil for what the heading says, or user, item, weight, time.
+    /// - Throws: `.usage` where nothing says the format, and for columns of JSON; `.badInput` where the first lines leave open
+    ///   what they mean, and where their times are in another unit than milliseconds; as `ByteStream`.
+    package init(_ path: String, format: Format?, columns: InteractionColumns? = nil) throws(AnnexError) {
         let ending = FileEnding(path).name
         guard let format = format ?? Format(rawValue: ending == "ndjson" ? "jsonl" : ending) else {
             throw AnnexError(
@@ -42,43 +43,48 @@ package final class EventLines {
                 hint: "Say it: --format tsv, csv or jsonl"
             )
         }
+        guard columns == nil || format != .jsonl else {
+            throw AnnexError(
+                .usage,
+                "JSON names its members, and has no columns",
+                at: path,
+                hint: "Leave --columns out"
+            )
+        }
         self.format = format
         self.stream = try ByteStream(path: path, byContent: true)
-        try self.stream.beginText()
+        let kind: InteractionLines.Format =
+            switch format {
+            case .tsv: .delimited(.tab, columns)
+            case .csv: .delimited(.comma, columns)
+            case .jsonl: .json
+            }
+        self.lines = try InteractionLines(self.stream, format: kind)
+        if let problem = self.lines.problemOfTimes() {
+            throw AnnexError(
+                .badInput,
+                problem.reason,
+                at: "\(path):\(problem.row + 1)",
+                hint: "Mend all times of the file; nothing was sent"
+            )
+        }
     }
 
     /// The next line; nil at the end.
     ///
     /// - Throws: `.badInput` where a line has more than 16 MiB, and where packed data is damaged or cut.
     package func next() throws(AnnexError) -> Line? {
-        guard let text = try self.stream.line() else { return nil }
-        defer { self.row += 1 }
-        return Line(text: text, content: self.content(text))
+        guard let line = try self.lines.next() else { return nil }
+        let content: Line.Content =
+            switch line.content {
+            case .entry(let entry): .event(entry)
+            case .problem(let problem):
+                .problem(problem.column.map { "column \($0 + 1): \(problem.reason)" } ?? problem.reason)
+            case .nothing: .nothing
+            }
+        return Line(text: line.text, content: content)
     }
 
     /// How much of the file was read, as a share.
     package func fractionRead() throws(AnnexError) -> Double { try self.stream.fractionRead() }
-
-    private func content(_ text: [UInt8]) -> Line.Content {
-        if text.allSatisfy({ $0 == 0x20 || $0 == 0x09 }) { return .nothing }
-        if self.format == .jsonl { return Self.content(InteractionLine.entry(json: text, row: self.row)) }
-        let separator = UInt8(ascii: self.format == .tsv ? "\t" : ",")
-        guard let fields = DelimitedLine.fields(text, separator: separator) else {
-            return .problem("a quote is not closed")
-        }
-        defer { self.sawFirst = true }
-        if !self.sawFirst, let columns = InteractionLine.columns(ofHeading: fields) {
-            self.columns = columns
-            return .nothing
-        }
-        return Self.content(InteractionLine.entry(fields, self.columns, row: self.row))
-    }
-
-    private static func content(_ result: Result<InteractionText.Entry, InteractionLine.Problem>) -> Line.Content {
-        switch result {
-        case .success(let entry): .event(entry)
-        case .failure(let problem):
-            .problem(problem.column.map { "column \($0 + 1): \(problem.reason)" } ?? problem.reason)
-        }
-    }
 }

@@ -14,12 +14,6 @@ package enum IdentifierFile {
         return try Self.lines(stream, &gate)
     }
 
-    static func check(_ bytes: [UInt8]) -> String? {
-        if bytes.isEmpty { return "the id is empty" }
-        if bytes.count > Identifier.maximumLength { return "the id has \(bytes.count) bytes, at most 255 are possible" }
-        return Identifier.isValid(bytes) ? nil : "the id is not valid UTF-8"
-    }
-
     private static func lines(_ stream: ByteStream, _ gate: inout RowGate) throws(AnnexError) -> [Identifier?] {
         var ids: [Identifier?] = []
         while let line = try stream.line() { ids.append(try Self.accept(line, row: ids.count, &gate)) }
@@ -27,8 +21,8 @@ package enum IdentifierFile {
     }
 
     private static func accept(_ bytes: [UInt8], row: Int, _ gate: inout RowGate) throws(AnnexError) -> Identifier? {
-        if let problem = Self.check(bytes) {
-            try gate.reject(row: row, column: nil, problem)
+        if let problem = IdentifierCheck.problem(bytes) {
+            try gate.reject(row: row, RowProblem(problem))
             return nil
         }
         return Identifier(bytes)
@@ -37,7 +31,15 @@ package enum IdentifierFile {
     private static func array(_ stream: ByteStream, _ gate: inout RowGate) throws(AnnexError) -> [Identifier?] {
         let header = try NpyHeader.read(stream)
         guard header.shape.count == 1, header.kind != UInt8(ascii: "f"), header.kind != UInt8(ascii: "b") else {
-            throw AnnexError(.badInput, "ids are a one-dimensional array of integers or strings", at: stream.path)
+            let isFloat = header.kind == UInt8(ascii: "f")
+            throw AnnexError(
+                .badInput,
+                "the ids have \(header.summary), and not integers or text along one axis",
+                at: stream.path,
+                hint: isFloat
+                    ? "Convert it: array.astype('int64'), once no id is missing"
+                    : "Save one axis: array.ravel(), or array.astype('str')"
+            )
         }
         var ids: [Identifier?] = []
         for row in 0..<header.shape[0] {

@@ -11,13 +11,23 @@ package enum InteractionFile {
 
     /// By the ending of the name.
     ///
+    /// - Parameter columns: of a text; nil for what its heading says, or user, item, weight, time.
     /// - Throws: as `FactorSource.open`.
-    package static func open(_ path: String, skipBadRows: Bool) throws(AnnexError) -> InteractionFile {
+    package static func open(
+        _ path: String,
+        skipBadRows: Bool,
+        columns: InteractionColumns? = nil
+    ) throws(AnnexError) -> InteractionFile {
         let gate = RowGate(path: path, skipBadRows: skipBadRows)
+        let separator: Separator
         switch FileEnding(path).name {
-        case "npz": return .matrix(try InteractionMatrix(path, gate: gate))
-        case "tsv": return .text(try InteractionText(path, gate: gate, separator: UInt8(ascii: "\t")))
-        case "csv": return .text(try InteractionText(path, gate: gate, separator: UInt8(ascii: ",")))
+        case "npz":
+            guard columns == nil else {
+                throw AnnexError(.usage, "columns are of .tsv and .csv", at: path, hint: "Leave --columns out")
+            }
+            return .matrix(try InteractionMatrix(path, gate: gate))
+        case "tsv": separator = .tab
+        case "csv": separator = .comma
         default:
             throw AnnexError(
                 .badInput,
@@ -26,5 +36,8 @@ package enum InteractionFile {
                 hint: "Interactions are read from: " + Self.supported
             )
         }
+        return .text(
+            try InteractionText(try ByteStream(path: path), gate: gate, format: .delimited(separator, columns))
+        )
     }
 }

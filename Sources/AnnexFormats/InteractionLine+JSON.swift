@@ -5,37 +5,37 @@ extension InteractionLine {
     /// may be left out or null, other members do not count.
     ///
     /// - Parameter row: counted from 0.
-    static func entry(json line: [UInt8], row: Int) -> Result<Entry, Problem> {
+    static func entry(json line: [UInt8], row: Int) -> Result<Entry, RowProblem> {
         do throws(JSONObject.Problem) {
             let object = try JSONObject(line)
             // NaN and Infinity are no JSON, wherever they stand.
             if let place = object.notFinite {
-                return .failure(Problem(reason: "the line is no JSON object: wrong at byte \(place + 1)"))
+                return .failure(RowProblem("the line is no JSON object: wrong at byte \(place + 1)"))
             }
             return try Self.entry(object, row: row)
         } catch {
-            return .failure(Problem(reason: error.reason))
+            return .failure(RowProblem(error.reason))
         }
     }
 
-    private static func entry(_ object: JSONObject, row: Int) throws(JSONObject.Problem) -> Result<Entry, Problem> {
+    private static func entry(_ object: JSONObject, row: Int) throws(JSONObject.Problem) -> Result<Entry, RowProblem> {
         var ids: [[UInt8]] = []
         for name in ["user", "item"] {
             guard let value = try object.value(name) else {
-                return .failure(Problem(reason: "the JSON object has no '\(name)'"))
+                return .failure(RowProblem("the JSON object has no '\(name)'"))
             }
             guard let id = try object.identifier(value) else {
                 let reason = "'\(name)' is neither text nor a whole number that is written out"
-                return .failure(Problem(reason: reason))
+                return .failure(RowProblem(reason))
             }
             ids.append(id)
         }
         let weight = try Self.number("weight", object)
         let time = try Self.number("time", object)
-        do throws(Problem) {
+        do throws(RowProblem) {
             var entry = Entry(
-                user: try Self.identifier(ids[0], column: nil),
-                item: try Self.identifier(ids[1], column: nil),
+                user: try Self.identifier(ids[0], column: nil, isEscaped: true),
+                item: try Self.identifier(ids[1], column: nil, isEscaped: true),
                 weight: 1,
                 time: nil,
                 row: row

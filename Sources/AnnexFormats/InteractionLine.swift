@@ -4,77 +4,83 @@ import AnnexCore
 enum InteractionLine {
     typealias Entry = InteractionText.Entry
 
-    struct Problem: Error {
-        var reason: String
-        /// Counted from 0.
-        var column: Int?
-    }
-
-    /// Where what may be left out stands. A heading may have the two the other way round.
-    struct Columns: Equatable {
-        var weight = 2
-        var time = 3
-    }
-
-    private static let userHeadings: Set<String> = [
-        "user", "userid", "uid", "session", "sessionid", "customer", "customerid",
-    ]
-    private static let itemHeadings: Set<String> = ["item", "product", "sku"]
-    private static let timeHeadings: Set<String> = ["time", "timestamp", "ts", "timems", "eventtime", "unixtime"]
-
-    /// Nil where the fields are no heading.
-    static func columns(ofHeading fields: [ArraySlice<UInt8>]) -> Columns? {
-        guard fields.count >= 2 else { return nil }
-        let names = fields.prefix(3).map { field in
-            String(decoding: TextNumbers.trimmed(field), as: UTF8.self).lowercased().filter { $0 != "_" && $0 != "-" }
-        }
-        guard Self.userHeadings.contains(names[0]),
-            Self.itemHeadings.contains(names[1]) || names[1].hasSuffix("id")
-        else { return nil }
-        return names.count > 2 && Self.timeHeadings.contains(names[2]) ? Columns(weight: 3, time: 2) : Columns()
-    }
-
     /// - Parameter row: counted from 0.
-    static func entry(_ fields: [ArraySlice<UInt8>], _ columns: Columns, row: Int) -> Result<Entry, Problem> {
-        guard (2...4).contains(fields.count) else {
-            return .failure(Problem(reason: "the line has \(fields.count) fields; it is user, item, weight, time"))
+    static func entry(
+        _ fields: [ArraySlice<UInt8>],
+        _ columns: InteractionColumns,
+        row: Int
+    ) -> Result<Entry, RowProblem> {
+        guard columns.counts.contains(fields.count) else {
+            let wanted =
+                columns.counts.count == 1
+                ? "the columns that were said are \(columns.counts.lowerBound)" : "it is user, item, weight, time"
+            return .failure(RowProblem("the line has \(fields.count) fields; \(wanted)", hint: Self.columnsHint))
         }
-        do throws(Problem) {
+        guard max(columns.user, columns.item) < fields.count else {
+            return .failure(RowProblem("the line has \(fields.count) fields, and user or item is missing"))
+        }
+        do throws(RowProblem) {
             var entry = Entry(
-                user: try Self.identifier(Array(fields[0]), column: 0),
-                item: try Self.identifier(Array(fields[1]), column: 1),
+                user: try Self.identifier(Array(fields[columns.user]), column: columns.user),
+                item: try Self.identifier(Array(fields[columns.item]), column: columns.item),
                 weight: 1,
                 time: nil,
                 row: row
             )
-            if fields.count > columns.weight {
-                entry.weight = try Self.weight(fields[columns.weight], column: columns.weight)
+            if let column = columns.weight, column < fields.count {
+                entry.weight = try Self.weight(fields[column], column: column)
             }
-            if fields.count > columns.time { entry.time = try Self.time(fields[columns.time], column: columns.time) }
+            if let column = columns.time, column < fields.count {
+                entry.time = try Self.time(fields[column], column: column)
+            }
             return .success(entry)
         } catch { return .failure(error) }
     }
 
-    static func identifier(_ bytes: [UInt8], column: Int?) throws(Problem) -> Identifier {
-        if let reason = IdentifierFile.check(bytes) { throw Problem(reason: reason, column: column) }
-        guard let id = Identifier(bytes) else { throw Problem(reason: "the id is not valid UTF-8", column: column) }
+    private static let columnsHint = "Say what the columns are: --columns user,item,weight,time (- passes over one)"
+
+    static func identifier(_ bytes: [UInt8], column: Int?, isEscaped: Bool = false) throws(RowProblem) -> Identifier {
+        if let reason = IdentifierCheck.problem(bytes, isEscaped: isEscaped) {
+            throw RowProblem(reason, column: column)
+        }
+        guard let id = Identifier(bytes) else { throw RowProblem("the id is not valid UTF-8", column: column) }
         return id
     }
 
-    static func weight(_ field: ArraySlice<UInt8>, column: Int?) throws(Problem) -> Float {
+    static func weight(_ field: ArraySlice<UInt8>, column: Int?) throws(RowProblem) -> Float {
         switch TextNumbers.float(field) {
-        case .failure(let problem): throw Problem(reason: problem.reason, column: column)
+        case .failure(let problem): throw RowProblem(problem.reason, column: column)
         case .success(let value):
-            if let (_, reason) = RowGate.problem([value][...]) { throw Problem(reason: reason, column: column) }
+            if var problem = RowGate.notFinite([value]) {
+                problem.column = column
+                throw problem
+            }
+            guard Double(abs(value)) <= Limits.maximumConfidence else {
+                let text = "the weight '\(Printable.escape(TextNumbers.trimmed(field), limit: 40))'"
+                throw EventTime.isLikely(Double(value))
+                    ? RowProblem(text + " seems to be a time", column: column, hint: Self.columnsHint)
+                    : RowProblem(
+                        text + " is above \(Printable.scientific(Limits.maximumConfidence)) in size",
+                        column: column,
+                        hint: Self.scaleHint
+                    )
+            }
             return value
         }
     }
 
-    static func time(_ field: ArraySlice<UInt8>, column: Int?) throws(Problem) -> Int64 {
+    static let scaleHint = "Divide all weights by one number, or take their logarithms"
+
+    static func time(_ field: ArraySlice<UInt8>, column: Int?) throws(RowProblem) -> Int64 {
         let text = TextNumbers.trimmed(field)
         guard let time = Int64(String(decoding: text, as: UTF8.self)), time >= 0 else {
             let reason = "'\(Printable.escape(text, limit: 40))' is no time in whole milliseconds since 1970"
-            throw Problem(reason: reason, column: column)
+            throw RowProblem(reason, column: column)
+        }
+        if let problem = EventTime.problem(time) {
+            var wrong = RowProblem("the time \(time) \(problem)", column: column)
+            wrong.isUnitOfTime = true
+            throw wrong
         }
         return time
     }

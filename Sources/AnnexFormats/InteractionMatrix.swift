@@ -121,7 +121,7 @@ package final class InteractionMatrix {
     ///
     /// - Parameter row: counted from 0.
     package func reject(row: Int32, _ reason: String) throws(AnnexError) {
-        try self.gate.reject(row: Int(row), column: nil, reason)
+        try self.gate.reject(row: Int(row), RowProblem(reason))
     }
 
     private func nextRow() throws(AnnexError) {

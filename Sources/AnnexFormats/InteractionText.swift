@@ -1,16 +1,16 @@
 package import AnnexCore
 
-/// Interactions as text, one a line: user, item, and perhaps weight (else 1) and time. Used by one thread; holds a line.
+/// Interactions as text, one a line: user, item, and perhaps weight (else 1) and time. Used by one thread; holds a line, and
+/// some at the beginning.
 ///
-/// A first line is a heading where it names its columns: the first is user, user_id, userId, uid, session, session_id,
-/// customer or customer_id, and the second item, product, sku or what ends in "id". Where its third is time, timestamp or
-/// ts, the time stands there and the weight behind it. Blank lines do not count as interactions; rows of errors are lines
-/// of the file.
+/// A first line is a heading where it names its columns: one is user, user_id, userId, uid, session, session_id, customer or
+/// customer_id, and another item, product, sku or what ends in "id"; weight and time stand where it says. Blank lines do not
+/// count as interactions; rows of errors are lines of the file.
 package final class InteractionText {
     package struct Entry: Sendable, Equatable {
         package var user: Identifier
         package var item: Identifier
-        /// Finite.
+        /// Finite, and within `Limits.maximumConfidence`.
         package var weight: Float
         /// Milliseconds since 1970; nil where the line does not say.
         package var time: Int64?
@@ -21,39 +21,23 @@ package final class InteractionText {
     /// Lines that were left out.
     package var rejects: [RejectedRow] { self.gate.rejects }
 
-    private let stream: ByteStream
-    private let separator: UInt8
+    private let lines: InteractionLines
     private var gate: RowGate
-    private var line = 0
-    private var isFirst = true
-    private var columns = InteractionLine.Columns()
 
-    init(_ path: String, gate: RowGate, separator: UInt8) throws(AnnexError) {
-        (self.gate, self.separator) = (gate, separator)
-        self.stream = try ByteStream(path: path)
-        try self.stream.beginText()
+    init(_ stream: ByteStream, gate: RowGate, format: InteractionLines.Format) throws(AnnexError) {
+        self.gate = gate
+        self.lines = try InteractionLines(stream, format: format)
     }
 
     /// The next interaction; nil at the end.
     ///
     /// - Throws: `.badInput` with file, row and column (counted from 1) for a bad line, unless bad rows are skipped.
     package func next() throws(AnnexError) -> Entry? {
-        while let text = try self.stream.line() {
-            let row = self.line
-            self.line += 1
-            if text.allSatisfy({ $0 == 0x20 || $0 == 0x09 }) { continue }
-            guard let fields = DelimitedLine.fields(text, separator: self.separator) else {
-                try self.reject(row: row, column: nil, "a quote is not closed")
-                continue
-            }
-            defer { self.isFirst = false }
-            if self.isFirst, let columns = InteractionLine.columns(ofHeading: fields) {
-                self.columns = columns
-                continue
-            }
-            switch InteractionLine.entry(fields, self.columns, row: row) {
-            case .success(let entry): return entry
-            case .failure(let problem): try self.reject(row: row, column: problem.column, problem.reason)
+        while let line = try self.lines.next() {
+            switch line.content {
+            case .entry(let entry): return entry
+            case .problem(let problem): try self.gate.reject(row: line.row, problem)
+            case .nothing: continue
             }
         }
         return nil
@@ -62,9 +46,10 @@ package final class InteractionText {
     /// Leaves a line out, or throws: for what only the caller knows.
     ///
     /// - Parameters:
-    ///   - row: of the entry.
-    ///   - column: counted from 0.
-    package func reject(row: Int, column: Int?, _ reason: String) throws(AnnexError) {
-        try self.gate.reject(row: row, column: column, reason)
+    ///   - entry: of the line.
+    ///   - role: of the field that is wrong; nil for the whole line.
+    package func reject(_ entry: Entry, _ role: InteractionColumns.Role?, _ reason: String) throws(AnnexError) {
+        let column = role.flatMap { self.lines.column(of: $0) }
+        try self.gate.reject(row: entry.row, RowProblem(reason, column: column))
     }
 }

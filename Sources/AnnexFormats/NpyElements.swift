@@ -8,16 +8,21 @@ final class NpyElements {
     private let shown: String
     private(set) var taken = 0
 
-    /// - Parameter name: of the array, for messages.
+    /// - Parameter name: of the array, for messages; nil where the file has just one.
     /// - Throws: `.badInput` where the array has another number of axes or holds no numbers.
-    init(_ stream: ByteStream, name: String) throws(AnnexError) {
+    init(_ stream: ByteStream, name: String?) throws(AnnexError) {
         self.header = try NpyHeader.read(stream)
         self.stream = stream
-        self.shown = name
+        self.shown = name.map { "array '\($0)'" } ?? "the array"
         let isNumber = [UInt8(ascii: "b"), UInt8(ascii: "i"), UInt8(ascii: "u"), UInt8(ascii: "f")]
             .contains(self.header.kind)
         guard self.header.shape.count == 1, isNumber else {
-            throw AnnexError(.badInput, "array '\(name)' is no one-dimensional array of numbers", at: stream.path)
+            throw AnnexError(
+                .badInput,
+                "\(self.shown) has \(self.header.summary), and not numbers along one axis",
+                at: stream.path,
+                hint: isNumber ? "Give it one axis: array.ravel()" : "Convert it: array.astype('float32')"
+            )
         }
         self.count = self.header.shape[0]
     }
@@ -29,7 +34,7 @@ final class NpyElements {
     func integers(_ wanted: Int, into values: inout [Int64]) throws(AnnexError) {
         values.removeAll(keepingCapacity: true)
         guard self.header.kind != UInt8(ascii: "f") else {
-            throw AnnexError(.badInput, "array '\(self.shown)' holds no integers", at: self.stream.path)
+            throw AnnexError(.badInput, "\(self.shown) holds no integers", at: self.stream.path)
         }
         try self.take(wanted) { bytes in
             for offset in stride(from: 0, to: bytes.count, by: self.header.itemBytes) {

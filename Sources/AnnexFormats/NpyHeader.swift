@@ -11,16 +11,16 @@ struct NpyHeader: Equatable {
     let shape: [Int]
 
     static func read(_ stream: ByteStream) throws(AnnexError) -> NpyHeader {
-        func bad(_ why: String) -> AnnexError {
-            AnnexError(
-                .badInput,
-                "not a .npy file that can be read: \(why)",
-                at: stream.path,
-                hint: "Save it with numpy.save"
-            )
+        func bad(_ why: String, _ hint: String = "The file is cut or damaged: save it again with numpy.save")
+            -> AnnexError
+        {
+            AnnexError(.badInput, "not a .npy file that can be read: \(why)", at: stream.path, hint: hint)
         }
-        guard let magic = try stream.bytes(8), magic[0..<6] == [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59] else {
-            throw bad("it does not begin with NumPy's mark")
+        let head = try stream.peek(6)
+        guard head == [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59], let magic = try stream.bytes(8) else {
+            throw Self.isArchive(head)
+                ? bad("it is an archive of arrays", "Name it .npz: numpy.savez wrote it")
+                : bad("it does not begin with NumPy's mark", "Save it with numpy.save, or name it after its format")
         }
         guard (1...3).contains(magic[6]) else { throw bad("header version \(magic[6])") }
         let width = magic[6] == 1 ? 2 : 4
@@ -33,7 +33,13 @@ struct NpyHeader: Equatable {
             throw bad("the header is not a dictionary of descr, fortran_order, shape")
         }
         guard let (kind, itemBytes, big) = Self.type(header.descr) else {
-            throw bad("unknown dtype '\(Printable.escape(header.descr))'")
+            throw AnnexError(
+                .badInput,
+                "the array is of dtype '\(Printable.escape(header.descr))', which is not read",
+                at: stream.path,
+                hint:
+                    "Convert it before saving: array.astype('float32') for factors and numbers, array.astype('str') for ids"
+            )
         }
         guard header.shape.allSatisfy({ $0 >= 0 && $0 <= Limits.maximumItems }) else {
             throw bad("impossible shape \(header.shape)")
@@ -45,6 +51,22 @@ struct NpyHeader: Equatable {
             fortranOrder: header.fortranOrder,
             shape: header.shape
         )
+    }
+
+    private static func isArchive(_ head: [UInt8]) -> Bool { head.starts(with: [0x50, 0x4b, 3, 4]) }
+
+    /// Shape and type as NumPy says them, for messages: `shape (3, 1) of float32`.
+    var summary: String {
+        let axes = self.shape.map { "\($0)" }.joined(separator: ", ") + (self.shape.count == 1 ? "," : "")
+        let name =
+            switch self.kind {
+            case UInt8(ascii: "f"): "float\(self.itemBytes * 8)"
+            case UInt8(ascii: "i"): "int\(self.itemBytes * 8)"
+            case UInt8(ascii: "u"): "uint\(self.itemBytes * 8)"
+            case UInt8(ascii: "b"): "bool"
+            default: "text"
+            }
+        return "shape (\(axes)) of \(name)"
     }
 
     /// `<f4`, `|i1`, `<U12` …

@@ -20,18 +20,29 @@ final class NpyReader: FactorReader {
         guard header.kind == UInt8(ascii: "f") else {
             throw AnnexError(
                 .badInput,
-                "the array holds no float16, float32 or float64",
+                "the array has \(header.summary), and not float16, float32 or float64",
                 at: stream.path,
                 hint: "Convert it: array.astype('float32')"
             )
         }
         guard header.shape.count == 2 else {
             let message = "the array has \(header.shape.count) axes, factors have 2 (rows, dimension)"
-            throw AnnexError(.badInput, message, at: stream.path)
+            throw AnnexError(
+                .badInput,
+                message,
+                at: stream.path,
+                hint: header.shape.count == 1
+                    ? "Give it a row per item: array.reshape(rows, -1); biases are given with --bias"
+                    : "Save the array whose rows are the vectors"
+            )
         }
         guard (1...Limits.maximumDimension).contains(header.shape[1]) else {
-            let message = "the array has \(header.shape[1]) columns, 1 to \(Limits.maximumDimension) are possible"
-            throw AnnexError(.badInput, message, at: stream.path)
+            throw AnnexError(
+                .badInput,
+                "the array has \(header.shape[1]) columns, 1 to \(Limits.maximumDimension) are possible",
+                at: stream.path,
+                hint: "Rows are items or users: save array.T where they stand in columns"
+            )
         }
         guard header.shape[0] >= 1 else { throw AnnexError(.badInput, "the array has no rows", at: stream.path) }
         self.stream = stream

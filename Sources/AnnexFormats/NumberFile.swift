@@ -10,7 +10,8 @@ package enum NumberFile {
 
     /// Reads all, 8 bytes a row; with `offset` on top, in float64, then rounded to float32.
     ///
-    /// - Throws: `.badInput` with file and row (counted from 1) for what is no finite number, unless bad rows are skipped;
+    /// - Throws: `.badInput` with file and row (counted from 1) for what is no number of a size that searches compute with, unless bad
+    ///   rows are skipped;
     ///   for another array or a file that is cut always.
     package static func read(
         _ specification: String,
@@ -22,9 +23,12 @@ package enum NumberFile {
         var values: [Float?] = []
         func take(_ value: Float, _ gate: inout RowGate) throws(AnnexError) {
             let sum = Float(Double(value) + offset)
-            guard sum.isFinite else {
-                let reason = value.isNaN ? "the value is not a number" : "the value is infinite or beyond float32"
-                try gate.reject(row: values.count, column: nil, reason)
+            guard Double(abs(sum)) <= Limits.vectorLengths.upperBound else {
+                let reason =
+                    value.isNaN
+                    ? "the value is not a number"
+                    : "the value is above \(Printable.scientific(Limits.vectorLengths.upperBound)) in size"
+                try gate.reject(row: values.count, RowProblem(reason))
                 return values.append(nil)
             }
             values.append(sum)
@@ -43,7 +47,7 @@ package enum NumberFile {
                 switch TextNumbers.float(line[...]) {
                 case .success(let value): try take(value, &gate)
                 case .failure(let problem):
-                    try gate.reject(row: values.count, column: nil, problem.reason)
+                    try gate.reject(row: values.count, RowProblem(problem.reason))
                     values.append(nil)
                 }
             }
@@ -57,7 +61,7 @@ package enum NumberFile {
         _ stream: ByteStream,
         _ body: (Float) throws(AnnexError) -> Void
     ) throws(AnnexError) {
-        let elements = try NpyElements(stream, name: "numbers")
+        let elements = try NpyElements(stream, name: nil)
         var block: [Float] = []
         while elements.taken < elements.count {
             try elements.floats(min(Self.blockElements, elements.count - elements.taken), into: &block)

@@ -3,35 +3,40 @@ import AnnexCore
 /// One row of a text format: its id if it has one, and its vector.
 struct TextRow {
     var identifier: [UInt8]?
+    /// Of the line, counted from 0; nil where the id stands in none.
+    var identifierColumn: Int?
     var values: [Float] = []
-    /// Columns of the line in front of the vector's.
-    var columnsBefore = 0
-    /// What is wrong, and in which column (counted from 0).
-    var problem: (reason: String, column: Int?)?
+    var problem: RowProblem?
+    /// Whether a control byte in the id was written out, as JSON does.
+    var isEscaped = false
 
-    /// Reads fields into `values`, or says which is no number.
-    mutating func append(_ fields: ArraySlice<ArraySlice<UInt8>>) {
+    /// Reads all fields but the id's into `values`, or says which is no number.
+    mutating func append(_ fields: [ArraySlice<UInt8>]) {
         self.values.reserveCapacity(fields.count)
-        for column in fields.indices {
+        for column in fields.indices where column != self.identifierColumn {
             switch TextNumbers.float(fields[column]) {
             case .success(let value): self.values.append(value)
             case .failure(let problem):
-                self.problem = (problem.reason, column)
+                self.problem = RowProblem(problem.reason, column: column)
                 return
             }
         }
     }
 
     /// What is wrong with the row as such, whatever the others are.
-    var ownProblem: (reason: String, column: Int?)? {
+    func ownProblem(_ gate: RowGate) -> RowProblem? {
         if let problem { return problem }
         guard (1...Limits.maximumDimension).contains(self.values.count) else {
-            let reason = "the row has \(self.values.count) components, 1 to \(Limits.maximumDimension) are possible"
-            return (reason, nil)
+            return RowProblem(
+                "the row has \(self.values.count) components, 1 to \(Limits.maximumDimension) are possible"
+            )
         }
-        if let reason = self.identifier.flatMap({ IdentifierFile.check($0) }) { return (reason, 0) }
-        guard let (column, reason) = RowGate.problem(self.values[...]) else { return nil }
-        return (reason, self.columnsBefore + column)
+        if let identifier, let reason = IdentifierCheck.problem(identifier, isEscaped: self.isEscaped) {
+            return RowProblem(reason, column: self.identifierColumn ?? 0)
+        }
+        guard var problem = gate.problem(self.values[...]) else { return nil }
+        if let column = problem.column, let identifierColumn, column >= identifierColumn { problem.column = column + 1 }
+        return problem
     }
 }
 
@@ -70,9 +75,13 @@ class LineRowReader: FactorReader {
     /// Called by a subclass at the end of its `init`: reads ahead until it is known what rows are.
     final func begin() throws(AnnexError) {
         var shapes = ShapeCount()
+        var sample: [(text: [UInt8], dimension: Int)] = []
         var bytes = 0
         while shapes.total < Self.sample.rows, let (line, row) = try self.nextLine() {
-            if row.ownProblem == nil { shapes.add(row) }
+            if row.ownProblem(self.gate) == nil {
+                shapes.add(row)
+                sample.append((line.text, row.values.count))
+            }
             self.ahead.append(line)
             bytes += line.text.count
             guard bytes >= Self.sample.bytes else { continue }
@@ -85,14 +94,14 @@ class LineRowReader: FactorReader {
         self.dimension = shape.dimension
         self.carriesIdentifiers = shape.hasIdentifier
         self.ahead.reverse()
-        self.settled()
+        try self.settled(sample.filter { $0.dimension == shape.dimension }.map(\.text))
     }
 
     private final func rejectAhead() throws(AnnexError) {
         for line in self.ahead {
             self.rowsRead += 1
-            guard let problem = self.parse(line.text)?.ownProblem else { continue }
-            try self.gate.reject(row: line.number, column: problem.column, problem.reason)
+            guard let problem = try self.parse(line.text)?.ownProblem(self.gate) else { continue }
+            try self.gate.reject(row: line.number, problem)
         }
         self.ahead.removeAll()
     }
@@ -107,10 +116,15 @@ class LineRowReader: FactorReader {
     }
 
     /// Nil where a line is no row (a blank one, a heading). A row may be asked for twice.
-    func parse(_ line: [UInt8]) -> TextRow? { nil }
+    ///
+    /// - Throws: for what is wrong with the whole file.
+    func parse(_ line: [UInt8]) throws(AnnexError) -> TextRow? { nil }
 
     /// What rows are is known from here on.
-    func settled() {}
+    ///
+    /// - Parameter sample: lines of the good rows with as many components as most, in their order.
+    /// - Throws: where they leave open what the file means.
+    func settled(_ sample: [[UInt8]]) throws(AnnexError) {}
 
     /// What is wrong with the whole file, asked at its end.
     func problemAtEnd() -> String? { nil }
@@ -119,13 +133,13 @@ class LineRowReader: FactorReader {
     private final func nextLine() throws(AnnexError) -> (line: Line, row: TextRow)? {
         while let text = try self.stream.line() {
             self.lineNumber += 1
-            if let row = self.parse(text) { return (Line(number: self.lineNumber - 1, text: text), row) }
+            if let row = try self.parse(text) { return (Line(number: self.lineNumber - 1, text: text), row) }
         }
         return nil
     }
 
     private final func nextRow() throws(AnnexError) -> (line: Int, row: TextRow)? {
-        if let line = self.ahead.popLast(), let row = self.parse(line.text) { return (line.number, row) }
+        if let line = self.ahead.popLast(), let row = try self.parse(line.text) { return (line.number, row) }
         if let (line, row) = try self.nextLine() { return (line.number, row) }
         if let problem = self.problemAtEnd() {
             throw AnnexError(.badInput, problem, at: self.stream.path, hint: "The file was cut; copy it again")
@@ -140,7 +154,7 @@ class LineRowReader: FactorReader {
             guard let (line, row) = try self.nextRow() else { break }
             self.rowsRead += 1
             if let problem = self.problem(row) {
-                try self.gate.reject(row: line, column: problem.column, problem.reason)
+                try self.gate.reject(row: line, problem)
                 continue
             }
             block.values.append(contentsOf: row.values)
@@ -152,13 +166,13 @@ class LineRowReader: FactorReader {
         return self.rowsRead > before
     }
 
-    private final func problem(_ row: TextRow) -> (reason: String, column: Int?)? {
-        if let problem = row.ownProblem { return problem }
+    private final func problem(_ row: TextRow) -> RowProblem? {
+        if let problem = row.ownProblem(self.gate) { return problem }
         guard row.values.count == self.dimension else {
-            return ("the row has \(row.values.count) components, most have \(self.dimension)", nil)
+            return RowProblem("the row has \(row.values.count) components, most have \(self.dimension)")
         }
         guard (row.identifier != nil) == self.carriesIdentifiers else {
-            return ("the row has \(row.identifier == nil ? "no" : "an") id, unlike most", nil)
+            return RowProblem("the row has \(row.identifier == nil ? "no" : "an") id, unlike most")
         }
         return nil
     }

@@ -7,12 +7,15 @@ final class Word2VecTextReader: LineRowReader {
     /// What the first line says, where there is one.
     private var declared: (rows: Int, dimension: Int)?
 
+    private static let hint =
+        "Ids of this format hold no blanks: write _ in their place before saving, or save .csv, .tsv or .jsonl"
+
     override init(_ stream: ByteStream, gate: RowGate) throws(AnnexError) {
         try super.init(stream, gate: gate)
         try self.begin()
     }
 
-    override func parse(_ line: [UInt8]) -> TextRow? {
+    override func parse(_ line: [UInt8]) throws(AnnexError) -> TextRow? {
         let fields = TextNumbers.trimmed(line[...]).split { $0 == 0x20 || $0 == 0x09 }
         if fields.isEmpty { return nil }
         if !self.sawFirst {
@@ -23,13 +26,23 @@ final class Word2VecTextReader: LineRowReader {
                 return nil
             }
         }
-        var row = TextRow(identifier: Array(fields[0]), columnsBefore: 1)
+        var row = TextRow(identifier: Array(fields[0]), identifierColumn: 0)
         if let declared, fields.count - 1 != declared.dimension {
-            row.problem = ("the row has \(fields.count - 1) components, the first line says \(declared.dimension)", nil)
+            row.problem = Self.problem(fields, declared.dimension)
             return row
         }
-        row.append(fields.dropFirst())
+        row.append(fields)
+        if row.problem?.column != nil { row.problem?.hint = Self.hint }
         return row
+    }
+
+    /// A row of another length: with a blank in the id, where it is longer.
+    private static func problem(_ fields: [ArraySlice<UInt8>], _ dimension: Int) -> RowProblem {
+        let count = fields.count - 1
+        let reason = "the row has \(count) components, the first line says \(dimension)"
+        guard count > dimension else { return RowProblem(reason) }
+        let id = fields.prefix(fields.count - dimension).joined(separator: [0x20])
+        return RowProblem(reason + ": the id seems to be '\(Printable.escape(Array(id), limit: 60))'", hint: Self.hint)
     }
 
     override func problemAtEnd() -> String? {

@@ -1,5 +1,6 @@
 import AnnexBuild
 import AnnexCore
+import AnnexFormats
 import ArgumentParser
 import Foundation
 
@@ -38,6 +39,13 @@ struct BuildCommand: ParsableCommand {
     var attributes: String?
     @Option(help: ArgumentHelp("User factors.", valueName: "file")) var users: String?
     @Option(help: ArgumentHelp("User ids.", valueName: "file")) var userIds: String?
+    @Option(
+        help: ArgumentHelp(
+            "Which column of .csv and .tsv factors holds ids: its number from 1 on, its name in the heading, or none. "
+                + "(default: by the heading; without one the first, where it is text)",
+            valueName: "column"
+        )
+    ) var idColumn: String?
     @OptionGroup var foldIn: FoldInOptions
     @OptionGroup var biases: BiasOptions
     @Option(help: "ip, cosine or l2. (default: ip)") var metric: String?
@@ -65,7 +73,8 @@ struct BuildCommand: ParsableCommand {
         var pipeline = BuildPipeline(
             recipe: recipe,
             indexFolder: folder,
-            threads: self.threads ?? recipe.threads ?? ProcessInfo.processInfo.activeProcessorCount
+            threads: self.threads ?? recipe.threads ?? ProcessInfo.processInfo.activeProcessorCount,
+            proof: VersionLoading.prove
         ) { bar.show($0.stage.rawValue, $0.fraction) }
         let result: BuildResult
         do { result = try pipeline.run() } catch {
@@ -108,6 +117,7 @@ struct BuildCommand: ParsableCommand {
         if let attributes { recipe.attributes = WorkingFolder.absolute(attributes) }
         if let users { recipe.users = WorkingFolder.absolute(users) }
         if let userIds { recipe.userIDs = WorkingFolder.absolute(userIds) }
+        if let idColumn { recipe.idColumn = try IdColumn(parsing: idColumn) }
         if self.skipBadRows { recipe.skipBadRows = true }
         try self.foldIn.apply(to: &recipe)
         self.biases.apply(to: &recipe)

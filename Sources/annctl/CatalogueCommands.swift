@@ -8,21 +8,19 @@ struct IndexArgument: ParsableArguments {
     @Argument(help: ArgumentHelp("The index's folder.", valueName: "indexes/NAME")) var folder: String
     @Option(help: "A version's name. (default: what `current` names)") var version: String?
 
-    func versionName() throws -> EntryName? {
-        try self.version.map { text in
-            guard let name = EntryName(text) else {
-                throw AnnexError(.usage, "'\(Printable.escape(text))' is no version's name", hint: "See `annctl list`")
-            }
-            return name
+    func versionName() throws -> EntryName? { try self.version.map { try Self.version($0, of: self.folder) } }
+
+    static func version(_ text: String, of folder: String) throws -> EntryName {
+        guard let name = EntryName(text) else {
+            let hint = "See `annctl list \(folder)`"
+            throw AnnexError(.usage, "'\(Printable.escape(text))' is no version's name", hint: hint)
         }
+        return name
     }
 
     func resolved() throws -> EntryName {
         if let name = try self.versionName() { return name }
-        guard let current = try Catalogue.current(of: self.folder) else {
-            throw AnnexError(.notFound, "no version is current", at: self.folder, hint: "Build one with `annctl build`")
-        }
-        return current
+        return try Catalogue.requiredCurrent(of: self.folder)
     }
 }
 
@@ -43,7 +41,12 @@ struct ListCommand: ParsableCommand {
     }
 
     func run() throws {
-        let current = try Catalogue.current(of: self.folder)
+        // The versions are what somebody looks for whose `current` is lost.
+        var current: EntryName?
+        do throws(AnnexError) { current = try Catalogue.current(of: self.folder) } catch {
+            guard error.code == .damaged else { throw error }
+            FileHandle.standardError.write(Data("annctl: \(error)\n".utf8))
+        }
         let rows = try Catalogue.versions(of: self.folder).map { version in
             var row = Row(version: version.value, current: version == current)
             do {
@@ -153,14 +156,36 @@ struct VerifyCommand: ParsableCommand {
 struct RollbackCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rollback",
-        abstract: "Point `current` to the version before it.",
-        discussion: "A running server takes it over with RELOAD."
+        abstract: "Point `current` to the version before it; to the newest where `current` was lost.",
+        discussion: "The version is checked as `verify` does it first. A running server takes it over with RELOAD."
     )
     @Argument(help: ArgumentHelp("The index's folder.", valueName: "indexes/NAME")) var folder: String
 
     func run() throws {
-        let (from, to) = try Catalogue.rollBack(self.folder)
-        print("current: \(to) (was \(from))")
+        let (from, to) = try Catalogue.rollBack(self.folder, proof: VersionLoading.prove)
+        print("current: \(to) (\(from.map { "was \($0)" } ?? "none was"))")
+    }
+}
+
+struct UseCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "use",
+        abstract: "Make a version current, also where `current` was lost or copied.",
+        discussion: """
+            The version is checked as `verify` does it first. A running server takes it over with RELOAD. `annctl list` shows \
+            the versions.
+
+            Tools that copy an index without its links (object stores, zip, cp -L) lose `current` or make a copy of it: this \
+            puts the link back.
+            """
+    )
+    @Argument(help: ArgumentHelp("The index's folder.", valueName: "indexes/NAME")) var folder: String
+    @Argument(help: "The version's name.") var version: String
+
+    func run() throws {
+        let version = try IndexArgument.version(self.version, of: self.folder)
+        let from = try Catalogue.use(version, of: self.folder, proof: VersionLoading.prove)
+        print("current: \(version) (\(from.map { "was \($0)" } ?? "none was"))")
     }
 }
 

@@ -1,5 +1,6 @@
 import AnnexBuild
 import AnnexCore
+import AnnexFormats
 import ArgumentParser
 
 /// The flags of `annctl build` that say how users' vectors follow from their histories.
@@ -11,6 +12,13 @@ struct FoldInOptions: ParsableArguments {
             valueName: "file"
         )
     ) var history: String?
+    @Option(
+        help: ArgumentHelp(
+            "What the columns of a .tsv or .csv history are: user, item, weight and time in the order of the file, - for one to "
+                + "pass over. (default: by the heading; without one user,item,weight,time)",
+            valueName: "user,item,…"
+        )
+    ) var columns: String?
     @Option(
         help: ArgumentHelp(
             "Up to when the history goes, in milliseconds since 1970; what is later in it is a bad row.",
@@ -31,6 +39,7 @@ struct FoldInOptions: ParsableArguments {
     /// Flags go before what the recipe says; another method takes none of its parameters over.
     func apply(to recipe: inout Recipe) throws {
         if let history { recipe.history = WorkingFolder.absolute(history) }
+        if let columns { recipe.columns = try InteractionColumns(parsing: columns) }
         if let trainedUntil { recipe.trainedUntil = trainedUntil }
         if let foldIn {
             let method = try Recipe.FoldIn.parse(foldIn)

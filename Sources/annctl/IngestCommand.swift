@@ -12,7 +12,8 @@ struct IngestCommand: AsyncParsableCommand {
             Each line is an EVENT: user, item, weight (1 where it is left out) and time, in milliseconds since 1970, as TSV, \
             CSV, or JSON objects {"user": …, "item": …, "weight": …, "time": …}, gzipped or not. A heading is passed over where \
             it names its columns (user_id, item_id, …); one whose third column is time or timestamp has the weight behind it. \
-            A blank field is no number.
+            A blank field is no number. Quotes count where a field begins with one, as in Python's csv module. --columns says what \
+            the columns are where no heading does: user,item,time. Times in seconds or microseconds are refused.
 
             An event counts by user, item and time: the same again replaces the weight, so sending a line twice does no harm. \
             The server does not say which events were new. Lines of one user keep their order.
@@ -41,6 +42,13 @@ struct IngestCommand: AsyncParsableCommand {
     @Option(help: "Events that a connection may wait for at a time.") var pipeline = 16
     @Option(help: "How lines are read: tsv, csv or jsonl. (default: by the file's ending)") var format:
         EventLines.Format?
+    @Option(
+        help: ArgumentHelp(
+            "What the columns of TSV and CSV are: user, item, weight and time in the order of the file, - for one to pass over. "
+                + "(default: by the heading; without one user,item,weight,time)",
+            valueName: "user,item,…"
+        )
+    ) var columns: String?
     @Option(help: ArgumentHelp("Time of lines without one, since 1970. (default: now)", valueName: "ms")) var at: Int64?
     @Option(help: ArgumentHelp("Where to keep how far it came. (default: FILE.progress)", valueName: "file"))
     var progress: String?
@@ -51,16 +59,11 @@ struct IngestCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("How long to try again what the server does not take.", valueName: "seconds"))
     var patience = 30.0
 
-    /// The end of the year 9999: there is room for what is added.
-    private static let latestTime: Int64 = 253_402_300_799_999
-
     func validate() throws {
         guard (1...65_535).contains(self.port) else { throw ValidationError("--port is 1 to 65535, got \(self.port)") }
         guard (1...10_000).contains(self.connections) else { throw ValidationError("--connections is 1 to 10000") }
         guard (1...1_000).contains(self.pipeline) else { throw ValidationError("--pipeline is 1 to 1000") }
-        guard self.at.map({ (0...Self.latestTime).contains($0) }) ?? true else {
-            throw ValidationError("--at is 0 to \(Self.latestTime), milliseconds since 1970")
-        }
+        if let at, let problem = EventTime.problem(at) { throw ValidationError("--at \(at) \(problem)") }
         guard self.maxRejects.map({ $0 >= 0 }) ?? true else { throw ValidationError("--max-rejects is 0 or more") }
         guard (0...86_400).contains(self.patience) else { throw ValidationError("--patience is 0 to 86400") }
         guard self.index.map({ EntryName($0) != nil }) ?? true else {
@@ -78,14 +81,15 @@ struct IngestCommand: AsyncParsableCommand {
     private var rejectsFile: String { self.rejects ?? self.file + ".rejects.tsv" }
 
     func run() async throws {
-        let lines = try EventLines(self.file, format: self.format)
+        let columns = try self.columns.map { try InteractionColumns(parsing: $0) }
+        let lines = try EventLines(self.file, format: self.format, columns: columns)
         let earlier = try IngestProgress.read(self.progressFile)
         if let at, let earlier, earlier.at != at {
             let hint = "Leave --at out to go on, or remove the progress file to send all lines again"
             throw AnnexError(.usage, "the earlier run had --at \(earlier.at)", at: self.progressFile, hint: hint)
         }
         let settings = try self.settings()
-        let begin = try await self.begin(lines.format, settings, earlier)
+        let begin = try await self.begin(Self.reading(lines.format, columns), settings, earlier)
         if let earlier { try earlier.check(against: begin, at: self.progressFile) }
         let progress = earlier ?? begin
         if progress.isFinished { return try self.sayFinished(progress) }
@@ -104,6 +108,11 @@ struct IngestCommand: AsyncParsableCommand {
         throw AnnexError(failure.code, failure.message, at: failure.location, hint: hint.joined(separator: ". "))
     }
 
+    /// How lines are read, for the progress file: the same file read otherwise is other events.
+    private static func reading(_ format: EventLines.Format, _ columns: InteractionColumns?) -> String {
+        format.rawValue + (columns.map { " \($0.text)" } ?? "")
+    }
+
     private func settings() throws -> IngestSettings {
         var settings = IngestSettings(progressFile: self.progressFile)
         (settings.host, settings.port, settings.connections) = (self.host, self.port, self.connections)
@@ -115,7 +124,7 @@ struct IngestCommand: AsyncParsableCommand {
     }
 
     /// The progress of a run over this file from its first line on. Asks the server for the index.
-    private func begin(_ format: EventLines.Format, _ settings: IngestSettings, _ earlier: IngestProgress?) async throws
+    private func begin(_ format: String, _ settings: IngestSettings, _ earlier: IngestProgress?) async throws
         -> IngestProgress
     {
         let address = "\(self.host):\(self.port)"
@@ -127,7 +136,7 @@ struct IngestCommand: AsyncParsableCommand {
         )
         return IngestProgress(
             input: try IngestProgress.input(self.file),
-            format: format.rawValue,
+            format: format,
             server: address,
             index: String(decoding: index, as: UTF8.self),
             at: self.at ?? earlier?.at ?? Int64(Date().timeIntervalSince1970 * 1_000)

@@ -70,6 +70,9 @@ enum VersionLoading {
         return served
     }
 
+    /// What must hold before a version becomes current: it loads as `serve` loads it, and answers.
+    static func prove(_ verified: VerifiedVersion) throws(AnnexError) { _ = try Self.load(verified) }
+
     /// FAISS knows no kappa: an eighth of the lists stands in for it, and the recall of that was not measured.
     private static func leaveToFaiss(_ description: inout VersionDescription) {
         description.files.serving = nil

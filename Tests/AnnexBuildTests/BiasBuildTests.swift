@@ -173,7 +173,7 @@ import Testing
     @Test(arguments: [
         ("user-bias: b.npy\nusers: u.npy", "without bias"), ("global-mean: 3", "without bias"),
         ("bias: b.npy\nmetric: cosine", "metric ip"), ("bias: b.npy\nmetric: l2", "metric ip"),
-        ("bias: b.npy\nuser-bias: c.npy", "without users"), ("bias: b.npy\nglobal-mean: 1e39", "float32"),
+        ("bias: b.npy\nuser-bias: c.npy", "without users"), ("bias: b.npy\nglobal-mean: 1e39", "1e15"),
         ("bias: b.npy\nglobal-mean: high", "number"), ("bias: b.npy\nglobal-mean: nan", "number"),
         ("bias: b.npy\nfold-in: als\nregularization: 1", "ridge"), ("implicit-factors: y.npy", "without users"),
         ("implicit-factors: y.npy\nusers: u.npy", "without a history"), ("bias: [1, 2]", "single value"),

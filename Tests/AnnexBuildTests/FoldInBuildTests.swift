@@ -226,20 +226,43 @@ import Testing
         #expect(result.rejectsFile != nil)
     }
 
+    /// A solved vector that no search can compute with is none: a regularization of 1e30 leaves lengths of 1e-30.
     @Test func historiesWithoutASolution() throws {
         let shop = try Shop()
-        try shop.write(["user1\titem1\t3e38", "user2\titem1\t1", "new\titem1\t3e38"])
+        try shop.write(["user1\titem1\t3", "user2\titem1\t1", "new\titem1\t3"])
         let result = try shop.build {
             self.als(&$0)
-            $0.alpha = 1e300
+            $0.regularization = 1e30
         }
         #expect(result.manifest.foldIn?.unsolvedUsers == 3 && result.manifest.users == 30)
         let stored = try Stored(result)
         #expect(try stored.vector("user1") == self.trained(shop, "user1"))
-        #expect(stored.vector("new") == nil && stored.historyByItem("new") == ["item1": 3e38])
-        try shop.write(["user1\titem1\t3e38", "user1\titem1\t3e38"])
-        let error = #expect(throws: AnnexError.self) { try shop.build { _ in } }
-        #expect(error?.message.contains("add up") == true)
+        #expect(stored.vector("new") == nil && stored.historyByItem("new") == ["item1": 3])
+    }
+
+    /// Of alpha times weight, line by line and added up, at the limit and above it.
+    @Test func weightsThatSolvesCannotHold() throws {
+        let shop = try Shop()
+        func build(_ lines: [String], alpha: Double) throws -> BuildResult {
+            try shop.write(lines)
+            return try shop.build {
+                self.als(&$0)
+                $0.alpha = alpha
+            }
+        }
+        #expect(throws: Never.self) { try build(["user1\titem1\t1e5", "user1\titem2\t-1e5"], alpha: 10) }
+        let single = #expect(throws: AnnexError.self) {
+            try build(["user1\titem1\t2", "user1\titem2\t1e5"], alpha: 20)
+        }
+        #expect(
+            single?.location?.hasSuffix("history.tsv:2:3") == true && single?.message.contains("times alpha 20") == true
+        )
+        // The advice: smaller weights, or a smaller alpha.
+        #expect(throws: Never.self) { try build(["user1\titem1\t.02", "user1\titem2\t1e3"], alpha: 20) }
+        #expect(throws: Never.self) { try build(["user1\titem1\t2", "user1\titem2\t1e5"], alpha: 2) }
+        let lines = [String](repeating: "user1\titem1\t6e5", count: 2)
+        let sum = #expect(throws: AnnexError.self) { try build(lines, alpha: 1) }
+        #expect(sum?.message.contains("all lines together") == true && sum?.message.contains("'item1'") == true)
     }
 
     /// Whoever writes a manifest anew with checksums that fit gets no value past that is impossible.

@@ -147,11 +147,17 @@ import Testing
         let index = try BuiltIndex(items: 30, users: 2, dimension: 3)
         try (0..<30).map { "item\($0),\($0 < 15 ? "0,0,0" : "\($0),1,-2")" }.joined(separator: "\n")
             .write(toFile: index.folder.file("items.csv"), atomically: true, encoding: .utf8)
-        let measured = try index.build {
-            $0.index = "HNSW4"
-            $0.metric = metric
-            $0.users = nil
-        }.manifest.measured
+        func change(_ recipe: inout Recipe) {
+            recipe.index = "HNSW4"
+            recipe.metric = metric
+            recipe.users = nil
+        }
+        guard metric != .cosine else {
+            let error = #expect(throws: AnnexError.self) { try index.build(change) }
+            #expect(error?.location?.hasSuffix("items.csv:1") == true && error?.hint?.contains("metric ip") == true)
+            return
+        }
+        let measured = try index.build(change).manifest.measured
         #expect(measured.queries == "items with noise" && measured.reportedRecall == 1)
     }
 

@@ -51,13 +51,13 @@ import Testing
 
     @Test func badArrays() throws {
         let folder = try TemporaryFolder()
-        let body = Self.doubles([1, .nan, .infinity, 3e38])
+        let body = Self.doubles([1, .nan, .infinity, 9e14])
         let path = try folder.write("b.npy", Self.npy("<f8", body, shape: "(4,)"))
         let error = #expect(throws: AnnexError.self) { try NumberFile.read(path, skipBadRows: false) }
         #expect(error?.location == path + ":2")
-        #expect(try NumberFile.read(path, skipBadRows: true).values == [1, nil, nil, 3e38])
-        // What is finite alone is not with the mean on top.
-        #expect(try NumberFile.read(path, adding: 3e38, skipBadRows: true).rejects.map(\.row) == [2, 3, 4])
+        #expect(try NumberFile.read(path, skipBadRows: true).values == [1, nil, nil, 9e14])
+        // What is within the bounds alone is not with the mean on top.
+        #expect(try NumberFile.read(path, adding: 3e14, skipBadRows: true).rejects.map(\.row) == [2, 3, 4])
         for (name, data) in [
             ("two.npy", Self.npy("<f8", body, shape: "(2, 2)")), ("text.npy", Self.npy("|S8", body, shape: "(4,)")),
             ("cut.npy", Self.npy("<f8", body.dropLast(), shape: "(4,)")),

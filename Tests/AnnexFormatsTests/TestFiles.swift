@@ -96,7 +96,11 @@ struct ReadFile {
     var rowsRead = 0
 
     init(_ path: String, skipBadRows: Bool = false) throws {
-        let reader = try FactorSource(path).open(skipBadRows: skipBadRows)
+        try self.init(path, FactorRules(skipBadRows: skipBadRows))
+    }
+
+    init(_ path: String, _ rules: FactorRules) throws {
+        let reader = try FactorSource(path).open(rules)
         var block = RowBlock()
         while try reader.next(&block) {
             for row in 0..<block.count {

@@ -56,17 +56,7 @@ extension IngestRun {
             self.left -= 1
             return
         }
-        self.warn(line)
         guard let lane = self.window.add(line) else { return }
         self.lanes[lane].proceed()
-    }
-
-    /// Seconds since 1970 are milliseconds of January 1970.
-    private func warn(_ line: IngestLine) {
-        guard !self.toldOfSeconds, case .event(let event) = line.content, let time = event.time,
-            (100_000_000..<10_000_000_000).contains(time)
-        else { return }
-        self.toldOfSeconds = true
-        self.tell(.note("the time \(time) is in 1970: times are milliseconds, and the file seems to have seconds"))
     }
 }

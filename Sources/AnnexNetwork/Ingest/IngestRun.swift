@@ -32,7 +32,6 @@ package final class IngestRun: @unchecked Sendable {
     var left: Int
     var isReading = false
     var isAtEnd = false
-    var toldOfSeconds = false
     /// Events that went out, and that came back well.
     var sent = 0
     private var acknowledged = 0

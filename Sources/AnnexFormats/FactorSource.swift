@@ -1,0 +1,69 @@
+package import AnnexCore
+
+/// What the caller says of a factor file beyond its name.
+package struct FactorRules: Sendable, Equatable {
+    package var skipBadRows: Bool
+    /// Searches with it set the bounds of rows' lengths; nil for rows that nobody searches by.
+    package var metric: Metric?
+    /// Where ids stand in a `.csv` or `.tsv`; nil for what the file says itself.
+    package var idColumn: IdColumn?
+
+    package init(skipBadRows: Bool = false, metric: Metric? = nil, idColumn: IdColumn? = nil) {
+        (self.skipBadRows, self.metric, self.idColumn) = (skipBadRows, metric, idColumn)
+    }
+}
+
+/// `FILE`, or `FILE:NAME` for one array of an `.npz`.
+package struct FactorSource: Sendable, Equatable {
+    package let path: String
+    package let array: String?
+
+    package init(_ specification: String) {
+        if let colon = specification.lastIndex(of: ":"), FileEnding(String(specification[..<colon])).name == "npz" {
+            self.path = String(specification[..<colon])
+            self.array = String(specification[specification.index(after: colon)...])
+        } else {
+            self.path = specification
+            self.array = nil
+        }
+    }
+
+    package static let supported =
+        ".npy .npz .fvecs .csv .tsv .jsonl .w2v (word2vec binary) .vec (word2vec text), each but .npz also with .gz "
+        + "behind it"
+
+    /// Whether the file is a `.csv` or `.tsv`.
+    package var isDelimited: Bool { ["csv", "tsv"].contains(FileEnding(self.path).name) }
+
+    /// By the ending of the name, `.gz` taken off.
+    ///
+    /// - Throws: `.notFound` where there is no such file; `.badInput` where its beginning is not of that format, where
+    ///   it is no regular file, where a text has no row that can be used, and where it does not say which column holds ids.
+    package func open(_ rules: FactorRules) throws(AnnexError) -> any FactorReader {
+        let gate = RowGate(path: self.path, skipBadRows: rules.skipBadRows, metric: rules.metric)
+        let ending = FileEnding(self.path).name
+        if ending == "npz" { return try NpyReader(try NpzMember.open(self.path, array: self.array), gate: gate) }
+        let stream = try ByteStream(path: self.path)
+        switch ending {
+        case "npy": return try NpyReader(stream, gate: gate)
+        case "fvecs": return try FvecsReader(stream, gate: gate)
+        case "csv": return try DelimitedReader(stream, gate: gate, separator: .comma, idColumn: rules.idColumn)
+        case "tsv": return try DelimitedReader(stream, gate: gate, separator: .tab, idColumn: rules.idColumn)
+        case "jsonl": return try JSONLinesReader(stream, gate: gate)
+        case "vec", "txt": return try Word2VecTextReader(stream, gate: gate)
+        case "w2v", "bin": return try Word2VecBinaryReader(stream, gate: gate)
+        default:
+            throw AnnexError(
+                .badInput,
+                "the file's ending says nothing of its format",
+                at: self.path,
+                hint: "Rename it to one of these endings: " + Self.supported
+            )
+        }
+    }
+
+    /// The same without a word on lengths and columns.
+    package func open(skipBadRows: Bool) throws(AnnexError) -> any FactorReader {
+        try self.open(FactorRules(skipBadRows: skipBadRows))
+    }
+}

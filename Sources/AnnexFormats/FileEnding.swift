@@ -1,0 +1,13 @@
+/// What a file's name says of its format.
+struct FileEnding {
+    /// In small letters, without its dot and without a `.gz` behind it; empty where there is none.
+    let name: String
+    let isGzipped: Bool
+
+    init(_ path: String) {
+        var parts = path.split(separator: ".").map { $0.lowercased() }
+        self.isGzipped = parts.count > 1 && parts.last == "gz"
+        if self.isGzipped { parts.removeLast() }
+        self.name = parts.last ?? ""
+    }
+}
