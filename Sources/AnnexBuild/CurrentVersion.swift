@@ -8,7 +8,8 @@ extension Catalogue {
     ///
     /// Read is the link that a build makes, also where a tool made it absolute; a plain file with the same text, as Git on
     /// Windows and some archives leave it; and a folder that is a copy of a version that is there, as copying with links
-    /// followed leaves it. A version is told by the SHA-256 of its manifest.
+    /// followed leaves it. A version is told by the SHA-256 of its manifest;
+    /// of several with the same content it is the newest.
     ///
     /// - Throws: `.damaged` for anything else, `.system` where it may not be read.
     package static func current(of indexFolder: String) throws(AnnexError) -> EntryName? {
@@ -22,7 +23,7 @@ extension Catalogue {
         let found: String
         switch status.st_mode & S_IFMT {
         case S_IFLNK: (name, found) = try Self.named(byLink: path, indexFolder)
-        case S_IFREG: (name, found) = try Self.named(byFile: path)
+        case S_IFREG: (name, found) = Self.named(byFile: path)
         case S_IFDIR:
             (name, found) = (try Self.named(byCopy: path, indexFolder), "is a folder, and no copy of a version")
         default: (name, found) = (nil, "is neither a link nor a file")
@@ -69,8 +70,12 @@ extension Catalogue {
         return (name, found)
     }
 
-    private static func named(byFile path: String) throws(AnnexError) -> (EntryName?, String) {
-        let text = try String(decoding: FileSystem.contents(path, limitBytes: 256), as: UTF8.self)
+    private static func named(byFile path: String) -> (EntryName?, String) {
+        let data: Data
+        do throws(AnnexError) { data = try FileSystem.contents(path, limitBytes: 256) } catch {
+            return (nil, error.message)
+        }
+        let text = String(decoding: data, as: UTF8.self)
         let name = Self.name(in: text.trimmingCharacters(in: .whitespacesAndNewlines))
         return (name, "is a file that names no version: '\(Printable.escape(text, limit: 64))'")
     }

@@ -31,14 +31,12 @@ package enum IdentifierFile {
     private static func array(_ stream: ByteStream, _ gate: inout RowGate) throws(AnnexError) -> [Identifier?] {
         let header = try NpyHeader.read(stream)
         guard header.shape.count == 1, header.kind != UInt8(ascii: "f"), header.kind != UInt8(ascii: "b") else {
-            let isFloat = header.kind == UInt8(ascii: "f")
+            let isNumber = header.shape.count == 1
             throw AnnexError(
                 .badInput,
-                "the ids have \(header.summary), and not integers or text along one axis",
+                "the ids have \(header.summary), and are no one-dimensional array of integers or text",
                 at: stream.path,
-                hint: isFloat
-                    ? "Convert it: array.astype('int64'), once no id is missing"
-                    : "Save one axis: array.ravel(), or array.astype('str')"
+                hint: isNumber ? "Convert them: array.astype('int64'), once no id is missing" : header.oneAxisHint
             )
         }
         var ids: [Identifier?] = []

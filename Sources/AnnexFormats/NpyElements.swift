@@ -19,9 +19,9 @@ final class NpyElements {
         guard self.header.shape.count == 1, isNumber else {
             throw AnnexError(
                 .badInput,
-                "\(self.shown) has \(self.header.summary), and not numbers along one axis",
+                "\(self.shown) has \(self.header.summary), and is no one-dimensional array of numbers",
                 at: stream.path,
-                hint: isNumber ? "Give it one axis: array.ravel()" : "Convert it: array.astype('float32')"
+                hint: isNumber ? self.header.oneAxisHint : "Convert it: array.astype('float32')"
             )
         }
         self.count = self.header.shape[0]
