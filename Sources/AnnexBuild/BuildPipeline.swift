@@ -4,58 +4,15 @@ import AnnexIndex
 import AnnexStore
 import Foundation
 
-/// What a build has come to.
-package struct BuildProgress: Sendable {
-    package enum Stage: String, Sendable, CaseIterable {
-        case sources = "hashing sources"
-        case items = "reading items"
-        case users = "reading users"
-        /// Only with a history.
-        case histories = "reading the history"
-        /// Only with a history or a fold-in.
-        case foldIn = "folding in"
-        case index = "building the index"
-        case layout = "ordering for the scan"
-        case recall = "measuring recall"
-        case publish = "publishing"
-
-        /// Those of a build, in their order.
-        package static func all(of recipe: Recipe) -> [Stage] {
-            Self.allCases.filter { stage in
-                switch stage {
-                case .histories: recipe.history != nil
-                case .foldIn: recipe.history != nil || recipe.foldIn != nil
-                default: true
-                }
-            }
-        }
-    }
-
-    package let stage: Stage
-    /// Of the stage, 0 to 1.
-    package let fraction: Double
-}
-
-package struct BuildResult: Sendable {
-    package let version: EntryName
-    package let folder: String
-    package let manifest: Manifest
-    /// Mean microseconds per query at the chosen operating point, one thread.
-    package let microsPerQuery: Double
-    /// Of each candidate in the manifest, or of the one kind there was.
-    package let candidateMicros: [Double]
-    package let rejectsFile: String?
-}
-
 /// Recipe in, published version out.
 package struct BuildPipeline {
-    private let recipe: Recipe
+    let recipe: Recipe
     private let indexFolder: String
     private let threads: Int
     private let proof: Catalogue.Proof
     private let progress: (BuildProgress) -> Void
     private var seconds: [(BuildProgress.Stage, Double)] = []
-    private var rejects: [(file: String, row: RejectedRow)] = []
+    var rejects: [(file: String, row: RejectedRow)] = []
     /// The sources as they were when they were hashed.
     private var sourceMarks: [FileMark] = []
 
@@ -290,62 +247,6 @@ package struct BuildPipeline {
                 )
             }
         }
-    }
-
-    /// Returns how many items have attributes.
-    private mutating func writeItems(_ identifiers: [Identifier], _ publisher: Publisher) throws -> Int {
-        let attributes = try self.recipe.attributes.map {
-            try self.readAttributes(self.recipe.resolve($0), identifiers, publisher)
-        }
-        let writer = try ItemStoreWriter(path: publisher.path(VersionLayout.items))
-        for (ordinal, id) in identifiers.enumerated() {
-            try writer.append(id, attributes: try attributes?.text(of: ordinal))
-        }
-        try writer.finish()
-        return attributes?.count ?? 0
-    }
-
-    /// Joins attributes with items by id, in whatever order they come. O(attributes × log items).
-    private mutating func readAttributes(
-        _ file: String,
-        _ identifiers: [Identifier],
-        _ publisher: Publisher
-    ) throws -> AttributeSpool {
-        let spool = try AttributeSpool(path: publisher.path(".attributes"), items: identifiers.count)
-        let reader = try AttributeReader(path: file, skipBadRows: self.recipe.skipBadRows)
-        while let entry = try reader.next() {
-            let problem: String
-            if let ordinal = Self.search(identifiers, entry.identifier) {
-                guard spool.contains(ordinal) else {
-                    try spool.put(entry.json, at: ordinal)
-                    continue
-                }
-                problem = "the item '\(entry.identifier)' had attributes in an earlier row"
-            } else {
-                problem = "there is no item '\(entry.identifier)'"
-            }
-            guard self.recipe.skipBadRows else {
-                throw AnnexError(
-                    .badInput,
-                    problem,
-                    at: "\(file):\(entry.row)",
-                    hint: "Mend it, or give --skip-bad-rows"
-                )
-            }
-            self.rejects.append((file, RejectedRow(row: entry.row, column: nil, reason: problem)))
-        }
-        self.rejects += reader.rejects.map { (file: file, row: $0) }
-        return spool
-    }
-
-    private static func search(_ identifiers: [Identifier], _ id: Identifier) -> Int? {
-        var low = 0
-        var high = identifiers.count
-        while low < high {
-            let middle = (low + high) / 2
-            if identifiers[middle] < id { low = middle + 1 } else { high = middle }
-        }
-        return low < identifiers.count && identifiers[low] == id ? low : nil
     }
 
     /// Up to three stages, by what the recipe says.

@@ -127,8 +127,12 @@ def test_lines_without_a_time(tmp_path):
 def test_times_that_look_like_seconds(tmp_path):
     file = save_tsv(tmp_path / "e.tsv", [("a", "i1", 1, 1_700_000_000), ("a", "i2", 1, 1_700_000_001)])
     with FakeStateServer(ITEMS) as server:
-        done = ingest(server, file, check=True)
-    assert done.stderr.count("seems to have seconds") == 1 and len(server.events) == 2
+        done = ingest(server, file)
+        assert done.returncode == 1 and "e.tsv:1: the time 1700000000 is in 1970" in done.stderr and server.events == {}
+        # The advice.
+        save_tsv(file, [("a", "i1", 1, 1_700_000_000_000), ("a", "i2", 1, 1_700_000_001_000)])
+        ingest(server, file, check=True)
+    assert len(server.events) == 2
 
 
 def test_many_more_lines_than_are_held(tmp_path):
@@ -161,7 +165,7 @@ def test_rejects(tmp_path):
     file = tmp_path / "e.tsv"
     file.write_bytes(
         b"user\titem\n" b"a\ti1\n" b"a\tstranger\t2\t7\n" b"\n" b"broken\n" b"b\ti2\tmuch\r\n" b"\xff\xfe\tx\n" b"b\ti3\n"
-        b"c\ti1\t1\t9223372036854775807\n" b"c\ti1\t1\t9223372036854775808\n" b"c\ti1\t3.5e38\n" b"c\ti1\t3.4e38\t0\n"
+        b"c\ti1\t1\t4102444799999\n" b"c\ti1\t1\t9223372036854775808\n" b"c\ti1\t3.5e38\n" b"c\ti1\t1e6\t0\n"
         b"c\ti1\t1\t2\t3\n" b"\"c\ti1\n")
     with FakeStateServer(ITEMS, delay=0.01) as server:
         done = ingest(server, file)
@@ -174,7 +178,7 @@ def test_rejects(tmp_path):
     assert by_line[3] == ("NOITEM no such item", b"a\tstranger\t2\t7")
     assert by_line[6][0].startswith("column 3:") and "much" in by_line[6][0] and by_line[6][1] == b"b\ti2\tmuch"
     assert "UTF-8" in by_line[7][0] and by_line[7][1] == b"\xff\xfe\tx"
-    assert set(server.events) >= {("c", "i1", 9223372036854775807), ("c", "i1", 0)} and len(server.events) == 4
+    assert set(server.events) >= {("c", "i1", 4102444799999), ("c", "i1", 0)} and len(server.events) == 4
 
 
 def test_rejects_can_be_sent_again(tmp_path):
@@ -431,8 +435,9 @@ def test_the_latest_time(tmp_path):
     file = tmp_path / "e.tsv"
     file.write_text("a\ti1\na\ti1\n")
     with FakeStateServer(ITEMS) as server:
-        ingest(server, file, "--at", 253_402_300_799_999, check=True)
-    assert sorted(at for _, _, at in server.events) == [253_402_300_799_999, 253_402_300_800_000]
+        assert "beyond the year 2100" in ingest(server, file, "--at", 4_102_444_800_000).stderr
+        ingest(server, file, "--at", 4_102_444_799_999, check=True)
+    assert sorted(at for _, _, at in server.events) == [4_102_444_799_999, 4_102_444_800_000]
 
 
 def test_files_that_are_none(tmp_path):
@@ -524,10 +529,10 @@ def test_events_arrive(keeping, catalogues, tmp_path):
 
 
 def test_limits_of_the_server(keeping, catalogues, tmp_path):
-    """Weights and times that it does not take are rejects, and do not stand in the way of the others."""
+    """Weights and times beyond the limits are rejects, and do not stand in the way of the others."""
     item = catalogues["ip-hnsw"].ids[0]
-    good = [("a", item, "1e30", 9223372036854775807), ("b", item, "-1e30", 0), ("c", item, "1e-45", 5)]
-    bad = [("d", item, "1.0001e30", 5), ("e", item, "3.4028234e38", 5), ("f", item, 1, 9223372036854775808)]
+    good = [("a", item, "1e6", 4_102_444_799_999), ("b", item, "-1e6", 0), ("c", item, "1e-45", 5)]
+    bad = [("d", item, "1.0001e6", 5), ("e", item, "3.4028234e38", 5), ("f", item, 1, 9223372036854775808)]
     file = save_tsv(tmp_path / "e.tsv", bad[:1] + good + bad[1:])
     done = ingest(keeping, file, check=True)
     assert "3 events acknowledged" in done.stdout and [line for line, _, _ in rejects(file)] == ["1", "5", "6"]

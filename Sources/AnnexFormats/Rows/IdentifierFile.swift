@@ -42,7 +42,12 @@ package enum IdentifierFile {
         var ids: [Identifier?] = []
         for row in 0..<header.shape[0] {
             guard let bytes = try stream.bytes(header.itemBytes) else {
-                throw AnnexError(.badInput, "the file ends at id \(row + 1) of \(header.shape[0])", at: stream.path)
+                throw AnnexError(
+                    .badInput,
+                    "the file ends at id \(row + 1) of \(header.shape[0])",
+                    at: stream.path,
+                    hint: "It was cut; copy it again"
+                )
             }
             ids.append(try Self.accept(Self.text(bytes, header), row: row, &gate))
         }

@@ -70,7 +70,12 @@ enum NpzMember {
     }
 
     private static func damaged(_ path: String) -> AnnexError {
-        AnnexError(.badInput, "not a .npz file that can be read", at: path, hint: "Save it with numpy.savez")
+        AnnexError(
+            .badInput,
+            "not a .npz file that can be read",
+            at: path,
+            hint: "It was cut or damaged, or numpy.savez did not write it: copy it again, or save it with numpy.savez"
+        )
     }
 
     /// Little-endian, up to 8 bytes; negative values cannot come out.

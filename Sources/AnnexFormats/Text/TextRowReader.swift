@@ -109,10 +109,20 @@ class LineRowReader: FactorReader {
     private final func noRow() throws(AnnexError) -> AnnexError {
         try self.rejectAhead()
         guard let reject = self.gate.rejects.first else {
-            return AnnexError(.badInput, "has no rows", at: self.stream.path)
+            return AnnexError(
+                .badInput,
+                "has no rows",
+                at: self.stream.path,
+                hint: "An index has one item or more; leave a file without users out"
+            )
         }
         let message = "none of \(self.rowsRead) rows can be used; row \(reject.row): \(reject.reason)"
-        return AnnexError(.badInput, message, at: self.stream.path)
+        return AnnexError(
+            .badInput,
+            message,
+            at: self.stream.path,
+            hint: "Leave --skip-bad-rows out to see what to mend"
+        )
     }
 
     /// Nil where a line is no row (a blank one, a heading). A row may be asked for twice.

@@ -91,7 +91,12 @@ final class ByteStream {
                 guard inflater.needsInput else { continue }
                 let count = try self.readPacked()
                 guard count > 0 || inflater.isAtEnd else {
-                    throw AnnexError(.badInput, "the compressed data ends too early", at: self.path)
+                    throw AnnexError(
+                        .badInput,
+                        "the compressed data ends too early",
+                        at: self.path,
+                        hint: "It was cut; copy it again"
+                    )
                 }
                 if count == 0 { return try self.end() }
                 inflater.give(self.packed[..<count])
@@ -179,7 +184,8 @@ final class ByteStream {
                 throw AnnexError(
                     .badInput,
                     "a line is longer than \(limit) bytes (at byte \(self.offset))",
-                    at: self.path
+                    at: self.path,
+                    hint: "Check that the file is what its name says, and that its lines end in LF or CR LF"
                 )
             }
             guard try self.fill() else {
@@ -227,6 +233,11 @@ final class ByteStream {
     func checkEnd() throws(AnnexError) { guard try self.isAtEnd() else { throw self.bytesLeft() } }
 
     private func bytesLeft() -> AnnexError {
-        AnnexError(.badInput, "bytes are left behind the array", at: self.path)
+        AnnexError(
+            .badInput,
+            "bytes are left behind the array",
+            at: self.path,
+            hint: "Save it again, with one array a file"
+        )
     }
 }

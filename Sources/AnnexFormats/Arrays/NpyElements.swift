@@ -34,7 +34,12 @@ final class NpyElements {
     func integers(_ wanted: Int, into values: inout [Int64]) throws(AnnexError) {
         values.removeAll(keepingCapacity: true)
         guard self.header.kind != UInt8(ascii: "f") else {
-            throw AnnexError(.badInput, "\(self.shown) holds no integers", at: self.stream.path)
+            throw AnnexError(
+                .badInput,
+                "\(self.shown) holds no integers",
+                at: self.stream.path,
+                hint: "Save the matrix again: scipy.sparse.save_npz(file, matrix.tocsr())"
+            )
         }
         try self.take(wanted) { bytes in
             for offset in stride(from: 0, to: bytes.count, by: self.header.itemBytes) {

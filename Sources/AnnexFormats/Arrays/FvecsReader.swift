@@ -18,7 +18,12 @@ final class FvecsReader: FactorReader {
         let first = try Self.header(stream)
         guard let first, (1...Limits.maximumDimension).contains(first) else {
             let what = first.map { "the first row's dimension is \($0)" } ?? "it has fewer than 4 bytes"
-            throw AnnexError(.badInput, "not an .fvecs file: \(what)", at: stream.path)
+            throw AnnexError(
+                .badInput,
+                "not an .fvecs file: \(what)",
+                at: stream.path,
+                hint: "Name it after its format. Endings are: \(FactorFormats.supported)"
+            )
         }
         self.dimension = first
         self.waitingHeader = first

@@ -28,9 +28,7 @@ package struct FactorSource: Sendable, Equatable {
         }
     }
 
-    package static let supported =
-        ".npy .npz .fvecs .csv .tsv .jsonl .w2v (word2vec binary) .vec (word2vec text), each but .npz also with .gz "
-        + "behind it"
+    package static let supported = FactorFormats.supported
 
     /// Whether the file is a `.csv` or `.tsv`.
     package var isDelimited: Bool { ["csv", "tsv"].contains(FileEnding(self.path).name) }

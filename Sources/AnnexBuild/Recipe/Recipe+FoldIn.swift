@@ -95,7 +95,7 @@ extension Recipe {
             throw AnnexError(
                 .usage,
                 "alpha with fold-in ridge",
-                hint: "alpha makes confidences out of weights, for als only"
+                hint: "Leave alpha out: it makes confidences out of weights, for als only"
             )
         }
         guard method != .als || self.metric != .l2 else {

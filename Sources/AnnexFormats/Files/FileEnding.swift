@@ -11,3 +11,10 @@ struct FileEnding {
         self.name = parts.last ?? ""
     }
 }
+
+/// Formats of factor files, by the endings of their names.
+enum FactorFormats {
+    static let supported =
+        ".npy .npz .fvecs .csv .tsv .jsonl .w2v (word2vec binary) .vec (word2vec text), each but .npz also with .gz "
+        + "behind it"
+}

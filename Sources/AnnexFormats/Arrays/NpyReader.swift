@@ -44,7 +44,14 @@ final class NpyReader: FactorReader {
                 hint: "Rows are items or users: save array.T where they stand in columns"
             )
         }
-        guard header.shape[0] >= 1 else { throw AnnexError(.badInput, "the array has no rows", at: stream.path) }
+        guard header.shape[0] >= 1 else {
+            throw AnnexError(
+                .badInput,
+                "the array has no rows",
+                at: stream.path,
+                hint: "An index has one item or more; leave a file without users out"
+            )
+        }
         self.stream = stream
         self.decoder = FloatDecoder(itemBytes: header.itemBytes, bigEndian: header.bigEndian)
         self.gate = gate

@@ -15,13 +15,13 @@ struct MatrixIngest {
     private(set) var dimension = 0
     /// With the bias, where there is one.
     var storedDimension: Int { self.dimension + (self.bias == nil ? 0 : ModelBias.components) }
-    private(set) var rejects: [(file: String, row: RejectedRow)] = []
+    var rejects: [(file: String, row: RejectedRow)] = []
 
-    private let source: FactorSource
+    let source: FactorSource
     private let idsFile: String?
-    private let rules: FactorRules
+    let rules: FactorRules
     private let what: String
-    private let bias: BiasColumn?
+    let bias: BiasColumn?
 
     /// - Parameters:
     ///   - bias: one more component of each row; nil for none. A row whose bias is bad is left out.
@@ -81,7 +81,7 @@ struct MatrixIngest {
                 .badInput,
                 "has \(given.count) ids for \(rows) rows of \(self.source.path)",
                 at: self.idsFile,
-                hint: "The two files must come from the same model"
+                hint: Self.countHint(ids: given.count, rows: rows)
             )
         }
         guard self.storedDimension <= Limits.maximumDimension else {
@@ -102,25 +102,6 @@ struct MatrixIngest {
             throw AnnexError(.limit, "more than \(Limits.maximumItems) rows", at: self.source.path)
         }
         return rows
-    }
-
-    /// Whether a row has a bias, and a length with it that searches compute with.
-    private mutating func acceptsBias(_ row: Int, _ values: ArraySlice<Float>) throws(AnnexError) -> Bool {
-        guard let bias else { return true }
-        guard let value = bias.value(row) else { return false }
-        let squares = values.reduce(Double(value) * Double(value)) { $0 + Double($1) * Double($1) }
-        guard let problem = VectorLength.problem(squares.squareRoot(), metric: .ip) else { return true }
-        let (file, reason) = (bias.file ?? self.source.path, "with the bias of the row, " + problem)
-        guard self.rules.skipBadRows else {
-            throw AnnexError(
-                .badInput,
-                reason,
-                at: "\(file):\(row + 1)",
-                hint: "Multiply factors, biases and mean by one number, or give --skip-bad-rows"
-            )
-        }
-        self.rejects.append((file, RejectedRow(row: row + 1, column: nil, reason: reason)))
-        return false
     }
 
     /// Rows with their ids. A row that was left out has used up its place in the file of ids.
@@ -156,7 +137,7 @@ struct MatrixIngest {
             .badInput,
             "has \(given.count) ids for \(reader.rowsRead) rows of \(self.source.path)",
             at: self.idsFile,
-            hint: "The two files must come from the same model"
+            hint: Self.countHint(ids: given.count, rows: reader.rowsRead)
         )
     }
 

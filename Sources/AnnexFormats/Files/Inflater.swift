@@ -46,7 +46,12 @@ import CZlib
         let (status, produced) = self.step(&output, from: before)
         output.removeLast(Self.room - produced)
         guard status == Z_OK || status == Z_STREAM_END || status == Z_BUF_ERROR else {
-            throw AnnexError(.badInput, "the compressed data is damaged", at: path)
+            throw AnnexError(
+                .badInput,
+                "the compressed data is damaged",
+                at: path,
+                hint: "Copy it again"
+            )
         }
         self.isAtEnd = status == Z_STREAM_END
         return produced > 0

@@ -1,0 +1,44 @@
+package import AnnexCore
+
+/// What a build has come to.
+package struct BuildProgress: Sendable {
+    package enum Stage: String, Sendable, CaseIterable {
+        case sources = "hashing sources"
+        case items = "reading items"
+        case users = "reading users"
+        /// Only with a history.
+        case histories = "reading the history"
+        /// Only with a history or a fold-in.
+        case foldIn = "folding in"
+        case index = "building the index"
+        case layout = "ordering for the scan"
+        case recall = "measuring recall"
+        case publish = "publishing"
+
+        /// Those of a build, in their order.
+        package static func all(of recipe: Recipe) -> [Stage] {
+            Self.allCases.filter { stage in
+                switch stage {
+                case .histories: recipe.history != nil
+                case .foldIn: recipe.history != nil || recipe.foldIn != nil
+                default: true
+                }
+            }
+        }
+    }
+
+    package let stage: Stage
+    /// Of the stage, 0 to 1.
+    package let fraction: Double
+}
+
+package struct BuildResult: Sendable {
+    package let version: EntryName
+    package let folder: String
+    package let manifest: Manifest
+    /// Mean microseconds per query at the chosen operating point, one thread.
+    package let microsPerQuery: Double
+    /// Of each candidate in the manifest, or of the one kind there was.
+    package let candidateMicros: [Double]
+    package let rejectsFile: String?
+}
