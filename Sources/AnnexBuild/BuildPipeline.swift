@@ -1,4 +1,4 @@
-package import AnnexCore
+import AnnexCore
 import AnnexFormats
 import AnnexIndex
 import AnnexStore
