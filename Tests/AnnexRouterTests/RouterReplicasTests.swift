@@ -28,6 +28,30 @@ struct RouterReplicasTests {
         #expect(owed == [5, 5])
     }
 
+    @Test("a change follows those before it, however much waits there, unless nobody can be asked there")
+    func changesFollow() throws {
+        let router = TestRouter()
+        for kind in [RequestKind.event, .idempotentEvent] {
+            var sent: [Dispatch] = []
+            for _ in 0..<50 {
+                guard case .send(let dispatch) = router.begin(kind, slot: 0, prefer: 1) else { continue }
+                sent.append(dispatch)
+            }
+            #expect(sent.count == 50 && sent.allSatisfy { $0.replica == 1 }, "\(kind)")
+            guard case .send(let other) = router.begin(kind, slot: 0) else { continue }
+            #expect(other.replica == 0, "without one before it, where less waits")
+            for dispatch in sent + [other] { _ = router.settle(dispatch, .answered) }
+        }
+        router.silent = [1]
+        router.pass(1_050)
+        #expect(router.state(1) == .ejected)
+        guard case .send(let dispatch) = router.begin(.event, slot: 0, prefer: 1) else {
+            Issue.record("refused")
+            return
+        }
+        #expect(dispatch.replica == 0)
+    }
+
     @Test("out after three missed PINGs, back after two answers; no request finds out the hard way")
     func silence() throws {
         let router = TestRouter()

@@ -66,6 +66,7 @@ extension RouterDecisions {
                 isCrowded = true
                 continue
             }
+            if replica == prefer, request.kind != .read { return .replica(replica, rank: rank) }
             let owed = replica == prefer ? -1 : self.replicas[replica].inFlight
             if rank < bestRank || (rank == bestRank && owed < bestOwed) {
                 (best, bestRank, bestOwed) = (replica, rank, owed)

@@ -85,7 +85,8 @@ package struct RouterDecisions: ~Copyable {
     ///
     /// - Parameters:
     ///   - slot: of the key; nil where any shard can answer.
-    ///   - prefer: the replica that is taken where it is as well as any other: where this client's last event was applied.
+    ///   - prefer: of a change, the replica that gets it as long as it can be asked at all: it has those before it, which
+    ///     must not be overtaken. Of a read, the one that is taken where it is as good as any other.
     ///   - deadline: instead of the settings' one, which is counted from now.
     package mutating func begin(
         _ kind: RequestKind,

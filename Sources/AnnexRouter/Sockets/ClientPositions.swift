@@ -25,8 +25,12 @@ final class ClientPositions: Sendable {
     func add(_ word: [UInt8]) {
         guard let parsed = Self.parse(word) else { return }
         for index in self.known.indices {
-            guard let parsedKnown = Self.parse(self.known[index].word), parsedKnown.stream == parsed.stream else { continue }
-            guard (parsedKnown.milliseconds, parsedKnown.sequence) < (parsed.milliseconds, parsed.sequence) else { return }
+            guard let parsedKnown = Self.parse(self.known[index].word), parsedKnown.stream == parsed.stream else {
+                continue
+            }
+            guard (parsedKnown.milliseconds, parsedKnown.sequence) < (parsed.milliseconds, parsed.sequence) else {
+                return
+            }
             self.known[index] = Known(word: word, block: parsed.block)
             return
         }
@@ -34,6 +38,46 @@ final class ClientPositions: Sendable {
         if self.known.count >= Self.limit { self.known.removeFirst() }
         self.known.append(Known(word: word, block: parsed.block))
     }
+
+    // MARK: Changes that are under way
+
+    /// Changes of one slot that are not answered yet, and the replica that the last of them went to.
+    private struct UnderWay {
+        let slot: Int
+        var replica: Int
+        var count: Int
+    }
+
+    /// Only touched on the connection's loop. At most one for each slot with changes under way.
+    nonisolated(unsafe) private var underWay: [UnderWay] = []
+
+    /// Where further changes of the slot go, so that replicas get them in the order in which the client sent them; nil where
+    /// none is under way.
+    func replica(ofChangesTo slot: Int?) -> Int? { self.underWay.first { $0.slot == slot }?.replica }
+
+    func changeBegan(_ slot: Int?, at replica: Int) {
+        guard let slot else { return }
+        if let index = self.underWay.firstIndex(where: { $0.slot == slot }) {
+            self.underWay[index].replica = replica
+            self.underWay[index].count += 1
+        } else {
+            self.underWay.append(UnderWay(slot: slot, replica: replica, count: 1))
+        }
+    }
+
+    /// It was sent once more, elsewhere: what follows goes there too.
+    func changeMoved(_ slot: Int?, to replica: Int) {
+        guard let index = self.underWay.firstIndex(where: { $0.slot == slot }) else { return }
+        self.underWay[index].replica = replica
+    }
+
+    func changeEnded(_ slot: Int?) {
+        guard let index = self.underWay.firstIndex(where: { $0.slot == slot }) else { return }
+        self.underWay[index].count -= 1
+        if self.underWay[index].count == 0 { self.underWay.remove(at: index) }
+    }
+
+    // MARK: Reads behind them
 
     /// WAITPOS commands that must go ahead of a read of these users at a replica.
     ///
@@ -44,7 +88,9 @@ final class ClientPositions: Sendable {
         for position in self.known where !Self.has(position, replica, reaches) {
             guard let user = users.first(where: { Slot.block(of: Slot.of($0)) == position.block }) else { continue }
             var wait = ByteBuffer()
-            let words = [Array("WAITPOS".utf8), user, position.word, Array("TIMEOUT".utf8), Array("\(milliseconds)".utf8)]
+            let words = [
+                Array("WAITPOS".utf8), user, position.word, Array("TIMEOUT".utf8), Array("\(milliseconds)".utf8),
+            ]
             RequestEncoder.append(words, to: &wait)
             waits.append(wait)
         }

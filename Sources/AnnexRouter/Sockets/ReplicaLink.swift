@@ -25,6 +25,8 @@ final class ReplicaLink: @unchecked Sendable {
         let failed: (_ text: String) -> Void
     }
 
+    /// Fewer are not followed until the socket took them: that would cost an allocation for each flush.
+    private static let trackedBytes = 64 << 10
     /// Handed on in pieces from here on.
     private static let largeReply = 64 << 10
     /// What the reason begins with where a replica does not want the router.
@@ -101,6 +103,10 @@ final class ReplicaLink: @unchecked Sendable {
         let generation = self.generation
         for piece in pieces.dropLast() { channel.write(piece, promise: nil) }
         guard let last = pieces.last else { return }
+        guard bytes >= Self.trackedBytes else {
+            channel.writeAndFlush(last, promise: nil)
+            return self.outbox.sent(bytes)
+        }
         channel.writeAndFlush(last).assumeIsolated().whenComplete { _ in
             if generation == self.generation { self.outbox.sent(bytes) }
         }

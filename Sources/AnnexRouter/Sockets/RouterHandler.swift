@@ -138,13 +138,17 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         _ connection: inout ConnectionState,
         _ reply: inout ReplyWriter
     ) -> Disposition {
-        switch self.decisions.begin(route.kind, slot: route.slot, now: Self.now()) {
+        let isChange = route.kind != .read
+        if isChange, connection.memory == nil { connection.memory = ClientPositions() }
+        let positions = connection.memory as? ClientPositions
+        let prefer = isChange ? positions?.replica(ofChangesTo: route.slot) : nil
+        switch self.decisions.begin(route.kind, slot: route.slot, prefer: prefer, now: Self.now()) {
         case .refuse(let failure):
             self.fail(failure, route.slot, &reply)
             return .done
         case .send(let dispatch):
             let row = self.makeRow(dispatch.request)
-            if route.kind != .read, connection.memory == nil { connection.memory = ClientPositions() }
+            if isChange { positions?.changeBegan(route.slot, at: dispatch.replica) }
             self.pending[row].begin(dispatch.request, request, route.kind, route.slot, route.keys, connection)
             return .pending(bytes: self.pending[row].frame.heldBytes) { promise in
                 self.pending[row].reply = promise
@@ -168,6 +172,9 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
 
     private func send(_ dispatch: Dispatch) {
         let entry = self.pending[Int(dispatch.request.index)]
+        if entry.lane == .changes, dispatch.reason != .first {
+            entry.positions?.changeMoved(entry.slot, to: dispatch.replica)
+        }
         let links = self.links(dispatch.replica)
         links.send(dispatch, entry, settings: self.shared.settings, reaches: self.reaches)
     }
@@ -241,6 +248,7 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
     /// What is kept of a request that has ended; its row is free.
     private func take(_ request: RequestID) -> PendingReply {
         let entry = self.pending[Int(request.index)]
+        if entry.lane == .changes { entry.positions?.changeEnded(entry.slot) }
         self.pending[Int(request.index)].end()
         return entry
     }
