@@ -8,6 +8,8 @@
 #   5. No placeholder, no `try!` or `as!` in Sources.
 #   6. docs/protocol.md is what `annctl protocol-docs` prints (when ANNCTL names an annctl).
 #   7. Faults that simulations plant are named in Sources only by the machine that has them.
+#   8. README has at most 200 lines, none over 140 characters; links in README and docs lead to files of the tree.
+#   9. Every target of Package.swift stands in docs/architecture.md.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -116,6 +118,25 @@ forbid '\b(try|as)![[:space:]]' 'a forced try or cast' Sources
 
 mapfile -t elsewhere < <(find Sources -mindepth 1 -type d ! -path 'Sources/AnnexLog' ! -path 'Sources/AnnexLog/Machine')
 forbid 'PlantedFault|acknowledgesBeforeAppend' 'a planted fault' "${elsewhere[@]}"
+
+# --- 8 and 9. Documents ----------------------------------------------------------------------------------------------
+
+checks=$((checks + 1))
+(($(wc -l <README.md) <= 200)) || complain "README.md has $(wc -l <README.md) lines; 200 are allowed"
+checks=$((checks + 1))
+long=$(LC_ALL=C.UTF-8 awk 'length($0) > 140 { print FILENAME ":" FNR }' README.md)
+[[ -z $long ]] || complain "README.md has lines over 140 characters: $(tr '\n' ' ' <<<"$long")"
+for page in README.md CONTRIBUTING.md docs/*.md deploy/README.md; do
+    while read -r target; do
+        [[ -n $target ]] || continue
+        checks=$((checks + 1))
+        [[ -e $(dirname "$page")/${target%%#*} ]] || complain "$page: the link '$target' leads nowhere"
+    done < <(grep -oE '\]\([^)#:][^):]*\)' "$page" | sed -E 's/^\]\(//; s/\)$//')
+done
+while read -r target; do
+    checks=$((checks + 1))
+    grep -q "\`$target\`" docs/architecture.md || complain "docs/architecture.md does not mention the target $target"
+done < <(find Sources -mindepth 1 -maxdepth 1 -type d -printf '%f\n')
 
 # --- 6. Generated docs -----------------------------------------------------------------------------------------------
 
