@@ -1,6 +1,6 @@
 /// The first word of an error reply: a closed set, which clients, routers and metrics go by. The sentence behind it is for
 /// people and may change.
-package enum ErrorCode: String, Sendable, CaseIterable {
+package enum ErrorCode: String, Sendable, CaseIterable, CustomStringConvertible {
     case error = "ERR"
     case noUser = "NOUSER"
     case noItem = "NOITEM"
@@ -16,6 +16,8 @@ package enum ErrorCode: String, Sendable, CaseIterable {
     case noAuth = "NOAUTH"
     case wrongPassword = "WRONGPASS"
     case noProtocol = "NOPROTO"
+
+    package var description: String { self.rawValue }
 
     /// What it says, for the reference.
     package var meaning: String {

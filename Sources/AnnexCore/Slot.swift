@@ -8,21 +8,24 @@ package enum Slot {
         (0..<8).reduce(UInt16(index) << 8) { crc, _ in crc & 0x8000 != 0 ? (crc << 1) ^ 0x1021 : crc << 1 }
     }
 
-    /// O(length of the key).
-    package static func of(_ key: some BidirectionalCollection<UInt8>) -> Int {
+    /// O(length of the key). Allocates nothing.
+    package static func of(_ key: UnsafeRawBufferPointer) -> Int {
+        let hashed = Self.tag(of: key)
         var crc: UInt16 = 0
-        func add(_ bytes: some Collection<UInt8>) {
-            for byte in bytes { crc = (crc << 8) ^ Self.table[Int(UInt8(crc >> 8) ^ byte)] }
-        }
-        if let open = key.firstIndex(of: UInt8(ascii: "{")) {
-            let inside = key[key.index(after: open)...]
-            if let close = inside.firstIndex(of: UInt8(ascii: "}")), close != inside.startIndex {
-                add(inside[..<close])
-                return Int(crc) & (Self.count - 1)
-            }
-        }
-        add(key)
+        for index in hashed { crc = (crc << 8) ^ Self.table[Int(UInt8(crc >> 8) ^ key[index])] }
         return Int(crc) & (Self.count - 1)
+    }
+
+    package static func of(_ key: [UInt8]) -> Int { key.withUnsafeBytes { Self.of($0) } }
+
+    /// What of the key is hashed: the bytes between the first `{` and the next `}`, if there are any; else all of it.
+    private static func tag(of key: UnsafeRawBufferPointer) -> Range<Int> {
+        var open = 0
+        while open < key.count, key[open] != UInt8(ascii: "{") { open += 1 }
+        guard open < key.count else { return 0..<key.count }
+        var close = open + 1
+        while close < key.count, key[close] != UInt8(ascii: "}") { close += 1 }
+        return close < key.count && close > open + 1 ? open + 1..<close : 0..<key.count
     }
 
     /// The users file that holds a slot: 0 to 15.

@@ -9,7 +9,7 @@ final class RetiredVersions: Sendable {
     private let versions = Mutex<[ServedVersion]>([])
     private let queue = DispatchQueue(label: "annex-retired", qos: .background)
 
-    func take(_ version: consuming ServedVersion) {
+    func take(_ version: ServedVersion) {
         let isFirst = self.versions.withLock { versions in
             versions.append(version)
             return versions.count == 1

@@ -42,6 +42,8 @@ package struct VersionDescription: Sendable {
     package var trainedUntil: Int64?
     /// How users' vectors follow from histories; nil for not at all.
     package var foldIn: FoldInModel.Method?
+    /// What a weight of 1 counts when a user's vector is solved for; nil where none is.
+    package var weightScale: Double? { self.foldIn?.confidence }
     /// The operating points that the build chose, for users' vectors and for items'; `exact` for a flat index.
     package var defaultEffort: DefaultEffort
     package var defaultItemEffort: SearchEffort

@@ -50,7 +50,7 @@ struct TopPool {
         if self.heap.count < self.k {
             self.heap.append(hit)
             self.siftUp()
-        } else if self.k > 0, self.isWorse(self.heap[0], hit) {
+        } else if self.k > 0, self.mayEnter(hit.score), self.isWorse(self.heap[0], hit) {
             self.heap[0] = hit
             self.siftDown(self.heap.count)
         }

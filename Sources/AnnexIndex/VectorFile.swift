@@ -74,7 +74,8 @@ import Glibc
     }
 
     /// Lengths of rows whose float32 scores are computed without overflow or loss of digits, for queries of such lengths too.
-    package static let boundedLengths: ClosedRange<Float> = 1e-15...1e15
+    package static let boundedLengths: ClosedRange<Float> =
+        Float(Limits.vectorLengths.lowerBound)...Float(Limits.vectorLengths.upperBound)
 
     /// Whether bounds on a row's scores can be computed: its length is 0 or one of `boundedLengths`.
     package func isBounded(_ ordinal: Int) -> Bool {

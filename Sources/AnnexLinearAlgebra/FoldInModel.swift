@@ -91,4 +91,12 @@ extension FoldInModel.Method {
         case .ridge: "ridge"
         }
     }
+
+    /// What a weight of 1 counts in the equation: alpha, or 1 without ALS.
+    package var confidence: Double {
+        switch self {
+        case .als(_, let alpha): abs(alpha)
+        case .ridge: 1
+        }
+    }
 }

@@ -27,7 +27,7 @@ package struct ServerConfiguration: Sendable {
     package var outputBufferBytes = 32 << 20
     /// Bytes of replies that may wait for one client before its next command is read: so much may a client write before it
     /// reads. A connection above this and one reply is closed.
-    package var pipelineBufferBytes = 28 << 20
+    package var pipelineBufferBytes = 20 << 20
     /// Time in which a client takes none of the replies that wait for it; then its connection is closed, and the log says why.
     package var stalledTimeout: Duration = .seconds(60)
     /// Silence after which the system asks whether the client's machine is still there; zero: never.

@@ -13,7 +13,7 @@ extension ServerShared {
     @inline(__always)
     func replyBudget() -> Int {
         let left = self.configuration.allClientsBytes - self.heldBytes.load(ordering: .relaxed)
-        return max(min(self.configuration.outputBufferBytes, left), Self.leastBudget)
+        return min(self.configuration.outputBufferBytes, max(left, Self.leastBudget))
     }
 
     /// Whether a request of so many bytes may be kept until somebody has time for it.

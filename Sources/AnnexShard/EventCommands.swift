@@ -20,6 +20,7 @@ enum EventCommands {
                     + "stored: check the id, or build a version with it"
             )
         }
+        try Self.checkWeight(arguments.weight, context.version.description)
         let change = UserChange.event(user: user, item: item, weight: arguments.weight, time: arguments.time)
         return Self.record(change, request, context, givesPosition) { _, reply in reply.status("OK") }
     }
@@ -111,6 +112,15 @@ enum EventCommands {
     private static func checkState(_ context: QueryContext) throws(ArgumentFailure) {
         guard !context.version.keepsState else { return }
         throw ArgumentFailure("this server keeps no state, nothing was stored: start it with --state DIR")
+    }
+
+    /// A larger weight would drown the rest of a history in rounding when the user's vector is solved for.
+    private static func checkWeight(_ weight: Double, _ version: VersionDescription) throws(ArgumentFailure) {
+        guard let alpha = version.weightScale, abs(weight) * alpha > Limits.maximumConfidence else { return }
+        throw ArgumentFailure(
+            "invalid weight '\(weight)', nothing was stored: with this version's alpha of \(alpha) a weight is at most "
+                + "\(Limits.maximumConfidence / alpha) in size"
+        )
     }
 
     private static func identifier(

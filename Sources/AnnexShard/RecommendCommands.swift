@@ -48,6 +48,11 @@ struct Recommendation: Sendable {
                     try context.answer(query, for: id)
                 }
             } catch {
+                if self.isBatch, error.code == .badInput {
+                    // Of one user, whose history has no solution; the others have their answers.
+                    reply.nullArray()
+                    continue
+                }
                 reply.rewind(to: start)
                 reply.error(code: .error, "\(error)")
                 return true

@@ -103,6 +103,7 @@ enum VectorSetCommands {
             reply.error(code: .badVector, "Vector dimension mismatch - got \(count) but set has \(dimension)")
         case .notFinite(let position):
             reply.error(code: .badVector, "component \(position + 1) of \(dimension) is not a finite number")
+        case .unscorable(let reason): reply.error(code: .badVector, "\(reason): scale the vector")
         }
     }
 

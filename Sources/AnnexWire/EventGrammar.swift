@@ -29,6 +29,9 @@ package struct EventArguments: Equatable, Sendable {
                         "invalid AT '\(request.printable(at + 1))': give whole milliseconds since 1970, in 64 bits"
                     )
                 }
+                if let problem = EventTime.problem(Int64(time)) {
+                    throw ArgumentFailure("invalid AT '\(request.printable(at + 1))': the time \(problem)")
+                }
                 self.time = Int64(time)
             } else if self.index == nil, request.matches(at, "INDEX") {
                 self.index = at + 1

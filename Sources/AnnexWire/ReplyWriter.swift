@@ -60,9 +60,9 @@ package struct ReplyWriter: Sendable {
     }
 
     /// Takes a buffer to write into; what it holds already counts for no reply.
-    package mutating func use(_ buffer: ByteBuffer) {
-        self.buffer = buffer
+    package mutating func use(_ buffer: consuming ByteBuffer) {
         self.end = buffer.writerIndex + Self.largestBudget
+        self.buffer = buffer
         self.isOverBudget = false
     }
 

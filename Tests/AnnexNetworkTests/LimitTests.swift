@@ -42,7 +42,7 @@ import Testing
     }
 
     @Test func repliesNobodyReadsCostLittle() async throws {
-        try await withServer { port, _ in
+        try await withServer({ $0.pipelineBufferBytes = 65_536 }) { port, _ in
             let client = try TestClient(port: port)
             let command = Array(TestClient.frame("ECHO", String(repeating: "x", count: 1_000)).utf8)
             let sent = try client.sendUntilStuck(command, patience: 300)

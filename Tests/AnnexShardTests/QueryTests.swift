@@ -1,5 +1,6 @@
 import AnnexCore
 import AnnexEngine
+import AnnexLinearAlgebra
 import AnnexStore
 import AnnexTestSupport
 import AnnexVersionSupport
@@ -81,7 +82,7 @@ import Testing
         let long: [[String]] = [
             zeros, ["MTOPK", "20000"] + names + ["1"], ["EXISTS"] + names, ["VRANDMEMBER", "shop", "10000"],
             ["VRANDMEMBER", "shop", "-10000"], ["TOPK", "u1", "5", "EXCLUDE", "20000"] + names,
-            ["SCORE", "u1", "20000"] + names, ["TOPK", "u1", "10", "TRUTH"], ["TOPK", "u1", "10000"],
+            ["SCORE", "u1", "20000"] + names, ["TOPK", "u1", "10000"],
         ]
         for words in long {
             _ = try bench.ask(words)
@@ -97,6 +98,28 @@ import Testing
             _ = try bench.ask(words)
             #expect(!bench.ranElsewhere, "\(words.prefix(4)) left the loop")
         }
+    }
+
+    /// A megabyte where an id belongs is no id: said at once, not looked for.
+    @Test func whatIsTooLongIsNoId() throws {
+        let small = try SmallVersion(items: 100, users: 2)
+        let bench = try Bench(self.engine(small))
+        for length in [256, 1 << 20] {
+            let long = String(repeating: "u", count: length)
+            for words in [
+                ["TOPK", long, "5"], ["SCORE", long, "1", "i1"], ["EXPLAIN", long, "i1"], ["WHYNOT", long, "i1", "5"],
+                ["VSIM", "shop", "ELE", long],
+            ] {
+                guard case .error = try bench.ask(words) else {
+                    Issue.record("\(words[0]) took an id of \(length) bytes")
+                    continue
+                }
+            }
+            #expect(try bench.ask("SEEN", long).elements?.isEmpty == true)
+            #expect(try bench.ask("VISMEMBER", "shop", long) == .boolean(false))
+        }
+        let longest = String(repeating: "u", count: 255)
+        #expect(try bench.ask("SCORE", "u1", "1", longest).elements == [.null])
     }
 
     @Test func readySaysWhatIsMissing() throws {

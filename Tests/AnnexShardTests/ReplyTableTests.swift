@@ -36,7 +36,7 @@ import Testing
         Row("TOPK u0 2 INDEX other", "-NOINDEX"), Row("TOPK u0 2 FANCY", "-ERR"),
         Row("MTOPK 2 u0 nobody 1", "*2 *1 $2 i2 *-1", "*2 *1 $2 i2 _"),
         Row("MTOPK 1 u1 1 WITHSCORES", "*1 *2 $2 i1 $1 2", "*1 *1 *2 $2 i1 ,2"),
-        Row("MTOPK 0 1", "-ERR"),
+        Row("MTOPK 0 u0 1", "-ERR"),
         Row("SCORE u1 3 i1 x i3", "*3 $1 2 $-1 $1 0", "*3 ,2 _ ,0"), Row("SCORE nobody 1 i1", "-NOUSER"),
         Row("VSIM shop ELE i0 COUNT 2", "*2 $2 i2 $2 i0"), Row("VSIM shop ELE x", "-NOITEM"),
         Row("VSIM shop VALUES 2 0 1 COUNT 1 WITHSCORES", "*2 $2 i1 $1 2", "%1 $2 i1 ,2"),

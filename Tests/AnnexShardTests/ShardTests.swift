@@ -30,10 +30,7 @@ final class Bench {
     }
 
     func run(_ request: Request) {
-        // The storage is used again, so that allocations of the reply do not count.
-        var buffer = self.reply.takeBuffer()
-        buffer.clear()
-        self.reply.use(buffer)
+        self.reply.rewind(to: 0)
         guard case .command(let found, _) = CommandTable.standard.lookup(request) else {
             Issue.record("not in the table")
             return

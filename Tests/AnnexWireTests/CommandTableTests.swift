@@ -20,8 +20,8 @@ import Testing
     @Test func theTableIsComplete() {
         let names = """
             acl asking auth client cluster command config dbsize echo event event.del exists explain forget hello indexes \
-            info latency memory mtopk ping quit readonly readwrite reload reset scan score seen select slowlog topk type vcard \
-            vdim vemb vgetattr vinfo vismember vlinks vrandmember vsim waitpos whynot
+            info latency memory mtopk ping quit readonly readwrite ready reload reset role scan score seen select slowlog topk \
+            type vcard vdim vemb vgetattr vinfo vismember vlinks vrandmember vsim waitpos whynot
             """.split(separator: " ").map(String.init)
         #expect(self.table.specifications.map(\.name) == names)
         #expect(Set(self.table.specifications.map(\.id)) == Set(CommandID.allCases))

@@ -18,8 +18,8 @@ import Testing
         #expect(plain.weight == 1 && plain.time == nil && plain.index == nil)
         let full = try self.event("-2.5", "index", "shop", "at", "17")
         #expect(full.weight == -2.5 && full.time == 17 && full.index == 5)
-        #expect(try self.event("AT", "-9223372036854775808").time == Int64.min)
-        #expect(try self.event("AT", "9223372036854775807").time == Int64.max)
+        #expect(try self.event("AT", "0").time == 0)
+        #expect(try self.event("AT", "4102444799999").time == 4_102_444_799_999)
         #expect(try self.event("-1e30").weight == -1e30 && self.event("0").weight == 0)
     }
 
@@ -29,6 +29,12 @@ import Testing
         }
         for word in ["9223372036854775808", "-9223372036854775809", "1.5", "now", "", "+1"] {
             #expect(self.refusal("AT", word) == "invalid AT '\(word)': give whole milliseconds since 1970, in 64 bits")
+        }
+        // Seconds, microseconds, and the ends of 64 bits: a time in another unit would never count, or for ever.
+        for word in [
+            "1764448000", "1764448000000000", "4102444800000", "9223372036854775807", "-1", "-9223372036854775808",
+        ] {
+            #expect(self.refusal("AT", word)?.hasPrefix("invalid AT '\(word)': the time is ") ?? false)
         }
         #expect(self.refusal("1", "AT") == "syntax error near 'AT'")
         #expect(self.refusal("1", "2") == "syntax error near '2'")

@@ -43,5 +43,6 @@ def test_reload_storm(tmp_path, fact):
             thread.join(30)
         assert not errors, errors[:5]
         server.assert_alive()
-        assert server.descriptors() <= before + 8, "descriptors are left of versions that are gone"
+        # A version is freed aside, soon after the last query that used it.
+        annex.wait_until(lambda: server.descriptors() <= before + 8, 10, "descriptors of versions that are gone are given back")
         fact(f"reload storm: {swaps} swaps, {sum(asked)} answers meanwhile, 0 failures, RSS {server.rss() >> 20} MiB")

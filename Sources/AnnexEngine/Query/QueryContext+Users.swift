@@ -24,6 +24,7 @@ extension QueryContext {
     {
         self.beginExclusions()
         for ordinal in wanted.excluded { self.exclude(ordinal) }
+        guard Self.mayBeIdentifier(id) else { return .unknown }
         let source = try self.source(id, wanted.session, wanted.budgetNanos)
         switch source {
         case .costly: return .costly
@@ -64,12 +65,12 @@ extension QueryContext {
 
     /// The items of a user's history, each once: events newest first, then the trained ones. At most `count`. O(events).
     package func seen(by id: UnsafeRawBufferPointer, count: Int) throws(AnnexError) -> [SeenItem] {
-        try self.live.seen(id, count: count)
+        Self.mayBeIdentifier(id) ? try self.live.seen(id, count: count) : []
     }
 
     /// About how long `seen` takes, in nanoseconds.
     package func nanosToRead(_ id: UnsafeRawBufferPointer) throws(AnnexError) -> Double {
-        try self.live.nanosToRead(id)
+        Self.mayBeIdentifier(id) ? try self.live.nanosToRead(id) : 0
     }
 
     /// Whether the version says anything of a user who was not forgotten.

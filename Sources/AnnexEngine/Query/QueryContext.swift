@@ -88,9 +88,18 @@ package final class QueryContext {
             guard let value = component(index), value.isFinite else { return .notFinite(position: index) }
             self.query[index] = value
         }
+        // A vector of zeros is as near to everything, on each metric.
+        if let reason = VectorLength.problem(self.length(of: count), metric: .ip) { return .unscorable(reason) }
         self.takeNoBias()
         self.measureNorm()
         return nil
+    }
+
+    /// Of the first components of the query, in float64.
+    private func length(of count: Int) -> Double {
+        var sum: Double = 0
+        for index in 0..<count { sum += Double(self.query[index]) * Double(self.query[index]) }
+        return sum.squareRoot()
     }
 
     func measureNorm() {
@@ -174,7 +183,15 @@ package final class QueryContext {
 
     // MARK: Items
 
-    package func ordinal(of id: UnsafeRawBufferPointer) -> Int32? { self.items.ordinal(of: id) }
+    package func ordinal(of id: UnsafeRawBufferPointer) -> Int32? {
+        Self.mayBeIdentifier(id) ? self.items.ordinal(of: id) : nil
+    }
+
+    /// Whether an id may be known at all. Looked at first: clients may send a megabyte where an id belongs, which takes as
+    /// long to hash and compare as a search.
+    static func mayBeIdentifier(_ id: UnsafeRawBufferPointer) -> Bool {
+        !id.isEmpty && id.count <= Identifier.maximumLength
+    }
 
     package func withIdentifier(_ ordinal: Int32, _ body: (UnsafeRawBufferPointer) -> Void) {
         self.version.items.withIdentifier(ordinal, body)

@@ -1,5 +1,5 @@
 package import AnnexCore
-package import AnnexIndex
+import AnnexIndex
 
 /// What a command asks of a user's vector: which vector, and what is left out. A value, so nothing of one query can reach
 /// another.

@@ -1,5 +1,5 @@
 package import AnnexCore
-package import AnnexIndex
+import AnnexIndex
 
 /// "The k items nearest to this", with all that belongs to it. A value.
 package struct SimilarityQuery: Sendable {
@@ -32,6 +32,8 @@ package enum VectorProblem: Equatable, Sendable {
     /// It has so many components, and should have the version's dimension.
     case length(Int)
     case notFinite(position: Int)
+    /// Its Euclidean length is beyond what searches in float32 can compute with: the reason.
+    case unscorable(String)
 }
 
 extension QueryContext {

@@ -1,4 +1,4 @@
-package import AnnexCore
+import AnnexCore
 import AnnexIndex
 
 /// Why an item is not among the best k.

@@ -38,6 +38,7 @@ extension QueryContext {
         item: Int32,
         count: Int
     ) throws(AnnexError) -> Explanation {
+        guard Self.mayBeIdentifier(id) else { throw AnnexError(.notFound, "nothing is known of the user") }
         // The state is read several times; where an event came in between, once more.
         let before = try self.live.counter(of: id)
         let first = Self.result { () throws(AnnexError) in try self.explainOnce(id, item: item, count: count) }

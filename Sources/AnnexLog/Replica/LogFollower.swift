@@ -181,11 +181,11 @@ package final class LogFollower: @unchecked Sendable {
         case .check(let number, let marks): self.check(number, marks)
         case .apply(let batch): self.apply(batch)
         case .acknowledge(let token, let block, let position, let outcome):
-            let token = PositionToken(index: self.index, block: block, position: position)
+            let position = PositionToken(index: self.index, block: block, position: position)
             let completion = self.completions.removeValue(forKey: token)
             switch outcome {
-            case nil: completion?(.success((nil, token)))
-            case .success(let outcome): completion?(.success((outcome, token)))
+            case nil: completion?(.success((nil, position)))
+            case .success(let outcome): completion?(.success((outcome, position)))
             case .failure(let error): completion?(.failure(error))
             }
         case .refuse(let token, let reason):

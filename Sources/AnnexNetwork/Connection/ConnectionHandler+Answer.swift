@@ -44,6 +44,7 @@ extension ConnectionHandler {
             return self.runPending(bytes, begin, command, found)
         }
         let now = NIODeadline.now().uptimeNanoseconds
+        self.replaceOverBudget(from: from, budget: budget)
         if self.machine.pending.isEmpty {
             self.finishReply(command, from: from, budget: budget, now: now, isCurrent: true)
         } else {
@@ -151,12 +152,15 @@ extension ConnectionHandler {
     ///
     /// - Parameter isCurrent: whether `request` is still the command's.
     func finishReply(_ command: PendingReplies.Command, from: Int, budget: Int, now: UInt64, isCurrent: Bool) {
-        if self.reply.isOverBudget {
-            self.reply.rewind(to: from)
-            self.loop.shared.writeOverBudget(budget, &self.reply)
-        }
+        self.replaceOverBudget(from: from, budget: budget)
         self.count(command, now: now, failed: self.countError(from: from), isCurrent: isCurrent)
         self.outbound.applyMode(from: from)
+    }
+
+    private func replaceOverBudget(from: Int, budget: Int) {
+        guard self.reply.isOverBudget else { return }
+        self.reply.rewind(to: from)
+        self.loop.shared.writeOverBudget(budget, &self.reply)
     }
 
     func count(_ command: PendingReplies.Command, now: UInt64, failed: Bool, isCurrent: Bool) {

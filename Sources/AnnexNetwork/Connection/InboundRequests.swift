@@ -26,8 +26,11 @@ struct InboundRequests {
     /// Whether the beginning of a command is here.
     var hasUnfinished: Bool { self.parser.isInsideFrame || self.bytes.readableBytes > 0 }
 
+    /// A parsed request that is answered later.
+    private var keptBytes = 0
+
     /// Storage held between turns.
-    var heldBytes: Int { self.isOwn ? self.bytes.capacity : 0 }
+    var heldBytes: Int { (self.isOwn ? self.bytes.capacity : 0) + self.keptBytes }
 
     mutating func append(_ more: consuming ByteBuffer) {
         if self.bytes.readableBytes == 0 {
@@ -56,12 +59,14 @@ struct InboundRequests {
         } else if self.bytes.readerIndex > 64 << 10 {
             self.bytes.discardReadBytes()
         }
+        self.keptBytes = keepingRequest ? self.request.heldBytes : 0
         if !keepingRequest { self.request.release(midFrame: self.parser.isInsideFrame) }
     }
 
     mutating func removeAll() {
         self.bytes = ByteBuffer()
         self.isOwn = false
+        self.keptBytes = 0
         self.request = Request()
     }
 }

@@ -53,12 +53,14 @@ package enum IngestAnswer: Equatable, Sendable {
     /// - Parameter text: from its code on.
     package init(error text: [UInt8]) {
         let words = String(decoding: text, as: UTF8.self)
-        switch words.prefix(while: { $0 != " " }) {
-        case "NOITEM": self = .reject
-        case "NOAUTH", "WRONGPASS", "NOPERM", "NOINDEX": self = .never
+        switch ErrorCode(of: words) {
+        case .noItem: self = .reject
+        case .noAuth, .wrongPassword, .noIndex: self = .never
         // A weight or a time beyond what the server takes.
-        case "ERR" where words.hasPrefix("ERR invalid "): self = .reject
-        case "ERR" where words.hasPrefix("ERR unknown command") || words.contains("--state"): self = .never
+        case .error where words.hasPrefix("ERR invalid "): self = .reject
+        case .error where words.hasPrefix("ERR unknown command") || words.contains("--state"): self = .never
+        // Of a server that has rights: this one may never write.
+        case nil where words.hasPrefix("NOPERM "): self = .never
         default: self = .notNow
         }
     }
