@@ -27,7 +27,9 @@ package enum FileHash {
         let mark = try FileMark(descriptor: descriptor, path: path)
         var hasher = SHA256()
         var total = 0
-        var buffer = [UInt8](repeating: 0, count: 1 << 20)
+        // One byte more than the file has, so that one that grows is noticed.
+        let bufferBytes = mark.bytes < 1 << 20 ? mark.bytes + 1 : 1 << 20
+        var buffer = [UInt8](repeating: 0, count: bufferBytes)
         while true {
             let count = buffer.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
