@@ -161,7 +161,8 @@ def test_replies_nobody_reads(fresh, catalogues, fact):
     how = "closed by the server" if closed else "stalled" if stalled_since else "still reading"
     fact(f"replies nobody reads: {sent / 1024:.0f} KiB of requests taken, then {how}; RSS {grown / MIB:+.1f} MiB")
     assert closed or stalled_since, "the server goes on reading from a client that reads nothing"
-    assert grown <= 32 * MIB
+    # 20 MiB of replies may wait (`pipeline-buffer-bytes`), and what carries them.
+    assert grown <= 40 * MIB
 
 
 def test_parser_is_linear(fresh, fact):
