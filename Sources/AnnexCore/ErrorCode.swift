@@ -16,6 +16,7 @@ package enum ErrorCode: String, Sendable, CaseIterable, CustomStringConvertible 
     case noAuth = "NOAUTH"
     case wrongPassword = "WRONGPASS"
     case noProtocol = "NOPROTO"
+    case execAbort = "EXECABORT"
 
     package var description: String { self.rawValue }
 
@@ -37,6 +38,7 @@ package enum ErrorCode: String, Sendable, CaseIterable, CustomStringConvertible 
         case .noAuth: "the connection has to authenticate first"
         case .wrongPassword: "the user name or the password is wrong"
         case .noProtocol: "there is no such protocol version"
+        case .execAbort: "`EXEC` was refused as a whole, and nothing was stored: a command behind `MULTI` was refused"
         }
     }
 
@@ -47,7 +49,8 @@ package enum ErrorCode: String, Sendable, CaseIterable, CustomStringConvertible 
     package var mayBeAnsweredElsewhere: Bool {
         switch self {
         case .loading, .timeout, .overloaded, .masterDown, .clusterDown: true
-        case .error, .noUser, .noItem, .noIndex, .badVector, .moved, .crossSlot, .noAuth, .wrongPassword, .noProtocol:
+        case .error, .noUser, .noItem, .noIndex, .badVector, .moved, .crossSlot, .noAuth, .wrongPassword, .noProtocol,
+            .execAbort:
             false
         }
     }

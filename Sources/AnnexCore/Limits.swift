@@ -26,6 +26,10 @@ package enum Limits {
     package static let maximumWeight = 1e30
     /// Items of temporary histories in one batch: users × items.
     package static let maximumBatchHistory = 100_000
+    /// Commands between MULTI and EXEC.
+    package static let maximumTransactionCommands = 10_000
+    /// Changes stored together. Each takes the writer some 5 to 10 µs, and all others wait meanwhile.
+    package static let maximumTransactionChanges = 1_000
     /// Random members of one reply.
     package static let maximumRandomCount = 10_000
     /// Items of one index: an ordinal is an `Int32`.

@@ -2,14 +2,21 @@ import AnnexCore
 import AnnexEngine
 import AnnexWire
 
+/// A change that was checked, and how its command is answered once it is durable.
+struct CheckedChange: Sendable {
+    let change: UserChange
+    let version: ServedVersion
+    /// - Parameter wasThere: whether the state had anything of it.
+    let write: @Sendable (_ wasThere: Bool, inout ReplyWriter) -> Void
+}
+
 /// EVENT, EVENT.DEL and FORGET: checked here, answered when they are durable.
 enum EventCommands {
     static func event(
         _ arguments: EventArguments,
         _ request: Request,
-        _ context: QueryContext,
-        givesPosition: Bool
-    ) throws(ArgumentFailure) -> Disposition {
+        _ context: QueryContext
+    ) throws(ArgumentFailure) -> CheckedChange {
         let user = try Self.identifier(request, arguments.user, "user")
         let item = try Self.identifier(request, arguments.item, "item")
         try Self.checkState(context)
@@ -22,14 +29,10 @@ enum EventCommands {
         }
         try Self.checkWeight(arguments.weight, context.version.description)
         let change = UserChange.event(user: user, item: item, weight: arguments.weight, time: arguments.time)
-        return Self.record(change, request, context, givesPosition) { _, reply in reply.status("OK") }
+        return CheckedChange(change: change, version: context.version) { _, reply in reply.status("OK") }
     }
 
-    static func delete(
-        _ request: Request,
-        _ context: QueryContext,
-        givesPosition: Bool
-    ) throws(ArgumentFailure) -> Disposition {
+    static func delete(_ request: Request, _ context: QueryContext) throws(ArgumentFailure) -> CheckedChange {
         let user = try Self.identifier(request, 1, "user")
         let item = try Self.identifier(request, 2, "item")
         try Self.checkState(context)
@@ -37,47 +40,90 @@ enum EventCommands {
             guard let ordinal = item.bytes.withUnsafeBytes({ context.ordinal(of: $0) }) else { return false }
             return try user.bytes.lend { id throws(AnnexError) in try context.trainedHistory(of: id, has: ordinal) }
         }
-        return Self.record(.remove(user: user, item: item), request, context, givesPosition) { wasThere, reply in
+        return CheckedChange(change: .remove(user: user, item: item), version: context.version) { wasThere, reply in
             reply.integer(wasThere || wasTrained ? 1 : 0)
         }
     }
 
-    static func forget(
-        _ request: Request,
-        _ context: QueryContext,
-        givesPosition: Bool
-    ) throws(ArgumentFailure) -> Disposition {
+    static func forget(_ request: Request, _ context: QueryContext) throws(ArgumentFailure) -> CheckedChange {
         let user = try Self.identifier(request, 1, "user")
         try Self.checkState(context)
         let wasTrained = try Self.asking { () throws(AnnexError) in
             try user.bytes.lend { id throws(AnnexError) in try context.versionKnows(id) }
         }
-        return Self.record(.forget(user: user), request, context, givesPosition) { wasThere, reply in
+        return CheckedChange(change: .forget(user: user), version: context.version) { wasThere, reply in
             reply.integer(wasThere || wasTrained ? 1 : 0)
         }
     }
 
-    private static func record(
-        _ change: UserChange,
-        _ request: Request,
-        _ context: QueryContext,
-        _ givesPosition: Bool,
-        _ write: @escaping @Sendable (_ wasThere: Bool, inout ReplyWriter) -> Void
-    ) -> Disposition {
-        let version = context.version
-        return .pending(bytes: request.heldBytes) { promise in
-            version.record(change) { result in
+    // MARK: Storing
+
+    /// Answered when the change is durable.
+    static func record(_ checked: CheckedChange, _ request: Request, givesPosition: Bool) -> Disposition {
+        .pending(bytes: request.heldBytes) { promise in
+            checked.version.record([checked.change]) { _, result in
                 promise.fulfil { reply in
-                    switch result {
-                    case .success(let change):
-                        if givesPosition { reply.array(2) }
-                        write(change.wasThere, &reply)
-                        guard givesPosition else { return }
-                        if let token = change.token { reply.bulk("\(token)") } else { reply.null() }
-                    case .failure(let error): reply.error(code: Self.code(error), "\(error)")
+                    Self.write(result, givesPosition, &reply) { checked.write($0[0], &$1) }
+                }
+            }
+        }
+    }
+
+    /// Changes that are stored together, each of which is answered by itself.
+    static func batch(_ changes: [CheckedChange], givesPosition: Bool) throws(ArgumentFailure) -> ChangeBatch {
+        let version = try Self.version(of: changes)
+        return ChangeBatch(count: changes.count) { batch in
+            version.record(changes.map(\.change)) { indices, result in
+                for (number, index) in indices.enumerated() {
+                    batch.fulfil(index) { reply in
+                        Self.write(result, givesPosition, &reply) { changes[index].write($0[number], &$1) }
                     }
                 }
             }
+        }
+    }
+
+    /// ATOMIC: all in one reply. They are of one slot, so that even a log has them in one entry.
+    static func record(
+        together changes: [CheckedChange],
+        _ request: Request,
+        givesPosition: Bool
+    ) throws(ArgumentFailure) -> Disposition {
+        let version = try Self.version(of: changes)
+        return .pending(bytes: request.heldBytes) { promise in
+            version.record(changes.map(\.change)) { _, result in
+                promise.fulfil { reply in
+                    Self.write(result, givesPosition, &reply) { wereThere, reply in
+                        reply.array(changes.count)
+                        for (change, wasThere) in zip(changes, wereThere) { change.write(wasThere, &reply) }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The one index that all changes concern, as each has a state of its own.
+    private static func version(of changes: [CheckedChange]) throws(ArgumentFailure) -> ServedVersion {
+        let version = changes[0].version
+        guard changes.allSatisfy({ $0.version === version }) else {
+            throw ArgumentFailure("changes of several indexes cannot be stored together: send those of each index apart")
+        }
+        return version
+    }
+
+    private static func write(
+        _ result: Result<RecordedChanges, AnnexError>,
+        _ givesPosition: Bool,
+        _ reply: inout ReplyWriter,
+        _ body: (_ wereThere: [Bool], inout ReplyWriter) -> Void
+    ) {
+        switch result {
+        case .success(let changes):
+            if givesPosition { reply.array(2) }
+            body(changes.wereThere, &reply)
+            guard givesPosition else { return }
+            if let token = changes.token { reply.bulk("\(token)") } else { reply.null() }
+        case .failure(let error): reply.error(code: Self.code(error), "\(error)")
         }
     }
 

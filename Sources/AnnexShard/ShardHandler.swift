@@ -83,8 +83,16 @@ package final class ShardHandler: CommandHandler {
             return Self.onWorker(lane.version) {
                 _ = ScoreCommand.score(arguments, request, $0, budget: .infinity, &$1)
             }
-        case .event, .eventDelete, .forget, .waitpos:
-            return try self.change(id, request, givesPosition: connection.givesPositions)
+        case .event, .eventDelete, .forget:
+            let change = try self.checked(id, request)
+            return EventCommands.record(change, request, givesPosition: connection.givesPositions)
+        case .atomic:
+            return try EventCommands.record(
+                together: self.checked(AtomicArguments(request).changes),
+                request,
+                givesPosition: connection.givesPositions
+            )
+        case .waitpos: return try self.waitForPosition(request)
         case .seen, .explain, .whynot: return try self.aboutUser(id, request, &reply)
         case .vsim:
             let arguments = try VSimArguments(request)
@@ -123,32 +131,47 @@ package final class ShardHandler: CommandHandler {
         return .done
     }
 
-    private func change(
-        _ id: CommandID,
-        _ request: Request,
-        givesPosition: Bool
-    ) throws(ArgumentFailure) -> Disposition {
+    package func batch(_ changes: [Request], connection: ConnectionState) throws(ArgumentFailure) -> ChangeBatch {
+        self.refresh()
+        return try EventCommands.batch(self.checked(changes), givesPosition: connection.givesPositions)
+    }
+
+    private func checked(_ requests: [Request]) throws(ArgumentFailure) -> [CheckedChange] {
+        var changes: [CheckedChange] = []
+        changes.reserveCapacity(requests.count)
+        for request in requests { changes.append(try self.checked(request)) }
+        return changes
+    }
+
+    /// A request whose arity has been checked, and which is a change.
+    private func checked(_ request: Request) throws(ArgumentFailure) -> CheckedChange {
+        if request.matches(0, "EVENT") { return try self.checked(.event, request) }
+        return try self.checked(request.matches(0, "FORGET") ? .forget : .eventDelete, request)
+    }
+
+    private func checked(_ id: CommandID, _ request: Request) throws(ArgumentFailure) -> CheckedChange {
         switch id {
         case .event:
             let arguments = try EventArguments(request)
-            let lane = try self.lane(request, name: arguments.index)
-            return try EventCommands.event(arguments, request, lane.context, givesPosition: givesPosition)
+            return try EventCommands.event(arguments, request, self.lane(request, name: arguments.index).context)
         case .eventDelete:
-            let lane = try self.lane(request, name: NamedArguments(request, fixed: 3).index)
-            return try EventCommands.delete(request, lane.context, givesPosition: givesPosition)
-        case .forget:
-            let lane = try self.lane(request, name: NamedArguments(request, fixed: 2).index)
-            return try EventCommands.forget(request, lane.context, givesPosition: givesPosition)
+            let index = try NamedArguments(request, fixed: 3).index
+            return try EventCommands.delete(request, self.lane(request, name: index).context)
         default:
-            let arguments = try WaitPositionArguments(request)
-            guard let lane = self.lanes.first(where: { $0.version.description.index == arguments.token.index }) else {
-                throw ArgumentFailure(
-                    code: .noIndex,
-                    "'\(request.printable(2))' is a position of an index that is not served; there is: \(self.servedNames)"
-                )
-            }
-            return try EventCommands.wait(arguments, lane.version)
+            let index = try NamedArguments(request, fixed: 2).index
+            return try EventCommands.forget(request, self.lane(request, name: index).context)
         }
+    }
+
+    private func waitForPosition(_ request: Request) throws(ArgumentFailure) -> Disposition {
+        let arguments = try WaitPositionArguments(request)
+        guard let lane = self.lanes.first(where: { $0.version.description.index == arguments.token.index }) else {
+            throw ArgumentFailure(
+                code: .noIndex,
+                "'\(request.printable(2))' is a position of an index that is not served; there is: \(self.servedNames)"
+            )
+        }
+        return try EventCommands.wait(arguments, lane.version)
     }
 
     private func aboutUser(

@@ -98,10 +98,20 @@ package protocol CommandHandler: AnyObject {
         reply: inout ReplyWriter
     ) -> Disposition
 
+    /// Takes changes that are to be stored together: EVENT, EVENT.DEL and FORGET, whose arity has been checked. Checks all of
+    /// them and stores none yet.
+    ///
+    /// - Throws: why none of them may be stored.
+    func batch(_ changes: [Request], connection: ConnectionState) throws(ArgumentFailure) -> ChangeBatch
+
     /// The connection is closed: nobody waits for the replies that it is still owed.
     func abandon(_ sink: any ReplySink)
 }
 
 extension CommandHandler {
     package func abandon(_ sink: any ReplySink) {}
+
+    package func batch(_ changes: [Request], connection: ConnectionState) throws(ArgumentFailure) -> ChangeBatch {
+        throw ArgumentFailure("this server stores no changes")
+    }
 }

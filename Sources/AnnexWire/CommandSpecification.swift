@@ -2,8 +2,9 @@
 package enum CommandID: String, Sendable, CaseIterable {
     case ping, echo, hello, auth, quit, reset, select, client, command, config, info, slowlog, latency
     case readonly, readwrite, asking
+    case multi, exec, discard, watch
     case topk, mtopk, score
-    case event, seen, forget, explain, whynot, waitpos
+    case event, seen, forget, explain, whynot, waitpos, atomic
     case eventDelete = "event.del"
     case vsim, vemb, vdim, vcard, vinfo, vismember, vrandmember, vgetattr, vlinks
     case indexes, reload, dbsize, ready
@@ -173,7 +174,7 @@ package final class CommandSpecification: Sendable {
         self.pipelineClass =
             pipelineClass ?? (owner == .handler && flags.contains("readonly") ? .reads : .alone)
         self.commandClass =
-            commandClass ?? (flags.contains("admin") ? .admin : self.pipelineClass == .changes ? .event : .read)
+            commandClass ?? (flags.contains("admin") ? .admin : flags.contains("write") ? .event : .read)
     }
 
     private init(copying other: CommandSpecification, subcommands: [CommandSpecification]) {
@@ -230,6 +231,10 @@ package final class CommandSpecification: Sendable {
             return base + 2..<base + 2 + count
         }
     }
+
+    /// Whether it may stand between MULTI and EXEC.
+    package var isAllowedInTransaction: Bool { !self.flags.contains(Self.noMulti) }
+    static let noMulti = "no_multi"
 
     package func accepts(count: Int) -> Bool { self.arity >= 0 ? count == self.arity : count >= -self.arity }
 

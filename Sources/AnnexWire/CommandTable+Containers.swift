@@ -4,7 +4,7 @@ extension CommandTable {
         .client,
         "client",
         arity: -2,
-        flags: fast,
+        flags: fast + [CommandSpecification.noMulti],
         categories: ["@slow", "@connection"],
         group: "connection",
         summary: "Says and sets what is known of connections.",

@@ -59,6 +59,25 @@ extension CommandTable {
             reply: ("1 or 0: whether anything was known", "1 or 0: whether anything was known")
         ),
         CommandSpecification(
+            .atomic,
+            "atomic",
+            arity: -4,
+            owner: .handler,
+            keys: .first,
+            flags: ["write", "denyoom", CommandSpecification.noMulti],
+            categories: ["@write", "@slow"],
+            group: "user",
+            summary:
+                "Stores several changes together, all or none: for each the number of its words, then the words, as in "
+                + "`ATOMIC u1 3 EVENT u1 i7 2 FORGET {u1}b`. All are of users in the slot of `user`; at most 1000. `MULTI` is "
+                + "the usual way to ask for this; a router sends it in this form. Needs `--state`.",
+            complexity: "That of the changes",
+            arguments: [
+                .key("user"), CommandArgument.block("change", [.integer("words"), .string("word")]).multiple,
+            ],
+            reply: ("array of the changes' replies", "array of the changes' replies")
+        ),
+        CommandSpecification(
             .waitpos,
             "waitpos",
             arity: -3,

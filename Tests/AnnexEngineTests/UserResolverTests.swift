@@ -40,8 +40,8 @@ private final class Shop {
     func record(_ change: UserChange) throws {
         let result = Mutex<Result<Bool, AnnexError>?>(nil)
         let end = DispatchSemaphore(value: 0)
-        self.version.record(change) { outcome in
-            result.withLock { $0 = outcome.map(\.wasThere) }
+        self.version.record([change]) { _, outcome in
+            result.withLock { $0 = outcome.map { $0.wereThere[0] } }
             end.signal()
         }
         end.wait()

@@ -42,6 +42,44 @@ import Testing
         }
     }
 
+    /// Several changes of one slot are one entry; without any one of its fields it is none.
+    @Test func severalChangesInOneEntry() throws {
+        let codec = EntryCodec(slots: .all)
+        let users = try ["{7}a", "{7}b"].map { try #require(Identifier($0)) }
+        let item = try #require(Identifier("i1"))
+        let changes: [StateChange] = [
+            .event(user: users[0], item: item, weight: 1.5, time: 4),
+            .stampedEvent(user: users[1], item: item, weight: -2, time: 5),
+            .remove(user: users[0], item: item, time: 6),
+            .forget(user: users[1], hash: UserHash.of(users[1].bytes), time: 7),
+        ]
+        let block = Slot.block(of: Slot.of(users[0].bytes))
+        let key = EntryKey(origin: .init(high: 1, low: 2), sequence: 9)
+        for count in 2...4 {
+            let change = StateChange(together: Array(changes.prefix(count)))
+            let fields = EntryCodec.fields(of: LogEntry(key: key, block: block, change: change))
+            guard case .entry(let entry) = codec.decode(self.values(fields), block: block) else {
+                Issue.record("\(count) changes are no entry")
+                continue
+            }
+            #expect(entry.key == key && "\(entry.change)" == "\(change)")
+            for index in stride(from: 0, to: fields.count, by: 2) {
+                let cut = Array(fields[..<index] + fields[(index + 2)...])
+                if case .entry = codec.decode(self.values(cut), block: block) {
+                    Issue.record("\(count) changes without field \(index)")
+                }
+            }
+        }
+        let other = StateChange.remove(user: item, item: item, time: 1)
+        let mixed = EntryCodec.fields(
+            of: LogEntry(key: key, block: block, change: .together([other, changes[0]]))
+        )
+        guard case .unknown = codec.decode(self.values(mixed), block: block) else {
+            Issue.record("changes of two slots are one entry")
+            return
+        }
+    }
+
     @Test func usersOfOthersAreForeign() throws {
         let user = try #require(Identifier("user-1"))
         let slot = Slot.of(user.bytes)
@@ -62,7 +100,7 @@ import Testing
     @Test func noBytesAreTakenForAnEntryOrEndTheProcess() throws {
         var random = SeededRandom(seed: Self.seed)
         let codec = EntryCodec(slots: .all)
-        let names = ["do", "user", "item", "weight", "at", "by", "n", "x"]
+        let names = ["do", "change", "user", "item", "weight", "at", "by", "n", "x"]
         for _ in 0..<20_000 {
             let fields: [ReplyValue] = (0..<random.below(17)).map { index in
                 switch random.below(8) {

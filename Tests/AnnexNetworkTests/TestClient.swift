@@ -122,7 +122,9 @@ final class TestClient {
         return try self.line()
     }
 
-    static func frame(_ words: String...) -> String {
+    static func frame(_ words: String...) -> String { self.frame(words) }
+
+    static func frame(_ words: [String]) -> String {
         "*\(words.count)\r\n" + words.map { "$\($0.utf8.count)\r\n\($0)\r\n" }.joined()
     }
 }

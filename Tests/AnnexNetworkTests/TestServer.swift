@@ -21,6 +21,20 @@ final class TestHandler: CommandHandler {
     private let gate: Gate
     init(gate: Gate) { self.gate = gate }
 
+    /// Each change is answered its last word and how many there are, last first, from another thread. A change of `absent` is
+    /// refused.
+    func batch(_ changes: [Request], connection: ConnectionState) throws(ArgumentFailure) -> ChangeBatch {
+        if changes.contains(where: { $0.matches(2, "ABSENT") }) { throw ArgumentFailure(code: .noItem, "no item 'absent'") }
+        let words = changes.map { $0.string($0.count - 1) }
+        return ChangeBatch(count: changes.count) { batch in
+            DispatchQueue.global().asyncAfter(deadline: .now() + .milliseconds(2)) {
+                for (index, word) in words.enumerated().reversed() {
+                    batch.fulfil(index) { $0.bulk("\(word)/\(words.count)") }
+                }
+            }
+        }
+    }
+
     func handle(
         _ id: CommandID,
         _ request: Request,

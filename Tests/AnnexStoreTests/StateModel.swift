@@ -57,6 +57,7 @@ struct StateModel {
             let old = self.users.removeValue(forKey: user) ?? User()
             self.forgotten[hash] = max(time, self.forgotten[hash] ?? time)
             return .forgotten(wasThere: old != User())
+        case .together(let changes): return .together(changes.map { self.apply($0) })
         }
     }
 

@@ -48,6 +48,44 @@ import Testing
         #expect(self.store.counts.changes == 5)
     }
 
+    // MARK: Together
+
+    /// Changes that are stored together do what they would do one after the other, in one commit.
+    @Test func changesTogether() throws {
+        var random = SeededRandom(seed: 41)
+        var model = StateModel()
+        for round in 0..<60 {
+            let changes = try (0..<1 + random.below(12)).map { _ in
+                let user = try identifier("u\(random.below(4))")
+                let item = try identifier("i\(random.below(3))")
+                let time = Int64(random.below(6))
+                return switch random.below(5) {
+                case 0, 1: StateChange.event(user: user, item: item, weight: Double(random.below(3)), time: time)
+                case 2: StateChange.stampedEvent(user: user, item: item, weight: 1, time: time)
+                case 3: StateChange.remove(user: user, item: item, time: time)
+                default: StateChange.forget(user: user, hash: StateModel.hash(user), time: time)
+                }
+            }
+            let (commits, counted) = (self.store.counts.commits, self.store.counts.changes)
+            let outcome = try self.store.apply(StateChange(together: changes))
+            #expect(outcome == model.apply(StateChange(together: changes)), "round \(round)")
+            #expect(self.store.counts.commits <= commits + 1)
+            #expect(self.store.counts.changes == counted + changes.count)
+            for user in 0..<4 { try model.expectEqual(self.reader, identifier("u\(user)")) }
+        }
+    }
+
+    /// One change that no state can store keeps the others out.
+    @Test func oneBadChangeRefusesAll() throws {
+        let user = try identifier("u")
+        let changes = try (0..<5).map { number in
+            StateChange.event(user: user, item: try identifier("i"), weight: number == 3 ? .nan : 1, time: Int64(number))
+        }
+        let error = #expect(throws: AnnexError.self) { try self.store.apply(.together(changes)) }
+        #expect(error?.code == .badInput)
+        #expect(try self.reader.user(user).events.isEmpty)
+    }
+
     @Test func zeroHasTwoSigns() throws {
         #expect(try self.event("u", "i", 0.0, 1) == .added)
         #expect(try self.event("u", "i", -0.0, 1) == .replaced)

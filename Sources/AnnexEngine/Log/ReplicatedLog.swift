@@ -1,10 +1,10 @@
 package import AnnexCore
 package import AnnexStore
 
-/// What a change did, and where it stands in the log.
-package struct RecordedChange: Sendable {
-    /// Whether anything was there before, in the state (of an event: whether one was replaced or the same).
-    package let wasThere: Bool
+/// What changes that were stored together did, and where they stand in the log.
+package struct RecordedChanges: Sendable {
+    /// For each, whether anything was there before, in the state (of an event: whether one was replaced or the same).
+    package let wereThere: [Bool]
     /// Nil without a log.
     package let token: PositionToken?
 }

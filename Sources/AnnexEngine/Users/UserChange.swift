@@ -14,38 +14,58 @@ extension ServedVersion {
     /// Whether changes can be recorded.
     package var keepsState: Bool { self.state != nil }
 
-    /// Has a change made durable, stamped with the time of this call. Does not block.
+    /// Has changes made durable together, stamped with the time of this call: all of them or none. Does not block.
     ///
-    /// With a log it goes through that, and is answered when the log or this replica has it.
+    /// With a log they go through that, and are answered when the log or this replica has them; the log keeps the changes of
+    /// each slot together, and each slot's are answered by themselves.
     ///
-    /// - Parameter completion: runs once, on another thread or right here, and must not block.
+    /// - Parameters:
+    ///   - changes: at least one.
+    ///   - completion: runs once for each group of changes, given by their indices, on another thread or right here, and must
+    ///     not block.
     package func record(
-        _ change: UserChange,
-        _ completion: @escaping @Sendable (Result<RecordedChange, AnnexError>) -> Void
+        _ changes: [UserChange],
+        _ completion: @escaping @Sendable (_ indices: [Int], Result<RecordedChanges, AnnexError>) -> Void
     ) {
+        let all = Array(changes.indices)
         guard let state else {
             let hint = "Start the server with --state DIR"
-            return completion(.failure(AnnexError(.usage, "this server keeps no state", hint: hint)))
+            return completion(all, .failure(AnnexError(.usage, "this server keeps no state", hint: hint)))
         }
-        let now = state.stamp()
-        let stored: StateChange =
-            switch change {
-            case .event(let user, let item, let weight, let time?):
-                .event(user: user, item: item, weight: weight, time: time)
-            case .event(let user, let item, let weight, nil):
-                .stampedEvent(user: user, item: item, weight: weight, time: now)
-            case .remove(let user, let item): .remove(user: user, item: item, time: now)
-            case .forget(let user): .forget(user: user, hash: UserHash.of(user.bytes), time: now)
-            }
-        if let log {
-            log.submit(stored) { result in
-                completion(result.map { RecordedChange(wasThere: $0.outcome?.wasThere ?? false, token: $0.token) })
-            }
-        } else {
-            state.submit(stored) { result in
-                completion(result.map { RecordedChange(wasThere: $0.wasThere, token: nil) })
+        let stored = changes.map { StateChange($0, stamp: state.stamp()) }
+        guard let log else {
+            return state.submit(StateChange(together: stored)) { result in
+                completion(all, result.map { RecordedChanges(wereThere: $0.wereThere, token: nil) })
             }
         }
+        for indices in Self.bySlot(changes) {
+            log.submit(StateChange(together: indices.map { stored[$0] })) { result in
+                completion(
+                    indices,
+                    result.map { done in
+                        let wereThere = done.outcome?.wereThere ?? indices.map { _ in false }
+                        return RecordedChanges(wereThere: wereThere, token: done.token)
+                    }
+                )
+            }
+        }
+    }
+
+    /// Indices of the changes of each slot; slots and changes in the order in which they come.
+    private static func bySlot(_ changes: [UserChange]) -> [[Int]] {
+        guard changes.count > 1 else { return [Array(changes.indices)] }
+        var groups: [[Int]] = []
+        var groupOfSlot: [Int: Int] = [:]
+        for (index, change) in changes.enumerated() {
+            let slot = Slot.of(change.user.bytes)
+            if let group = groupOfSlot[slot] {
+                groups[group].append(index)
+            } else {
+                groupOfSlot[slot] = groups.count
+                groups.append([index])
+            }
+        }
+        return groups
     }
 
     static func milliseconds() -> Int64 {
@@ -55,12 +75,35 @@ extension ServedVersion {
     }
 }
 
-extension StateOutcome {
-    fileprivate var wasThere: Bool {
+extension UserChange {
+    fileprivate var user: Identifier {
         switch self {
-        case .added: false
-        case .replaced, .unchanged: true
-        case .removed(let wasThere), .forgotten(let wasThere): wasThere
+        case .event(let user, _, _, _), .remove(let user, _), .forget(let user): user
+        }
+    }
+}
+
+extension StateChange {
+    fileprivate init(_ change: UserChange, stamp: Int64) {
+        switch change {
+        case .event(let user, let item, let weight, let time?):
+            self = .event(user: user, item: item, weight: weight, time: time)
+        case .event(let user, let item, let weight, nil):
+            self = .stampedEvent(user: user, item: item, weight: weight, time: stamp)
+        case .remove(let user, let item): self = .remove(user: user, item: item, time: stamp)
+        case .forget(let user): self = .forget(user: user, hash: UserHash.of(user.bytes), time: stamp)
+        }
+    }
+}
+
+extension StateOutcome {
+    /// For each change whether anything was there before.
+    fileprivate var wereThere: [Bool] {
+        switch self {
+        case .added: [false]
+        case .replaced, .unchanged: [true]
+        case .removed(let wasThere), .forgotten(let wasThere): [wasThere]
+        case .together(let outcomes): outcomes.flatMap(\.wereThere)
         }
     }
 }

@@ -20,6 +20,8 @@ package struct EntryCodec {
 
     private enum Field {
         static let kind = Array("do".utf8)
+        /// The kind of one of several.
+        static let change = Array("change".utf8)
         static let user = Array("user".utf8)
         static let item = Array("item".utf8)
         static let weight = Array("weight".utf8)
@@ -33,6 +35,7 @@ package struct EntryCodec {
         static let stamped = Array("stamped".utf8)
         static let remove = Array("remove".utf8)
         static let forget = Array("forget".utf8)
+        static let several = Array("several".utf8)
     }
 
     package static func block(of change: StateChange) -> Int {
@@ -40,26 +43,39 @@ package struct EntryCodec {
         case .event(let user, _, _, _), .stampedEvent(let user, _, _, _), .remove(let user, _, _),
             .forget(let user, _, _):
             Slot.block(of: Slot.of(user.bytes))
+        case .together(let changes): Self.block(of: changes[0])
         }
     }
 
     package static func fields(of entry: LogEntry<StateChange>) -> [[UInt8]] {
-        var fields: [[UInt8]]
-        func text(_ number: some CustomStringConvertible) -> [UInt8] { Array(number.description.utf8) }
-        switch entry.change {
-        case .event(let user, let item, let weight, let time):
-            fields = [Field.kind, Kind.event, Field.user, user.bytes, Field.item, item.bytes]
-            fields += [Field.weight, text(weight), Field.time, text(time)]
-        case .stampedEvent(let user, let item, let weight, let time):
-            fields = [Field.kind, Kind.stamped, Field.user, user.bytes, Field.item, item.bytes]
-            fields += [Field.weight, text(weight), Field.time, text(time)]
-        case .remove(let user, let item, let time):
-            fields = [Field.kind, Kind.remove, Field.user, user.bytes, Field.item, item.bytes, Field.time, text(time)]
-        case .forget(let user, _, let time):
-            fields = [Field.kind, Kind.forget, Field.user, user.bytes, Field.time, text(time)]
+        var fields: [[UInt8]] = []
+        if case .together(let changes) = entry.change {
+            // Each begins with its kind; a reader that knows only single changes passes over the whole.
+            fields = [Field.kind, Kind.several]
+            for change in changes { fields += Self.fields(of: change, kind: Field.change) }
+        } else {
+            fields = Self.fields(of: entry.change, kind: Field.kind)
         }
         return fields + [Field.origin, Self.text(entry.key.origin), Field.sequence, text(entry.key.sequence)]
     }
+
+    private static func fields(of change: StateChange, kind: [UInt8]) -> [[UInt8]] {
+        switch change {
+        case .event(let user, let item, let weight, let time):
+            [kind, Kind.event, Field.user, user.bytes, Field.item, item.bytes]
+                + [Field.weight, Self.text(weight), Field.time, Self.text(time)]
+        case .stampedEvent(let user, let item, let weight, let time):
+            [kind, Kind.stamped, Field.user, user.bytes, Field.item, item.bytes]
+                + [Field.weight, Self.text(weight), Field.time, Self.text(time)]
+        case .remove(let user, let item, let time):
+            [kind, Kind.remove, Field.user, user.bytes, Field.item, item.bytes, Field.time, Self.text(time)]
+        case .forget(let user, _, let time):
+            [kind, Kind.forget, Field.user, user.bytes, Field.time, Self.text(time)]
+        case .together(let changes): changes.flatMap { Self.fields(of: $0, kind: kind) }
+        }
+    }
+
+    private static func text(_ number: some LosslessStringConvertible) -> [UInt8] { Array(number.description.utf8) }
 
     /// 32 hexadecimal digits.
     static func text(_ origin: EntryKey.Origin) -> [UInt8] {
@@ -70,16 +86,45 @@ package struct EntryCodec {
     }
 
     package func decode(_ fields: [ReplyValue], block: Int) -> Decoded {
-        guard let values = Values(fields), let user = values.user.flatMap({ Identifier($0) }) else { return .unknown }
+        guard let parts = Self.parts(of: fields), let last = parts.last,
+            let user = last.user.flatMap({ Identifier($0) })
+        else { return .unknown }
+        // All changes of an entry are of one slot.
         let slot = Slot.of(user.bytes)
         guard Slot.block(of: slot) == block else { return .unknown }
         guard self.slots.contains(slot) else { return .foreign }
-        guard let time = values.time.flatMap({ Int64(String(decoding: $0, as: UTF8.self)) }),
-            let origin = values.origin.flatMap({ Self.origin($0) }),
-            let sequence = values.sequence.flatMap({ UInt64(String(decoding: $0, as: UTF8.self)) }),
-            let change = Self.change(values, user, time)
+        guard let origin = last.origin.flatMap({ Self.origin($0) }),
+            let sequence = last.sequence.flatMap({ UInt64(String(decoding: $0, as: UTF8.self)) })
         else { return .unknown }
-        return .entry(LogEntry(key: EntryKey(origin: origin, sequence: sequence), block: block, change: change))
+        var changes: [StateChange] = []
+        for part in parts {
+            guard let change = Self.change(part), Slot.of(part.user ?? []) == slot else { return .unknown }
+            changes.append(change)
+        }
+        let key = EntryKey(origin: origin, sequence: sequence)
+        return .entry(LogEntry(key: key, block: block, change: StateChange(together: changes)))
+    }
+
+    /// The fields of each change, those of the entry with the last; nil where there is none.
+    private static func parts(of fields: [ReplyValue]) -> [Values]? {
+        guard fields.count >= 2, case .bulk(Field.kind) = fields[0], case .bulk(Kind.several) = fields[1] else {
+            return Values(fields[...]).map { [$0] }
+        }
+        var parts: [Values] = []
+        var start: Int?
+        for index in stride(from: 2, through: fields.count, by: 2) {
+            if index < fields.count {
+                guard case .bulk(Field.change) = fields[index] else { continue }
+            }
+            if let start {
+                guard let values = Values(fields[start..<index]) else { return nil }
+                parts.append(values)
+            } else if index != 2 {
+                return nil
+            }
+            start = index
+        }
+        return parts.count > 1 && parts.count <= Limits.maximumTransactionChanges ? parts : nil
     }
 
     /// The fields that are known by name; the last of several counts.
@@ -93,14 +138,14 @@ package struct EntryCodec {
         var sequence: [UInt8]?
 
         /// Nil where they are not pairs of bulks.
-        init?(_ fields: [ReplyValue]) {
+        init?(_ fields: ArraySlice<ReplyValue>) {
             guard fields.count % 2 == 0 else { return nil }
-            for index in stride(from: 0, to: fields.count, by: 2) {
+            for index in stride(from: fields.startIndex, to: fields.endIndex, by: 2) {
                 guard case .bulk(let name) = fields[index], case .bulk(let value) = fields[index + 1] else {
                     return nil
                 }
                 switch name {
-                case Field.kind: self.kind = value
+                case Field.kind, Field.change: self.kind = value
                 case Field.user: self.user = value
                 case Field.item: self.item = value
                 case Field.weight: self.weight = value
@@ -113,7 +158,10 @@ package struct EntryCodec {
         }
     }
 
-    private static func change(_ values: Values, _ user: Identifier, _ time: Int64) -> StateChange? {
+    private static func change(_ values: Values) -> StateChange? {
+        guard let user = values.user.flatMap({ Identifier($0) }),
+            let time = values.time.flatMap({ Int64(String(decoding: $0, as: UTF8.self)) })
+        else { return nil }
         let item = values.item.flatMap { Identifier($0) }
         let weight = values.weight.flatMap { Double(String(decoding: $0, as: UTF8.self)) }
         switch (values.kind, item, weight) {

@@ -144,13 +144,8 @@ package final class LogFollower: @unchecked Sendable {
         let token = self.nextToken
         self.nextToken += 1
         self.completions[token] = completion
-        let needsOutcome: Bool
-        switch change {
-        case .event, .stampedEvent: needsOutcome = false
-        case .remove, .forget: needsOutcome = true
-        }
         let block = EntryCodec.block(of: change)
-        self.handle(.change(token: token, block: block, change, needsOutcome: needsOutcome), at: now)
+        self.handle(.change(token: token, block: block, change, needsOutcome: !change.isOnlyEvents), at: now)
     }
 
     private func stored(_ block: Int, _ key: EntryKey?, _ result: Result<LoggedOutcome, AnnexError>, _ now: Int64) {

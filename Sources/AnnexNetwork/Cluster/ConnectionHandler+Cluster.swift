@@ -4,14 +4,14 @@ import AnnexWire
 /// Redis Cluster's protocol: whose slot it is, and `CLUSTER`.
 extension ConnectionHandler {
     /// Where the users of a command are another shard's: writes the error that sends the client there, and returns true.
-    func isMisdirected(_ command: CommandSpecification) -> Bool {
-        guard let cluster = self.loop.cluster, !cluster.ownsAll, let keys = command.keys(in: self.request) else {
+    func isMisdirected(_ command: CommandSpecification, _ request: Request) -> Bool {
+        guard let cluster = self.loop.cluster, !cluster.ownsAll, let keys = command.keys(in: request) else {
             return false
         }
         var foreign: Int?
         var hasOwn = false
         for key in keys {
-            let slot = self.request.withArgument(key) { Slot.of($0) }
+            let slot = request.withArgument(key) { Slot.of($0) }
             if cluster.owns(slot) {
                 hasOwn = true
             } else {
@@ -29,6 +29,14 @@ extension ConnectionHandler {
         }
         self.reply.error(code: .moved, "\(foreign) \(target.host):\(target.port)")
         return true
+    }
+
+    /// The same for any request, whose command is in the table.
+    func isMisdirected(_ request: Request) -> Bool {
+        guard case .command(let found, _) = self.loop.shared.table.lookup(request), found.isAboutUser else {
+            return false
+        }
+        return self.isMisdirected(found, request)
     }
 
     private func refuseCrossSlot() -> Bool {

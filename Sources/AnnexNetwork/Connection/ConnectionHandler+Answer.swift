@@ -31,10 +31,13 @@ extension ConnectionHandler {
             return self.refused(from: from, command: index)
         }
         let command = PendingReplies.Command(index: index, start: start)
-        let isRedirected = found.isAboutUser && self.loop.cluster != nil && self.isMisdirected(found)
+        let batched = self.machine.transaction.dispositionOfChange()
+        let isRedirected =
+            found.isAboutUser && self.loop.cluster != nil && batched == nil && self.isMisdirected(found, self.request)
         if isRedirected { self.loop.metrics.commands[index].rejected &+= 1 }
         if isRedirected, self.machine.pending.isEmpty { return self.refused(from: from, command: nil) }
-        let disposition = isRedirected ? .done : self.dispatch(found)
+        let disposition: Disposition =
+            if isRedirected { .done } else if let batched { batched } else { self.dispatch(found) }
         switch disposition {
         case .done: break
         case .close: self.machine.finishAfterReplies()
@@ -54,6 +57,7 @@ extension ConnectionHandler {
     }
 
     private func dispatch(_ found: CommandSpecification) -> Disposition {
+        if self.isKept(found) { return .done }
         if !found.subcommands.isEmpty,
             self.loop.shared.table.answerSubcommand(of: found, self.request, &self.outbound.writer)
         {
@@ -77,6 +81,7 @@ extension ConnectionHandler {
     }
 
     private func refused(from: Int, command: Int?) -> UInt64 {
+        self.machine.transaction.refused()
         if let command { self.loop.metrics.commands[command].rejected &+= 1 }
         self.countError(from: from)
         self.outbound.applyMode(from: from)

@@ -103,7 +103,7 @@ extension ConnectionHandler {
         let command = self.lastCommand.map { self.loop.shared.table.specifications[$0].name } ?? "NULL"
         let idle = (now - self.clock.lastActive).nanoseconds / 1_000_000_000
         return "id=\(self.state.id) addr=\(self.state.address) laddr=\(self.localAddress) fd=0 name=\(self.state.name) "
-            + "age=\(age) idle=\(idle) flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=\(self.held.input) qbuf-free=0 "
+            + "age=\(age) idle=\(idle) flags=N db=0 sub=0 psub=0 ssub=0 multi=\(self.machine.transaction.count ?? -1) qbuf=\(self.held.input) qbuf-free=0 "
             + "obl=0 oll=0 omem=\(self.held.output) tot-mem=\(self.held.total) events=r cmd=\(command) user=default "
             + "redir=-1 resp=\(self.state.respVersion.rawValue) lib-name=\(self.state.libName) "
             + "lib-ver=\(self.state.libVer) loop=\(self.loop.index)"

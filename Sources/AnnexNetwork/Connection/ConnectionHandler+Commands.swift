@@ -24,6 +24,10 @@ extension ConnectionHandler {
         case .latency: return self.latency()
         case .acl: self.reply.bulk("default")
         case .role: self.role()
+        case .multi: self.multi()
+        case .exec: self.exec()
+        case .discard: self.discard()
+        case .watch: self.watch()
         case .cluster: self.cluster()
         default:
             self.reply.error(code: .error, "this command is not served here")
@@ -99,6 +103,7 @@ extension ConnectionHandler {
         self.state.respVersion = .two
         self.state.givesPositions = false
         self.outbound.mode = .on
+        self.machine.transaction = Transaction()
         if self.loop.shared.configuration.passwordHash != nil {
             self.state.authenticated = false
             self.clock.unauthenticatedSince = .now()

@@ -140,7 +140,7 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
         let end = now + Self.turnNanoseconds
         var commands = self.loop.shared.configuration.pipelineDepth
         while self.machine.mayParse {
-            if commands == 0 || now > end, self.inbound.unparsedBytes > 0 {
+            if commands == 0 || now > end, self.inbound.unparsedBytes > 0 || self.machine.transaction.hasMore {
                 self.machine.yield()
                 self.loop.yield(self)
                 return
@@ -169,8 +169,15 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
         switch self.machine.takeResumed() {
         case .request: .request
         case .failure(let text): .failed(text)
-        case .parse, .close, nil: self.inbound.next()
+        case .parse, .close, nil: self.nextParsed()
         }
+    }
+
+    /// The next of the commands that EXEC runs, or of those that came since.
+    private func nextParsed() -> RequestParser.Result {
+        guard let kept = self.machine.transaction.takeNext() else { return self.inbound.next() }
+        self.inbound.put(kept)
+        return .request
     }
 
     /// Whether the request may run while replies before it are owed.
@@ -212,7 +219,7 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
         if self.reply.buffer.capacity > 0 { self.flush(context) }
         if self.reply.buffer.capacity > 0 { self.loop.giveBack(self.reply.takeBuffer(), written: true) }
         self.inbound.settle(keepingRequest: self.machine.keepsRequest)
-        self.loop.heldBytesChanged(by: self.held.setInput(self.inbound.heldBytes))
+        self.loop.heldBytesChanged(by: self.held.setInput(self.inbound.heldBytes + self.machine.transaction.heldBytes))
         if self.machine.beginClosing() { self.closeWhenWritten(context) }
     }
 

@@ -36,6 +36,8 @@ package struct ConnectionStateMachine: ~Copyable {
     private var readIsHeld = false
     /// Replies that others owe.
     package var pending = PendingReplies()
+    /// What MULTI began.
+    package var transaction = Transaction()
 
     package init() {}
 
@@ -190,5 +192,6 @@ package struct ConnectionStateMachine: ~Copyable {
     package mutating func closed() {
         self.state = .closed
         self.pending.removeAll()
+        self.transaction = Transaction()
     }
 }

@@ -45,6 +45,9 @@ struct InboundRequests {
     /// Parses the next request into `request`.
     mutating func next() -> RequestParser.Result { self.parser.next(&self.bytes, into: &self.request) }
 
+    /// Makes a request that was parsed before the present one. Only between frames.
+    mutating func put(_ request: Request) { self.request = request }
+
     /// After a turn. `keepingRequest`: the parsed request will be answered later.
     mutating func settle(keepingRequest: Bool) {
         let left = self.bytes.readableBytes

@@ -13,6 +13,11 @@ package enum StateChange: Sendable {
     /// Deletes all that is stored of the user and leaves a tombstone under `hash`: 16 bytes, the first of the SHA-256
     /// of the user's id. Of several times the latest stays.
     case forget(user: Identifier, hash: [UInt8], time: Int64)
+    /// Several, in this order and in one transaction; none of them is of this case.
+    case together([StateChange])
+
+    /// - Parameter changes: at least one, none of them several.
+    package init(together changes: [StateChange]) { self = changes.count == 1 ? changes[0] : .together(changes) }
 
     /// Nil where the change can be stored.
     var fault: AnnexError? {
@@ -22,15 +27,17 @@ package enum StateChange: Sendable {
             AnnexError(.badInput, "an event's weight of \(weight)", hint: "Give a finite number")
         case .forget(_, let hash, _) where hash.count != StateSchema.hashBytes:
             AnnexError(.usage, "a user's hash of \(hash.count) bytes", hint: "Give \(StateSchema.hashBytes)")
+        case .together(let changes): changes.lazy.compactMap(\.fault).first
         default: nil
         }
     }
 
-    /// The time that the server that received the change gave it; nil where the client did.
+    /// The time that the server that received the change gave it; nil where the client did. Of several the latest.
     var stamp: Int64? {
         switch self {
         case .event: nil
         case .stampedEvent(_, _, _, let time), .remove(_, _, let time), .forget(_, _, let time): time
+        case .together(let changes): changes.compactMap(\.stamp).max()
         }
     }
 
@@ -38,7 +45,22 @@ package enum StateChange: Sendable {
         switch self {
         case .event, .stampedEvent: true
         case .remove, .forget: false
+        case .together(let changes): changes.contains(where: \.isEvent)
         }
+    }
+}
+
+extension StateChange {
+    /// Whether its reply does not depend on what was there.
+    package var isOnlyEvents: Bool {
+        guard case .together(let changes) = self else { return self.isEvent }
+        return changes.allSatisfy(\.isEvent)
+    }
+
+    /// What is answered where events are acknowledged before they are durable.
+    var earlyOutcome: StateOutcome {
+        guard case .together(let changes) = self else { return .added }
+        return .together(changes.map { _ in .added })
     }
 }
 
@@ -53,4 +75,6 @@ package enum StateOutcome: Sendable, Equatable {
     case removed(wasThere: Bool)
     /// `wasThere`: there was any event or tombstone of the user.
     case forgotten(wasThere: Bool)
+    /// Of each of several.
+    case together([StateOutcome])
 }

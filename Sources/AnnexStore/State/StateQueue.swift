@@ -27,6 +27,15 @@ final class StateQueue: Sendable {
             case .repairIndex: false
             }
         }
+
+        /// As INFO counts them.
+        var changeCount: Int {
+            switch self.work {
+            case .change(.together(let changes), _): changes.count
+            case .logged(let entry, _): if case .together(let changes) = entry.change { changes.count } else { 1 }
+            case .change, .repairIndex: 1
+            }
+        }
     }
 
     private struct State {

@@ -109,17 +109,18 @@ package final class StateStore: Sendable {
         _ change: StateChange,
         _ completion: @escaping @Sendable (Result<StateOutcome, AnnexError>) -> Void
     ) {
-        guard self.acknowledgesEarly, change.isEvent, self.status == .running else {
+        guard self.acknowledgesEarly, change.isOnlyEvents, self.status == .running else {
             if let error = change.fault ?? self.queue.put(change, completion) { completion(.failure(error)) }
             return
         }
         let lost = self.lost
+        let early = change.earlyOutcome
         let error =
             change.fault
             ?? self.queue.put(change) { result in
                 if case .failure = result { lost.count.wrappingAdd(1, ordering: .relaxed) }
             }
-        completion(error.map { .failure($0) } ?? .success(.added))
+        completion(error.map { .failure($0) } ?? .success(early))
     }
 
     /// A reader for one thread. It may outlive the store, which keeps the file open and locked.

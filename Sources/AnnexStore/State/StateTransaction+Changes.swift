@@ -14,7 +14,16 @@ extension StateTransaction {
             try self.applyRemoval(user, item, time)
         case .forget(let user, let hash, let time):
             try self.applyForgetting(user, hash, time)
+        case .together(let changes):
+            try self.apply(changes)
         }
+    }
+
+    private func apply(_ changes: [StateChange]) throws(LMDBFailure) -> StateOutcome {
+        var outcomes: [StateOutcome] = []
+        outcomes.reserveCapacity(changes.count)
+        for change in changes { outcomes.append(try self.apply(change)) }
+        return .together(outcomes)
     }
 
     /// O(log events).

@@ -76,7 +76,8 @@ struct StateWriter {
             switch self.attempt(left.map { (group[$0].work, impossible[$0]) }) {
             case .committed(let outcomes):
                 for (index, outcome) in zip(left, outcomes) { results[index] = outcome }
-                self.shared.changes.wrappingAdd(outcomes.count, ordering: .relaxed)
+                let changes = left.prefix(outcomes.count).reduce(0) { $0 + group[$1].changeCount }
+                self.shared.changes.wrappingAdd(changes, ordering: .relaxed)
                 if outcomes.count < left.count { end = left[outcomes.count] }
                 left = []
             case .refused(let number, let failure):

@@ -1,0 +1,57 @@
+/// Commands that keep others until they are carried out together; the network layer answers them.
+extension CommandTable {
+    private static let flags = ["noscript", "loading", "stale", "fast"]
+    private static let categories = ["@fast", "@transaction"]
+
+    package static let transactionCommands: [CommandSpecification] = [
+        CommandSpecification(
+            .multi,
+            "multi",
+            arity: 1,
+            flags: flags,
+            categories: categories,
+            group: "connection",
+            summary:
+                "Keeps the commands that follow until `EXEC`: at most 10000, of them at most 1000 changes, in all no larger "
+                + "than one command may be. Each is answered `QUEUED`.",
+            reply: ok
+        ),
+        CommandSpecification(
+            .exec,
+            "exec",
+            arity: 1,
+            flags: flags,
+            categories: categories,
+            group: "connection",
+            summary:
+                "Carries out what was kept since `MULTI`. Its changes (EVENT, EVENT.DEL, FORGET) are checked first and stored "
+                + "together: all or none, even if the server is killed meanwhile; with a log that holds for the changes of one "
+                + "slot. Reads ahead of the first change are answered before it, all others see all the changes. "
+                + "`EXECABORT` where a command was refused: then nothing was done. Through a router all changes of one "
+                + "`EXEC` concern one slot, as users `{42}a` and `{42}b` do.",
+            complexity: "Those of its commands",
+            reply: ("array of the replies", "array of the replies")
+        ),
+        CommandSpecification(
+            .discard,
+            "discard",
+            arity: 1,
+            flags: flags,
+            categories: categories,
+            group: "connection",
+            summary: "Drops what was kept since `MULTI`.",
+            reply: ok
+        ),
+        CommandSpecification(
+            .watch,
+            "watch",
+            arity: -2,
+            flags: flags + [CommandSpecification.noMulti],
+            categories: categories,
+            group: "connection",
+            summary: "Always refused: no key here can be compared before an `EXEC`.",
+            arguments: [CommandArgument.key("key").multiple],
+            reply: ("error", "error")
+        ),
+    ]
+}
