@@ -80,6 +80,8 @@ package struct ConnectionState: Sendable {
     package var memory: (any AnyObject & Sendable)?
     /// Whether replies to changes tell where they stand in the log.
     package var givesPositions = false
+    /// After which the command at hand must not begin any more: milliseconds since 1970, as DEADLINE before it said.
+    package var deadline: Int64?
 
     package init(id: UInt64, address: String, authenticated: Bool) {
         self.id = id

@@ -4,12 +4,18 @@ import AnnexWire
 import Dispatch
 import Logging
 import NIOCore
+import Synchronization
 
 /// Opens once: deferred commands of the test handler wait for it.
 final class Gate: Sendable {
     private let semaphore = DispatchSemaphore(value: 0)
+    private let arrivals = Atomic<Int>(0)
+    /// How many have come to it.
+    var arrived: Int { self.arrivals.load(ordering: .relaxed) }
+
     func open() { self.semaphore.signal() }
     func pass() {
+        self.arrivals.add(1, ordering: .relaxed)
         self.semaphore.wait()
         self.semaphore.signal()
     }
