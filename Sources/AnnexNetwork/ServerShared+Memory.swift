@@ -48,6 +48,7 @@ extension ServerShared {
             switch refusal {
             case nil: work(&reply)
             case .shutdown: reply.error(code: .error, "the server is shutting down")
+            case .expired(let late): Self.writeExpired(late, &reply)
             case .late:
                 reply.error(
                     code: .timeout,
@@ -57,6 +58,15 @@ extension ServerShared {
         }
         self.heldBytes.subtract(budget - bytes.readableBytes, ordering: .relaxed)
         return bytes
+    }
+
+    /// The answer to a command that could not begin before its deadline.
+    static func writeExpired(_ milliseconds: Int64, _ reply: inout ReplyWriter) {
+        reply.error(
+            code: .timeout,
+            "the deadline given for the command had passed \(milliseconds) ms before it could begin; nothing was done, nothing "
+                + "was stored"
+        )
     }
 
     /// The bytes of a made reply count elsewhere from now on.

@@ -10,7 +10,11 @@ import Synchronization
 /// request holds.
 final class WorkQueue: Sendable {
     /// Why work did not run.
-    enum Refusal { case shutdown, late }
+    enum Refusal {
+        case shutdown, late
+        /// Its deadline passed so many milliseconds before.
+        case expired(Int64)
+    }
 
     /// One command. `cancel` lets go of a request that still waits.
     package final class Job: Sendable {
@@ -68,8 +72,9 @@ final class WorkQueue: Sendable {
 
     /// Takes a command. Its body is called once, on a thread of the class, unless it is cancelled before.
     ///
+    /// - Parameter expiry: Unix time in milliseconds after which the command must not begin.
     /// - Returns: nil where there are too many.
-    func submit(_ workClass: WorkClass, _ body: @escaping Job.Body) -> Job? {
+    func submit(_ workClass: WorkClass, expiry: Int64? = nil, _ body: @escaping Job.Body) -> Job? {
         guard let pool = self.pools[workClass] else { return nil }
         guard self.jobs.add(1, ordering: .relaxed).newValue <= self.maximumJobs else {
             self.jobs.subtract(1, ordering: .relaxed)
@@ -81,6 +86,7 @@ final class WorkQueue: Sendable {
             defer { self.jobs.subtract(1, ordering: .relaxed) }
             guard let body = job.take() else { return }
             guard case .active = state else { return body(.shutdown) }
+            if let late = WallClock.millisecondsPast(expiry) { return body(.expired(late)) }
             body(NIODeadline.now() > deadline ? .late : nil)
         }
         return job

@@ -131,7 +131,10 @@ package final class ShardHandler: CommandHandler {
         return .done
     }
 
-    package func batch(_ changes: [Request], connection: ConnectionState) throws(ArgumentFailure) -> ChangeBatch {
+    package func batch(
+        _ changes: [Request],
+        connection: inout ConnectionState
+    ) throws(ArgumentFailure) -> ChangeBatch {
         self.refresh()
         return try EventCommands.batch(self.checked(changes), givesPosition: connection.givesPositions)
     }

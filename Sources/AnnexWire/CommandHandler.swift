@@ -80,6 +80,8 @@ package struct ConnectionState: Sendable {
     package var memory: (any AnyObject & Sendable)?
     /// Whether replies to changes tell where they stand in the log.
     package var givesPositions = false
+    /// After which the command at hand must not begin any more: milliseconds since 1970, as DEADLINE before it said.
+    package var deadline: Int64?
 
     package init(id: UInt64, address: String, authenticated: Bool) {
         self.id = id
@@ -102,7 +104,7 @@ package protocol CommandHandler: AnyObject {
     /// them and stores none yet.
     ///
     /// - Throws: why none of them may be stored.
-    func batch(_ changes: [Request], connection: ConnectionState) throws(ArgumentFailure) -> ChangeBatch
+    func batch(_ changes: [Request], connection: inout ConnectionState) throws(ArgumentFailure) -> ChangeBatch
 
     /// The connection is closed: nobody waits for the replies that it is still owed.
     func abandon(_ sink: any ReplySink)
@@ -111,7 +113,7 @@ package protocol CommandHandler: AnyObject {
 extension CommandHandler {
     package func abandon(_ sink: any ReplySink) {}
 
-    package func batch(_ changes: [Request], connection: ConnectionState) throws(ArgumentFailure) -> ChangeBatch {
+    package func batch(_ changes: [Request], connection: inout ConnectionState) throws(ArgumentFailure) -> ChangeBatch {
         throw ArgumentFailure("this server stores no changes")
     }
 }

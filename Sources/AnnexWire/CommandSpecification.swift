@@ -1,7 +1,7 @@
 /// Every command that can be dispatched. A command without a row in the table has no way to get here.
 package enum CommandID: String, Sendable, CaseIterable {
     case ping, echo, hello, auth, quit, reset, select, client, command, config, info, slowlog, latency
-    case readonly, readwrite, asking
+    case readonly, readwrite, asking, deadline
     case multi, exec, discard, watch
     case topk, mtopk, score
     case event, seen, forget, explain, whynot, waitpos, atomic
@@ -97,6 +97,8 @@ package final class CommandSpecification: Sendable {
         case changes
         /// Changes nothing.
         case reads
+        /// Says something about the next command: it runs at once, whatever is owed.
+        case prefix
     }
 
     /// Whom a command concerns: what rights are given by.

@@ -153,6 +153,21 @@ extension CommandTable {
             summary: "For cluster clients; changes nothing on a server that stands alone.",
             reply: ok
         ),
+        CommandSpecification(
+            .deadline,
+            "deadline",
+            arity: 2,
+            flags: fast + [CommandSpecification.noMulti],
+            categories: ["@fast", "@connection"],
+            group: "connection",
+            summary:
+                "For the next command of this connection only: where the server's clock is past the time "
+                + "when the command would begin, also after it waited in a queue, nothing is done and the answer is `TIMEOUT`. "
+                + "With a log a change carries the time along, and every replica skips it where its place in the log is later.",
+            arguments: [.integer("unix-ms")],
+            reply: ok,
+            pipelineClass: .prefix
+        ),
         client, command,
     ]
 }

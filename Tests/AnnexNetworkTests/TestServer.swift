@@ -4,12 +4,18 @@ import AnnexWire
 import Dispatch
 import Logging
 import NIOCore
+import Synchronization
 
 /// Opens once: deferred commands of the test handler wait for it.
 final class Gate: Sendable {
     private let semaphore = DispatchSemaphore(value: 0)
+    private let arrivals = Atomic<Int>(0)
+    /// How many have come to it.
+    var arrived: Int { self.arrivals.load(ordering: .relaxed) }
+
     func open() { self.semaphore.signal() }
     func pass() {
+        self.arrivals.add(1, ordering: .relaxed)
         self.semaphore.wait()
         self.semaphore.signal()
     }
@@ -23,7 +29,7 @@ final class TestHandler: CommandHandler {
 
     /// Each change is answered its last word and how many there are, last first, from another thread. A change of `absent` is
     /// refused.
-    func batch(_ changes: [Request], connection: ConnectionState) throws(ArgumentFailure) -> ChangeBatch {
+    func batch(_ changes: [Request], connection: inout ConnectionState) throws(ArgumentFailure) -> ChangeBatch {
         if changes.contains(where: { $0.matches(2, "ABSENT") }) { throw ArgumentFailure(code: .noItem, "no item 'absent'") }
         let words = changes.map { $0.string($0.count - 1) }
         return ChangeBatch(count: changes.count) { batch in

@@ -19,7 +19,7 @@ import Testing
 
     @Test func theTableIsComplete() {
         let names = """
-            acl asking auth client cluster command config dbsize echo event event.del exists explain forget hello indexes \
+            acl asking auth client cluster command config dbsize deadline echo event event.del exists explain forget hello indexes \
             info latency memory mtopk ping quit readonly readwrite ready reload reset role scan score seen select slowlog topk \
             type vcard vdim vemb vgetattr vinfo vismember vlinks vrandmember vsim waitpos whynot
             """.split(separator: " ").map(String.init)

@@ -11,6 +11,8 @@ extension ConnectionHandler {
         let budget = self.loop.shared.replyBudget()
         let from = self.reply.begin(budget: budget)
         self.loop.metrics.commandsProcessed &+= 1
+        self.state.deadline = self.nextDeadline
+        self.nextDeadline = nil
         let table = self.loop.shared.table
         let found: CommandSpecification
         let index: Int
@@ -32,12 +34,13 @@ extension ConnectionHandler {
         }
         let command = PendingReplies.Command(index: index, start: start)
         let batched = self.machine.transaction.dispositionOfChange()
-        let isRedirected =
+        let isForeign =
             found.isAboutUser && self.loop.cluster != nil && batched == nil && self.isMisdirected(found, self.request)
-        if isRedirected { self.loop.metrics.commands[index].rejected &+= 1 }
-        if isRedirected, self.machine.pending.isEmpty { return self.refused(from: from, command: nil) }
+        let isRefused = isForeign || self.isExpired(found)
+        if isRefused { self.loop.metrics.commands[index].rejected &+= 1 }
+        if isRefused, self.machine.pending.isEmpty { return self.refused(from: from, command: nil) }
         let disposition: Disposition =
-            if isRedirected { .done } else if let batched { batched } else { self.dispatch(found) }
+            if isRefused { .done } else if let batched { batched } else { self.dispatch(found) }
         switch disposition {
         case .done: break
         case .close: self.machine.finishAfterReplies()
@@ -54,6 +57,13 @@ extension ConnectionHandler {
             self.queueReply(command, from: from)
         }
         return now
+    }
+
+    /// Whether the deadline of the command has passed; the answer is written then. A second DEADLINE takes the first's place.
+    private func isExpired(_ found: CommandSpecification) -> Bool {
+        guard let late = WallClock.millisecondsPast(self.state.deadline), found.id != .deadline else { return false }
+        ServerShared.writeExpired(late, &self.reply)
+        return true
     }
 
     private func dispatch(_ found: CommandSpecification) -> Disposition {
@@ -105,7 +115,7 @@ extension ConnectionHandler {
         command.requestBytes = self.request.heldBytes
         command.arguments = self.slowlogArguments(command.index)
         if shared.hasRoom(for: command.requestBytes) {
-            command.work = shared.work.submit(workClass) { refusal in
+            command.work = shared.work.submit(workClass, expiry: self.state.deadline) { refusal in
                 let reply = shared.makeReply(version, refusal, work)
                 self.loop.eventLoop.execute {
                     shared.release(reply.readableBytes)

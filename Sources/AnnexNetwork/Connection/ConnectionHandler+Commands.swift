@@ -16,6 +16,7 @@ extension ConnectionHandler {
         case .reset: self.reset()
         case .select: self.select()
         case .readonly, .readwrite, .asking: self.reply.status("OK")
+        case .deadline: self.deadline()
         case .client: return self.client()
         case .command: self.command()
         case .config: return self.config()
@@ -95,6 +96,21 @@ extension ConnectionHandler {
             return self.reply.error(code: .error, "value is not an integer or out of range")
         }
         guard index == 0 else { return self.reply.error(code: .error, "DB index is out of range") }
+        self.reply.status("OK")
+    }
+
+    private func deadline() {
+        let given = { self.request.printable(1) }
+        guard let time = self.request.integer(1) else {
+            return self.reply.error(
+                code: .error,
+                "invalid DEADLINE '\(given())': give whole milliseconds since 1970, in 64 bits"
+            )
+        }
+        if let problem = EventTime.problem(Int64(time)) {
+            return self.reply.error(code: .error, "invalid DEADLINE '\(given())': the time \(problem)")
+        }
+        self.nextDeadline = Int64(time)
         self.reply.status("OK")
     }
 

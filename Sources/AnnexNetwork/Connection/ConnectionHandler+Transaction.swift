@@ -75,7 +75,7 @@ extension ConnectionHandler {
         for request in transaction.requests where self.isMisdirected(request) { return }
         let changes = transaction.changes
         do throws(ArgumentFailure) {
-            let batch = changes.isEmpty ? nil : try self.loop.handler.batch(changes, connection: self.state)
+            let batch = changes.isEmpty ? nil : try self.loop.handler.batch(changes, connection: &self.state)
             self.reply.array(transaction.requests.count)
             self.machine.transaction = transaction
             self.machine.transaction.run(batch)

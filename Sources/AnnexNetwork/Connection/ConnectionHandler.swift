@@ -34,6 +34,8 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
     /// Index in the table of the last command, for CLIENT LIST; nil before the first.
     @exclusivity(unchecked) var lastCommand: Int?
     var authFailures = 0
+    /// What DEADLINE said about the next command.
+    @exclusivity(unchecked) var nextDeadline: Int64?
 
     init(loop: LoopContext, state: ConnectionState, localAddress: String) {
         self.loop = loop
@@ -187,8 +189,8 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
             self.machine.pending.requestBytes < Self.pendingRequestBytes,
             case .command(let found, _) = self.loop.shared.table.lookup(self.request)
         else { return false }
-        return found.pipelineClass != .alone && found.pipelineClass == self.machine.pending.pipelineClass
-            && self.state.authenticated
+        guard self.state.authenticated, found.pipelineClass != .alone else { return false }
+        return found.pipelineClass == .prefix || found.pipelineClass == self.machine.pending.pipelineClass
     }
 
     private func ranDry(_ now: UInt64) {

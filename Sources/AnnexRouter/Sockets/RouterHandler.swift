@@ -102,13 +102,19 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
 
     private static func kind(of command: CommandSpecification, _ request: Request) -> RequestKind {
         guard command.flags.contains("write") else { return .read }
-        guard command.id == .event, let arguments = try? EventArguments(request), arguments.time != nil else {
-            return .event
-        }
-        return .idempotentEvent
+        if command.id == .atomic { return Self.kind(ofChanges: (try? AtomicArguments(request).changes) ?? []) }
+        return Self.kind(ofChanges: [request])
     }
 
-    private struct Route {
+    /// Events with a time may be stored twice: it is the same as once.
+    static func kind(ofChanges changes: [Request]) -> RequestKind {
+        let isIdempotent = changes.allSatisfy { change in
+            change.matches(0, "EVENT") && (try? EventArguments(change))?.time != nil
+        }
+        return isIdempotent ? .idempotentEvent : .event
+    }
+
+    struct Route {
         let slot: Int?
         let kind: RequestKind
         /// Of the users.
@@ -132,7 +138,7 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         return .done
     }
 
-    private func forward(
+    func forward(
         _ route: Route,
         _ request: Request,
         _ connection: inout ConnectionState,
