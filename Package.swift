@@ -59,6 +59,7 @@ let package = Package(
             ]
         ),
         .target(name: "CAnnexKernels", cSettings: [.unsafeFlags(undefined)]),
+        .target(name: "CBusError"),
         .target(name: "CResolv", linkerSettings: [.linkedLibrary("resolv")]),
         .systemLibrary(name: "CLMDB"),
         .systemLibrary(name: "COpenBLAS"),
@@ -119,7 +120,8 @@ let package = Package(
             name: "annctl",
             dependencies: [
                 "AnnexCore", "AnnexBuild", "AnnexEngine", "AnnexFormats", "AnnexLog", "AnnexNetwork", "AnnexRouter",
-                "AnnexShard", "AnnexStore", "AnnexWire", "CResolv", argumentParser, logging, nioCore, nioPosix, "Yams",
+                "AnnexShard", "AnnexStore", "AnnexWire", "CBusError", "CResolv", argumentParser, logging, nioCore,
+                nioPosix, "Yams",
             ],
             swiftSettings: settings
         ),

@@ -106,7 +106,9 @@ enum EventCommands {
     private static func version(of changes: [CheckedChange]) throws(ArgumentFailure) -> ServedVersion {
         let version = changes[0].version
         guard changes.allSatisfy({ $0.version === version }) else {
-            throw ArgumentFailure("changes of several indexes cannot be stored together: send those of each index apart")
+            throw ArgumentFailure(
+                "changes of several indexes cannot be stored together: send those of each index apart"
+            )
         }
         return version
     }

@@ -17,7 +17,8 @@ extension CommandTable {
             group: "user",
             summary:
                 "The user took an item. `OK` once that is durable. The same user, item and time again replaces the weight, "
-                + "other times add up. Without `AT` the server stamps it, so that two are two. Needs `--state`.",
+                + "other times add up. Without `AT` the server uses its own clock, so repeated events count separately: a client that "
+                + "may send an event again gives `AT`. Needs `--state`.",
             complexity: "O(log events), and a flush of the disk that all who wait share",
             arguments: [
                 .key("user"), .string("item"), CommandArgument.double("weight").optional,

@@ -50,7 +50,7 @@ extension CommandTable {
             categories: categories,
             group: "connection",
             summary: "Always refused: no key here can be compared before an `EXEC`.",
-            arguments: [CommandArgument.key("key").multiple],
+            arguments: [CommandArgument.string("key").multiple],
             reply: ("error", "error")
         ),
     ]

@@ -15,7 +15,8 @@ package struct CommandTable: Sendable {
     private let positions: NamePositions
 
     package static let standard = CommandTable(
-        CommandTable.connectionCommands + CommandTable.transactionCommands + CommandTable.serverCommands + CommandTable.keyspaceCommands
+        CommandTable.connectionCommands + CommandTable.transactionCommands + CommandTable.serverCommands
+            + CommandTable.keyspaceCommands
             + CommandTable.userCommands + CommandTable.eventCommands + CommandTable.indexCommands
     )
 

@@ -1,5 +1,6 @@
 import AnnexCore
 import ArgumentParser
+import CBusError
 import Foundation
 
 @main
@@ -10,7 +11,8 @@ struct Annctl: AsyncParsableCommand {
         version: "annctl \(ProductVersion.text)",
         subcommands: [
             BuildCommand.self, ServeCommand.self, RouteCommand.self, IngestCommand.self, QueryCommand.self,
-            InspectCommand.self, VerifyCommand.self, ListCommand.self, UseCommand.self, RollbackCommand.self, PruneCommand.self,
+            InspectCommand.self, VerifyCommand.self, ListCommand.self, UseCommand.self, RollbackCommand.self,
+            PruneCommand.self,
             BenchCommand.self, TuneCommand.self, ClusterCommand.self, CheckStateCommand.self, BackupCommand.self,
             RestoreCommand.self, TrimLogCommand.self, ProtocolDocumentCommand.self,
         ]
@@ -18,6 +20,7 @@ struct Annctl: AsyncParsableCommand {
 
     /// Exit codes: 0 done, 1 failed, 64 wrong usage.
     static func main() async {
+        annex_report_bus_errors()
         do {
             var command = try Self.parseAsRoot()
             if var command = command as? any AsyncParsableCommand {

@@ -26,13 +26,18 @@ import Testing
             try Self.check(client, ["MULTI", "PING", "DISCARD", "EVENT u y"], "+OK|+QUEUED|+OK|$1|y")
             // The same connection, many times.
             for number in 0..<50 {
-                try Self.check(client, ["MULTI", "EVENT u \(number)", "EXEC"], "+OK|+QUEUED|*1|$\(number < 10 ? 3 : 4)|\(number)/1")
+                try Self.check(
+                    client,
+                    ["MULTI", "EVENT u \(number)", "EXEC"],
+                    "+OK|+QUEUED|*1|$\(number < 10 ? 3 : 4)|\(number)/1"
+                )
             }
         }
     }
 
     @Test(arguments: [
-        ["NOSUCH"], ["EVENT", "u"], ["MULTI"], ["WATCH", "k"], ["AUTH", "x"], ["HELLO", "3"], ["CLIENT", "REPLY", "OFF"],
+        ["NOSUCH"], ["EVENT", "u"], ["MULTI"], ["WATCH", "k"], ["AUTH", "x"], ["HELLO", "3"],
+        ["CLIENT", "REPLY", "OFF"],
         ["ATOMIC", "u", "3", "EVENT", "u", "i"],
     ]) func aRefusedCommandAbortsAll(_ words: [String]) async throws {
         try await withServer { port, _ in
@@ -64,7 +69,12 @@ import Testing
     @Test func longOnes() async throws {
         let gate = Gate()
         gate.open()
-        try await withServer(gate: gate, { $0.threads = 1; $0.pipelineDepth = 16 }) { port, _ in
+        try await withServer(
+            gate: gate,
+            {
+                $0.threads = 1; $0.pipelineDepth = 16
+            }
+        ) { port, _ in
             let client = try TestClient(port: port)
             let words = (0..<Limits.maximumTransactionCommands).map { $0 % 97 == 5 ? "TOPK LATER \($0)" : "ECHO \($0)" }
             let replies = (0..<words.count).map { "$\(String($0).utf8.count)|\($0)" }.joined(separator: "|")

@@ -79,7 +79,12 @@ import Testing
     @Test func oneBadChangeRefusesAll() throws {
         let user = try identifier("u")
         let changes = try (0..<5).map { number in
-            StateChange.event(user: user, item: try identifier("i"), weight: number == 3 ? .nan : 1, time: Int64(number))
+            StateChange.event(
+                user: user,
+                item: try identifier("i"),
+                weight: number == 3 ? .nan : 1,
+                time: Int64(number)
+            )
         }
         let error = #expect(throws: AnnexError.self) { try self.store.apply(.together(changes)) }
         #expect(error?.code == .badInput)

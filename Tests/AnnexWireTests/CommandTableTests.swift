@@ -19,9 +19,10 @@ import Testing
 
     @Test func theTableIsComplete() {
         let names = """
-            acl asking auth client cluster command config dbsize deadline echo event event.del exists explain forget hello indexes \
-            info latency memory mtopk ping quit readonly readwrite ready reload reset role scan score seen select slowlog topk \
-            type vcard vdim vemb vgetattr vinfo vismember vlinks vrandmember vsim waitpos whynot
+            acl asking atomic auth client cluster command config dbsize deadline discard echo event event.del exec exists \
+            explain forget hello indexes info latency memory mtopk multi ping quit readonly readwrite ready reload reset role \
+            scan score seen select slowlog topk type vcard vdim vemb vgetattr vinfo vismember vlinks vrandmember vsim waitpos \
+            watch whynot
             """.split(separator: " ").map(String.init)
         #expect(self.table.specifications.map(\.name) == names)
         #expect(Set(self.table.specifications.map(\.id)) == Set(CommandID.allCases))

@@ -108,7 +108,7 @@ package struct EntryCodec {
     /// The fields of each change, those of the entry with the last; nil where there is none.
     private static func parts(of fields: [ReplyValue]) -> [Values]? {
         guard fields.count >= 2, case .bulk(Field.kind) = fields[0], case .bulk(Kind.several) = fields[1] else {
-            return Values(fields[...]).map { [$0] }
+            return Values(fields[...], kind: Field.kind).map { [$0] }
         }
         var parts: [Values] = []
         var start: Int?
@@ -117,7 +117,7 @@ package struct EntryCodec {
                 guard case .bulk(Field.change) = fields[index] else { continue }
             }
             if let start {
-                guard let values = Values(fields[start..<index]) else { return nil }
+                guard let values = Values(fields[start..<index], kind: Field.change) else { return nil }
                 parts.append(values)
             } else if index != 2 {
                 return nil
@@ -127,7 +127,7 @@ package struct EntryCodec {
         return parts.count > 1 && parts.count <= Limits.maximumTransactionChanges ? parts : nil
     }
 
-    /// The fields that are known by name; the last of several counts.
+    /// The fields that are known by name, each once.
     private struct Values {
         var kind: [UInt8]?
         var user: [UInt8]?
@@ -137,23 +137,31 @@ package struct EntryCodec {
         var origin: [UInt8]?
         var sequence: [UInt8]?
 
-        /// Nil where they are not pairs of bulks.
-        init?(_ fields: ArraySlice<ReplyValue>) {
+        /// Nil where they are not pairs of bulks, or one is there twice.
+        ///
+        /// - Parameter kind: the name of the field that says what kind of change it is.
+        init?(_ fields: ArraySlice<ReplyValue>, kind: [UInt8]) {
             guard fields.count % 2 == 0 else { return nil }
+            func set(_ field: inout [UInt8]?, _ value: [UInt8]) -> Bool {
+                defer { field = value }
+                return field == nil
+            }
             for index in stride(from: fields.startIndex, to: fields.endIndex, by: 2) {
                 guard case .bulk(let name) = fields[index], case .bulk(let value) = fields[index + 1] else {
                     return nil
                 }
-                switch name {
-                case Field.kind, Field.change: self.kind = value
-                case Field.user: self.user = value
-                case Field.item: self.item = value
-                case Field.weight: self.weight = value
-                case Field.time: self.time = value
-                case Field.origin: self.origin = value
-                case Field.sequence: self.sequence = value
-                default: break
-                }
+                let isFirst =
+                    switch name {
+                    case kind: set(&self.kind, value)
+                    case Field.user: set(&self.user, value)
+                    case Field.item: set(&self.item, value)
+                    case Field.weight: set(&self.weight, value)
+                    case Field.time: set(&self.time, value)
+                    case Field.origin: set(&self.origin, value)
+                    case Field.sequence: set(&self.sequence, value)
+                    default: true
+                    }
+                guard isFirst else { return nil }
             }
         }
     }

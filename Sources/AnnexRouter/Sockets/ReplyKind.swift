@@ -15,7 +15,8 @@ enum ReplyKind {
         case .overloaded: .overloaded
         case .moved: .moved
         case .timeout: .timedOut
-        case .error, .noUser, .noItem, .noIndex, .badVector, .crossSlot, .noAuth, .wrongPassword, .noProtocol, .execAbort:
+        case .error, .noUser, .noItem, .noIndex, .badVector, .crossSlot, .noAuth, .wrongPassword, .noProtocol,
+            .execAbort:
             nil
         }
     }

@@ -18,14 +18,16 @@ def text(value):
     return value
 
 
-def status(value):
-    return "PONG" if value is True else "OK" if value is True else text(value)
+def ok(reply):
+    """Some clients make a truth of OK."""
+    return "OK" if reply is True else reply
 
 
 def like_redis_py(module, port, index, user, item, other):
     """redis-py, and valkey-py, which came from it."""
-    client = module.Redis(port=port, socket_timeout=10, decode_responses=True)
+    client = module.from_url(f"redis://127.0.0.1:{port}", socket_timeout=10, decode_responses=True)
     out = {"ping": "PONG" if client.ping() else "", "topk": client.execute_command("TOPK", user, 5, "INDEX", index)}
+    user += "-" + module.__name__
     with client.pipeline(transaction=False) as pipeline:
         for number in range(500):
             pipeline.echo(str(number))
@@ -35,14 +37,14 @@ def like_redis_py(module, port, index, user, item, other):
         pipeline.execute_command("EVENT", user, other)
         pipeline.execute_command("SEEN", user)
         first, second, seen = pipeline.execute()
-        out["exec"] = ["OK" if first in (True, "OK") else first, "OK" if second in (True, "OK") else second, seen]
+        out["exec"] = [ok(first), ok(second), seen]
     try:
         with client.pipeline() as pipeline:
             pipeline.execute_command("EVENT", user, item)
             pipeline.execute_command("EVENT", user, "absent")
             pipeline.execute()
         out["refused"] = ""
-    except module.exceptions.RedisError if hasattr(module.exceptions, "RedisError") else module.ValkeyError as error:
+    except module.exceptions.ResponseError as error:
         out["refused"] = f"{type(error).__name__} {error}"
     out["seen"] = client.execute_command("SEEN", user)
     try:
@@ -50,17 +52,41 @@ def like_redis_py(module, port, index, user, item, other):
         out["error"] = ""
     except module.exceptions.ResponseError as error:
         out["error"] = str(error)
+    client.close()
     return out
 
 
 async def with_coredis(port, index, user, item, other):
     import coredis
-    from coredis.commands import CommandRequest  # noqa: F401  (says early that this is the coredis that is meant)
 
-    client = coredis.Redis(port=port, decode_responses=True)
-    async with client:
-        out = {"ping": text(await client.ping())}
-        out["topk"] = text(await client.execute_command_text("TOPK", user, "5", "INDEX", index))
+    def command(target, *words):
+        return target.create_request(words[0].encode(), *words[1:], callback=lambda reply: reply)
+
+    async with coredis.Redis(port=port, decode_responses=True) as client:
+        out = {"ping": text(await client.ping()), "topk": await command(client, "TOPK", user, "5", "INDEX", index)}
+        user += "-coredis"
+        async with client.pipeline(transaction=False) as pipeline:
+            for number in range(500):
+                pipeline.echo(str(number))
+        out["pipeline"] = [int(n) for n in pipeline.results]
+        async with client.pipeline() as pipeline:
+            command(pipeline, "EVENT", user, item)
+            command(pipeline, "EVENT", user, other)
+            command(pipeline, "SEEN", user)
+        out["exec"] = text(list(pipeline.results))
+        try:
+            async with client.pipeline() as pipeline:
+                command(pipeline, "EVENT", user, item)
+                command(pipeline, "EVENT", user, "absent")
+            out["refused"] = ""
+        except coredis.exceptions.RedisError as error:
+            out["refused"] = f"{type(error).__name__} {error}"
+        out["seen"] = await command(client, "SEEN", user)
+        try:
+            await command(client, "TOPK", NOBODY, "5", "INDEX", index)
+            out["error"] = ""
+        except coredis.exceptions.RedisError as error:
+            out["error"] = f"{type(error).__name__} {error}"
     return out
 
 
@@ -71,6 +97,7 @@ async def with_glide(port, index, user, item, other):
     client = await GlideClient.create(configuration)
     out = {"ping": text(await client.ping())}
     out["topk"] = text(await client.custom_command(["TOPK", user, "5", "INDEX", index]))
+    user += "-glide"
     plain = Batch(is_atomic=False)
     for number in range(500):
         plain.echo(str(number))
@@ -96,3 +123,17 @@ async def with_glide(port, index, user, item, other):
         out["error"] = str(error)
     await client.close()
     return out
+
+
+def main():
+    name, port, *rest = sys.argv[1:]
+    if name == "coredis":
+        out = asyncio.run(with_coredis(int(port), *rest))
+    elif name == "glide":
+        out = asyncio.run(with_glide(int(port), *rest))
+    else:
+        out = like_redis_py(__import__(name), int(port), *rest)
+    print(json.dumps(out))
+
+
+main()
