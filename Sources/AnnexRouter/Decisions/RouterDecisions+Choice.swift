@@ -66,8 +66,8 @@ extension RouterDecisions {
                 isCrowded = true
                 continue
             }
-            if replica == prefer, request.kind != .read { return .replica(replica, rank: rank) }
-            let owed = replica == prefer ? -1 : self.replicas[replica].inFlight
+            if replica == prefer, !request.kind.isRead { return .replica(replica, rank: rank) }
+            let owed = replica == prefer ? -1 : self.owed(by: replica, request.kind)
             if rank < bestRank || (rank == bestRank && owed < bestOwed) {
                 (best, bestRank, bestOwed) = (replica, rank, owed)
             }
@@ -93,9 +93,20 @@ extension RouterDecisions {
     /// asked again, where there is nobody else.
     var isPanicking: Bool { self.out * 2 > self.total }
 
+    /// What is compared between replicas that are equally good: of heavy reads first of all those that are under way.
+    private func owed(by replica: Int, _ kind: RequestKind) -> Int {
+        let all = self.replicas[replica].inFlight
+        return kind == .heavyRead ? self.replicas[replica].queues[OwedQueue.heavy].count << 32 + all : all
+    }
+
     /// Whether it owes as much as may be owed, or so much for so long that what is added would wait too long.
     private func isCrowded(_ replica: Int, _ kind: RequestKind, _ now: UInt64) -> Bool {
-        self.replicas[replica].inFlight >= self.settings.inFlightPerReplica
+        if kind == .heavyRead,
+            self.replicas[replica].queues[OwedQueue.heavy].count >= self.settings.heavyInFlight
+        {
+            return true
+        }
+        return self.replicas[replica].inFlight >= self.settings.inFlightPerReplica
             || (self.replicas[replica].queues[OwedQueue.of(kind)].count >= self.settings.queueDepth
                 && self.age(of: replica, kind, now) > self.settings.queueAge(of: kind))
     }

@@ -63,6 +63,7 @@ extension RouterDecisions {
         }
         self.topology = topology
         self.hedgeDelays = [UInt64](repeating: .max, count: topology.shards.count)
+        self.queueAnew(shards: topology.shards.count)
         self.nextRefresh = now
         let members = self.replicas.indices.filter { self.replicas[$0].shard >= 0 }
         self.total = members.count
@@ -122,6 +123,7 @@ extension RouterDecisions {
             isGone: known.health.isGone,
             lasting: now.since(known.health.since),
             inFlight: known.inFlight,
+            heavyInFlight: known.queues[OwedQueue.heavy].count,
             oldestOwed: self.age(of: replica, now),
             replies: known.replies,
             failures: known.failures,

@@ -3,6 +3,15 @@ package struct RouterSettings: Sendable, Equatable {
     /// How long a request may take in all, counted from when the router had it.
     package var readDeadline: UInt64 = 250 * Self.millisecond
     package var eventDeadline: UInt64 = 1_000 * Self.millisecond
+    package var heavyDeadline: UInt64 = 10_000 * Self.millisecond
+
+    /// Microseconds by `ReadCost` above which a read is heavy. A client's reads above `clientCost` that are under way count
+    /// together, so that many of middle cost are heavy as well.
+    package var heavyCost = 5_000
+    package static let clientCost = 1_000
+    /// Heavy reads that a replica may owe at a time, and those that may wait for a shard.
+    package var heavyInFlight = 2
+    package var heavyQueue = 1_024
 
     /// Between two PINGs of a replica; one that is not answered by the next is missed.
     package var pingInterval: UInt64 = 250 * Self.millisecond
@@ -51,9 +60,28 @@ package struct RouterSettings: Sendable, Equatable {
 
     package init() {}
 
-    package func deadline(of kind: RequestKind) -> UInt64 { kind == .read ? self.readDeadline : self.eventDeadline }
+    package func deadline(of kind: RequestKind) -> UInt64 {
+        switch kind {
+        case .read: self.readDeadline
+        case .heavyRead: self.heavyDeadline
+        case .event, .idempotentEvent: self.eventDeadline
+        }
+    }
 
-    func queueAge(of kind: RequestKind) -> UInt64 { kind == .read ? self.readQueueAge : self.eventQueueAge }
+    /// Of a heavy read the time in the queue says nothing: its cap does.
+    func queueAge(of kind: RequestKind) -> UInt64 {
+        switch kind {
+        case .read: self.readQueueAge
+        case .heavyRead: .max
+        case .event, .idempotentEvent: self.eventQueueAge
+        }
+    }
+
+    /// Attempts that one request may take.
+    func attempts(of kind: RequestKind) -> Int {
+        // A heavy read that ends a replica must not end them all.
+        kind == .heavyRead ? min(2, self.attempts) : self.attempts
+    }
 
     /// The same with every value brought into the range in which the machine keeps its promises.
     var checked: RouterSettings {
@@ -64,6 +92,8 @@ package struct RouterSettings: Sendable, Equatable {
         copy.failuresToEject = max(1, self.failuresToEject)
         copy.attempts = min(max(1, self.attempts), PendingRequest.attemptLimit)
         copy.inFlightPerReplica = min(max(1, self.inFlightPerReplica), 1 << 20)
+        copy.heavyInFlight = min(max(1, self.heavyInFlight), 1 << 20)
+        copy.heavyQueue = min(max(1, self.heavyQueue), 1 << 20)
         return copy
     }
 }

@@ -9,6 +9,16 @@ enum Lane: Int, CaseIterable {
     case reads, changes
     /// Reads that wait for an event to arrive first.
     case waits
+    /// Heavy reads, those that wait for an event among them.
+    case heavy
+
+    init(_ kind: RequestKind) {
+        switch kind {
+        case .read: self = .reads
+        case .heavyRead: self = .heavy
+        case .event, .idempotentEvent: self = .changes
+        }
+    }
 }
 
 /// One connection to a replica: requests out in the order in which they are given, replies in the same order, many under

@@ -20,6 +20,8 @@ struct SimPlan {
         case replicaStopped
         /// The log comes back without its last entries, or is trimmed too far: some replicas must refuse to go on.
         case logDamaged
+        /// One client that repeats heavy reads, and nothing else: nobody else may notice.
+        case greedy
     }
 
     struct Fault {
@@ -30,6 +32,7 @@ struct SimPlan {
         let length: UInt64
     }
 
+    static let greedyClient: UInt64 = 99
     static let warmUp = milliseconds(900)
     static let storm = milliseconds(2_500)
 
@@ -46,6 +49,8 @@ struct SimPlan {
     /// Nanoseconds between two requests, on average.
     let interval: Int
     let faults: [Fault]
+    /// Heavy reads that one client has under way all the time.
+    let greed: Int
     /// How shard 0 goes away.
     let departure: FaultKind
 
@@ -53,7 +58,8 @@ struct SimPlan {
         var random = SeededRandom(seed: seed)
         self.seed = seed
         let shape: Shape =
-            switch random.below(9) {
+            switch random.below(10) {
+            case 9: .greedy
             case 8: .logDamaged
             case 0: .shardGone
             case 1: .replicaKilled
@@ -76,7 +82,11 @@ struct SimPlan {
             replication.pendingLimit = 1 + random.below(8)
         }
         self.replication = replication
+        self.greed = shape == .greedy ? 1 + random.below(12) : 0
         var settings = RouterSettings()
+        settings.heavyDeadline = milliseconds(1_200)
+        settings.heavyInFlight = 1 + random.below(3)
+        if random.below(4) == 0 { settings.heavyQueue = 1 + random.below(6) }
         if shape == .storm {
             settings.isHedging = random.below(4) != 0
             if random.below(3) == 0 {
@@ -104,6 +114,7 @@ struct SimPlan {
             let kind: FaultKind = shape == .replicaKilled ? .kill : .pause
             let length = milliseconds(300 + random.below(1_500))
             faults.append(Fault(kind: kind, replica: 0, start: whole.start, length: length))
+        case .greedy: break
         case .storm, .logDamaged:
             if shape == .logDamaged {
                 let kind = random.below(2) == 0 ? FaultKind.logLoss : .overTrim

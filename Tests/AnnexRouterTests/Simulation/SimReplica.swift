@@ -24,6 +24,8 @@ final class SimReplica {
     private var inbox: [() -> Void] = []
     private var servers: [SimServerConnection] = []
     private var busyUntil: UInt64 = 0
+    /// The thread of what takes long.
+    private var workerBusyUntil: UInt64 = 0
     private var loadedAt: UInt64 = 0
     var machine: Machine
     var logLink: SimLink?
@@ -82,6 +84,7 @@ final class SimReplica {
         self.logLink?.closeByClient()
         self.logLink = nil
         self.busyUntil = 0
+        self.workerBusyUntil = 0
     }
 
     func pause() { self.isPaused = true }
@@ -140,6 +143,12 @@ final class SimReplica {
         let run = self.run
         self.now { [self] in
             guard self.run == run else { return }
+            if request.work > 0 {
+                self.workerBusyUntil = max(self.workerBusyUntil, self.world.clock.now) + request.work
+                return self.after(self.workerBusyUntil - self.world.clock.now) { [self] in
+                    self.serve(request, server, number)
+                }
+            }
             let service = microseconds(50 + self.world.random.below(200)) + self.slowness
             self.busyUntil = max(self.busyUntil, self.world.clock.now) + service
             self.after(self.busyUntil - self.world.clock.now) { [self] in self.serve(request, server, number) }
