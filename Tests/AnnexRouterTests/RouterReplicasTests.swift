@@ -85,18 +85,52 @@ struct RouterReplicasTests {
         #expect(router.begin(slot: .max) == .refuse(.unowned))
     }
 
-    @Test("when more than half are out, those that are merely slow are asked where there is nobody else")
-    func panic() throws {
+    @Test("where all of a shard are out that answer PINGs, they are asked all the same, whatever other shards do")
+    func allUnfit() throws {
+        var settings = RouterSettings()
+        settings.retriesPerThousand = 0
+        settings.retryReserve = 0
+        let router = TestRouter(settings)
+        // Requests fail, PINGs do not: both are out for the hold, of a second and more.
+        for _ in 0..<100 where (0..<2).contains(where: { router.state($0) != .ejected }) {
+            guard case .send(let dispatch) = router.begin() else { break }
+            _ = router.settle(dispatch, .unavailable)
+            router.pass(10)
+        }
+        #expect((0..<2).allSatisfy { router.state($0) == .ejected } && router.isUp(shard: 0))
+        #expect(Self.destinations(router) == [0, 1], "they are mended, and nobody waits for the end of the hold")
+        #expect(router.decisions.counters.lastResorts >= 40)
+        #expect(router.state(2) == .healthy && router.state(3) == .healthy)
+        // One that does not answer PINGs is worse, and one that is gone is not asked.
+        router.silent = [0]
+        router.pass(600)
+        #expect((0..<2).allSatisfy { router.state($0) == .ejected })
+        #expect(Self.destinations(router) == [1])
+        router.decisions.gone(1, now: router.now)
+        #expect(Self.destinations(router) == [0])
+        router.decisions.gone(0, now: router.now)
+        #expect(router.begin() == .refuse(.shardDown) && !router.isUp(shard: 0), "gone is gone")
+    }
+
+    @Test("a shard that stands still is asked while what it owes is young, then refuses at once")
+    func allSilent() throws {
         let router = TestRouter()
         router.silent = [0, 1]
         router.pass(1_100)
-        #expect([0, 1].allSatisfy { router.state($0) == .ejected })
-        #expect(router.begin() == .refuse(.shardDown), "half of them is not more than half")
-        router.decisions.gone(2, now: router.now)
-        _ = try router.send()
-        #expect(Self.destinations(router, slot: 16_383) == [3])
-        router.decisions.gone(3, now: router.now)
-        #expect(router.begin(slot: 16_383) == .refuse(.shardDown), "gone is gone")
+        #expect((0..<2).allSatisfy { router.state($0) == .ejected })
+        let dispatch = try router.send()
+        _ = try router.send(.event)
+        router.pass(201)
+        #expect(router.begin() == .refuse(.shardDown) && router.begin(.event) == .refuse(.shardDown))
+        #expect(HeavyReadTests.begin(router) == .refuse(.shardDown))
+        #expect(Self.destinations(router, slot: 16_383) == [2, 3])
+        // It was only slow.
+        _ = router.settle(dispatch, .answered)
+        let other = try router.send()
+        #expect(other.replica == dispatch.replica)
+        router.silent = []
+        router.pass(1_100)
+        #expect((0..<2).allSatisfy { router.state($0) == .healthy })
     }
 
     @Test("one that refuses events still gets reads")

@@ -58,7 +58,13 @@ struct SimulationTests {
     )
     func routerFaults(_ fault: RouterFault, _ sign: String) { self.expectFound(sign, routerFault: fault) }
 
-    @Test("each mend is found to be missing", arguments: [(SimFlaw.heavyTravelsWithOthers, "a greedy client")])
+    @Test(
+        "each mend is found to be missing",
+        arguments: [
+            (SimFlaw.heavyTravelsWithOthers, "a greedy client"),
+            (.panicCountsAllShards, "although its shard serves again"),
+        ]
+    )
     func flaws(_ flaw: SimFlaw, _ sign: String) { self.expectFound(sign, flaw: flaw) }
 
     private func expectFound(

@@ -34,8 +34,6 @@ extension RouterDecisions {
         guard let change = self.replicas[replica].health.apply(event, now: now, self.settings),
             self.replicas[replica].shard >= 0
         else { return }
-        if change.to == .ejected { self.out += 1 }
-        if change.from == .ejected { self.out -= 1 }
         self.actions.append(.health(replica: replica, change))
     }
 
@@ -65,9 +63,6 @@ extension RouterDecisions {
         self.hedgeDelays = [UInt64](repeating: .max, count: topology.shards.count)
         self.queueAnew(shards: topology.shards.count)
         self.nextRefresh = now
-        let members = self.replicas.indices.filter { self.replicas[$0].shard >= 0 }
-        self.total = members.count
-        self.out = members.count { self.replicas[$0].health.state == .ejected }
         for replica in before where self.replicas[replica].shard < 0 && self.replicas[replica].inFlight == 0 {
             self.retire(replica)
         }
@@ -101,10 +96,9 @@ extension RouterDecisions {
     package func replicas(of shard: Int) -> [Int] { self.members[shard] }
 
     /// Whether a request for the shard would be sent, leaving aside how much waits there.
-    package func isUp(shard: Int) -> Bool {
+    package func isUp(shard: Int, now: UInt64) -> Bool {
         self.members[shard].contains { replica in
-            let health = self.replicas[replica].health
-            return health.state != .ejected || (self.isPanicking && !health.isGone)
+            self.replicas[replica].health.state != .ejected || self.mayStillAnswer(replica, now)
         }
     }
 

@@ -38,9 +38,6 @@ package struct RouterDecisions: ~Copyable {
     var members: [[Int]] = []
     /// Places in `replicas` whose replica has left for good.
     var freePlaces: [Int] = []
-    /// Replicas in the topology, and how many of them are ejected.
-    var total = 0
-    var out = 0
 
     /// For each shard, when a read there counts as slow; `.max` until enough is known.
     var hedgeDelays: [UInt64] = []

@@ -126,6 +126,8 @@ package struct RouterCounters: Sendable, Equatable {
     package var refusals: UInt64 = 0
     package var timeouts: UInt64 = 0
     package var failures: UInt64 = 0
+    /// Attempts at replicas that had been left out, as their whole shard had.
+    package var lastResorts: UInt64 = 0
     /// Replies that came after their request had ended.
     package var lateReplies: UInt64 = 0
     /// Retries and hedges that the budget did not allow.

@@ -225,6 +225,7 @@ final class SimChecks {
         guard let departed = self.world.departed, let healed = self.world.healed else { return }
         switch self.world.plan.shape {
         case .storm, .logDamaged, .greedy: break
+        case .unfit: self.checkUnfit()
         case .shardGone: self.checkShardGone(from: departed, to: healed)
         case .replicaKilled, .replicaStopped: self.checkReplicaGone(from: departed)
         }
@@ -243,6 +244,17 @@ final class SimChecks {
         }
         if self.world.healthChanges > 0 {
             self.world.violate("health changed \(self.world.healthChanges) times beside a greedy client")
+        }
+    }
+
+    /// Replicas that were left out because they refused are asked as soon as they serve again.
+    private func checkUnfit() {
+        guard let fitAgain = self.world.fitAgain else { return }
+        for request in self.world.requests where request.began > fitAgain + milliseconds(2) && !request.isAnswered {
+            if self.mayWait(request) { continue }
+            self.world.violate(
+                "\(request.kind) \(request.number) ended as \(String(describing: request.end)) although its shard serves again"
+            )
         }
     }
 

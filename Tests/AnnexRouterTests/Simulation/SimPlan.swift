@@ -5,7 +5,7 @@ import AnnexRouter
 /// What is done to a cluster.
 enum FaultKind: String, CaseIterable {
     case kill, pause, routerCut, logCut, logDown, connectionLoss, slow, delay, replyLost, applyFailure, lateAppend
-    case logTrim, logLoss, overTrim, topologyChange, cancel
+    case logTrim, logLoss, overTrim, topologyChange, cancel, unfit
 }
 
 /// What one schedule is, all drawn from its seed.
@@ -22,6 +22,8 @@ struct SimPlan {
         case logDamaged
         /// One client that repeats heavy reads, and nothing else: nobody else may notice.
         case greedy
+        /// All replicas of shard 0 answer PINGs, and refuse all else for a while: when they serve again, they are asked again.
+        case unfit
     }
 
     struct Fault {
@@ -58,7 +60,8 @@ struct SimPlan {
         var random = SeededRandom(seed: seed)
         self.seed = seed
         let shape: Shape =
-            switch random.below(10) {
+            switch random.below(11) {
+            case 10: .unfit
             case 9: .greedy
             case 8: .logDamaged
             case 0: .shardGone
@@ -115,6 +118,11 @@ struct SimPlan {
             let length = milliseconds(300 + random.below(1_500))
             faults.append(Fault(kind: kind, replica: 0, start: whole.start, length: length))
         case .greedy: break
+        case .unfit:
+            let length = milliseconds(900 + random.below(900))
+            for replica in 0..<self.replicasPerShard {
+                faults.append(Fault(kind: .unfit, replica: replica, start: whole.start, length: length))
+            }
         case .storm, .logDamaged:
             if shape == .logDamaged {
                 let kind = random.below(2) == 0 ? FaultKind.logLoss : .overTrim
@@ -131,7 +139,7 @@ struct SimPlan {
             }
             for _ in 0..<(1 + random.below(8)) {
                 let kind = FaultKind.allCases[random.below(FaultKind.allCases.count)]
-                if kind == .logLoss || kind == .overTrim { continue }
+                if kind == .logLoss || kind == .overTrim || kind == .unfit { continue }
                 let start = Self.warmUp + UInt64(random.below(Int(Self.storm)))
                 let length = UInt64(random.below(Int(Self.warmUp + Self.storm - start))) + 1
                 faults.append(Fault(kind: kind, replica: random.below(count), start: start, length: length))

@@ -45,6 +45,8 @@ final class SimReplica {
     var slowness: UInt64 = 0
     /// Entries of a hundred that cannot be stored.
     var failingShare = 0
+    /// Refuses everything but PINGs.
+    var isUnfit = false
     /// The next event that is applied loses its connection instead of being answered.
     var losesNextReply = false
 
@@ -156,7 +158,7 @@ final class SimReplica {
     }
 
     private func serve(_ request: SimRequest, _ server: SimServerConnection, _ number: Int) {
-        guard self.world.clock.now >= self.loadedAt else { return server.fill(number, .unavailable) }
+        guard self.world.clock.now >= self.loadedAt, !self.isUnfit else { return server.fill(number, .unavailable) }
         guard let change = request.change else {
             self.world.checks.reading(from: self)
             return server.fill(number, .answered)

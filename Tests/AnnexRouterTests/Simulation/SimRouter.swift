@@ -48,6 +48,9 @@ final class SimRouter {
     // MARK: - Requests
 
     func begin(_ request: SimRequest) {
+        if self.flaw == .panicCountsAllShards, self.isRefusedByOldRule(request) {
+            return self.end(request, .failed(.shardDown))
+        }
         let decision = self.decisions.begin(
             self.kindSent(request),
             slot: request.slot,
@@ -69,6 +72,17 @@ final class SimRouter {
 
     private func kindSent(_ request: SimRequest) -> RequestKind {
         self.flaw == .heavyTravelsWithOthers && request.kind == .heavyRead ? .read : request.kind
+    }
+
+    private func isRefusedByOldRule(_ request: SimRequest) -> Bool {
+        func areOut(_ shard: Int) -> Int {
+            self.decisions.replicas(of: shard).count { self.decisions.health(of: $0).state == .ejected }
+        }
+        let shard = self.world.shard(of: request.slot)
+        let shards = 0..<self.world.plan.shards
+        let all = shards.reduce(0) { $0 + self.decisions.replicas(of: $1).count }
+        return areOut(shard) == self.decisions.replicas(of: shard).count
+            && shards.reduce(0) { $0 + areOut($1) } * 2 <= all
     }
 
     private func take(_ request: SimRequest, _ id: RequestID) {
@@ -198,6 +212,8 @@ final class SimRouter {
 enum SimFlaw {
     /// Heavy reads are sent as if they were like any other.
     case heavyTravelsWithOthers
+    /// A shard whose replicas are all left out is not asked, unless more than half of all replicas are.
+    case panicCountsAllShards
 }
 
 /// An attempt on its way.

@@ -26,6 +26,8 @@ final class SimWorld {
     /// When shard 0 (or a replica of it) went away, for the plans that are about that.
     var departed: UInt64?
     var healed: UInt64?
+    /// When the replicas of shard 0 served again, for the plan that is about that.
+    var fitAgain: UInt64?
     lazy var checks = SimChecks(self)
 
     init(_ plan: SimPlan, logFault: PlantedFault? = nil, routerFault: RouterFault? = nil, flaw: SimFlaw? = nil) {
