@@ -15,6 +15,7 @@ enum RouterOptions {
             ("heavy-queue", 1...1_000_000, { $0.heavyQueue = $1 }),
             ("ping-ms", 10...60_000, { $0.pingInterval = Self.nanos($1) }),
             ("misses", 1...100, { $0.missesToEject = $1 }), ("hits", 1...100, { $0.hitsToReturn = $1 }),
+            ("slow-start-ms", 0...600_000, { $0.slowStart = Self.nanos($1) }),
             ("retries-per-thousand", 0...1_000, { $0.retriesPerThousand = $1 }),
             ("hedges-per-thousand", 0...1_000, { $0.hedgesPerThousand = $1 }),
             ("in-flight", 1...1_000_000, { $0.inFlightPerReplica = $1 }),

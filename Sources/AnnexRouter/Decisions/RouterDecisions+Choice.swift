@@ -58,6 +58,7 @@ extension RouterDecisions {
             let position = first + step
             let replica = self.members[shard][position < count ? position : position - count]
             guard var rank = self.rank(of: replica, request.kind, now) else { continue }
+            if rank == 0, self.replicas[replica].warmUntil > now, !self.takesShare(replica, now) { rank = 1 }
             if request.hasTried(replica) {
                 guard again else { continue }
                 rank += Self.again
@@ -75,6 +76,14 @@ extension RouterDecisions {
         if best >= 0 { return .replica(best, rank: bestRank) }
         if isCrowded { return .none(.overloaded) }
         return self.chooseUnfit(in: shard, for: request, again: again, now)
+    }
+
+    /// Of a replica that was taken back lately: whether this request is of its share, which grows from a twentieth on. Its caches
+    /// are cold, and what sent it away may not be over.
+    private mutating func takesShare(_ replica: Int, _ now: UInt64) -> Bool {
+        let whole = Double(self.settings.slowStart)
+        let share = 1 - Double(self.replicas[replica].warmUntil.since(now)) / max(1, whole)
+        return Double(self.draw(below: 1_000)) < 1_000 * max(0.05, share)
     }
 
     /// No replica of the shard is fit: the best of those that may still answer is asked. Other shards do not count.

@@ -8,6 +8,7 @@ extension RouterDecisions {
         guard self.isKnown(replica) else { return }
         self.replicas[replica].isPingOwed = false
         self.replicas[replica].silentPings = 0
+        self.replicas[replica].goneInRow = 0
         if self.fault == .takesNobodyBack, self.replicas[replica].health.state == .ejected { return }
         self.note(replica, .pong, now)
     }
@@ -17,6 +18,7 @@ extension RouterDecisions {
         guard self.isKnown(replica) else { return }
         self.replicas[replica].isPingOwed = false
         self.replicas[replica].silentPings = 0
+        self.replicas[replica].goneInRow += 1
         self.note(replica, .gone, now)
     }
 
@@ -34,6 +36,11 @@ extension RouterDecisions {
         guard let change = self.replicas[replica].health.apply(event, now: now, self.settings),
             self.replicas[replica].shard >= 0
         else { return }
+        if change.to == .ejected { self.replicas[replica].wasOut = true }
+        if change.to == .healthy, self.replicas[replica].wasOut {
+            self.replicas[replica].wasOut = false
+            self.replicas[replica].warmUntil = now.saturatingAdd(self.settings.slowStart)
+        }
         self.actions.append(.health(replica: replica, change))
     }
 

@@ -80,9 +80,7 @@ extension RouterDecisions {
     }
 
     private mutating func ping(_ replica: Int, _ now: UInt64) {
-        // Up to an eighth sooner, so that many routers do not ask at the same time.
-        let early = UInt64(self.draw(below: Int(clamping: self.settings.pingInterval / 8)))
-        self.replicas[replica].nextPing = now.saturatingAdd(self.settings.pingInterval - early)
+        self.replicas[replica].nextPing = now.saturatingAdd(self.pingWait(replica))
         var isFresh = self.replicas[replica].health.isGone
         if self.replicas[replica].isPingOwed {
             self.note(replica, .missed, now)
@@ -93,6 +91,14 @@ extension RouterDecisions {
         self.replicas[replica].silentPings = 0
         self.replicas[replica].isPingOwed = true
         self.actions.append(.ping(replica: replica, fresh: isFresh))
+    }
+
+    /// Up to an eighth sooner, so that many routers do not ask at the same time; where nobody listens ever later, up to a half sooner,
+    /// so that they do not all come when it listens again.
+    private mutating func pingWait(_ replica: Int) -> UInt64 {
+        let doublings = min(max(0, self.replicas[replica].goneInRow - 1), self.settings.pingDoublings)
+        let wait = self.settings.pingInterval << UInt64(doublings)
+        return wait - UInt64(self.draw(below: Int(clamping: wait / (doublings == 0 ? 8 : 2))))
     }
 
     private mutating func resetIfStuck(_ replica: Int, _ now: UInt64) {

@@ -96,6 +96,11 @@ struct KnownReplica {
     var isPingOwed = false
     /// PINGs due since the last answer or the last new health connection.
     var silentPings = 0
+    /// Times in a row that the health connection ended or could not be made.
+    var goneInRow = 0
+    /// It was left out since it was last healthy; and until when it gets a growing share after that.
+    var wasOut = false
+    var warmUntil: UInt64 = 0
     var lastReset: UInt64 = 0
     var lastHeavyReset: UInt64 = 0
 

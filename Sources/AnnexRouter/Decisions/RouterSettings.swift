@@ -28,6 +28,11 @@ package struct RouterSettings: Sendable, Equatable {
     package var failureHold: UInt64 = 1_000 * Self.millisecond
     package var failureHoldLimit: UInt64 = 30_000 * Self.millisecond
 
+    /// A replica that was taken back gets a share of requests that grows to its full one in so long.
+    package var slowStart: UInt64 = 5_000 * Self.millisecond
+    /// Where nobody listens, the wait between two PINGs is doubled up to so many times.
+    package var pingDoublings = 3
+
     /// Second attempts, per thousand requests; a reserve that a quiet router starts with; and how many may be saved up,
     /// which is what a burst of lost connections can spend.
     package var retriesPerThousand = 200
@@ -86,7 +91,8 @@ package struct RouterSettings: Sendable, Equatable {
     /// The same with every value brought into the range in which the machine keeps its promises.
     var checked: RouterSettings {
         var copy = self
-        copy.pingInterval = max(1, self.pingInterval)
+        copy.pingInterval = min(max(1, self.pingInterval), 1 << 48)
+        copy.pingDoublings = min(max(0, self.pingDoublings), 8)
         copy.missesToEject = max(1, self.missesToEject)
         copy.hitsToReturn = max(1, self.hitsToReturn)
         copy.failuresToEject = max(1, self.failuresToEject)

@@ -63,6 +63,9 @@ final class ReplicaLink: @unchecked Sendable {
     private var streaming: ReplyPromise?
     private var isStreaming = false
     private var lastReceived = NIODeadline.now()
+    /// Connections in a row that brought no reply, and until when no other is made.
+    private var failures = 0
+    private var restsUntil = NIODeadline.uptimeNanoseconds(0)
     /// Whether the WAITPOS before the next reply failed.
     private var isStale = false
     /// Counts connections: what an old one says is of no interest any more.
@@ -86,7 +89,7 @@ final class ReplicaLink: @unchecked Sendable {
 
     /// - Parameter waits: WAITPOS commands that go ahead of a read: where one fails, the read's reply is stale.
     func send(_ attempt: OwedAttempt, _ frame: RequestFrame, after waits: [ByteBuffer] = []) {
-        guard self.outbox.hasRoom(for: frame.byteCount) else {
+        guard self.outbox.hasRoom(for: frame.byteCount), !self.rests else {
             return self.loop.assumeIsolated().execute { self.callbacks.lost(attempt, false) }
         }
         for wait in waits {
@@ -121,6 +124,23 @@ final class ReplicaLink: @unchecked Sendable {
             if generation == self.generation { self.outbox.sent(bytes) }
         }
     }
+
+    /// Whether it has no connection, and does not make one now.
+    private var rests: Bool {
+        guard self.failures > 1, case .idle = self.state else { return false }
+        return NIODeadline.now() < self.restsUntil
+    }
+
+    /// After the first loss a connection is made at once, then ever later, up to a second: 5 to 10 ms, 10 to 20 ms, …
+    private func rest() {
+        self.failures += 1
+        guard self.failures > 1 else { return }
+        let most = min(Int64(10_000_000) << Int64(min(self.failures - 2, 10)), 1_000_000_000)
+        self.restsUntil = .now() + .nanoseconds(Int64.random(in: most / 2...most))
+    }
+
+    /// The replica was heard of again.
+    func connectAgain() { self.failures = 0 }
 
     private func connect() {
         self.state = .connecting
@@ -175,6 +195,7 @@ final class ReplicaLink: @unchecked Sendable {
         self.scanner = ReplyScanner()
         self.greetingReplies = 0
         self.isStale = false
+        self.rest()
         self.callbacks.failed(reason)
         for (index, attempt) in owed.enumerated() {
             if index == 0, self.isStreaming {
@@ -245,6 +266,7 @@ final class ReplicaLink: @unchecked Sendable {
             self.streaming = nil
             return
         }
+        self.failures = 0
         var whole = piece
         if self.partial.readableBytes > 0 {
             self.partial.writeImmutableBuffer(piece)

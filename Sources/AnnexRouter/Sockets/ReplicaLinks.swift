@@ -56,6 +56,11 @@ final class ReplicaLinks {
         return link
     }
 
+    /// The replica was heard of again: nobody waits before the next connection is made.
+    func connectAgain() {
+        for link in self.links { link?.connectAgain() }
+    }
+
     /// What is owed is lost; the next request makes new connections.
     func reset(_ lanes: [Lane], _ reason: String) {
         for lane in lanes {

@@ -182,6 +182,7 @@ extension RouterHandler {
             case .health(let replica, let change):
                 // Each loop finds out by itself; one of them tells.
                 if change.to == .ejected { self.forgetReached() }
+                if change.from == .ejected { self.links(replica).connectAgain() }
                 self.shared.logger.log(
                     level: self.index == 0 ? .info : .debug,
                     "Replica's health changed",
