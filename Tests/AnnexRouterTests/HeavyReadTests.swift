@@ -45,6 +45,23 @@ struct HeavyReadTests {
         #expect((0..<4).allSatisfy { router.state($0) == .healthy })
     }
 
+    @Test("its deadline goes with it, from when the router had it")
+    func carriesDeadline() throws {
+        let router = TestRouter()
+        let end = router.now + 10_000_000_000
+        let sent = try Self.fill(router)
+        #expect(sent.allSatisfy { $0.expiresAt == end })
+        let waiting = try Self.wait(router, client: 1)
+        router.pass(3_000)
+        _ = router.settle(sent[0], .answered)
+        router.take()
+        let next = try router.firstSent
+        #expect(next.request == waiting && next.expiresAt == end)
+        // Too late to begin: the shard said so, and did nothing.
+        #expect(router.settle(next, .timedOut) == .deliver(waiting))
+        #expect(try router.send().expiresAt == .max)
+    }
+
     @Test("however they end, a replica's health stays what it is", arguments: Outcome.allCases)
     func health(_ outcome: Outcome) throws {
         let router = TestRouter()

@@ -187,7 +187,8 @@ package struct RouterDecisions: ~Copyable {
             request: RequestID(index: index, generation: self.requests.generation(index)),
             attempt: AttemptID(index: row, generation: generation),
             replica: replica,
-            reason: reason
+            reason: reason,
+            expiresAt: kind == .heavyRead ? self.requests[index].deadline : .max
         )
     }
 

@@ -35,6 +35,8 @@ package struct Dispatch: Sendable, Equatable {
     package let attempt: AttemptID
     package let replica: Int
     package let reason: Reason
+    /// It must not be carried out later. As `now`; `.max` where that is left to whoever asks.
+    package let expiresAt: UInt64
 }
 
 /// How an attempt ended.

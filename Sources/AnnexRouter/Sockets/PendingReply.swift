@@ -21,6 +21,8 @@ struct PendingReply {
     private(set) var slot: Int?
     private(set) var lane = Lane.reads
     var reply: ReplyPromise?
+    /// What the client set for it, in milliseconds since 1970.
+    private(set) var deadline: Int64?
     private(set) var split: (SplitRequest, part: Int)?
     /// Who waits.
     private(set) var client: RouterClient?
@@ -73,6 +75,7 @@ struct PendingReply {
         self.lane = Lane(route.kind)
         self.client = client
         self.cost = route.cost
+        self.deadline = connection.deadline
         self.users = []
         self.passesPositions = connection.givesPositions
         self.split = nil

@@ -1,4 +1,5 @@
 import AnnexCore
+import AnnexNetwork
 import AnnexWire
 import NIOCore
 
@@ -39,7 +40,18 @@ final class ReplicaLinks {
         }
         let owed = OwedAttempt(attempt: dispatch.attempt, isPart: entry.split != nil)
         let lane: Lane = waits.isEmpty || entry.lane == .heavy ? entry.lane : .waits
-        self.link(entry.version, lane).send(owed, entry.frame, after: waits)
+        let deadline = entry.lane == .heavy ? Self.deadline(dispatch, entry) : nil
+        self.link(entry.version, lane).send(owed, entry.frame, after: waits, deadline: deadline)
+    }
+
+    /// `DEADLINE`: when it must not be carried out any more, by the clock of the day.
+    private static func deadline(_ dispatch: Dispatch, _ entry: PendingReply) -> ByteBuffer {
+        let left = dispatch.expiresAt.since(RouterHandler.now()) / RouterSettings.millisecond
+        let end = WallClock.milliseconds() + Int64(clamping: min(left, 1 << 40))
+        var frame = ByteBuffer()
+        let words = ["DEADLINE", "\(min(end, entry.deadline ?? end))"]
+        RequestEncoder.append(words.map { Array($0.utf8) }, to: &frame)
+        return frame
     }
 
     private func link(_ version: RESPVersion, _ lane: Lane) -> ReplicaLink {
