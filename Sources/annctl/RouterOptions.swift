@@ -69,6 +69,7 @@ enum RouterInfo {
                     ("router_retries", sum(\.retries)), ("router_hedges", sum(\.hedges)),
                     ("router_redirects", sum(\.redirects)), ("router_refusals", sum(\.refusals)),
                     ("router_timeouts", sum(\.timeouts)), ("router_failures", sum(\.failures)),
+                    ("router_second_opinions", sum(\.secondOpinions)),
                     ("router_last_resorts", sum(\.lastResorts)),
                     ("router_heavy_reads", sum(\.heavyReads)), ("router_heavy_waits", sum(\.heavyWaits)),
                     ("router_heavy_refusals", sum(\.heavyRefusals)),

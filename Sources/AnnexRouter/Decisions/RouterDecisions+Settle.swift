@@ -38,6 +38,7 @@ extension RouterDecisions {
 
         switch outcome {
         case .answered: return self.deliver(index)
+        case .unknownItem: return self.askAnother(index, now)
         case .moved: return self.follow(index, to: redirect, now)
         case .unavailable, .overloaded: return self.elsewhere(index, hasReply: true, again: false, now)
         case .unsent: return self.elsewhere(index, hasReply: false, again: true, now)
@@ -83,6 +84,19 @@ extension RouterDecisions {
         case .waits: return .drop
         case .no: return self.conclude(index, hasReply: hasReply)
         }
+    }
+
+    /// Nothing was done, as the replica's version has no such item. While a newer version is brought out replica by replica, another
+    /// one may have it: it is asked once, out of a budget of its own, so that clients who send wrong ids use up nothing else.
+    private mutating func askAnother(_ index: Int32, _ now: UInt64) -> Verdict {
+        guard !self.requests[index].hasSecondOpinion, now < self.requests[index].deadline,
+            self.requests[index].sent < self.settings.attempts, self.requests[index].underWay == 0,
+            case .replica(let replica, let rank) = self.choose(for: self.requests[index], now), rank <= 1,
+            self.opinionBudget.takeOne()
+        else { return self.requests[index].underWay > 0 ? .drop : self.deliver(index) }
+        self.requests[index].hasSecondOpinion = true
+        self.counters.secondOpinions += 1
+        return .resend(self.send(index, to: replica, .retry, now))
     }
 
     private mutating func conclude(_ index: Int32, hasReply: Bool) -> Verdict {
@@ -142,7 +156,7 @@ extension RouterDecisions {
         let memory = now.saturatingAdd(self.settings.refusalMemory)
         guard reply.kind != .heavyRead else { return self.learnOfHeavy(reply, outcome, memory) }
         switch outcome {
-        case .answered, .moved:
+        case .answered, .moved, .unknownItem:
             let taken = now.since(reply.sentAt)
             if reply.kind == .read { self.replicas[replica].latency.add(taken) }
             self.replicas[replica].replies += 1
@@ -171,7 +185,7 @@ extension RouterDecisions {
     private mutating func learnOfHeavy(_ reply: OwedReply, _ outcome: Outcome, _ memory: UInt64) {
         let replica = Int(reply.replica)
         switch outcome {
-        case .answered, .moved: self.replicas[replica].replies += 1
+        case .answered, .moved, .unknownItem: self.replicas[replica].replies += 1
         case .overloaded, .stale, .unavailable, .timedOut, .lost, .unsent:
             self.avoid(replica, .heavyRead, until: memory)
         }

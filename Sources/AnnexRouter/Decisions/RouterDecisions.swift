@@ -46,6 +46,7 @@ package struct RouterDecisions: ~Copyable {
 
     var retryBudget: ShareBudget
     var hedgeBudget: ShareBudget
+    var opinionBudget: ShareBudget
     var random: SeededRandom
     let fault: RouterFault?
 
@@ -78,6 +79,11 @@ package struct RouterDecisions: ~Copyable {
             perThousand: settings.hedgesPerThousand,
             reserve: 0,
             burst: settings.hedgeBurst
+        )
+        self.opinionBudget = ShareBudget(
+            perThousand: settings.opinionsPerThousand,
+            reserve: settings.retryReserve,
+            burst: settings.retryBurst
         )
         self.random = SeededRandom(seed: seed)
         self.adopt(topology, now: now)
@@ -112,6 +118,7 @@ package struct RouterDecisions: ~Copyable {
         if kind != .event { request.nudgeAt = now + (end - now) / 2 }
         self.counters.requests += 1
         self.retryBudget.payIn()
+        if !kind.isRead { self.opinionBudget.payIn() }
         if kind == .read {
             self.counters.reads += 1
             self.hedgeBudget.payIn()

@@ -16,6 +16,9 @@ struct PendingRequest {
     /// An attempt was made whose end says nothing about whether the event was stored.
     var isMaybeStored = false
 
+    /// Another replica was asked as one did not know the event's item.
+    var hasSecondOpinion = false
+
     /// How many attempts were made: that many elements of `tried` and `attempts` are in use.
     var sent = 0
     /// How many of them are under way.

@@ -46,6 +46,9 @@ package struct RouterSettings: Sendable, Equatable {
     /// Never sooner than this, however fast the shard is.
     package var hedgeFloor: UInt64 = 1 * Self.millisecond
 
+    /// Events that are asked of another replica as one does not know their item, per thousand changes.
+    package var opinionsPerThousand = 200
+
     /// Attempts of one request in all: 1 to 4.
     package var attempts = 3
 

@@ -49,6 +49,8 @@ package enum Outcome: UInt8, Sendable, CaseIterable {
     case overloaded
     /// Made before what the client had to see: not to be given to it.
     case stale
+    /// The event's item is not in the version that this replica serves; another may serve a newer one.
+    case unknownItem
     /// `MOVED`: the topology that the router has is not the replica's.
     case moved
     /// The replica gave up half way (`TIMEOUT`): an event may have been stored.
@@ -128,6 +130,8 @@ package struct RouterCounters: Sendable, Equatable {
     package var refusals: UInt64 = 0
     package var timeouts: UInt64 = 0
     package var failures: UInt64 = 0
+    /// Events whose item one replica did not know, which were asked of another one.
+    package var secondOpinions: UInt64 = 0
     /// Attempts at replicas that had been left out, as their whole shard had.
     package var lastResorts: UInt64 = 0
     /// Replies that came after their request had ended.

@@ -38,7 +38,7 @@ final class ReplicaLinks {
             let patience = max(1, settings.readDeadline / RouterSettings.millisecond / 4)
             waits = client.waits(entry.users, replica: self.replica, reaches: reaches, milliseconds: patience)
         }
-        let owed = OwedAttempt(attempt: dispatch.attempt, isPart: entry.split != nil)
+        let owed = OwedAttempt(attempt: dispatch.attempt, isPart: entry.split != nil, isEvent: entry.lane == .changes)
         let lane: Lane = waits.isEmpty || entry.lane == .heavy ? entry.lane : .waits
         let deadline = entry.lane == .heavy ? Self.deadline(dispatch, entry) : nil
         self.link(entry.version, lane).send(owed, entry.frame, after: waits, deadline: deadline)

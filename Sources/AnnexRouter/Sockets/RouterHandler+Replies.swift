@@ -60,6 +60,7 @@ extension RouterHandler {
         from replica: Int
     ) -> ReplyPromise? {
         var outcome = ReplyKind.outcome(of: bytes)
+        if outcome == .answered, owed.isEvent, ReplyKind.isUnknownItem(bytes) { outcome = .unknownItem }
         if owed.isStale, outcome != .moved { outcome = .stale }
         let redirect = outcome == .moved ? ReplyKind.target(of: bytes).flatMap { self.decisions.replica(at: $0) } : nil
         let verdict = self.settle(owed.attempt, outcome, redirect: redirect)
