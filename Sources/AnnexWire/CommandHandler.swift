@@ -52,9 +52,6 @@ package struct ReplyPromise: Sendable {
 
     /// Closes the connection: the rest of a reply that has begun will not come. On its loop only.
     package func cut() { self.sink.cut() }
-
-    /// Whether the reply would go to this connection.
-    package func goes(to sink: any ReplySink) -> Bool { self.sink === sink }
 }
 
 /// A connection, as those see it who owe it replies.
@@ -107,11 +104,11 @@ package protocol CommandHandler: AnyObject {
     func batch(_ changes: [Request], connection: inout ConnectionState) throws(ArgumentFailure) -> ChangeBatch
 
     /// The connection is closed: nobody waits for the replies that it is still owed.
-    func abandon(_ sink: any ReplySink)
+    func abandon(_ connection: ConnectionState)
 }
 
 extension CommandHandler {
-    package func abandon(_ sink: any ReplySink) {}
+    package func abandon(_ connection: ConnectionState) {}
 
     package func batch(_ changes: [Request], connection: inout ConnectionState) throws(ArgumentFailure) -> ChangeBatch {
         throw ArgumentFailure("this server stores no changes")

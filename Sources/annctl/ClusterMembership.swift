@@ -84,13 +84,15 @@ final class ClusterMembership: Sendable {
     }
 }
 
-/// Looks at a topology's file once a second, and every five at what the DNS says of its `srv:` names, and tells what it says
+/// Looks at a topology's file once a second, adopts what two looks in a row saw, as a file may be read while it is written, and every five at what the DNS says of its `srv:` names, and tells what it says
 /// when that is new and sound.
 final class TopologyWatch: Sendable {
     private static let namesEvery = 5
 
     private struct Seen {
+        /// What the last look saw, and the text that was judged last: adopted, or refused.
         var text: Data?
+        var judged: Data?
         /// What was adopted last, and the text that said it.
         var topology: ClusterTopology
         var adopted: Data?
@@ -116,7 +118,7 @@ final class TopologyWatch: Sendable {
         self.path = path
         self.adopt = adopt
         let text = FileManager.default.contents(atPath: path)
-        self.seen = Mutex(Seen(text: text, topology: first, adopted: text))
+        self.seen = Mutex(Seen(text: text, judged: text, topology: first, adopted: text))
         self.timer = DispatchSource.makeTimerSource(queue: DispatchQueue(label: "annex-topology"))
         self.timer.schedule(deadline: .now() + 1, repeating: 1)
         self.timer.setEventHandler { [weak self] in
@@ -145,10 +147,15 @@ final class TopologyWatch: Sendable {
             }
             return seen
         }
-        let isNew = before.text != now
+        // It may be written at this moment, and make sense so far: a later look sees whether it stays.
+        guard before.text == now else { return nil }
+        let isNew = before.judged != now
         let text = String(decoding: now, as: UTF8.self)
         guard isNew || (before.age >= Self.namesEvery && text.contains(ServiceRecords.prefix)) else { return nil }
-        self.seen.withLock { $0.age = 0 }
+        self.seen.withLock { seen in
+            seen.age = 0
+            seen.judged = now
+        }
         let file = try TopologyFile(text: text, at: self.path)
         guard file.topology != before.topology else { return nil }
         if before.adopted != now, file.topology.epoch <= before.topology.epoch {

@@ -9,8 +9,13 @@ enum RouterOptions {
         [(key: String, range: ClosedRange<Int>, set: @Sendable (inout RouterSettings, Int) -> Void)] = [
             ("deadline-ms", 1...60_000, { $0.readDeadline = Self.nanos($1) }),
             ("event-deadline-ms", 1...60_000, { $0.eventDeadline = Self.nanos($1) }),
+            ("heavy-deadline-ms", 1...600_000, { $0.heavyDeadline = Self.nanos($1) }),
+            ("heavy-cost-us", 1_000...1_000_000_000, { $0.heavyCost = $1 }),
+            ("heavy-in-flight", 1...1_000, { $0.heavyInFlight = $1 }),
+            ("heavy-queue", 1...1_000_000, { $0.heavyQueue = $1 }),
             ("ping-ms", 10...60_000, { $0.pingInterval = Self.nanos($1) }),
             ("misses", 1...100, { $0.missesToEject = $1 }), ("hits", 1...100, { $0.hitsToReturn = $1 }),
+            ("slow-start-ms", 0...600_000, { $0.slowStart = Self.nanos($1) }),
             ("retries-per-thousand", 0...1_000, { $0.retriesPerThousand = $1 }),
             ("hedges-per-thousand", 0...1_000, { $0.hedgesPerThousand = $1 }),
             ("in-flight", 1...1_000_000, { $0.inFlightPerReplica = $1 }),
@@ -64,6 +69,11 @@ enum RouterInfo {
                     ("router_retries", sum(\.retries)), ("router_hedges", sum(\.hedges)),
                     ("router_redirects", sum(\.redirects)), ("router_refusals", sum(\.refusals)),
                     ("router_timeouts", sum(\.timeouts)), ("router_failures", sum(\.failures)),
+                    ("router_second_opinions", sum(\.secondOpinions)),
+                    ("router_last_resorts", sum(\.lastResorts)),
+                    ("router_heavy_reads", sum(\.heavyReads)), ("router_heavy_waits", sum(\.heavyWaits)),
+                    ("router_heavy_refusals", sum(\.heavyRefusals)),
+                    ("router_heavy_waiting", "\(reports.reduce(0) { $0 + $1.waitingHeavyReads })"),
                     ("router_late_replies", sum(\.lateReplies)), ("router_unaffordable", sum(\.unaffordable)),
                 ]
             ),
@@ -75,13 +85,14 @@ enum RouterInfo {
                     // What the loop says that has the worst opinion of it.
                     let state = known.map(\.state).max { $0.rawValue < $1.rawValue }
                     let owed = known.reduce(0) { $0 + $1.inFlight }
+                    let heavy = known.reduce(0) { $0 + $1.heavyInFlight }
                     let p99 = known.compactMap(\.p99).max().map { "\($0 / 1_000)" } ?? ""
                     let replies = known.reduce(0) { $0 + $1.replies }
                     let failures = known.reduce(0) { $0 + $1.failures }
                     return (
                         "replica_\(address)",
-                        "shard=\(shard),state=\(state.map { "\($0)" } ?? "unknown"),owed=\(owed),replies=\(replies),"
-                            + "failures=\(failures),p99_usec=\(p99)"
+                        "shard=\(shard),state=\(state.map { "\($0)" } ?? "unknown"),owed=\(owed),heavy=\(heavy),"
+                            + "replies=\(replies),failures=\(failures),p99_usec=\(p99)"
                     )
                 }
             ),

@@ -12,6 +12,7 @@ struct RouterDecisionsTests {
         (.answered, .read, .delivered), (.answered, .event, .delivered), (.answered, .idempotentEvent, .delivered),
         (.unavailable, .read, .resent), (.unavailable, .event, .resent), (.unavailable, .idempotentEvent, .resent),
         (.overloaded, .read, .resent), (.overloaded, .event, .resent), (.overloaded, .idempotentEvent, .resent),
+        (.unknownItem, .event, .resent), (.unknownItem, .idempotentEvent, .resent),
         (.moved, .read, .delivered), (.moved, .event, .delivered), (.moved, .idempotentEvent, .delivered),
         (.timedOut, .read, .resent), (.timedOut, .event, .delivered), (.timedOut, .idempotentEvent, .resent),
         (.lost, .read, .resent), (.lost, .event, .failed(.lostMaybeStored)), (.lost, .idempotentEvent, .resent),
@@ -58,6 +59,10 @@ struct RouterDecisionsTests {
             ([.stale, .answered], .read, .delivered),
             ([.stale, .stale], .read, .failed(.timedOut)),
             ([.lost, .stale], .read, .failed(.timedOut)),
+            ([.unknownItem, .unknownItem], .event, .delivered),
+            ([.unknownItem, .answered], .idempotentEvent, .delivered),
+            ([.unknownItem, .unavailable], .event, .delivered),
+            ([.unknownItem, .lost], .event, .failed(.lostMaybeStored)),
         ]
     )
     func lasts(_ outcomes: [Outcome], _ kind: RequestKind, _ expected: End) throws {
@@ -183,6 +188,24 @@ struct RouterDecisionsTests {
         }
         #expect(resent == 22)
         #expect(router.decisions.counters.unaffordable == 78)
+    }
+
+    @Test("wrong ids use up nothing but their own budget")
+    func unknownItems() throws {
+        var settings = RouterSettings()
+        settings.retryReserve = 2
+        let router = TestRouter(settings)
+        var asked = 0
+        for _ in 0..<100 {
+            let dispatch = try router.send(.event)
+            guard case .resend(let next) = router.settle(dispatch, .unknownItem) else { continue }
+            asked += 1
+            #expect(next.replica == 1 - dispatch.replica)
+            #expect(router.settle(next, .unknownItem) == .deliver(dispatch.request))
+        }
+        #expect(asked == 22 && router.decisions.counters.secondOpinions == 22)
+        #expect(router.decisions.counters.retries == 0 && router.decisions.counters.unaffordable == 0)
+        #expect((0..<2).allSatisfy { router.state($0) == .healthy })
     }
 
     @Test("a client that leaves ends its request")

@@ -69,6 +69,69 @@ struct RouterReplicasTests {
         #expect(states == [.suspect, .ejected, .probing, .healthy])
     }
 
+    @Test("one that was taken back gets a share that grows to the full one in five seconds; one alone gets all")
+    func slowStart() throws {
+        let router = TestRouter()
+        router.silent = [0]
+        router.pass(1_100)
+        #expect(router.state(0) == .ejected)
+        router.silent = []
+        while router.state(0) != .healthy { router.pass(1) }
+        func share() -> Double {
+            var there = 0
+            for _ in 0..<1_000 {
+                guard case .send(let dispatch) = router.begin() else { continue }
+                if dispatch.replica == 0 { there += 1 }
+                _ = router.settle(dispatch, .answered)
+            }
+            return Double(there) / 1_000
+        }
+        var shares = [share()]
+        for _ in 0..<4 {
+            router.pass(1_250)
+            shares.append(share())
+        }
+        #expect(shares[0] < 0.08 && shares[0] > 0, "\(shares)")
+        #expect((0.07...0.2).contains(shares[1]) && (0.18...0.32).contains(shares[2]), "\(shares)")
+        #expect((0.45...0.55).contains(shares[4]), "\(shares)")
+        // The only one is not spared.
+        router.silent = [0]
+        router.pass(1_100)
+        router.silent = []
+        while router.state(0) != .healthy { router.pass(1) }
+        router.decisions.gone(1, now: router.now)
+        #expect(share() == 1)
+    }
+
+    @Test("where nobody listens, PINGs come ever later, up to 2 s, and no two routers come together")
+    func backoff() {
+        func pauses(_ seed: UInt64) -> [UInt64] {
+            var router = RouterDecisions(
+                RouterSettings(),
+                topology: smallTopology(shards: 1, replicas: 1),
+                seed: seed,
+                now: 0
+            )
+            var (last, found): (UInt64, [UInt64]) = (0, [])
+            for millisecond in UInt64(0)..<20_000 {
+                let now = millisecond * 1_000_000
+                router.tick(now: now)
+                while let action = router.nextAction() {
+                    guard case .ping = action else { continue }
+                    if now > 0 { found.append(millisecond - last) }
+                    last = millisecond
+                    router.gone(0, now: now)
+                }
+            }
+            return found
+        }
+        let first = pauses(1)
+        #expect(first.prefix(2).allSatisfy { (218...251).contains($0) }, "\(first)")
+        #expect((250...501).contains(first[2]) && (500...1_001).contains(first[3]), "\(first)")
+        #expect(first.dropFirst(4).allSatisfy { (1_000...2_001).contains($0) } && first.count < 24, "\(first)")
+        #expect(pauses(2) != first)
+    }
+
     @Test("a shard that is gone refuses at once, the other is not touched; any shard will do for who asks any")
     func shardGone() throws {
         let router = TestRouter()
@@ -85,18 +148,52 @@ struct RouterReplicasTests {
         #expect(router.begin(slot: .max) == .refuse(.unowned))
     }
 
-    @Test("when more than half are out, those that are merely slow are asked where there is nobody else")
-    func panic() throws {
+    @Test("where all of a shard are out that answer PINGs, they are asked all the same, whatever other shards do")
+    func allUnfit() throws {
+        var settings = RouterSettings()
+        settings.retriesPerThousand = 0
+        settings.retryReserve = 0
+        let router = TestRouter(settings)
+        // Requests fail, PINGs do not: both are out for the hold, of a second and more.
+        for _ in 0..<100 where (0..<2).contains(where: { router.state($0) != .ejected }) {
+            guard case .send(let dispatch) = router.begin() else { break }
+            _ = router.settle(dispatch, .unavailable)
+            router.pass(10)
+        }
+        #expect((0..<2).allSatisfy { router.state($0) == .ejected } && router.isUp(shard: 0))
+        #expect(Self.destinations(router) == [0, 1], "they are mended, and nobody waits for the end of the hold")
+        #expect(router.decisions.counters.lastResorts >= 40)
+        #expect(router.state(2) == .healthy && router.state(3) == .healthy)
+        // One that does not answer PINGs is worse, and one that is gone is not asked.
+        router.silent = [0]
+        router.pass(600)
+        #expect((0..<2).allSatisfy { router.state($0) == .ejected })
+        #expect(Self.destinations(router) == [1])
+        router.decisions.gone(1, now: router.now)
+        #expect(Self.destinations(router) == [0])
+        router.decisions.gone(0, now: router.now)
+        #expect(router.begin() == .refuse(.shardDown) && !router.isUp(shard: 0), "gone is gone")
+    }
+
+    @Test("a shard that stands still is asked while what it owes is young, then refuses at once")
+    func allSilent() throws {
         let router = TestRouter()
         router.silent = [0, 1]
         router.pass(1_100)
-        #expect([0, 1].allSatisfy { router.state($0) == .ejected })
-        #expect(router.begin() == .refuse(.shardDown), "half of them is not more than half")
-        router.decisions.gone(2, now: router.now)
-        _ = try router.send()
-        #expect(Self.destinations(router, slot: 16_383) == [3])
-        router.decisions.gone(3, now: router.now)
-        #expect(router.begin(slot: 16_383) == .refuse(.shardDown), "gone is gone")
+        #expect((0..<2).allSatisfy { router.state($0) == .ejected })
+        let dispatch = try router.send()
+        _ = try router.send(.event)
+        router.pass(201)
+        #expect(router.begin() == .refuse(.shardDown) && router.begin(.event) == .refuse(.shardDown))
+        #expect(HeavyReadTests.begin(router) == .refuse(.shardDown))
+        #expect(Self.destinations(router, slot: 16_383) == [2, 3])
+        // It was only slow.
+        _ = router.settle(dispatch, .answered)
+        let other = try router.send()
+        #expect(other.replica == dispatch.replica)
+        router.silent = []
+        router.pass(1_100)
+        #expect((0..<2).allSatisfy { router.state($0) == .healthy })
     }
 
     @Test("one that refuses events still gets reads")

@@ -27,7 +27,7 @@ struct SimulationTests {
         print(sum.report(seconds: Date().timeIntervalSince(began)))
         guard count >= 500, sum.failed == 0 else { return }
         for kind in FaultKind.allCases { #expect(sum.injected[kind, default: 0] > 0, "no fault of kind \(kind)") }
-        #expect(sum.ejections > 0 && sum.returns > 0 && sum.retries > 0 && sum.hedges > 0)
+        #expect(sum.ejections > 0 && sum.returns > 0 && sum.retries > 0 && sum.hedges > 0 && sum.heavyWaits > 0)
     }
 
     @Test("a schedule is the same each time")
@@ -58,14 +58,28 @@ struct SimulationTests {
     )
     func routerFaults(_ fault: RouterFault, _ sign: String) { self.expectFound(sign, routerFault: fault) }
 
-    private func expectFound(_ sign: String, logFault: PlantedFault? = nil, routerFault: RouterFault? = nil) {
+    @Test(
+        "each mend is found to be missing",
+        arguments: [
+            (SimFlaw.heavyTravelsWithOthers, "a greedy client"),
+            (.panicCountsAllShards, "although its shard serves again"),
+        ]
+    )
+    func flaws(_ flaw: SimFlaw, _ sign: String) { self.expectFound(sign, flaw: flaw) }
+
+    private func expectFound(
+        _ sign: String,
+        logFault: PlantedFault? = nil,
+        routerFault: RouterFault? = nil,
+        flaw: SimFlaw? = nil
+    ) {
         for seed in UInt64(1)...1_000 {
             var sum = SimSum()
-            let violations = sum.run(SimPlan(seed: seed), logFault: logFault, routerFault: routerFault)
+            let violations = sum.run(SimPlan(seed: seed), logFault: logFault, routerFault: routerFault, flaw: flaw)
             if let found = violations.first(where: { $0.contains(sign) }) {
-                print(
-                    "planted \(logFault.map { "\($0)" } ?? "\(routerFault.map { "\($0)" } ?? "")"): seed \(seed) finds: \(found)"
-                )
+                let planted =
+                    logFault.map { "\($0)" } ?? routerFault.map { "\($0)" } ?? flaw.map { "\($0)" } ?? "nothing"
+                print("planted \(planted): seed \(seed) finds: \(found)")
                 return
             }
         }
@@ -82,6 +96,8 @@ struct SimSum: Equatable {
     var events = 0
     var retries = 0
     var hedges = 0
+    var heavyReads = 0
+    var heavyWaits = 0
     var ejections = 0
     var returns = 0
     var steps = 0
@@ -119,6 +135,8 @@ struct SimSum: Equatable {
         self.events += other.events
         self.retries += other.retries
         self.hedges += other.hedges
+        self.heavyReads += other.heavyReads
+        self.heavyWaits += other.heavyWaits
         self.ejections += other.ejections
         self.returns += other.returns
         self.steps += other.steps
@@ -126,8 +144,13 @@ struct SimSum: Equatable {
     }
 
     /// Returns what was violated.
-    mutating func run(_ plan: SimPlan, logFault: PlantedFault? = nil, routerFault: RouterFault? = nil) -> [String] {
-        let world = SimWorld(plan, logFault: logFault, routerFault: routerFault)
+    mutating func run(
+        _ plan: SimPlan,
+        logFault: PlantedFault? = nil,
+        routerFault: RouterFault? = nil,
+        flaw: SimFlaw? = nil
+    ) -> [String] {
+        let world = SimWorld(plan, logFault: logFault, routerFault: routerFault, flaw: flaw)
         world.run()
         self.schedules += 1
         if !world.violations.isEmpty { self.failed += 1 }
@@ -136,6 +159,8 @@ struct SimSum: Equatable {
         self.events += world.log.streams.reduce(0) { $0 + $1.count }
         self.retries += world.router.extras.retries
         self.hedges += world.router.extras.hedges
+        self.heavyReads += world.requests.count { $0.kind == .heavyRead }
+        self.heavyWaits += world.router.waits
         self.ejections += world.ejections
         self.returns += world.returns
         self.steps += world.clock.done
@@ -150,7 +175,7 @@ struct SimSum: Equatable {
             simulation: \(self.schedules) schedules, \(self.failed) failed, \(self.steps) steps in \
             \((seconds * 10).rounded() / 10) s
               requests \(self.requests), answered \(self.answered), events in the log \(self.events), retries \
-            \(self.retries), hedges \(self.hedges), ejections \(self.ejections), returns \(self.returns)
+            \(self.retries), hedges \(self.hedges), heavy reads \(self.heavyReads), of which waited \(self.heavyWaits), ejections \(self.ejections), returns \(self.returns)
               faults: \(faults)
             """
     }

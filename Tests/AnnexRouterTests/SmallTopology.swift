@@ -72,12 +72,22 @@ final class TestRouter {
         }
     }
 
+    /// What the actions send, in their order.
+    func sent(_ number: Int) throws -> Dispatch {
+        let sent = self.actions.compactMap { if case .send(let dispatch) = $0 { dispatch } else { nil } }
+        guard number < sent.count else { throw NotSent() }
+        return sent[number]
+    }
+
+    /// What the actions end without a reply.
+    var failed: [RequestID] { self.actions.compactMap { if case .fail(let id, _) = $0 { id } else { nil } } }
+
     func settle(_ dispatch: Dispatch, _ outcome: Outcome, redirect: Int? = nil) -> Verdict {
         self.decisions.settle(dispatch.attempt, outcome, redirect: redirect, now: self.now)
     }
 
     func isPending(_ request: RequestID) -> Bool { self.decisions.isPending(request) }
-    func isUp(shard: Int) -> Bool { self.decisions.isUp(shard: shard) }
+    func isUp(shard: Int) -> Bool { self.decisions.isUp(shard: shard, now: self.now) }
     func owed(by replica: Int) -> Int { self.decisions.owed(by: replica) }
     func replicas(of shard: Int) -> [Int] { self.decisions.replicas(of: shard) }
     func replica(at address: ClusterTopology.Address) -> Int? { self.decisions.replica(at: address) }

@@ -102,7 +102,7 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
 
     private func ended() {
         guard self.context != nil else { return }
-        if !self.machine.pending.isEmpty { self.loop.handler.abandon(self) }
+        if !self.machine.pending.isEmpty { self.loop.handler.abandon(self.state) }
         self.machine.closed()
         self.loop.heldBytesChanged(by: -self.held.total)
         self.held = HeldBytes()

@@ -28,6 +28,8 @@ package struct ReplicaHealth: Sendable, Equatable {
     package private(set) var state = State.probing
     /// Not merely slow: its connection is gone. A replica of this kind is asked under no circumstances.
     package private(set) var isGone = false
+    /// It answers its PINGs, as far as it was asked: whatever else is wrong with it, it runs.
+    package var answersPings: Bool { self.misses == 0 && !self.isGone }
     /// When the state was entered.
     package private(set) var since: UInt64
 

@@ -7,7 +7,7 @@ extension RouterDecisions {
         case none(Failure)
     }
 
-    /// Healthy and quick; healthy; has said that it cannot; was never heard of; ejected, but so are most.
+    /// Healthy and quick; healthy; has said that it cannot; was never heard of; out, but so are all of its shard.
     private static let worstRank = 4
     /// Added for a replica that was asked already.
     private static let again = 5
@@ -58,6 +58,7 @@ extension RouterDecisions {
             let position = first + step
             let replica = self.members[shard][position < count ? position : position - count]
             guard var rank = self.rank(of: replica, request.kind, now) else { continue }
+            if rank == 0, self.replicas[replica].warmUntil > now, !self.takesShare(replica, now) { rank = 1 }
             if request.hasTried(replica) {
                 guard again else { continue }
                 rank += Self.again
@@ -66,14 +67,63 @@ extension RouterDecisions {
                 isCrowded = true
                 continue
             }
-            if replica == prefer, request.kind != .read { return .replica(replica, rank: rank) }
-            let owed = replica == prefer ? -1 : self.replicas[replica].inFlight
+            if replica == prefer, !request.kind.isRead { return .replica(replica, rank: rank) }
+            let owed = replica == prefer ? -1 : self.owed(by: replica, request.kind)
             if rank < bestRank || (rank == bestRank && owed < bestOwed) {
                 (best, bestRank, bestOwed) = (replica, rank, owed)
             }
         }
         if best >= 0 { return .replica(best, rank: bestRank) }
-        return .none(isCrowded ? .overloaded : .shardDown)
+        if isCrowded { return .none(.overloaded) }
+        return self.chooseUnfit(in: shard, for: request, again: again, now)
+    }
+
+    /// Of a replica that was taken back lately: whether this request is of its share, which grows from a twentieth on. Its caches
+    /// are cold, and what sent it away may not be over.
+    private mutating func takesShare(_ replica: Int, _ now: UInt64) -> Bool {
+        let whole = Double(self.settings.slowStart)
+        let share = 1 - Double(self.replicas[replica].warmUntil.since(now)) / max(1, whole)
+        return Double(self.draw(below: 1_000)) < 1_000 * max(0.05, share)
+    }
+
+    /// No replica of the shard is fit: the best of those that may still answer is asked. Other shards do not count.
+    ///
+    /// One that answers its PINGs comes first: it was left out because requests fail, and may be mended before its hold is over. One
+    /// that does not may be slow, or stand still: it is asked as long as what it owes is young, and not again until it answers
+    /// or its connections are made anew, so that a shard that stands still refuses at once.
+    private mutating func chooseUnfit(
+        in shard: Int,
+        for request: borrowing PendingRequest,
+        again: Bool,
+        _ now: UInt64
+    ) -> Choice {
+        guard self.members[shard].allSatisfy({ self.replicas[$0].health.state == .ejected }) else {
+            return .none(.shardDown)
+        }
+        var best = -1
+        var bestOwed = Int.max
+        var isCrowded = false
+        for replica in self.members[shard] {
+            let wasTried = request.hasTried(replica)
+            guard self.mayStillAnswer(replica, now), again || !wasTried else { continue }
+            if self.isCrowded(replica, request.kind, now) {
+                isCrowded = true
+                continue
+            }
+            let silence = self.replicas[replica].health.answersPings ? 0 : 1 << 40
+            let owed = silence + self.owed(by: replica, request.kind)
+            if owed < bestOwed { (best, bestOwed) = (replica, owed) }
+        }
+        guard best >= 0 else { return .none(isCrowded ? .overloaded : .shardDown) }
+        self.counters.lastResorts += 1
+        return .replica(best, rank: Self.worstRank)
+    }
+
+    /// Of a replica that was left out.
+    func mayStillAnswer(_ replica: Int, _ now: UInt64) -> Bool {
+        let health = self.replicas[replica].health
+        guard !health.isGone else { return false }
+        return health.answersPings || self.age(of: replica, now) <= self.settings.readQueueAge
     }
 
     /// How good a replica is for a request: 0 is best. Nil where it cannot be asked.
@@ -85,17 +135,24 @@ extension RouterDecisions {
             return self.age(of: replica, kind, now) > self.settings.queueAge(of: kind) / 2 ? 1 : 0
         case .suspect: return avoidUntil > now ? 2 : 1
         case .probing: return 3
-        case .ejected: return self.isPanicking && !self.replicas[replica].health.isGone ? Self.worstRank : nil
+        case .ejected: return nil
         }
     }
 
-    /// More than half of all replicas are out: rather this router is slow than all of them, so that who is merely slow is
-    /// asked again, where there is nobody else.
-    var isPanicking: Bool { self.out * 2 > self.total }
+    /// What is compared between replicas that are equally good: of heavy reads first of all those that are under way.
+    private func owed(by replica: Int, _ kind: RequestKind) -> Int {
+        let all = self.replicas[replica].inFlight
+        return kind == .heavyRead ? self.replicas[replica].queues[OwedQueue.heavy].count << 20 + all : all
+    }
 
     /// Whether it owes as much as may be owed, or so much for so long that what is added would wait too long.
     private func isCrowded(_ replica: Int, _ kind: RequestKind, _ now: UInt64) -> Bool {
-        self.replicas[replica].inFlight >= self.settings.inFlightPerReplica
+        if kind == .heavyRead,
+            self.replicas[replica].queues[OwedQueue.heavy].count >= self.settings.heavyInFlight
+        {
+            return true
+        }
+        return self.replicas[replica].inFlight >= self.settings.inFlightPerReplica
             || (self.replicas[replica].queues[OwedQueue.of(kind)].count >= self.settings.queueDepth
                 && self.age(of: replica, kind, now) > self.settings.queueAge(of: kind))
     }

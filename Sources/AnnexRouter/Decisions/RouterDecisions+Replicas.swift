@@ -8,6 +8,7 @@ extension RouterDecisions {
         guard self.isKnown(replica) else { return }
         self.replicas[replica].isPingOwed = false
         self.replicas[replica].silentPings = 0
+        self.replicas[replica].goneInRow = 0
         if self.fault == .takesNobodyBack, self.replicas[replica].health.state == .ejected { return }
         self.note(replica, .pong, now)
     }
@@ -17,6 +18,7 @@ extension RouterDecisions {
         guard self.isKnown(replica) else { return }
         self.replicas[replica].isPingOwed = false
         self.replicas[replica].silentPings = 0
+        self.replicas[replica].goneInRow += 1
         self.note(replica, .gone, now)
     }
 
@@ -34,8 +36,11 @@ extension RouterDecisions {
         guard let change = self.replicas[replica].health.apply(event, now: now, self.settings),
             self.replicas[replica].shard >= 0
         else { return }
-        if change.to == .ejected { self.out += 1 }
-        if change.from == .ejected { self.out -= 1 }
+        if change.to == .ejected { self.replicas[replica].wasOut = true }
+        if change.to == .healthy, self.replicas[replica].wasOut {
+            self.replicas[replica].wasOut = false
+            self.replicas[replica].warmUntil = now.saturatingAdd(self.settings.slowStart)
+        }
         self.actions.append(.health(replica: replica, change))
     }
 
@@ -63,10 +68,8 @@ extension RouterDecisions {
         }
         self.topology = topology
         self.hedgeDelays = [UInt64](repeating: .max, count: topology.shards.count)
+        self.queueAnew(shards: topology.shards.count)
         self.nextRefresh = now
-        let members = self.replicas.indices.filter { self.replicas[$0].shard >= 0 }
-        self.total = members.count
-        self.out = members.count { self.replicas[$0].health.state == .ejected }
         for replica in before where self.replicas[replica].shard < 0 && self.replicas[replica].inFlight == 0 {
             self.retire(replica)
         }
@@ -100,10 +103,9 @@ extension RouterDecisions {
     package func replicas(of shard: Int) -> [Int] { self.members[shard] }
 
     /// Whether a request for the shard would be sent, leaving aside how much waits there.
-    package func isUp(shard: Int) -> Bool {
+    package func isUp(shard: Int, now: UInt64) -> Bool {
         self.members[shard].contains { replica in
-            let health = self.replicas[replica].health
-            return health.state != .ejected || (self.isPanicking && !health.isGone)
+            self.replicas[replica].health.state != .ejected || self.mayStillAnswer(replica, now)
         }
     }
 
@@ -122,6 +124,7 @@ extension RouterDecisions {
             isGone: known.health.isGone,
             lasting: now.since(known.health.since),
             inFlight: known.inFlight,
+            heavyInFlight: known.queues[OwedQueue.heavy].count,
             oldestOwed: self.age(of: replica, now),
             replies: known.replies,
             failures: known.failures,

@@ -12,8 +12,21 @@ extension RouterDecisions {
     ) -> Verdict {
         guard self.owed.holds(attempt.index, attempt.generation) else { return .drop }
         let reply = self.owed[attempt.index]
+        let shard = self.replicas[Int(reply.replica)].shard
         self.release(attempt.index)
         self.learn(reply, outcome, now)
+        let verdict = self.verdict(on: reply, attempt, outcome, redirect, now)
+        if reply.kind == .heavyRead, shard >= 0 { self.serveWaiting(shard, now) }
+        return verdict
+    }
+
+    private mutating func verdict(
+        on reply: OwedReply,
+        _ attempt: AttemptID,
+        _ outcome: Outcome,
+        _ redirect: Int?,
+        _ now: UInt64
+    ) -> Verdict {
         let index = reply.request
         guard index >= 0 else {
             self.counters.lateReplies += 1
@@ -25,18 +38,23 @@ extension RouterDecisions {
 
         switch outcome {
         case .answered: return self.deliver(index)
+        case .unknownItem: return self.askAnother(index, now)
         case .moved: return self.follow(index, to: redirect, now)
         case .unavailable, .overloaded: return self.elsewhere(index, hasReply: true, again: false, now)
         case .unsent: return self.elsewhere(index, hasReply: false, again: true, now)
         case .stale:
-            if self.requests[index].underWay == 0, let dispatch = self.retry(index, again: false, now) {
-                return .resend(dispatch)
+            guard self.requests[index].underWay == 0, self.requests[index].line < 0 else { return .drop }
+            switch self.retry(index, again: false, now) {
+            case .sent(let dispatch): return .resend(dispatch)
+            case .waits: return .drop
+            case .no: return self.fail(index, .timedOut)
             }
-            return self.requests[index].underWay > 0 ? .drop : self.fail(index, .timedOut)
         case .timedOut, .lost:
             let kind = self.requests[index].kind
-            if kind != .read { self.requests[index].isMaybeStored = true }
+            if !kind.isRead { self.requests[index].isMaybeStored = true }
             let hasReply = outcome == .timedOut
+            // The shard knew the deadline, or its queue was too long for its patience.
+            if kind == .heavyRead, hasReply { return self.deliver(index) }
             if kind == .event, self.fault != .repeatsEvents {
                 return hasReply ? self.deliver(index) : self.fail(index, .lostMaybeStored)
             }
@@ -60,10 +78,25 @@ extension RouterDecisions {
     /// An attempt came to nothing: waits for another one that is under way, makes one, or ends the request with the reply
     /// that there is.
     private mutating func elsewhere(_ index: Int32, hasReply: Bool, again: Bool, _ now: UInt64) -> Verdict {
-        if self.requests[index].underWay == 0, let dispatch = self.retry(index, again: again, now) {
-            return .resend(dispatch)
+        guard self.requests[index].underWay == 0, self.requests[index].line < 0 else { return .drop }
+        switch self.retry(index, again: again, now) {
+        case .sent(let dispatch): return .resend(dispatch)
+        case .waits: return .drop
+        case .no: return self.conclude(index, hasReply: hasReply)
         }
-        return self.conclude(index, hasReply: hasReply)
+    }
+
+    /// Nothing was done, as the replica's version has no such item. While a newer version is brought out replica by replica, another
+    /// one may have it: it is asked once, out of a budget of its own, so that clients who send wrong ids use up nothing else.
+    private mutating func askAnother(_ index: Int32, _ now: UInt64) -> Verdict {
+        guard !self.requests[index].hasSecondOpinion, now < self.requests[index].deadline,
+            self.requests[index].sent < self.settings.attempts, self.requests[index].underWay == 0,
+            case .replica(let replica, let rank) = self.choose(for: self.requests[index], now), rank <= 1,
+            self.opinionBudget.takeOne()
+        else { return self.requests[index].underWay > 0 ? .drop : self.deliver(index) }
+        self.requests[index].hasSecondOpinion = true
+        self.counters.secondOpinions += 1
+        return .resend(self.send(index, to: replica, .retry, now))
     }
 
     private mutating func conclude(_ index: Int32, hasReply: Bool) -> Verdict {
@@ -72,18 +105,32 @@ extension RouterDecisions {
         return hasReply ? self.deliver(index) : self.fail(index, .shardDown)
     }
 
+    enum Retry {
+        case sent(Dispatch)
+        /// A heavy read that will be sent when there is room for it.
+        case waits
+        case no
+    }
+
     /// A second attempt, if there is time, a replica, and the budget affords it. What may not be repeated is for the caller to
     /// know.
-    mutating func retry(_ index: Int32, again: Bool, _ now: UInt64) -> Dispatch? {
-        guard self.requests[index].sent < self.settings.attempts, now < self.requests[index].deadline,
-            case .replica(let replica, _) = self.choose(for: self.requests[index], again: again, now)
-        else { return nil }
+    mutating func retry(_ index: Int32, again: Bool, _ now: UInt64) -> Retry {
+        let kind = self.requests[index].kind
+        guard self.requests[index].sent < self.settings.attempts(of: kind), now < self.requests[index].deadline else {
+            return .no
+        }
+        let choice = self.choose(for: self.requests[index], again: again, now)
+        if case .none(let failure) = choice, kind != .heavyRead || failure != .overloaded { return .no }
         guard self.retryBudget.takeOne() || self.fault == .ignoresBudget else {
             self.counters.unaffordable += 1
-            return nil
+            return .no
         }
         self.counters.retries += 1
-        return self.send(index, to: replica, .retry, now)
+        guard case .replica(let replica, _) = choice else {
+            self.wait(index, first: true)
+            return .waits
+        }
+        return .sent(self.send(index, to: replica, .retry, now))
     }
 
     /// `MOVED`: nothing was done there. Goes where the reply says, out of the retry budget, as a topology that stays wrong would
@@ -96,8 +143,8 @@ extension RouterDecisions {
         guard let replica, self.replicas.indices.contains(replica), self.replicas[replica].shard >= 0,
             !self.replicas[replica].health.isGone, !self.requests[index].hasTried(replica),
             self.replicas[replica].inFlight < self.settings.inFlightPerReplica,
-            self.requests[index].sent < self.settings.attempts, now < self.requests[index].deadline,
-            self.retryBudget.takeOne()
+            self.requests[index].sent < self.settings.attempts(of: self.requests[index].kind),
+            now < self.requests[index].deadline, self.retryBudget.takeOne()
         else { return self.conclude(index, hasReply: true) }
         self.counters.redirects += 1
         return .resend(self.send(index, to: replica, .redirect, now))
@@ -107,8 +154,9 @@ extension RouterDecisions {
     private mutating func learn(_ reply: OwedReply, _ outcome: Outcome, _ now: UInt64) {
         let replica = Int(reply.replica)
         let memory = now.saturatingAdd(self.settings.refusalMemory)
+        guard reply.kind != .heavyRead else { return self.learnOfHeavy(reply, outcome, memory) }
         switch outcome {
-        case .answered, .moved:
+        case .answered, .moved, .unknownItem:
             let taken = now.since(reply.sentAt)
             if reply.kind == .read { self.replicas[replica].latency.add(taken) }
             self.replicas[replica].replies += 1
@@ -129,6 +177,17 @@ extension RouterDecisions {
         case .lost:
             // `lost(_:now:)` tells of the connection, once.
             self.replicas[replica].failures += 1
+        }
+    }
+
+    /// Whatever becomes of a heavy read, it says nothing about the replica's health: PINGs and other requests do. Others are
+    /// asked first for a while where it was refused.
+    private mutating func learnOfHeavy(_ reply: OwedReply, _ outcome: Outcome, _ memory: UInt64) {
+        let replica = Int(reply.replica)
+        switch outcome {
+        case .answered, .moved, .unknownItem: self.replicas[replica].replies += 1
+        case .overloaded, .stale, .unavailable, .timedOut, .lost, .unsent:
+            self.avoid(replica, .heavyRead, until: memory)
         }
     }
 

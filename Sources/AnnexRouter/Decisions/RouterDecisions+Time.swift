@@ -12,7 +12,9 @@ extension RouterDecisions {
         for replica in self.replicas.indices {
             if self.replicas[replica].shard >= 0, now >= self.replicas[replica].nextPing { self.ping(replica, now) }
             self.resetIfStuck(replica, now)
+            self.moveHeavyReads(of: replica, now)
         }
+        for shard in self.waiting.indices where !self.waiting[shard].isEmpty { self.serveWaiting(shard, now) }
         if now >= self.nextRefresh {
             self.nextRefresh = now.saturatingAdd(Self.refreshInterval)
             self.refreshHedgeDelays()
@@ -39,7 +41,7 @@ extension RouterDecisions {
     private mutating func timeOut(_ index: Int32, _ now: UInt64) {
         self.blame(index, now)
         self.counters.timeouts += 1
-        let isRead = self.requests[index].kind == .read
+        let isRead = self.requests[index].kind.isRead
         self.actions.append(.fail(self.id(index), isRead ? .timedOut : .timedOutMaybeStored))
         self.end(index)
     }
@@ -60,12 +62,13 @@ extension RouterDecisions {
     /// Half the time has passed: asks another replica while there is time, and still takes the first one's reply.
     private mutating func nudge(_ index: Int32, _ now: UInt64) {
         self.blame(index, now)
-        if let dispatch = self.retry(index, again: false, now) { self.actions.append(.send(dispatch)) }
+        if case .sent(let dispatch) = self.retry(index, again: false, now) { self.actions.append(.send(dispatch)) }
     }
 
     /// The replicas that have not answered in time, leaving aside those that were only just asked, and clients that are in a
     /// great hurry.
     private mutating func blame(_ index: Int32, _ now: UInt64) {
+        guard self.requests[index].kind != .heavyRead else { return }
         let slow = self.settings.queueAge(of: self.requests[index].kind) / 2
         for attempt in 0..<self.requests[index].sent {
             let row = self.requests[index].attempts[attempt]
@@ -77,9 +80,7 @@ extension RouterDecisions {
     }
 
     private mutating func ping(_ replica: Int, _ now: UInt64) {
-        // Up to an eighth sooner, so that many routers do not ask at the same time.
-        let early = UInt64(self.draw(below: Int(clamping: self.settings.pingInterval / 8)))
-        self.replicas[replica].nextPing = now.saturatingAdd(self.settings.pingInterval - early)
+        self.replicas[replica].nextPing = now.saturatingAdd(self.pingWait(replica))
         var isFresh = self.replicas[replica].health.isGone
         if self.replicas[replica].isPingOwed {
             self.note(replica, .missed, now)
@@ -92,11 +93,26 @@ extension RouterDecisions {
         self.actions.append(.ping(replica: replica, fresh: isFresh))
     }
 
+    /// Up to an eighth sooner, so that many routers do not ask at the same time; where nobody listens ever later, up to a half sooner,
+    /// so that they do not all come when it listens again.
+    private mutating func pingWait(_ replica: Int) -> UInt64 {
+        let doublings = min(max(0, self.replicas[replica].goneInRow - 1), self.settings.pingDoublings)
+        let wait = self.settings.pingInterval << UInt64(doublings)
+        return wait - UInt64(self.draw(below: Int(clamping: wait / (doublings == 0 ? 8 : 2))))
+    }
+
     private mutating func resetIfStuck(_ replica: Int, _ now: UInt64) {
         let limit = self.settings.replyLimit
-        guard self.age(of: replica, now) > limit, now.since(self.replicas[replica].lastReset) > limit else { return }
-        self.replicas[replica].lastReset = now
-        self.actions.append(.reset(replica: replica))
+        if self.age(of: replica, now) > limit, now.since(self.replicas[replica].lastReset) > limit {
+            self.replicas[replica].lastReset = now
+            self.actions.append(.reset(replica: replica))
+        }
+        let heavyLimit = limit.saturatingAdd(self.settings.heavyDeadline)
+        let oldest = self.replicas[replica].queues[OwedQueue.heavy].oldestSentAt
+        if now.since(oldest) > heavyLimit, now.since(self.replicas[replica].lastHeavyReset) > heavyLimit {
+            self.replicas[replica].lastHeavyReset = now
+            self.actions.append(.resetHeavy(replica: replica))
+        }
     }
 
     private mutating func refreshHedgeDelays() {

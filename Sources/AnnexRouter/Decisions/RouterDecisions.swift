@@ -9,11 +9,12 @@ package import AnnexCore
 /// How to drive it:
 /// - `begin` with each request; write it where the decision says, and keep the attempt's id beside it, in the order of
 ///   writing on that connection.
-///   Reads and events go over connections of their own, as replies come in order: a read would wait for the log.
+///   Reads, heavy reads and events go over connections of their own, as replies come in order: a read would wait for the log.
 /// - `settle` when the first bytes of a reply are there (before the whole: large replies are streamed), and for every
 ///   attempt that a broken connection took with it. Do what the verdict says. A reply that breaks off after it was delivered
 ///   in part is the caller's matter: the request has ended here.
-/// - `tick` every few milliseconds, `pong`, `gone` and `lost` as they happen; then take `nextAction()` until it is nil.
+/// - `tick` every few milliseconds, `pong`, `gone` and `lost` as they happen; then take `nextAction()` until it is nil, after
+///   `begin` and `settle` as well: rows of requests that an action ends are used again by the next `begin`.
 ///
 /// A request ends exactly once: by a refusal, by `.deliver`, or by `.fail` as verdict or action, and no later than at the
 /// first tick after its deadline. No memory is allocated once the tables have grown to what is in flight at the most, which
@@ -27,15 +28,16 @@ package struct RouterDecisions: ~Copyable {
     var owed = SlotTable<OwedReply>(reserving: 1_024)
     var timers: TimerWheel
     var due: [Int32] = []
+    /// For each shard the heavy reads that wait for their turn.
+    var waiting: [WaitingReads] = []
+    /// A request that has to make room for another one.
+    var displaced: Int32?
 
     var replicas: [KnownReplica] = []
     /// The replicas of each shard, as positions in `replicas`.
     var members: [[Int]] = []
     /// Places in `replicas` whose replica has left for good.
     var freePlaces: [Int] = []
-    /// Replicas in the topology, and how many of them are ejected.
-    var total = 0
-    var out = 0
 
     /// For each shard, when a read there counts as slow; `.max` until enough is known.
     var hedgeDelays: [UInt64] = []
@@ -44,6 +46,7 @@ package struct RouterDecisions: ~Copyable {
 
     var retryBudget: ShareBudget
     var hedgeBudget: ShareBudget
+    var opinionBudget: ShareBudget
     var random: SeededRandom
     let fault: RouterFault?
 
@@ -77,6 +80,11 @@ package struct RouterDecisions: ~Copyable {
             reserve: 0,
             burst: settings.hedgeBurst
         )
+        self.opinionBudget = ShareBudget(
+            perThousand: settings.opinionsPerThousand,
+            reserve: settings.retryReserve,
+            burst: settings.retryBurst
+        )
         self.random = SeededRandom(seed: seed)
         self.adopt(topology, now: now)
     }
@@ -87,17 +95,20 @@ package struct RouterDecisions: ~Copyable {
     ///   - slot: of the key; nil where any shard can answer.
     ///   - prefer: of a change, the replica that gets it as long as it can be asked at all: it has those before it, which
     ///     must not be overtaken. Of a read, the one that is taken where it is as good as any other.
+    ///   - client: who asks: heavy reads of different clients take turns.
     ///   - deadline: instead of the settings' one, which is counted from now.
     package mutating func begin(
         _ kind: RequestKind,
         slot: Int?,
         prefer: Int? = nil,
+        client: UInt64 = 0,
         deadline: UInt64? = nil,
         now: UInt64
     ) -> Decision {
         let end = deadline ?? now.saturatingAdd(self.settings.deadline(of: kind))
         guard end > now else { return self.refuse(.timedOut) }
-        var request = PendingRequest(kind: kind, slot: Int32(clamping: slot ?? -1), deadline: end)
+        var request = PendingRequest(kind: kind, slot: Int32(clamping: slot ?? -1), deadline: end, client: client)
+        if kind == .heavyRead { return self.beginHeavy(request, now) }
         let replica: Int
         switch self.choose(for: request, prefer: prefer, now) {
         case .replica(let found, _): replica = found
@@ -107,6 +118,7 @@ package struct RouterDecisions: ~Copyable {
         if kind != .event { request.nudgeAt = now + (end - now) / 2 }
         self.counters.requests += 1
         self.retryBudget.payIn()
+        if !kind.isRead { self.opinionBudget.payIn() }
         if kind == .read {
             self.counters.reads += 1
             self.hedgeBudget.payIn()
@@ -119,7 +131,7 @@ package struct RouterDecisions: ~Copyable {
         return .send(self.send(index, to: replica, .first, now))
     }
 
-    private mutating func refuse(_ failure: Failure) -> Decision {
+    mutating func refuse(_ failure: Failure) -> Decision {
         self.counters.refusals += 1
         return .refuse(failure)
     }
@@ -130,10 +142,18 @@ package struct RouterDecisions: ~Copyable {
         self.end(request.index)
     }
 
+    /// An attempt was not made after all, as its client has gone. It says nothing about the replica.
+    package mutating func withdraw(_ attempt: AttemptID) {
+        if self.owed.holds(attempt.index, attempt.generation) { self.release(attempt.index) }
+    }
+
     /// Whether a request has not ended.
     package func isPending(_ request: RequestID) -> Bool {
         self.requests.holds(request.index, request.generation)
     }
+
+    /// Heavy reads that wait for their turn.
+    package var waitingHeavyReads: Int { self.waiting.reduce(0) { $0 + $1.count } }
 
     /// Requests that have not ended.
     package var pending: Int { self.requests.count }
@@ -174,7 +194,8 @@ package struct RouterDecisions: ~Copyable {
             request: RequestID(index: index, generation: self.requests.generation(index)),
             attempt: AttemptID(index: row, generation: generation),
             replica: replica,
-            reason: reason
+            reason: reason,
+            expiresAt: kind == .heavyRead ? self.requests[index].deadline : .max
         )
     }
 
@@ -205,6 +226,7 @@ package struct RouterDecisions: ~Copyable {
             let row = self.requests[index].attempts[attempt]
             if row >= 0 { self.owed[row].request = -1 }
         }
+        self.stopWaiting(index)
         self.timers.clear(index, &self.requests)
         self.requests.remove(index)
     }
@@ -212,6 +234,8 @@ package struct RouterDecisions: ~Copyable {
     func id(_ index: Int32) -> RequestID { RequestID(index: index, generation: self.requests.generation(index)) }
 
     // MARK: - Actions
+
+    package var hasActions: Bool { self.taken < self.actions.count }
 
     /// What the machine wants done; nil when there is nothing more.
     package mutating func nextAction() -> Action? {

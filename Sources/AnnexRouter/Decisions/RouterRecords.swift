@@ -1,6 +1,6 @@
 package import AnnexCore
 
-/// A request that has not ended. It always has at least one attempt under way.
+/// A request that has not ended. It has at least one attempt under way, or is a heavy read that waits for its turn.
 struct PendingRequest {
     static let attemptLimit = 4
 
@@ -8,11 +8,16 @@ struct PendingRequest {
     /// -1: any shard will do.
     let slot: Int32
     let deadline: UInt64
+    /// Who asks; heavy reads take turns by it.
+    let client: UInt64
     /// When a second attempt is made although the first may still be answered; `.max`: not, or no longer.
     var hedgeAt: UInt64 = .max
     var nudgeAt: UInt64 = .max
     /// An attempt was made whose end says nothing about whether the event was stored.
     var isMaybeStored = false
+
+    /// Another replica was asked as one did not know the event's item.
+    var hasSecondOpinion = false
 
     /// How many attempts were made: that many elements of `tried` and `attempts` are in use.
     var sent = 0
@@ -22,6 +27,13 @@ struct PendingRequest {
     var tried = InlineArray<4, Int32>(repeating: -1)
     /// Places in the table of attempts; -1 where an attempt has ended.
     var attempts = InlineArray<4, Int32>(repeating: -1)
+
+    // The queue of heavy reads that wait: its row for the client, -1 where the request does not wait; and the neighbours there.
+    var line: Int32 = -1
+    var lineBefore: Int32 = -1
+    var lineAfter: Int32 = -1
+    /// The shard for which it waits.
+    var waitsFor: Int32 = -1
 
     // The timer wheel's.
     var wake: UInt64 = 0
@@ -59,8 +71,16 @@ struct OwedQueue {
     var newest: Int32 = -1
     var oldestSentAt: UInt64 = .max
 
-    /// Reads and events wait apart: a slow log must not look like a replica that cannot read.
-    static func of(_ kind: RequestKind) -> Int { kind == .read ? 0 : 1 }
+    /// Reads, heavy reads and events wait apart: a slow log must not look like a replica that cannot read.
+    static func of(_ kind: RequestKind) -> Int {
+        switch kind {
+        case .read: 0
+        case .event, .idempotentEvent: 1
+        case .heavyRead: Self.heavy
+        }
+    }
+
+    static let heavy = 2
 }
 
 /// One replica as this router sees it.
@@ -70,22 +90,29 @@ struct KnownReplica {
     var shard: Int
     var health: ReplicaHealth
 
-    /// Replies it owes, those nobody waits for among them: reads, then events.
-    var queues = InlineArray<2, OwedQueue>(repeating: OwedQueue())
-    /// Until when others are asked first, for reads and for events.
-    var avoidUntil = InlineArray<2, UInt64>(repeating: 0)
+    /// Replies it owes, those nobody waits for among them: reads, then events, then heavy reads.
+    var queues = InlineArray<3, OwedQueue>(repeating: OwedQueue())
+    /// Until when others are asked first, for each of them.
+    var avoidUntil = InlineArray<3, UInt64>(repeating: 0)
 
     var nextPing: UInt64
     var isPingOwed = false
     /// PINGs due since the last answer or the last new health connection.
     var silentPings = 0
+    /// Times in a row that the health connection ended or could not be made.
+    var goneInRow = 0
+    /// It was left out since it was last healthy; and until when it gets a growing share after that.
+    var wasOut = false
+    var warmUntil: UInt64 = 0
     var lastReset: UInt64 = 0
+    var lastHeavyReset: UInt64 = 0
 
     var latency = LatencyEstimate()
     var replies: UInt64 = 0
     var failures: UInt64 = 0
 
-    var inFlight: Int { self.queues[0].count + self.queues[1].count }
+    var inFlight: Int { self.queues[0].count + self.queues[1].count + self.queues[2].count }
+    /// Of reads and events.
     var oldestSentAt: UInt64 { min(self.queues[0].oldestSentAt, self.queues[1].oldestSentAt) }
 
     init(_ address: ClusterTopology.Address, shard: Int, now: UInt64) {
@@ -106,7 +133,9 @@ package struct ReplicaStatus: Sendable, Equatable {
     /// Nanoseconds in this state.
     package let lasting: UInt64
     package let inFlight: Int
-    /// Nanoseconds that the oldest reply has been owed; 0 when none is.
+    /// Heavy reads among them.
+    package let heavyInFlight: Int
+    /// Nanoseconds that the oldest reply to a read or an event has been owed; 0 when none is.
     package let oldestOwed: UInt64
     package let replies: UInt64
     /// Requests that were not answered in time, were lost or could not be served.

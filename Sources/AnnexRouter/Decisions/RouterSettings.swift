@@ -3,6 +3,15 @@ package struct RouterSettings: Sendable, Equatable {
     /// How long a request may take in all, counted from when the router had it.
     package var readDeadline: UInt64 = 250 * Self.millisecond
     package var eventDeadline: UInt64 = 1_000 * Self.millisecond
+    package var heavyDeadline: UInt64 = 10_000 * Self.millisecond
+
+    /// Microseconds by `ReadCost` above which a read is heavy. A client's reads above `clientCost` that are under way count
+    /// together, so that many of middle cost are heavy as well.
+    package var heavyCost = 5_000
+    package static let clientCost = 1_000
+    /// Heavy reads that a replica may owe at a time, and those that may wait for a shard.
+    package var heavyInFlight = 2
+    package var heavyQueue = 1_024
 
     /// Between two PINGs of a replica; one that is not answered by the next is missed.
     package var pingInterval: UInt64 = 250 * Self.millisecond
@@ -19,6 +28,11 @@ package struct RouterSettings: Sendable, Equatable {
     package var failureHold: UInt64 = 1_000 * Self.millisecond
     package var failureHoldLimit: UInt64 = 30_000 * Self.millisecond
 
+    /// A replica that was taken back gets a share of requests that grows to its full one in so long.
+    package var slowStart: UInt64 = 5_000 * Self.millisecond
+    /// Where nobody listens, the wait between two PINGs is doubled up to so many times.
+    package var pingDoublings = 3
+
     /// Second attempts, per thousand requests; a reserve that a quiet router starts with; and how many may be saved up,
     /// which is what a burst of lost connections can spend.
     package var retriesPerThousand = 200
@@ -31,6 +45,9 @@ package struct RouterSettings: Sendable, Equatable {
     package var hedgeBurst = 64
     /// Never sooner than this, however fast the shard is.
     package var hedgeFloor: UInt64 = 1 * Self.millisecond
+
+    /// Events that are asked of another replica as one does not know their item, per thousand changes.
+    package var opinionsPerThousand = 200
 
     /// Attempts of one request in all: 1 to 4.
     package var attempts = 3
@@ -51,19 +68,41 @@ package struct RouterSettings: Sendable, Equatable {
 
     package init() {}
 
-    package func deadline(of kind: RequestKind) -> UInt64 { kind == .read ? self.readDeadline : self.eventDeadline }
+    package func deadline(of kind: RequestKind) -> UInt64 {
+        switch kind {
+        case .read: self.readDeadline
+        case .heavyRead: self.heavyDeadline
+        case .event, .idempotentEvent: self.eventDeadline
+        }
+    }
 
-    func queueAge(of kind: RequestKind) -> UInt64 { kind == .read ? self.readQueueAge : self.eventQueueAge }
+    /// Of a heavy read the time in the queue says nothing: its cap does.
+    func queueAge(of kind: RequestKind) -> UInt64 {
+        switch kind {
+        case .read: self.readQueueAge
+        case .heavyRead: .max
+        case .event, .idempotentEvent: self.eventQueueAge
+        }
+    }
+
+    /// Attempts that one request may take.
+    func attempts(of kind: RequestKind) -> Int {
+        // A heavy read that ends a replica must not end them all.
+        kind == .heavyRead ? min(2, self.attempts) : self.attempts
+    }
 
     /// The same with every value brought into the range in which the machine keeps its promises.
     var checked: RouterSettings {
         var copy = self
-        copy.pingInterval = max(1, self.pingInterval)
+        copy.pingInterval = min(max(1, self.pingInterval), 1 << 48)
+        copy.pingDoublings = min(max(0, self.pingDoublings), 8)
         copy.missesToEject = max(1, self.missesToEject)
         copy.hitsToReturn = max(1, self.hitsToReturn)
         copy.failuresToEject = max(1, self.failuresToEject)
         copy.attempts = min(max(1, self.attempts), PendingRequest.attemptLimit)
         copy.inFlightPerReplica = min(max(1, self.inFlightPerReplica), 1 << 20)
+        copy.heavyInFlight = min(max(1, self.heavyInFlight), 1 << 20)
+        copy.heavyQueue = min(max(1, self.heavyQueue), 1 << 20)
         return copy
     }
 }

@@ -1,10 +1,17 @@
 /// What a request does, which says whether it may be sent a second time.
 package enum RequestKind: UInt8, Sendable, CaseIterable {
     case read
+    /// A read that may take so long that others must not wait behind it; see `ReadCost`. It has a connection of its own, a
+    /// longer deadline, and few of them are under way at a replica. It is not hedged, and its lateness is nobody's fault.
+    case heavyRead
     /// A change that is another one when it is sent again: an `EVENT` that the server stamps.
     case event
     /// A change that may be sent again: an `EVENT … AT time`.
     case idempotentEvent
+}
+
+extension RequestKind {
+    package var isRead: Bool { self == .read || self == .heavyRead }
 }
 
 /// A row in the table of requests (or attempts), and which of its successive tenants is meant.
@@ -28,6 +35,8 @@ package struct Dispatch: Sendable, Equatable {
     package let attempt: AttemptID
     package let replica: Int
     package let reason: Reason
+    /// It must not be carried out later. As `now`; `.max` where that is left to whoever asks.
+    package let expiresAt: UInt64
 }
 
 /// How an attempt ended.
@@ -40,6 +49,8 @@ package enum Outcome: UInt8, Sendable, CaseIterable {
     case overloaded
     /// Made before what the client had to see: not to be given to it.
     case stale
+    /// The event's item is not in the version that this replica serves; another may serve a newer one.
+    case unknownItem
     /// `MOVED`: the topology that the router has is not the replica's.
     case moved
     /// The replica gave up half way (`TIMEOUT`): an event may have been stored.
@@ -68,6 +79,8 @@ package enum Failure: UInt8, Sendable, CaseIterable {
 /// What becomes of a new request.
 package enum Decision: Sendable, Equatable {
     case send(Dispatch)
+    /// A heavy read that waits for its turn: an action sends it, or says that it failed.
+    case wait(RequestID)
     case refuse(Failure)
 }
 
@@ -91,8 +104,10 @@ package enum Action: Sendable, Equatable {
     case ping(replica: Int, fresh: Bool)
     /// For the log, and for what lists nodes.
     case health(replica: Int, HealthChange)
-    /// Close the replica's data connections: a reply has been owed there for `replyLimit`.
+    /// Close the replica's connections for reads and changes: a reply has been owed there for `replyLimit`.
     case reset(replica: Int)
+    /// Close those for heavy reads: a reply has been owed there for `heavyDeadline` and `replyLimit`.
+    case resetHeavy(replica: Int)
     /// A replica answered `MOVED`: read the topology again. At most one a second.
     case topologyIsStale
     /// The last reply of a replica that is no longer in the topology has come (or there was none): close its connections.
@@ -104,12 +119,21 @@ package struct RouterCounters: Sendable, Equatable {
     /// Requests that were sent; refused ones are counted under `refusals`.
     package var requests: UInt64 = 0
     package var reads: UInt64 = 0
+    /// Among the requests; heavy ones are not among `reads`.
+    package var heavyReads: UInt64 = 0
+    /// Heavy reads that had to wait for their turn, and those that found no room to wait, or had to make room.
+    package var heavyWaits: UInt64 = 0
+    package var heavyRefusals: UInt64 = 0
     package var retries: UInt64 = 0
     package var hedges: UInt64 = 0
     package var redirects: UInt64 = 0
     package var refusals: UInt64 = 0
     package var timeouts: UInt64 = 0
     package var failures: UInt64 = 0
+    /// Events whose item one replica did not know, which were asked of another one.
+    package var secondOpinions: UInt64 = 0
+    /// Attempts at replicas that had been left out, as their whole shard had.
+    package var lastResorts: UInt64 = 0
     /// Replies that came after their request had ended.
     package var lateReplies: UInt64 = 0
     /// Retries and hedges that the budget did not allow.

@@ -26,8 +26,12 @@ struct OwedAttempt {
     let attempt: AttemptID
     /// Of a request that was split: its reply is needed as a whole.
     let isPart: Bool
+    /// A second replica may know the item that the first does not.
+    var isEvent = false
     /// The reply to the WAITPOS that was sent ahead of a read.
     var isWait = false
+    /// The reply to the DEADLINE that was sent ahead of a change or a heavy read.
+    var isDeadline = false
     /// It was made before the event had arrived that the read was to wait for.
     var isStale = false
 }

@@ -2,6 +2,17 @@ import AnnexCore
 import AnnexWire
 import NIOCore
 
+/// Where a request goes, and as what.
+struct Route {
+    /// Nil: any shard can answer.
+    let slot: Int?
+    let kind: RequestKind
+    /// Positions of the users.
+    var keys = 0..<0
+    /// Microseconds that count as the client's, while it is under way.
+    var cost = 0
+}
+
 /// A request on its way: what to send, and whom its reply is owed to. Its storage is used again and again.
 struct PendingReply {
     private(set) var request: RequestID?
@@ -10,30 +21,29 @@ struct PendingReply {
     private(set) var slot: Int?
     private(set) var lane = Lane.reads
     var reply: ReplyPromise?
+    /// What the client set for it, in milliseconds since 1970.
+    private(set) var deadline: Int64?
     private(set) var split: (SplitRequest, part: Int)?
-    /// What the client's own events say; nil where it sent none.
-    private(set) var positions: ClientPositions?
-    /// Whose answers depend on them; kept only where there are any.
+    /// Who waits.
+    private(set) var client: RouterClient?
+    /// Neighbours among the rows of what the client waits for.
+    var rowBefore = -1
+    var rowAfter = -1
+    /// What it adds to the client's `costUnderWay`.
+    private(set) var cost = 0
+    /// Whose answers depend on the client's own events; kept only where there are any.
     private(set) var users: [[UInt8]] = []
     private var passesPositions = false
 
-    /// - Parameter keys: where the users stand.
     mutating func begin(
         _ id: RequestID,
         _ request: Request,
-        _ kind: RequestKind,
-        _ slot: Int?,
-        _ keys: Range<Int>,
+        _ route: Route,
+        _ client: RouterClient,
         _ connection: ConnectionState
     ) {
-        self.request = id
-        self.version = connection.respVersion
-        self.slot = slot
-        self.lane = kind == .read ? .reads : .changes
-        self.split = nil
-        self.positions = connection.memory as? ClientPositions
-        self.users = self.positions?.known.isEmpty ?? true ? [] : keys.map { request.bytesOf($0) }
-        self.passesPositions = connection.givesPositions
+        self.begin(id, route, client, connection)
+        if !client.known.isEmpty { self.users = route.keys.map { request.bytesOf($0) } }
         self.frame.set(request)
     }
 
@@ -42,28 +52,44 @@ struct PendingReply {
         _ id: RequestID,
         _ frame: RequestFrame,
         _ users: [[UInt8]],
+        _ route: Route,
+        _ client: RouterClient,
         _ connection: ConnectionState,
         split: (SplitRequest, part: Int)
     ) {
+        self.begin(id, route, client, connection)
+        if !client.known.isEmpty { self.users = users }
+        self.split = split
+        self.frame = frame
+    }
+
+    private mutating func begin(
+        _ id: RequestID,
+        _ route: Route,
+        _ client: RouterClient,
+        _ connection: ConnectionState
+    ) {
         self.request = id
         self.version = connection.respVersion
-        self.slot = users.first.map { Slot.of($0) }
-        self.lane = .reads
-        self.split = split
-        self.positions = connection.memory as? ClientPositions
-        self.users = self.positions?.known.isEmpty ?? true ? [] : users
-        self.frame = frame
+        self.slot = route.slot
+        self.lane = Lane(route.kind)
+        self.client = client
+        self.cost = route.cost
+        self.deadline = connection.deadline
+        self.users = []
+        self.passesPositions = connection.givesPositions
+        self.split = nil
         self.reply = nil
     }
 
     /// What the client gets of a reply. A change's comes with its position in the log, which is taken down.
     func finished(_ bytes: ByteBuffer, from replica: Int, reaches: Int) -> ByteBuffer {
-        if self.lane == .reads {
-            if !self.users.isEmpty { self.positions?.reached(self.users, replica: replica, reaches: reaches) }
+        if self.lane != .changes {
+            if !self.users.isEmpty { self.client?.reached(self.users, replica: replica, reaches: reaches) }
             return bytes
         }
         guard let pieces = SplitRequest.elements(of: bytes), pieces.count == 2 else { return bytes }
-        if let word = Self.bulk(pieces[1]) { self.positions?.add(word) }
+        if let word = Self.bulk(pieces[1]) { self.client?.add(word) }
         return self.passesPositions ? bytes : pieces[0]
     }
 
@@ -80,7 +106,7 @@ struct PendingReply {
         self.request = nil
         self.reply = nil
         self.split = nil
-        self.positions = nil
+        self.client = nil
         self.users = []
         self.frame.end()
     }

@@ -9,6 +9,16 @@ enum Lane: Int, CaseIterable {
     case reads, changes
     /// Reads that wait for an event to arrive first.
     case waits
+    /// Heavy reads, those that wait for an event among them.
+    case heavy
+
+    init(_ kind: RequestKind) {
+        switch kind {
+        case .read: self = .reads
+        case .heavyRead: self = .heavy
+        case .event, .idempotentEvent: self = .changes
+        }
+    }
 }
 
 /// One connection to a replica: requests out in the order in which they are given, replies in the same order, many under
@@ -53,6 +63,9 @@ final class ReplicaLink: @unchecked Sendable {
     private var streaming: ReplyPromise?
     private var isStreaming = false
     private var lastReceived = NIODeadline.now()
+    /// Connections in a row that brought no reply, and until when no other is made.
+    private var failures = 0
+    private var restsUntil = NIODeadline.uptimeNanoseconds(0)
     /// Whether the WAITPOS before the next reply failed.
     private var isStale = false
     /// Counts connections: what an old one says is of no interest any more.
@@ -74,14 +87,26 @@ final class ReplicaLink: @unchecked Sendable {
 
     // MARK: Out
 
-    /// - Parameter waits: WAITPOS commands that go ahead of a read: where one fails, the read's reply is stale.
-    func send(_ attempt: OwedAttempt, _ frame: RequestFrame, after waits: [ByteBuffer] = []) {
-        guard self.outbox.hasRoom(for: frame.byteCount) else {
+    /// - Parameters:
+    ///   - waits: WAITPOS commands that go ahead of a read: where one fails, the read's reply is stale.
+    ///   - deadline: a DEADLINE command that goes right ahead.
+    func send(
+        _ attempt: OwedAttempt,
+        _ frame: RequestFrame,
+        after waits: [ByteBuffer] = [],
+        deadline: ByteBuffer? = nil
+    ) {
+        guard self.outbox.hasRoom(for: frame.byteCount), !self.rests else {
             return self.loop.assumeIsolated().execute { self.callbacks.lost(attempt, false) }
         }
         for wait in waits {
             self.outbox.append(wait)
             self.owed.append(OwedAttempt(attempt: attempt.attempt, isPart: false, isWait: true))
+            self.unwritten += 1
+        }
+        if let deadline {
+            self.outbox.append(deadline)
+            self.owed.append(OwedAttempt(attempt: attempt.attempt, isPart: false, isDeadline: true))
             self.unwritten += 1
         }
         self.outbox.append(frame.head)
@@ -111,6 +136,23 @@ final class ReplicaLink: @unchecked Sendable {
             if generation == self.generation { self.outbox.sent(bytes) }
         }
     }
+
+    /// Whether it has no connection, and does not make one now.
+    private var rests: Bool {
+        guard self.failures > 1, case .idle = self.state else { return false }
+        return NIODeadline.now() < self.restsUntil
+    }
+
+    /// After the first loss a connection is made at once, then ever later, up to a second: 5 to 10 ms, 10 to 20 ms, …
+    private func rest() {
+        self.failures += 1
+        guard self.failures > 1 else { return }
+        let most = min(Int64(10_000_000) << Int64(min(self.failures - 2, 10)), 1_000_000_000)
+        self.restsUntil = .now() + .nanoseconds(Int64.random(in: most / 2...most))
+    }
+
+    /// The replica was heard of again.
+    func connectAgain() { self.failures = 0 }
 
     private func connect() {
         self.state = .connecting
@@ -165,13 +207,14 @@ final class ReplicaLink: @unchecked Sendable {
         self.scanner = ReplyScanner()
         self.greetingReplies = 0
         self.isStale = false
+        self.rest()
         self.callbacks.failed(reason)
         for (index, attempt) in owed.enumerated() {
             if index == 0, self.isStreaming {
                 self.isStreaming = false
                 self.streaming?.cut()
                 self.streaming = nil
-            } else if !attempt.isWait {
+            } else if !attempt.isWait, !attempt.isDeadline {
                 self.callbacks.lost(attempt, index < written)
             }
         }
@@ -235,6 +278,7 @@ final class ReplicaLink: @unchecked Sendable {
             self.streaming = nil
             return
         }
+        self.failures = 0
         var whole = piece
         if self.partial.readableBytes > 0 {
             self.partial.writeImmutableBuffer(piece)
@@ -244,6 +288,12 @@ final class ReplicaLink: @unchecked Sendable {
         if attempt.isWait {
             if whole.getInteger(at: whole.readerIndex, as: UInt8.self) == UInt8(ascii: "-") { self.isStale = true }
             return
+        }
+        if attempt.isDeadline {
+            guard whole.getInteger(at: whole.readerIndex, as: UInt8.self) == UInt8(ascii: "-") else { return }
+            // It would go on with the change, whenever that is.
+            let text = Printable.escape(Array(whole.readableBytesView.prefix(200)))
+            return self.close("the replica takes no DEADLINE, and has to be brought up to date: \(text)")
         }
         attempt.isStale = self.isStale
         self.isStale = false
@@ -256,7 +306,7 @@ final class ReplicaLink: @unchecked Sendable {
         if self.isStreaming {
             self.partial = ByteBuffer()
             self.streaming?.fulfilNow(bytes, isLast: false)
-        } else if let attempt = self.owed.first, !attempt.isPart, !attempt.isWait, !self.isStale,
+        } else if let attempt = self.owed.first, !attempt.isPart, !attempt.isWait, !attempt.isDeadline, !self.isStale,
             self.greetingReplies == 0
         {
             self.partial = ByteBuffer()

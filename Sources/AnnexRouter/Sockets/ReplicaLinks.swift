@@ -1,4 +1,5 @@
 import AnnexCore
+import AnnexNetwork
 import AnnexWire
 import NIOCore
 
@@ -10,7 +11,7 @@ final class ReplicaLinks {
     private let address: ClusterTopology.Address
     private let shared: RouterShared
     private let loop: any EventLoop
-    private let callbacks: ReplicaLink.Callbacks
+    private let callbacks: (Lane) -> ReplicaLink.Callbacks
     private var links: [ReplicaLink?]
 
     init(
@@ -18,7 +19,7 @@ final class ReplicaLinks {
         _ address: ClusterTopology.Address,
         shared: RouterShared,
         loop: any EventLoop,
-        callbacks: ReplicaLink.Callbacks,
+        callbacks: @escaping (Lane) -> ReplicaLink.Callbacks,
         health: HealthLink.Callbacks
     ) {
         self.replica = replica
@@ -32,13 +33,25 @@ final class ReplicaLinks {
 
     func send(_ dispatch: Dispatch, _ entry: PendingReply, settings: RouterSettings, reaches: Int) {
         var waits: [ByteBuffer] = []
-        if entry.lane == .reads, !entry.users.isEmpty, let positions = entry.positions {
+        if entry.lane != .changes, !entry.users.isEmpty, let client = entry.client {
             // A part of the deadline, so that there is time for another replica.
             let patience = max(1, settings.readDeadline / RouterSettings.millisecond / 4)
-            waits = positions.waits(entry.users, replica: self.replica, reaches: reaches, milliseconds: patience)
+            waits = client.waits(entry.users, replica: self.replica, reaches: reaches, milliseconds: patience)
         }
-        let owed = OwedAttempt(attempt: dispatch.attempt, isPart: entry.split != nil)
-        self.link(entry.version, waits.isEmpty ? entry.lane : .waits).send(owed, entry.frame, after: waits)
+        let owed = OwedAttempt(attempt: dispatch.attempt, isPart: entry.split != nil, isEvent: entry.lane == .changes)
+        let lane: Lane = waits.isEmpty || entry.lane == .heavy ? entry.lane : .waits
+        let deadline = entry.lane == .heavy ? Self.deadline(dispatch, entry) : nil
+        self.link(entry.version, lane).send(owed, entry.frame, after: waits, deadline: deadline)
+    }
+
+    /// `DEADLINE`: when it must not be carried out any more, by the clock of the day.
+    private static func deadline(_ dispatch: Dispatch, _ entry: PendingReply) -> ByteBuffer {
+        let left = dispatch.expiresAt.since(RouterHandler.now()) / RouterSettings.millisecond
+        let end = WallClock.milliseconds() + Int64(clamping: min(left, 1 << 40))
+        var frame = ByteBuffer()
+        let words = ["DEADLINE", "\(min(end, entry.deadline ?? end))"]
+        RequestEncoder.append(words.map { Array($0.utf8) }, to: &frame)
+        return frame
     }
 
     private func link(_ version: RESPVersion, _ lane: Lane) -> ReplicaLink {
@@ -49,15 +62,22 @@ final class ReplicaLinks {
             greeting: Greeting(password: self.shared.password, version: version, asksForPositions: lane == .changes),
             shared: self.shared,
             loop: self.loop,
-            callbacks: self.callbacks
+            callbacks: self.callbacks(lane)
         )
         self.links[index] = link
         return link
     }
 
+    /// The replica was heard of again: nobody waits before the next connection is made.
+    func connectAgain() {
+        for link in self.links { link?.connectAgain() }
+    }
+
     /// What is owed is lost; the next request makes new connections.
-    func reset(_ reason: String) {
-        for link in self.links { link?.close(reason) }
+    func reset(_ lanes: [Lane], _ reason: String) {
+        for lane in lanes {
+            for index in [lane.rawValue * 2, lane.rawValue * 2 + 1] { self.links[index]?.close(reason) }
+        }
     }
 
     /// Gives up connections on which a reply began to come and does not go on.
@@ -66,7 +86,7 @@ final class ReplicaLinks {
     }
 
     func close() {
-        self.reset("the replica is no longer part of the cluster")
+        self.reset(Lane.allCases, "the replica is no longer part of the cluster")
         self.health.close()
     }
 }

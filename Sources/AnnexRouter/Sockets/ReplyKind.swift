@@ -31,6 +31,12 @@ enum ReplyKind {
         return words.count == 3 ? ClusterTopology.Address(parsing: String(words[2])) : nil
     }
 
+    private static let unknownItem = Array("-\(ErrorCode.noItem.rawValue) ".utf8)
+
+    static func isUnknownItem(_ reply: ByteBuffer) -> Bool {
+        reply.withUnsafeReadableBytes { $0.starts(with: Self.unknownItem) }
+    }
+
     static func outcome(of reply: ByteBuffer) -> Outcome {
         reply.withUnsafeReadableBytes { bytes in
             guard bytes.first == UInt8(ascii: "-") else { return .answered }

@@ -16,21 +16,25 @@ extension RouterHandler {
                     + "of one EXEC are of one slot, as users '{42}a' and '{42}b' are"
             )
         }
-        if connection.memory == nil { connection.memory = ClientPositions() }
+        let client = self.client(of: &connection)
         let request = Request(AtomicArguments.words(of: changes))
         let route = Route(slot: slot, kind: Self.kind(ofChanges: changes), keys: 1..<2)
         let state = connection
         return ChangeBatch(count: changes.count) { batch in
-            self.carryOut(request, route, state, BatchReplies(batch, count: changes.count, state))
+            self.carryOut(request, route, client, state, BatchReplies(batch, count: changes.count, state))
         }
     }
 
     /// On the loop, as the connection is.
-    private func carryOut(_ request: Request, _ route: Route, _ state: ConnectionState, _ replies: BatchReplies) {
-        var state = state
+    private func carryOut(
+        _ request: Request,
+        _ route: Route,
+        _ client: RouterClient,
+        _ state: ConnectionState,
+        _ replies: BatchReplies
+    ) {
         var refusal = ReplyWriter(version: state.respVersion, buffer: ByteBuffer())
-        let disposition = self.forward(route, request, &state, &refusal)
-        if case .pending(_, let start) = disposition {
+        if case .pending(_, let start) = self.forward(route, request, client, state, &refusal) {
             start(ReplyPromise(replies, number: 0))
         } else {
             replies.fulfilNow(0, refusal.buffer, isLast: true)

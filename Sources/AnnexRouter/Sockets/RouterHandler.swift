@@ -11,21 +11,21 @@ package import NIOCore
 /// because all of it is touched on that loop only. `RouterDecisions` says where a request goes and what becomes of it;
 /// this class does it.
 package final class RouterHandler: CommandHandler, @unchecked Sendable {
-    private static let tickInterval = TimeAmount.milliseconds(5)
-    private static let reportEvery = 50
+    static let tickInterval = TimeAmount.milliseconds(5)
+    static let reportEvery = 50
 
     let shared: RouterShared
     let loop: any EventLoop
-    private let index: Int
-    private var topology: ClusterTopology
-    @exclusivity(unchecked) private var decisions: RouterDecisions
+    let index: Int
+    var topology: ClusterTopology
+    @exclusivity(unchecked) var decisions: RouterDecisions
     /// By the index of a request's id.
-    @exclusivity(unchecked) private var pending: [PendingReply] = []
+    @exclusivity(unchecked) var pending: [PendingReply] = []
     /// By the number of a replica.
-    private var replicas: [ReplicaLinks?] = []
-    private var ticks = 0
+    var replicas: [ReplicaLinks?] = []
+    var ticks = 0
     /// Counts the times that what replicas have reached was forgotten.
-    private var reaches = 0
+    var reaches = 0
     private var timer: RepeatedTask?
     private let commands: [CommandID: CommandSpecification]
 
@@ -74,19 +74,27 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
             reply.error(code: .error, "this command is not served here")
             return .done
         }
-        guard command.isAboutUser else {
-            return self.forward(Route(slot: nil, kind: .read), request, &connection, &reply)
-        }
-        guard let keys = command.keys(in: request) else {
-            // A count that does not fit: any shard says so.
-            return self.forward(Route(slot: nil, kind: .read), request, &connection, &reply)
+        let client = self.client(of: &connection)
+        // Where a count does not fit, any shard says so.
+        guard command.isAboutUser, let keys = command.keys(in: request) else {
+            return self.forward(self.route(id, request, slot: nil, client), request, client, connection, &reply)
         }
         let slot = request.withArgument(keys.lowerBound) { Slot.of($0) }
         if keys.count > 1, let parts = self.parts(of: request, keys), parts.count > 1 {
-            return self.split(request, keys, parts, &connection, &reply)
+            return self.split(request, keys, parts, client, connection, &reply)
         }
-        let route = Route(slot: slot, kind: Self.kind(of: command, request), keys: keys)
-        return self.forward(route, request, &connection, &reply)
+        let route =
+            command.flags.contains("write")
+            ? Route(slot: slot, kind: Self.kindOfChange(id, request), keys: keys)
+            : self.route(id, request, slot: slot, keys: keys, client)
+        return self.forward(route, request, client, connection, &reply)
+    }
+
+    func client(of connection: inout ConnectionState) -> RouterClient {
+        if let known = connection.memory as? RouterClient { return known }
+        let client = RouterClient()
+        connection.memory = client
+        return client
     }
 
     /// READY: each shard needs a replica that serves.
@@ -100,12 +108,6 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         reply.error(code: .loading, "not ready: no replica serves shard \(names)")
     }
 
-    private static func kind(of command: CommandSpecification, _ request: Request) -> RequestKind {
-        guard command.flags.contains("write") else { return .read }
-        if command.id == .atomic { return Self.kind(ofChanges: (try? AtomicArguments(request).changes) ?? []) }
-        return Self.kind(ofChanges: [request])
-    }
-
     /// Events with a time may be stored twice: it is the same as once.
     static func kind(ofChanges changes: [Request]) -> RequestKind {
         let isIdempotent = changes.allSatisfy { change in
@@ -114,11 +116,27 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         return isIdempotent ? .idempotentEvent : .event
     }
 
-    struct Route {
-        let slot: Int?
-        let kind: RequestKind
-        /// Of the users.
-        var keys = 0..<0
+    private static func kindOfChange(_ id: CommandID, _ request: Request) -> RequestKind {
+        guard id == .atomic else { return Self.kind(ofChanges: [request]) }
+        return Self.kind(ofChanges: (try? AtomicArguments(request).changes) ?? [request])
+    }
+
+    /// Of a read. It is heavy where it costs much, or where the client has much under way already.
+    ///
+    /// - Parameter users: how many a part of it has.
+    func route(
+        _ id: CommandID,
+        _ request: Request,
+        slot: Int?,
+        keys: Range<Int> = 0..<0,
+        users: Int? = nil,
+        _ client: RouterClient
+    ) -> Route {
+        let cost = ReadCost.microseconds(id, request, users: users)
+        guard cost > RouterSettings.clientCost else { return Route(slot: slot, kind: .read, keys: keys) }
+        let isHeavy =
+            cost > self.shared.settings.heavyCost || client.costUnderWay + cost > self.shared.settings.heavyCost
+        return Route(slot: slot, kind: isHeavy ? .heavyRead : .read, keys: keys, cost: isHeavy ? 0 : cost)
     }
 
     /// No replica waits here: the reads that follow do, at whichever they are sent to.
@@ -131,9 +149,7 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
             reply.error(error)
             return .done
         }
-        let positions = connection.memory as? ClientPositions ?? ClientPositions()
-        connection.memory = positions
-        positions.add(request.bytesOf(2))
+        self.client(of: &connection).add(request.bytesOf(2))
         reply.status("OK")
         return .done
     }
@@ -141,265 +157,55 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
     func forward(
         _ route: Route,
         _ request: Request,
-        _ connection: inout ConnectionState,
+        _ client: RouterClient,
+        _ connection: ConnectionState,
         _ reply: inout ReplyWriter
     ) -> Disposition {
-        let isChange = route.kind != .read
-        if isChange, connection.memory == nil { connection.memory = ClientPositions() }
-        let positions = connection.memory as? ClientPositions
-        let prefer = isChange ? positions?.replica(ofChangesTo: route.slot) : nil
-        switch self.decisions.begin(route.kind, slot: route.slot, prefer: prefer, now: Self.now()) {
+        let isChange = !route.kind.isRead
+        let prefer = isChange ? client.replica(ofChangesTo: route.slot) : nil
+        let decision = self.decisions.begin(
+            route.kind,
+            slot: route.slot,
+            prefer: prefer,
+            client: connection.id,
+            now: Self.now()
+        )
+        if self.decisions.hasActions { self.act(later: true) }
+        let id: RequestID
+        let dispatch: Dispatch?
+        switch decision {
         case .refuse(let failure):
-            self.fail(failure, route.slot, &reply)
+            self.fail(failure, route.slot, Lane(route.kind), &reply)
             return .done
-        case .send(let dispatch):
-            let row = self.makeRow(dispatch.request)
-            if isChange { positions?.changeBegan(route.slot, at: dispatch.replica) }
-            self.pending[row].begin(dispatch.request, request, route.kind, route.slot, route.keys, connection)
-            return .pending(bytes: self.pending[row].frame.heldBytes) { promise in
-                self.pending[row].reply = promise
-                self.send(dispatch)
-            }
+        case .send(let first): (id, dispatch) = (first.request, first)
+        case .wait(let request): (id, dispatch) = (request, nil)
+        }
+        let row = self.makeRow(id)
+        if isChange, let dispatch { client.changeBegan(route.slot, at: dispatch.replica) }
+        self.pending[row].begin(id, request, route, client, connection)
+        self.link(row, to: client)
+        return .pending(bytes: self.pending[row].frame.heldBytes) { promise in
+            // The connection may have been closed in between.
+            if self.pending[row].request == id { self.pending[row].reply = promise }
+            if let dispatch { self.send(dispatch) }
         }
     }
 
     /// Where a request is kept; makes room.
-    private func makeRow(_ request: RequestID) -> Int {
+    func makeRow(_ request: RequestID) -> Int {
         let row = Int(request.index)
         while self.pending.count <= row { self.pending.append(PendingReply()) }
         return row
     }
 
-    private func fail(_ failure: Failure, _ slot: Int?, _ reply: inout ReplyWriter) {
-        FailureText.write(failure, slot: slot, topology: self.topology, settings: self.shared.settings, &reply)
-    }
-
-    // MARK: Out and in
-
-    private func send(_ dispatch: Dispatch) {
-        let entry = self.pending[Int(dispatch.request.index)]
-        if entry.lane == .changes, dispatch.reason != .first {
-            entry.positions?.changeMoved(entry.slot, to: dispatch.replica)
-        }
-        let links = self.links(dispatch.replica)
-        links.send(dispatch, entry, settings: self.shared.settings, reaches: self.reaches)
-    }
-
-    private func links(_ replica: Int) -> ReplicaLinks {
-        while self.replicas.count <= replica { self.replicas.append(nil) }
-        if let links = self.replicas[replica] { return links }
-        let links = ReplicaLinks(
-            replica,
-            self.decisions.address(of: replica),
-            shared: self.shared,
-            loop: self.loop,
-            callbacks: ReplicaLink.Callbacks(
-                replied: { [unowned self] in self.replied($0, $1, $2, from: replica) },
-                lost: { [unowned self] in
-                    self.carryOut(self.decisions.settle($0.attempt, $1 ? .lost : .unsent, now: Self.now()))
-                },
-                failed: { [unowned self] in self.linkFailed(replica, $0) }
-            ),
-            health: HealthLink.Callbacks(
-                answered: { [unowned self] in self.decisions.pong(replica, now: Self.now()) },
-                ended: { [unowned self] in self.decisions.gone(replica, now: Self.now()) }
-            )
+    func fail(_ failure: Failure, _ slot: Int?, _ lane: Lane, _ reply: inout ReplyWriter) {
+        FailureText.write(
+            failure,
+            slot: slot,
+            lane: lane,
+            topology: self.topology,
+            settings: self.shared.settings,
+            &reply
         )
-        self.replicas[replica] = links
-        return links
-    }
-
-    /// Returns who takes the rest of a reply that is not whole.
-    private func replied(_ owed: OwedAttempt, _ bytes: ByteBuffer, _ isWhole: Bool, from replica: Int) -> ReplyPromise?
-    {
-        var outcome = ReplyKind.outcome(of: bytes)
-        if owed.isStale, outcome != .moved { outcome = .stale }
-        let redirect = outcome == .moved ? ReplyKind.target(of: bytes).flatMap { self.decisions.replica(at: $0) } : nil
-        let verdict = self.decisions.settle(owed.attempt, outcome, redirect: redirect, now: Self.now())
-        guard case .deliver(let request) = verdict else {
-            self.carryOut(verdict)
-            return nil
-        }
-        let entry = self.take(request)
-        if let (split, part) = entry.split {
-            split.give(part, bytes)
-            return nil
-        }
-        entry.reply?.fulfilNow(entry.finished(bytes, from: replica, reaches: self.reaches), isLast: isWhole)
-        return isWhole ? nil : entry.reply
-    }
-
-    private func linkFailed(_ replica: Int, _ reason: String) {
-        self.decisions.lost(replica, now: Self.now())
-        if reason.hasPrefix(ReplicaLink.refusal) {
-            return self.shared.logger.warning(
-                "A replica refuses the router: see --shard-password-file",
-                metadata: ["replica": "\(self.decisions.address(of: replica))", "reason": "\(reason)"]
-            )
-        }
-        self.shared.logger.debug(
-            "Connection to a replica ended",
-            metadata: ["replica": "\(self.decisions.address(of: replica))", "reason": "\(reason)"]
-        )
-    }
-
-    private func carryOut(_ verdict: Verdict) {
-        switch verdict {
-        case .deliver, .drop: break
-        case .resend(let dispatch): self.send(dispatch)
-        case .fail(let request, let failure): self.fail(self.take(request), failure)
-        }
-    }
-
-    /// What is kept of a request that has ended; its row is free.
-    private func take(_ request: RequestID) -> PendingReply {
-        let entry = self.pending[Int(request.index)]
-        if entry.lane == .changes { entry.positions?.changeEnded(entry.slot) }
-        self.pending[Int(request.index)].end()
-        return entry
-    }
-
-    /// What a client waits for who is gone is not asked for again, and its replies are dropped. Changes go on.
-    package func abandon(_ sink: any ReplySink) {
-        for index in self.pending.indices {
-            let entry = self.pending[index]
-            guard let request = entry.request, entry.lane == .reads else { continue }
-            guard (entry.reply ?? entry.split?.0.reply)?.goes(to: sink) ?? false else { continue }
-            self.decisions.cancel(request)
-            self.pending[index].end()
-        }
-    }
-
-    private func fail(_ entry: PendingReply, _ failure: Failure) {
-        var writer = ReplyWriter(version: entry.version, buffer: ByteBuffer())
-        self.fail(failure, entry.slot, &writer)
-        if let (split, _) = entry.split {
-            split.end(with: writer.buffer)
-        } else {
-            entry.reply?.fulfilNow(writer.buffer)
-        }
-    }
-
-    // MARK: Time
-
-    private func tick() {
-        self.decisions.tick(now: Self.now())
-        self.act()
-        self.ticks += 1
-        if self.ticks % Self.reportEvery == 0 {
-            let limit = TimeAmount.nanoseconds(Int64(clamping: self.shared.settings.replyLimit))
-            for links in self.replicas { links?.cutStalled(after: limit) }
-        }
-        if self.ticks % Self.reportEvery == 0 { self.report() }
-    }
-
-    private func act() {
-        // Who is answered may ask the next at once, which may get a row that another action still names: so all are taken
-        // off their rows first, and answered last.
-        var failed: [(PendingReply, Failure)] = []
-        var broken: [(replica: Int, isGone: Bool)] = []
-        while let action = self.decisions.nextAction() {
-            switch action {
-            case .send(let dispatch): self.send(dispatch)
-            case .fail(let request, let failure): failed.append((self.take(request), failure))
-            case .ping(let replica, let fresh): self.links(replica).health.ping(fresh: fresh)
-            case .health(let replica, let change):
-                // Each loop finds out by itself; one of them tells.
-                if change.to == .ejected { self.forgetReached() }
-                self.shared.logger.log(
-                    level: self.index == 0 ? .info : .debug,
-                    "Replica's health changed",
-                    metadata: [
-                        "replica": "\(self.decisions.address(of: replica))", "now": "\(change.to)",
-                        "reason": "\(change.reason.rawValue)",
-                    ]
-                )
-            case .reset(let replica): broken.append((replica, false))
-            case .topologyIsStale: self.shared.topologyIsStale()
-            case .retired(let replica): broken.append((replica, true))
-            }
-        }
-        for (replica, isGone) in broken where self.replicas.indices.contains(replica) {
-            let links = self.replicas[replica]
-            if isGone { self.replicas[replica] = nil }
-            if isGone { links?.close() } else { links?.reset("no reply for too long") }
-            if isGone { self.forgetReached() }
-        }
-        for (entry, failure) in failed { self.fail(entry, failure) }
-    }
-
-    /// A replica that comes back may be another one, which has not waited yet.
-    private func forgetReached() { self.reaches += 1 }
-
-    private func adopt(_ topology: ClusterTopology) {
-        self.topology = topology
-        self.decisions.adopt(topology, now: Self.now())
-        self.act()
-    }
-
-    private func report() {
-        let now = Self.now()
-        let replicas = self.topology.shards.indices.flatMap { shard in
-            self.decisions.replicas(of: shard).map { self.decisions.status(of: $0, now: now) }
-        }
-        self.shared.publish(RouterReport(counters: self.decisions.counters, replicas: replicas), loop: self.index)
-    }
-
-    // MARK: Several users
-
-    /// The shards of the users, each with the positions of its users; nil where one has none.
-    private func parts(of request: Request, _ keys: Range<Int>) -> [(shard: Int, users: [Int])]? {
-        var parts: [(shard: Int, users: [Int])] = []
-        for key in keys {
-            guard let shard = self.topology.shard(of: request.withArgument(key) { Slot.of($0) }) else { return nil }
-            if let known = parts.firstIndex(where: { $0.shard == shard }) {
-                parts[known].users.append(key)
-            } else {
-                parts.append((shard, [key]))
-            }
-        }
-        return parts
-    }
-
-    private func split(
-        _ request: Request,
-        _ keys: Range<Int>,
-        _ parts: [(shard: Int, users: [Int])],
-        _ connection: inout ConnectionState,
-        _ reply: inout ReplyWriter
-    ) -> Disposition {
-        // What the whole must keep to, as no shard sees it.
-        do throws(ArgumentFailure) { _ = try MTopKArguments(request) } catch {
-            reply.error(error)
-            return .done
-        }
-        var partOf = Array(repeating: 0, count: keys.count)
-        for (part, (_, users)) in parts.enumerated() { for user in users { partOf[user - keys.lowerBound] = part } }
-        let order = partOf
-        let options = RequestEncoder.arguments(of: request, from: keys.upperBound)
-        let frames = parts.map { part in
-            let users = part.users.map { request.bytesOf($0) }
-            let frame = RequestFrame(users: users, options: options, optionCount: request.count - keys.upperBound)
-            return (users, frame)
-        }
-        let state = connection
-        let bytes = frames.reduce(options.readableBytes) { $0 + $1.1.head.readableBytes }
-        return .pending(bytes: bytes) { promise in
-            let split = SplitRequest(reply: promise, partOf: order, parts: frames.count)
-            for (part, (users, frame)) in frames.enumerated() {
-                switch self.decisions.begin(.read, slot: Slot.of(users[0]), now: Self.now()) {
-                case .refuse(let failure):
-                    var writer = ReplyWriter(version: state.respVersion, buffer: ByteBuffer())
-                    self.fail(failure, Slot.of(users[0]), &writer)
-                    let refusal = writer.buffer
-                    // Not before the handler has returned.
-                    self.loop.assumeIsolated().execute { split.end(with: refusal) }
-                case .send(let dispatch):
-                    let row = self.makeRow(dispatch.request)
-                    self.pending[row].begin(dispatch.request, frame, users, state, split: (split, part))
-                    self.send(dispatch)
-                }
-            }
-        }
     }
 }

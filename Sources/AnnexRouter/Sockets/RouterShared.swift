@@ -61,6 +61,8 @@ package final class RouterShared: Sendable {
 /// What one loop of a router has to tell.
 package struct RouterReport: Sendable {
     package let counters: RouterCounters
+    /// Heavy reads that wait for their turn.
+    package let waitingHeavyReads: Int
     package let replicas: [ReplicaStatus]
 }
 

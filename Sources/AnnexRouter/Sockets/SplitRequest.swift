@@ -10,6 +10,8 @@ final class SplitRequest {
     let reply: ReplyPromise
     /// For each answer, in the order asked: which part has it.
     private let partOf: [Int]
+    /// How many each part has.
+    private let counts: [Int]
     private var answers: [[ByteBuffer]]
     private var missing: Int
     private var isOver = false
@@ -18,6 +20,9 @@ final class SplitRequest {
     init(reply: ReplyPromise, partOf: [Int], parts: Int) {
         self.reply = reply
         self.partOf = partOf
+        var counts = Array(repeating: 0, count: parts)
+        for part in partOf { counts[part] += 1 }
+        self.counts = counts
         self.answers = Array(repeating: [], count: parts)
         self.missing = parts
     }
@@ -33,7 +38,7 @@ final class SplitRequest {
                 )
             )
         }
-        guard let pieces = Self.elements(of: bytes), pieces.count == self.partOf.count(where: { $0 == part }) else {
+        guard let pieces = Self.elements(of: bytes), pieces.count == self.counts[part] else {
             return self.end(with: bytes)
         }
         self.answers[part] = pieces

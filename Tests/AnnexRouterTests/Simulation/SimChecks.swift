@@ -25,6 +25,7 @@ final class SimChecks {
         }
         if dispatch.reason == .first { self.world.violate("\(what) was sent a second time as if it were the first") }
         if dispatch.reason == .hedge, request.kind != .read { self.world.violate("\(what) was hedged") }
+        if request.kind == .heavyRead { self.sendingAgain(request) }
         if self.world.clock.now >= request.deadline { self.world.violate("\(what) was sent after its deadline") }
         if request.kind == .event {
             switch last.outcome {
@@ -38,8 +39,18 @@ final class SimChecks {
             let status = router.decisions.status(of: other, now: self.world.clock.now)
             let isFree =
                 status.inFlight < self.world.plan.settings.inFlightPerReplica && status.oldestOwed < milliseconds(100)
+                && (request.kind != .heavyRead || status.heavyInFlight < self.world.plan.settings.heavyInFlight)
             if status.state == .healthy, isFree, !request.sendings.contains(where: { $0.replica == other }) {
                 self.world.violate("\(what) was sent twice to one replica although another is healthy")
+            }
+        }
+    }
+
+    /// A heavy read is sent again only where its replica refused it, was lost, or was left out.
+    private func sendingAgain(_ request: SimRequest) {
+        for sending in request.sendings where sending.outcome == nil {
+            if self.world.router.decisions.health(of: sending.replica).state != .ejected {
+                self.world.violate("heavyRead \(request.number) was sent again while it was under way")
             }
         }
     }
@@ -84,7 +95,8 @@ final class SimChecks {
         self.calm = clock.now
         clock.run(until: clock.now + milliseconds(400))
         self.isOver = true
-        clock.run(until: clock.now + milliseconds(1_700))
+        // A heavy read may be sent just before its deadline, behind others.
+        clock.run(until: clock.now + milliseconds(2_400))
     }
 
     private var hasRecovered: Bool { self.reasons.isEmpty }
@@ -120,6 +132,9 @@ final class SimChecks {
         if router.mostOwed > self.world.plan.settings.inFlightPerReplica {
             self.world.violate("a replica owed \(router.mostOwed) replies at a time")
         }
+        if router.mostHeavy > self.world.plan.settings.heavyInFlight {
+            self.world.violate("a replica owed \(router.mostHeavy) heavy reads at a time")
+        }
         self.checkBudgets(router)
         for request in self.world.requests { self.checkEnd(request) }
         self.checkStates()
@@ -141,17 +156,23 @@ final class SimChecks {
         var what: String { "\(request.kind) \(request.number)" }
         guard let end = request.end else { return self.world.violate("\(what) never ended") }
         if request.ended > request.deadline + SimRouter.tick { self.world.violate("\(what) ended after its deadline") }
-        if request.kind == .read, end == .failed(.timedOutMaybeStored) || end == .failed(.lostMaybeStored) {
+        if request.kind.isRead, end == .failed(.timedOutMaybeStored) || end == .failed(.lostMaybeStored) {
             self.world.violate("\(what) ended as \(end)")
         }
         // So few replies may be owed in some plans that clients are too many for them.
         let isCrowded =
             (self.world.plan.settings.inFlightPerReplica < 100 && end == .failed(.overloaded))
             || (self.world.plan.replication.pendingLimit < 100 && end == .reply(.overloaded))
-        let mayBeRefused = self.world.plan.shape == .logDamaged && request.kind != .read
-        if let calm, request.began > calm, !request.isAnswered, !isCrowded, !mayBeRefused {
+        let mayBeRefused = self.world.plan.shape == .logDamaged && !request.kind.isRead
+        if let calm, request.began > calm, !request.isAnswered, !isCrowded, !mayBeRefused, !self.mayWait(request) {
             self.world.violate("\(what) ended as \(end) although all had recovered")
         }
+    }
+
+    /// Heavy reads wait for each other.
+    private func mayWait(_ request: SimRequest) -> Bool {
+        request.kind == .heavyRead
+            && (request.end == .failed(.overloaded) || self.world.plan.greed > 0 && request.end == .failed(.timedOut))
     }
 
     /// Each replica has exactly what the log has for its slots, in its order; what was acknowledged is there, what was refused
@@ -200,11 +221,40 @@ final class SimChecks {
     // MARK: - What a plan is about
 
     private func checkShape() {
+        if self.world.plan.shape == .greedy { self.checkGreedy() }
         guard let departed = self.world.departed, let healed = self.world.healed else { return }
         switch self.world.plan.shape {
-        case .storm, .logDamaged: break
+        case .storm, .logDamaged, .greedy: break
+        case .unfit: self.checkUnfit()
         case .shardGone: self.checkShardGone(from: departed, to: healed)
         case .replicaKilled, .replicaStopped: self.checkReplicaGone(from: departed)
+        }
+    }
+
+    /// One client asks for as much as it can: others are answered, in time, and no replica is held to be worse.
+    private func checkGreedy() {
+        for request in self.world.requests where request.kind != .heavyRead && request.began > self.world.start {
+            if !request.isAnswered {
+                self.world.violate(
+                    "\(request.kind) \(request.number) ended as \(String(describing: request.end)) beside a greedy client"
+                )
+            } else if request.ended - request.began > milliseconds(100) {
+                self.world.violate("\(request.kind) \(request.number) waited for a greedy client")
+            }
+        }
+        if self.world.healthChanges > 0 {
+            self.world.violate("health changed \(self.world.healthChanges) times beside a greedy client")
+        }
+    }
+
+    /// Replicas that were left out because they refused are asked as soon as they serve again.
+    private func checkUnfit() {
+        guard let fitAgain = self.world.fitAgain else { return }
+        for request in self.world.requests where request.began > fitAgain + milliseconds(2) && !request.isAnswered {
+            if self.mayWait(request) { continue }
+            self.world.violate(
+                "\(request.kind) \(request.number) ended as \(String(describing: request.end)) although its shard serves again"
+            )
         }
     }
 
@@ -215,6 +265,7 @@ final class SimChecks {
         for request in self.world.requests {
             var what: String { "\(request.kind) \(request.number)" }
             if self.world.shard(of: request.slot) != 0 {
+                if self.mayWait(request) { continue }
                 if request.began > self.world.start, !request.isAnswered {
                     self.world.violate("\(what) of a shard that is well ended as \(String(describing: request.end))")
                 }
@@ -232,6 +283,7 @@ final class SimChecks {
     /// With another replica alive no read fails and no event that may be repeated; other events only if they were there.
     private func checkReplicaGone(from departed: UInt64) {
         for request in self.world.requests where request.began > self.world.start && !request.isAnswered {
+            if self.mayWait(request) { continue }
             let wasThere = request.kind == .event && request.sendings.contains { $0.replica == 0 }
             if wasThere, self.world.plan.shape == .replicaStopped || request.began <= departed + milliseconds(1) {
                 continue

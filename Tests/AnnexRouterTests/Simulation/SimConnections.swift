@@ -3,18 +3,31 @@ import AnnexRouter
 /// A connection of the router that carries requests, made when there is something to send. Replies come in its order.
 final class SimDataConnection {
     let replica: Int
-    let isRead: Bool
+    /// Which of the replica's connections it is.
+    let lane: Lane
     private unowned let router: SimRouter
     private let process: SimReplica
     private var link: SimLink?
     private var server: SimServerConnection?
     private var owed: [SimSending] = []
 
-    init(_ router: SimRouter, _ process: SimReplica, _ replica: Int, _ isRead: Bool) {
+    enum Lane {
+        case reads, heavy, changes
+
+        init(_ kind: RequestKind) {
+            switch kind {
+            case .read: self = .reads
+            case .heavyRead: self = .heavy
+            case .event, .idempotentEvent: self = .changes
+            }
+        }
+    }
+
+    init(_ router: SimRouter, _ process: SimReplica, _ replica: Int, _ lane: Lane) {
         self.router = router
         self.process = process
         self.replica = replica
-        self.isRead = isRead
+        self.lane = lane
     }
 
     func send(_ sending: SimSending) {
@@ -60,7 +73,7 @@ final class SimDataConnection {
         self.link = nil
         self.server = nil
         self.owed = []
-        self.router.decisions.lost(self.replica, now: self.router.world.clock.now)
+        if self.lane != .heavy { self.router.decisions.lost(self.replica, now: self.router.world.clock.now) }
         for sending in owed { self.router.settle(sending, outcome) }
         self.router.act()
     }

@@ -5,7 +5,7 @@ import AnnexRouter
 /// What is done to a cluster.
 enum FaultKind: String, CaseIterable {
     case kill, pause, routerCut, logCut, logDown, connectionLoss, slow, delay, replyLost, applyFailure, lateAppend
-    case logTrim, logLoss, overTrim, topologyChange, cancel
+    case logTrim, logLoss, overTrim, topologyChange, cancel, unfit
 }
 
 /// What one schedule is, all drawn from its seed.
@@ -20,6 +20,10 @@ struct SimPlan {
         case replicaStopped
         /// The log comes back without its last entries, or is trimmed too far: some replicas must refuse to go on.
         case logDamaged
+        /// One client that repeats heavy reads, and nothing else: nobody else may notice.
+        case greedy
+        /// All replicas of shard 0 answer PINGs, and refuse all else for a while: when they serve again, they are asked again.
+        case unfit
     }
 
     struct Fault {
@@ -30,6 +34,7 @@ struct SimPlan {
         let length: UInt64
     }
 
+    static let greedyClient: UInt64 = 99
     static let warmUp = milliseconds(900)
     static let storm = milliseconds(2_500)
 
@@ -46,6 +51,8 @@ struct SimPlan {
     /// Nanoseconds between two requests, on average.
     let interval: Int
     let faults: [Fault]
+    /// Heavy reads that one client has under way all the time.
+    let greed: Int
     /// How shard 0 goes away.
     let departure: FaultKind
 
@@ -53,7 +60,9 @@ struct SimPlan {
         var random = SeededRandom(seed: seed)
         self.seed = seed
         let shape: Shape =
-            switch random.below(9) {
+            switch random.below(11) {
+            case 10: .unfit
+            case 9: .greedy
             case 8: .logDamaged
             case 0: .shardGone
             case 1: .replicaKilled
@@ -76,7 +85,11 @@ struct SimPlan {
             replication.pendingLimit = 1 + random.below(8)
         }
         self.replication = replication
+        self.greed = shape == .greedy ? 1 + random.below(12) : 0
         var settings = RouterSettings()
+        settings.heavyDeadline = milliseconds(1_200)
+        settings.heavyInFlight = 1 + random.below(3)
+        if random.below(4) == 0 { settings.heavyQueue = 1 + random.below(6) }
         if shape == .storm {
             settings.isHedging = random.below(4) != 0
             if random.below(3) == 0 {
@@ -104,6 +117,12 @@ struct SimPlan {
             let kind: FaultKind = shape == .replicaKilled ? .kill : .pause
             let length = milliseconds(300 + random.below(1_500))
             faults.append(Fault(kind: kind, replica: 0, start: whole.start, length: length))
+        case .greedy: break
+        case .unfit:
+            let length = milliseconds(900 + random.below(900))
+            for replica in 0..<self.replicasPerShard {
+                faults.append(Fault(kind: .unfit, replica: replica, start: whole.start, length: length))
+            }
         case .storm, .logDamaged:
             if shape == .logDamaged {
                 let kind = random.below(2) == 0 ? FaultKind.logLoss : .overTrim
@@ -120,7 +139,7 @@ struct SimPlan {
             }
             for _ in 0..<(1 + random.below(8)) {
                 let kind = FaultKind.allCases[random.below(FaultKind.allCases.count)]
-                if kind == .logLoss || kind == .overTrim { continue }
+                if kind == .logLoss || kind == .overTrim || kind == .unfit { continue }
                 let start = Self.warmUp + UInt64(random.below(Int(Self.storm)))
                 let length = UInt64(random.below(Int(Self.warmUp + Self.storm - start))) + 1
                 faults.append(Fault(kind: kind, replica: random.below(count), start: start, length: length))

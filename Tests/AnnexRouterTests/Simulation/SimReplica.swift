@@ -24,6 +24,8 @@ final class SimReplica {
     private var inbox: [() -> Void] = []
     private var servers: [SimServerConnection] = []
     private var busyUntil: UInt64 = 0
+    /// The thread of what takes long.
+    private var workerBusyUntil: UInt64 = 0
     private var loadedAt: UInt64 = 0
     var machine: Machine
     var logLink: SimLink?
@@ -43,6 +45,8 @@ final class SimReplica {
     var slowness: UInt64 = 0
     /// Entries of a hundred that cannot be stored.
     var failingShare = 0
+    /// Refuses everything but PINGs.
+    var isUnfit = false
     /// The next event that is applied loses its connection instead of being answered.
     var losesNextReply = false
 
@@ -82,6 +86,7 @@ final class SimReplica {
         self.logLink?.closeByClient()
         self.logLink = nil
         self.busyUntil = 0
+        self.workerBusyUntil = 0
     }
 
     func pause() { self.isPaused = true }
@@ -140,6 +145,12 @@ final class SimReplica {
         let run = self.run
         self.now { [self] in
             guard self.run == run else { return }
+            if request.work > 0 {
+                self.workerBusyUntil = max(self.workerBusyUntil, self.world.clock.now) + request.work
+                return self.after(self.workerBusyUntil - self.world.clock.now) { [self] in
+                    self.serve(request, server, number)
+                }
+            }
             let service = microseconds(50 + self.world.random.below(200)) + self.slowness
             self.busyUntil = max(self.busyUntil, self.world.clock.now) + service
             self.after(self.busyUntil - self.world.clock.now) { [self] in self.serve(request, server, number) }
@@ -147,7 +158,7 @@ final class SimReplica {
     }
 
     private func serve(_ request: SimRequest, _ server: SimServerConnection, _ number: Int) {
-        guard self.world.clock.now >= self.loadedAt else { return server.fill(number, .unavailable) }
+        guard self.world.clock.now >= self.loadedAt, !self.isUnfit else { return server.fill(number, .unavailable) }
         guard let change = request.change else {
             self.world.checks.reading(from: self)
             return server.fill(number, .answered)

@@ -18,6 +18,9 @@ final class SimRequest {
 
     let number: Int
     let kind: RequestKind
+    let client: UInt64
+    /// How long a replica works on it, where that is more than others take: then on a thread of its own.
+    let work: UInt64
     let slot: Int
     let began: UInt64
     let deadline: UInt64
@@ -28,17 +31,19 @@ final class SimRequest {
     var end: End?
     var ended: UInt64 = 0
 
-    init(number: Int, kind: RequestKind, slot: Int, began: UInt64, deadline: UInt64) {
+    init(number: Int, kind: RequestKind, client: UInt64, work: UInt64, slot: Int, began: UInt64, deadline: UInt64) {
         self.number = number
         self.kind = kind
+        self.client = client
+        self.work = work
         self.slot = slot
         self.began = began
         self.deadline = deadline
         self.change =
-            kind == .read ? nil : SimChange(id: number, slot: slot, isIdempotent: kind == .idempotentEvent)
+            kind.isRead ? nil : SimChange(id: number, slot: slot, isIdempotent: kind == .idempotentEvent)
     }
 
-    var isAcknowledged: Bool { self.kind != .read && self.end == .reply(.answered) }
+    var isAcknowledged: Bool { !self.kind.isRead && self.end == .reply(.answered) }
 
     /// The client was told that nothing was stored.
     var isRefused: Bool {

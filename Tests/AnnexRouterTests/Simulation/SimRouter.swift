@@ -16,8 +16,19 @@ final class SimRouter {
     private(set) var sent: (requests: Int, reads: Int) = (0, 0)
     private(set) var mostOwed = 0
 
-    init(_ world: SimWorld, _ settings: RouterSettings, _ topology: ClusterTopology, fault: RouterFault?) {
+    private(set) var waits = 0
+    private(set) var mostHeavy = 0
+    let flaw: SimFlaw?
+
+    init(
+        _ world: SimWorld,
+        _ settings: RouterSettings,
+        _ topology: ClusterTopology,
+        fault: RouterFault?,
+        flaw: SimFlaw?
+    ) {
         self.world = world
+        self.flaw = flaw
         self.decisions = RouterDecisions(
             settings,
             topology: topology,
@@ -37,18 +48,50 @@ final class SimRouter {
     // MARK: - Requests
 
     func begin(_ request: SimRequest) {
-        let (kind, slot) = (request.kind, request.slot)
-        switch self.decisions.begin(kind, slot: slot, deadline: request.deadline, now: self.world.clock.now) {
+        if self.flaw == .panicCountsAllShards, self.isRefusedByOldRule(request) {
+            return self.end(request, .failed(.shardDown))
+        }
+        let decision = self.decisions.begin(
+            self.kindSent(request),
+            slot: request.slot,
+            client: request.client,
+            deadline: request.deadline,
+            now: self.world.clock.now
+        )
+        switch decision {
         case .refuse(let failure): self.end(request, .failed(failure))
+        case .wait(let id):
+            self.waits += 1
+            self.take(request, id)
         case .send(let dispatch):
-            self.sent.requests += 1
-            if kind == .read { self.sent.reads += 1 }
-            if self.requests.updateValue(request, forKey: dispatch.request.index) != nil {
-                self.world.violate("a request was given the place of one that has not ended")
-            }
+            self.take(request, dispatch.request)
             self.send(dispatch)
         }
         self.act()
+    }
+
+    private func kindSent(_ request: SimRequest) -> RequestKind {
+        self.flaw == .heavyTravelsWithOthers && request.kind == .heavyRead ? .read : request.kind
+    }
+
+    private func isRefusedByOldRule(_ request: SimRequest) -> Bool {
+        func areOut(_ shard: Int) -> Int {
+            self.decisions.replicas(of: shard).count { self.decisions.health(of: $0).state == .ejected }
+        }
+        let shard = self.world.shard(of: request.slot)
+        let shards = 0..<self.world.plan.shards
+        let all = shards.reduce(0) { $0 + self.decisions.replicas(of: $1).count }
+        return areOut(shard) == self.decisions.replicas(of: shard).count
+            && shards.reduce(0) { $0 + areOut($1) } * 2 <= all
+    }
+
+    private func take(_ request: SimRequest, _ id: RequestID) {
+        self.sent.requests += 1
+        if self.kindSent(request) == .read { self.sent.reads += 1 }
+        request.id = id
+        if self.requests.updateValue(request, forKey: id.index) != nil {
+            self.world.violate("a request was given the place of one that has not ended")
+        }
     }
 
     func cancelOne() -> Bool {
@@ -74,8 +117,10 @@ final class SimRouter {
         }
         request.sendings.append(SimRequest.Sending(replica: dispatch.replica, reason: dispatch.reason))
         let sending = SimSending(dispatch.attempt, request, request.sendings.count - 1)
-        self.connection(dispatch.replica, request.kind).send(sending)
+        self.connection(dispatch.replica, .init(self.kindSent(request))).send(sending)
         self.mostOwed = max(self.mostOwed, self.decisions.owed(by: dispatch.replica))
+        let status = self.decisions.status(of: dispatch.replica, now: self.world.clock.now)
+        self.mostHeavy = max(self.mostHeavy, status.heavyInFlight)
     }
 
     func settle(_ sending: SimSending, _ outcome: Outcome) {
@@ -110,12 +155,14 @@ final class SimRouter {
             case .send(let dispatch): self.send(dispatch)
             case .fail(let id, let failure): self.end(id, .failed(failure))
             case .ping(let replica, let fresh): self.healthConnection(replica).ping(fresh: fresh)
-            case .reset(let replica): self.closeData(replica)
+            case .reset(let replica): self.closeData(replica) { $0 != .heavy }
+            case .resetHeavy(let replica): self.closeData(replica) { $0 == .heavy }
             case .retired(let replica):
-                self.closeData(replica)
+                self.closeData(replica) { _ in true }
                 self.healthConnection(replica).close()
                 self.forget(replica)
             case .health(_, let change):
+                if self.world.clock.now > self.world.start { self.world.healthChanges += 1 }
                 if change.to == .ejected { self.world.ejections += 1 }
                 if change.from == .probing, change.to == .healthy { self.world.returns += 1 }
             case .topologyIsStale: self.world.violate("nobody said MOVED")
@@ -130,14 +177,13 @@ final class SimRouter {
 
     // MARK: - Connections
 
-    private func connection(_ replica: Int, _ kind: RequestKind) -> SimDataConnection {
-        let isRead = kind == .read
-        if let found = self.data.first(where: { $0.replica == replica && $0.isRead == isRead }) { return found }
+    private func connection(_ replica: Int, _ lane: SimDataConnection.Lane) -> SimDataConnection {
+        if let found = self.data.first(where: { $0.replica == replica && $0.lane == lane }) { return found }
         let connection = SimDataConnection(
             self,
             self.world.replica(at: self.decisions.address(of: replica)),
             replica,
-            isRead
+            lane
         )
         self.data.append(connection)
         return connection
@@ -150,14 +196,24 @@ final class SimRouter {
         return self.health[self.health.count - 1]
     }
 
-    private func closeData(_ replica: Int) {
-        for connection in self.data where connection.replica == replica { connection.close() }
+    private func closeData(_ replica: Int, _ isMeant: (SimDataConnection.Lane) -> Bool) {
+        for connection in self.data where connection.replica == replica && isMeant(connection.lane) {
+            connection.close()
+        }
     }
 
     private func forget(_ replica: Int) {
         self.data.removeAll { $0.replica == replica }
         self.health.removeAll { $0.replica == replica }
     }
+}
+
+/// A mend that the sockets around the decisions leave out, so that a test sees whether the checks would notice.
+enum SimFlaw {
+    /// Heavy reads are sent as if they were like any other.
+    case heavyTravelsWithOthers
+    /// A shard whose replicas are all left out is not asked, unless more than half of all replicas are.
+    case panicCountsAllShards
 }
 
 /// An attempt on its way.

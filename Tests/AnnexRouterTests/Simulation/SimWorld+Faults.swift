@@ -56,6 +56,12 @@ extension SimWorld {
             replica.failingShare = self.random.below(2) == 0 ? 100 : 20
             self.end(fault) { replica.failingShare = 0 }
             return
+        case .unfit:
+            replica.isUnfit = true
+            self.end(fault) { [self] in
+                replica.isUnfit = false
+                self.fitAgain = self.clock.now
+            }
         case .topologyChange:
             guard self.plan.replicasPerShard > 1 else { return }
             self.leaveOut(fault.replica, epoch: 2)
@@ -94,6 +100,7 @@ extension SimWorld {
             replica.slowness = 0
             replica.failingShare = 0
             replica.losesNextReply = false
+            replica.isUnfit = false
         }
         if !self.log.isUp { self.log.start() }
         self.leaveOut(nil, epoch: 4)

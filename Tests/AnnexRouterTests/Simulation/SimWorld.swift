@@ -19,14 +19,18 @@ final class SimWorld {
     private(set) var injected: [FaultKind: Int] = [:]
     var ejections = 0
     var returns = 0
+    /// Since the start.
+    var healthChanges = 0
     /// When the first PINGs and the first look at the log were answered: until then a cluster is only starting.
     private(set) var start: UInt64 = 0
     /// When shard 0 (or a replica of it) went away, for the plans that are about that.
     var departed: UInt64?
     var healed: UInt64?
+    /// When the replicas of shard 0 served again, for the plan that is about that.
+    var fitAgain: UInt64?
     lazy var checks = SimChecks(self)
 
-    init(_ plan: SimPlan, logFault: PlantedFault? = nil, routerFault: RouterFault? = nil) {
+    init(_ plan: SimPlan, logFault: PlantedFault? = nil, routerFault: RouterFault? = nil, flaw: SimFlaw? = nil) {
         self.plan = plan
         self.random = SeededRandom(seed: plan.seed &* 31 &+ 7)
         self.logFault = logFault
@@ -34,7 +38,7 @@ final class SimWorld {
         for number in 0..<(plan.shards * plan.replicasPerShard) {
             self.replicas.append(SimReplica(self, number: number, shard: number / plan.replicasPerShard))
         }
-        self.routers = [SimRouter(self, plan.settings, self.topology(epoch: 1), fault: routerFault)]
+        self.routers = [SimRouter(self, plan.settings, self.topology(epoch: 1), fault: routerFault, flaw: flaw)]
     }
 
     var router: SimRouter { self.routers[0] }
@@ -81,6 +85,7 @@ final class SimWorld {
     func run() {
         self.start = self.clock.now + milliseconds(700)
         self.scheduleClients()
+        for _ in 0..<self.plan.greed { self.repeatHeavyRead() }
         for fault in self.plan.faults {
             self.clock.at(self.clock.now + fault.start) { [self] in self.inject(fault) }
         }
@@ -101,22 +106,50 @@ final class SimWorld {
     }
 
     func ask() {
-        let now = self.clock.now
         let kind: RequestKind =
-            switch self.random.below(10) {
-            case 0..<5: .read
-            case 5..<8: .event
+            switch self.random.below(20) {
+            case 0..<9: .read
+            case 9: .heavyRead
+            case 10..<16: .event
             default: .idempotentEvent
             }
+        let work = kind == .heavyRead ? milliseconds(1 + self.random.below(40)) : 0
+        let slot = self.plan.busySlots.randomElement(using: &self.random) ?? self.random.below(Slot.count)
+        self.ask(kind, client: UInt64(self.random.below(5)), work: work, slot: slot)
+    }
+
+    @discardableResult
+    private func ask(_ kind: RequestKind, client: UInt64, work: UInt64, slot: Int) -> SimRequest {
         let request = SimRequest(
             number: self.requests.count,
             kind: kind,
-            slot: self.plan.busySlots.randomElement(using: &self.random) ?? self.random.below(Slot.count),
-            began: now,
-            deadline: now + self.plan.settings.deadline(of: kind)
+            client: client,
+            work: work,
+            slot: slot,
+            began: self.clock.now,
+            deadline: self.clock.now + self.plan.settings.deadline(of: kind)
         )
         self.requests.append(request)
         self.router.begin(request)
+        return request
+    }
+
+    /// The worst that one client may do: what takes long, again as soon as it is answered.
+    private func repeatHeavyRead() {
+        let request = self.ask(
+            .heavyRead,
+            client: SimPlan.greedyClient,
+            work: milliseconds(200 + self.random.below(60)),
+            slot: self.random.below(Slot.count)
+        )
+        self.repeatWhenAnswered(request)
+    }
+
+    private func repeatWhenAnswered(_ request: SimRequest) {
+        self.clock.after(milliseconds(2)) { [self] in
+            if self.checks.isOver { return }
+            if request.end == nil { self.repeatWhenAnswered(request) } else { self.repeatHeavyRead() }
+        }
     }
 
     func topology(epoch: Int) -> ClusterTopology {

@@ -2,10 +2,20 @@ import AnnexCore
 import AnnexNetwork
 import NIOCore
 
-/// How far a client's own events came in the log, so that its reads are not answered from before them.
+/// What a router remembers of a client's connection: what it waits for, so that it can be given up when the client leaves, and how
+/// far its own events came in the log, so that its reads are not answered from before them.
 ///
 /// One per client connection, on its loop. At most one position for each index and block of slots.
-final class ClientPositions: Sendable {
+final class RouterClient: Sendable {
+    // MARK: What it waits for
+
+    /// The first of the rows of what it waits for, which are linked; -1: nothing. Only touched on the connection's loop.
+    nonisolated(unsafe) var firstRow = -1
+    /// Microseconds by `ReadCost` of its reads of middle cost that are under way. Only touched on the connection's loop.
+    nonisolated(unsafe) var costUnderWay = 0
+
+    // MARK: How far its events came
+
     struct Known {
         /// `NAME:BLOCK:MS-SEQ`, as a replica gave it.
         var word: [UInt8]

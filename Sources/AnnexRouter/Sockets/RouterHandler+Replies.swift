@@ -1,0 +1,240 @@
+import AnnexCore
+import AnnexNetwork
+package import AnnexWire
+import Logging
+import NIOCore
+
+/// What goes to replicas, what comes from them, and what time brings.
+extension RouterHandler {
+    // MARK: Out and in
+
+    func send(_ dispatch: Dispatch) {
+        let entry = self.pending[Int(dispatch.request.index)]
+        // Its client has gone since it was decided.
+        guard entry.request == dispatch.request else { return self.decisions.withdraw(dispatch.attempt) }
+        if entry.lane == .changes, dispatch.reason != .first {
+            entry.client?.changeMoved(entry.slot, to: dispatch.replica)
+        }
+        let links = self.links(dispatch.replica)
+        links.send(dispatch, entry, settings: self.shared.settings, reaches: self.reaches)
+    }
+
+    private func links(_ replica: Int) -> ReplicaLinks {
+        while self.replicas.count <= replica { self.replicas.append(nil) }
+        if let links = self.replicas[replica] { return links }
+        let links = ReplicaLinks(
+            replica,
+            self.decisions.address(of: replica),
+            shared: self.shared,
+            loop: self.loop,
+            callbacks: { [unowned self] in self.callbacks(replica, $0) },
+            health: HealthLink.Callbacks(
+                answered: { [unowned self] in self.decisions.pong(replica, now: Self.now()) },
+                ended: { [unowned self] in self.decisions.gone(replica, now: Self.now()) }
+            )
+        )
+        self.replicas[replica] = links
+        return links
+    }
+
+    private func callbacks(_ replica: Int, _ lane: Lane) -> ReplicaLink.Callbacks {
+        ReplicaLink.Callbacks(
+            replied: { [unowned self] in self.replied($0, $1, $2, from: replica) },
+            lost: { [unowned self] in self.carryOut(self.settle($0.attempt, $1 ? .lost : .unsent)) },
+            failed: { [unowned self] in self.linkFailed(replica, lane, $0) }
+        )
+    }
+
+    /// What it decides about other requests is done at once, before anybody is answered, who may ask the next.
+    private func settle(_ attempt: AttemptID, _ outcome: Outcome, redirect: Int? = nil) -> Verdict {
+        let verdict = self.decisions.settle(attempt, outcome, redirect: redirect, now: Self.now())
+        if self.decisions.hasActions { self.act(later: true) }
+        return verdict
+    }
+
+    /// Returns who takes the rest of a reply that is not whole.
+    private func replied(
+        _ owed: OwedAttempt,
+        _ bytes: ByteBuffer,
+        _ isWhole: Bool,
+        from replica: Int
+    ) -> ReplyPromise? {
+        var outcome = ReplyKind.outcome(of: bytes)
+        if outcome == .answered, owed.isEvent, ReplyKind.isUnknownItem(bytes) { outcome = .unknownItem }
+        if owed.isStale, outcome != .moved { outcome = .stale }
+        let redirect = outcome == .moved ? ReplyKind.target(of: bytes).flatMap { self.decisions.replica(at: $0) } : nil
+        let verdict = self.settle(owed.attempt, outcome, redirect: redirect)
+        guard case .deliver(let request) = verdict else {
+            self.carryOut(verdict)
+            return nil
+        }
+        guard let entry = self.take(request) else { return nil }
+        if let (split, part) = entry.split {
+            split.give(part, bytes)
+            return nil
+        }
+        entry.reply?.fulfilNow(entry.finished(bytes, from: replica, reaches: self.reaches), isLast: isWhole)
+        return isWhole ? nil : entry.reply
+    }
+
+    private func linkFailed(_ replica: Int, _ lane: Lane, _ reason: String) {
+        // A shard may close the connection of heavy reads for what they hold.
+        if lane != .heavy { self.decisions.lost(replica, now: Self.now()) }
+        if reason.hasPrefix(ReplicaLink.refusal) {
+            return self.shared.logger.warning(
+                "A replica refuses the router: see --shard-password-file",
+                metadata: ["replica": "\(self.decisions.address(of: replica))", "reason": "\(reason)"]
+            )
+        }
+        self.shared.logger.debug(
+            "Connection to a replica ended",
+            metadata: ["replica": "\(self.decisions.address(of: replica))", "reason": "\(reason)"]
+        )
+    }
+
+    private func carryOut(_ verdict: Verdict) {
+        switch verdict {
+        case .deliver, .drop: break
+        case .resend(let dispatch): self.send(dispatch)
+        case .fail(let request, let failure): if let entry = self.take(request) { self.fail(entry, failure) }
+        }
+    }
+
+    // MARK: Rows
+
+    /// Puts a row before the others of its client.
+    func link(_ row: Int, to client: RouterClient) {
+        self.pending[row].rowBefore = -1
+        self.pending[row].rowAfter = client.firstRow
+        if client.firstRow >= 0 { self.pending[client.firstRow].rowBefore = row }
+        client.firstRow = row
+        client.costUnderWay += self.pending[row].cost
+    }
+
+    /// What is kept of a request that has ended; its row is free. Nil where its client has gone.
+    private func take(_ request: RequestID) -> PendingReply? {
+        let row = Int(request.index)
+        guard self.pending[row].request == request else { return nil }
+        let entry = self.pending[row]
+        if entry.lane == .changes { entry.client?.changeEnded(entry.slot) }
+        self.free(row)
+        return entry
+    }
+
+    private func free(_ row: Int) {
+        let (before, after) = (self.pending[row].rowBefore, self.pending[row].rowAfter)
+        if let client = self.pending[row].client {
+            if before >= 0 { self.pending[before].rowAfter = after } else { client.firstRow = after }
+            if after >= 0 { self.pending[after].rowBefore = before }
+            client.costUnderWay -= self.pending[row].cost
+        }
+        self.pending[row].end()
+    }
+
+    /// What a client waits for who is gone is not asked for again, and its replies are dropped. Changes go on. O(what it waits for).
+    package func abandon(_ connection: ConnectionState) {
+        guard let client = connection.memory as? RouterClient else { return }
+        var row = client.firstRow
+        while row >= 0 {
+            let next = self.pending[row].rowAfter
+            if let request = self.pending[row].request, self.pending[row].lane != .changes {
+                self.decisions.cancel(request)
+                self.free(row)
+            }
+            row = next
+        }
+    }
+
+    private func fail(_ entry: PendingReply, _ failure: Failure) {
+        var writer = ReplyWriter(version: entry.version, buffer: ByteBuffer())
+        self.fail(failure, entry.slot, entry.lane, &writer)
+        if let (split, _) = entry.split {
+            split.end(with: writer.buffer)
+        } else {
+            entry.reply?.fulfilNow(writer.buffer)
+        }
+    }
+
+    // MARK: Time
+
+    func tick() {
+        self.decisions.tick(now: Self.now())
+        self.act()
+        self.ticks += 1
+        if self.ticks % Self.reportEvery == 0 {
+            let limit = TimeAmount.nanoseconds(Int64(clamping: self.shared.settings.replyLimit))
+            for links in self.replicas { links?.cutStalled(after: limit) }
+        }
+        if self.ticks % Self.reportEvery == 0 { self.report() }
+    }
+
+    /// - Parameter later: whoever fails is told when the loop has done what it does now, as a command is being handled.
+    func act(later: Bool = false) {
+        // Who is answered may ask the next at once, which may get a row that another action still names: so all are taken
+        // off their rows first, and answered last.
+        var failed: [(PendingReply, Failure)] = []
+        var broken: [(replica: Int, lanes: [Lane]?)] = []
+        while let action = self.decisions.nextAction() {
+            switch action {
+            case .send(let dispatch): self.send(dispatch)
+            case .fail(let request, let failure):
+                if let entry = self.take(request) { failed.append((entry, failure)) }
+            case .ping(let replica, let fresh): self.links(replica).health.ping(fresh: fresh)
+            case .health(let replica, let change):
+                // Each loop finds out by itself; one of them tells.
+                if change.to == .ejected { self.forgetReached() }
+                if change.from == .ejected { self.links(replica).connectAgain() }
+                self.shared.logger.log(
+                    level: self.index == 0 ? .info : .debug,
+                    "Replica's health changed",
+                    metadata: [
+                        "replica": "\(self.decisions.address(of: replica))", "now": "\(change.to)",
+                        "reason": "\(change.reason.rawValue)",
+                    ]
+                )
+            case .reset(let replica): broken.append((replica, [.reads, .changes, .waits]))
+            case .resetHeavy(let replica): broken.append((replica, [.heavy]))
+            case .topologyIsStale: self.shared.topologyIsStale()
+            case .retired(let replica): broken.append((replica, nil))
+            }
+        }
+        for (replica, lanes) in broken where self.replicas.indices.contains(replica) {
+            let links = self.replicas[replica]
+            if let lanes {
+                links?.reset(lanes, "no reply for too long")
+                continue
+            }
+            self.replicas[replica] = nil
+            links?.close()
+            self.forgetReached()
+        }
+        guard !failed.isEmpty else { return }
+        guard later else { return failed.forEach { self.fail($0, $1) } }
+        let told = failed
+        self.loop.assumeIsolated().execute { told.forEach { self.fail($0, $1) } }
+    }
+
+    /// A replica that comes back may be another one, which has not waited yet.
+    private func forgetReached() { self.reaches += 1 }
+
+    func adopt(_ topology: ClusterTopology) {
+        self.topology = topology
+        self.decisions.adopt(topology, now: Self.now())
+        self.act()
+    }
+
+    private func report() {
+        let now = Self.now()
+        let replicas = self.topology.shards.indices.flatMap { shard in
+            self.decisions.replicas(of: shard).map { self.decisions.status(of: $0, now: now) }
+        }
+        self.shared.publish(
+            RouterReport(
+                counters: self.decisions.counters,
+                waitingHeavyReads: self.decisions.waitingHeavyReads,
+                replicas: replicas
+            ),
+            loop: self.index
+        )
+    }
+}
