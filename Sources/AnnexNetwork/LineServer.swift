@@ -167,6 +167,10 @@ package final class LineServer: Sendable {
         self.shared.limitConnections(to: fitting)
     }
 
+    /// From now on READY says that the server ends. Everything is still answered and new connections are taken: so whoever
+    /// spreads clients over servers sends no more of them here before `shutdown` begins.
+    package func leave() { self.shared.isLeaving.store(true, ordering: .relaxed) }
+
     /// Stops accepting, answers what clients have sent, closes their connections, stops the threads. What is not done
     /// after `grace` is cut off. New bytes are read for at most a tenth of `grace`. A second call returns at once.
     package func shutdown(grace: Duration = .seconds(4)) async {

@@ -44,6 +44,8 @@ final class ServerShared: Sendable {
     /// replies that other threads make.
     let heldBytes = Atomic<Int>(0)
     let evicting = Atomic<Bool>(false)
+    /// The server is about to end.
+    let isLeaving = Atomic<Bool>(false)
     let guesses = PasswordGuesses()
 
     private struct Changing {

@@ -10,23 +10,57 @@ struct BackupCommand: ParsableCommand {
         discussion: """
             The file holds all that was durable at one moment, and up to where the log was applied then: with the rest of the \
             log it becomes what the server has (see `restore`). Run it on the server's machine, in the same container, as \
-            the same user. The copy is read back before it gets its name.
+            the same user. The copy is read back before it gets its name. With --into it is named by the time, as in \
+            shop-20261125T120000Z.backup, and --keep-hours removes what is older.
             """
     )
 
     @Argument(help: ArgumentHelp("The state's folder.", valueName: "STATE/NAME")) var folder: String
-    @Option(help: ArgumentHelp("The file to make; it must not exist.", valueName: "file")) var output: String
+    @Option(help: ArgumentHelp("The file to make; it must not exist.", valueName: "file")) var output: String?
+    @Option(help: ArgumentHelp("Or the folder for it; made where it is not there.", valueName: "folder")) var into:
+        String?
+    @Option(
+        help: ArgumentHelp(
+            "Once the backup is made, remove those of this index in --into that are older; the newest stays.",
+            valueName: "hours"
+        )
+    )
+    var keepHours: Int?
+
+    func validate() throws {
+        guard (self.output == nil) != (self.into == nil) else {
+            throw ValidationError("Give --output FILE, or --into FOLDER")
+        }
+        guard self.keepHours == nil || self.into != nil else {
+            throw ValidationError("--keep-hours needs --into FOLDER")
+        }
+        guard self.keepHours.map({ (1...87_600).contains($0) }) ?? true else {
+            throw ValidationError("--keep-hours is 1 to 87600")
+        }
+    }
 
     func run() throws {
-        let temporary = try TemporaryState(beside: self.output)
+        guard let into else { return try self.copy(to: self.output ?? "") }
+        let index = URL(fileURLWithPath: self.folder).lastPathComponent
+        let backups = BackupFolder(path: into)
+        try backups.make()
+        try self.copy(to: backups.file(of: index))
+        guard let keepHours else { return }
+        for path in try backups.prune(index, olderThanHours: keepHours) {
+            print("\(path): removed, older than \(keepHours) h")
+        }
+    }
+
+    private func copy(to output: String) throws {
+        let temporary = try TemporaryState(beside: output)
         defer { temporary.remove() }
-        guard !FileManager.default.fileExists(atPath: self.output) else {
-            throw AnnexError(.usage, "exists already", at: self.output, hint: "Give another --output")
+        guard !FileManager.default.fileExists(atPath: output) else {
+            throw AnnexError(.usage, "exists already", at: output, hint: "Give another --output")
         }
         try StateBackup.copy(self.folder, to: temporary.file)
         let found = try temporary.inspect()
-        try temporary.give(fileAs: self.output)
-        print("\(self.output): \(StateSummary.line(found))")
+        try temporary.give(fileAs: output)
+        print("\(output): \(StateSummary.line(found))")
         print("log: \(StateSummary.positions(found))")
     }
 }

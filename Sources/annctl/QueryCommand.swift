@@ -18,24 +18,55 @@ struct QueryCommand: AsyncParsableCommand {
     @Option(help: "Address of the server.") var host = "127.0.0.1"
     @Option(help: "Port of the server.") var port = 7700
     @Option(help: ArgumentHelp("File whose first line is the password.", valueName: "file")) var passwordFile: String?
+    @Option(
+        help: ArgumentHelp(
+            "Ask again for so long while the server cannot be reached or answers LOADING, as in --wait 600 READY.",
+            valueName: "seconds"
+        )
+    )
+    var wait = 0
     @Flag(help: "Print JSON.") var json = false
     @Flag(help: "Print tab-separated values without headings.") var tsv = false
     @Argument(parsing: .allUnrecognized, help: "The command and its arguments.") var command: [String]
 
     func validate() throws {
         guard (1...65_535).contains(self.port) else { throw ValidationError("--port is 1 to 65535, got \(self.port)") }
+        guard (0...86_400).contains(self.wait) else {
+            throw ValidationError("--wait is 0 to 86400 seconds, got \(self.wait)")
+        }
         guard !(self.json && self.tsv) else { throw ValidationError("Give --json or --tsv, not both") }
         guard !self.command.isEmpty else { throw ValidationError("Which command? Try: annctl query PING") }
     }
 
     func run() async throws {
-        let client = try await LineClient.connect(host: self.host, port: self.port)
-        let outcome = await self.ask(client)
-        await client.close()
-        try outcome.get()
+        let end = ContinuousClock.now + .seconds(self.wait)
+        while true {
+            do { return try await self.printAnswer() } catch let error as NotYet {
+                guard ContinuousClock.now < end else { throw error.cause }
+                try await Task.sleep(for: .milliseconds(200))
+            }
+        }
     }
 
-    private func ask(_ client: LineClient) async -> Result<Void, any Error> {
+    /// What another try may change: nobody listens yet, or the server is not to be asked yet.
+    private struct NotYet: Error { let cause: any Error }
+
+    private func printAnswer() async throws {
+        let client: LineClient
+        do { client = try await LineClient.connect(host: self.host, port: self.port) } catch {
+            throw NotYet(cause: error)
+        }
+        let outcome = await self.ask(client)
+        await client.close()
+        let reply = try outcome.get()
+        if self.json {
+            print(try ReplyRendering.json(reply))
+        } else {
+            print(self.tsv ? ReplyRendering.tsv(self.command, reply) : ReplyRendering.table(self.command, reply))
+        }
+    }
+
+    private func ask(_ client: LineClient) async -> Result<ReplyValue, any Error> {
         do {
             var hello = ["HELLO", "3"]
             if let passwordFile { hello += ["AUTH", "default", try Password.read(passwordFile)] }
@@ -43,13 +74,9 @@ struct QueryCommand: AsyncParsableCommand {
                 throw AnnexError(.system, text, at: "\(self.host):\(self.port)")
             }
             let reply = try await client.send(self.command.map { Array($0.utf8) })
-            if case .error(let text) = reply { throw AnnexError(.system, Printable.escape(text, limit: 1024)) }
-            if self.json {
-                print(try ReplyRendering.json(reply))
-            } else {
-                print(self.tsv ? ReplyRendering.tsv(self.command, reply) : ReplyRendering.table(self.command, reply))
-            }
-            return .success(())
+            guard case .error(let text) = reply else { return .success(reply) }
+            let error = AnnexError(.system, Printable.escape(text, limit: 1024))
+            return .failure(ErrorCode(of: text) == .loading ? NotYet(cause: error) : error)
         } catch {
             return .failure(error)
         }

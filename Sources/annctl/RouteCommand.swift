@@ -33,10 +33,21 @@ struct RouteCommand: AsyncParsableCommand {
     var shardPasswordFile: String?
     @Option(help: "Connections served at once.") var maxConnections = 10_000
     @Option(help: "Seconds of silence after which a connection is closed; 0: never.") var idleTimeout = 0
+    @Option(
+        help: ArgumentHelp(
+            "Seconds from SIGTERM on in which READY says that the router ends and everything else is as before: for balancers "
+                + "that need time to notice. A second signal ends them early.",
+            valueName: "seconds"
+        )
+    )
+    var drainPause = 0
 
     func validate() throws {
         guard (0...65_535).contains(self.port) else { throw ValidationError("--port is 0 to 65535, got \(self.port)") }
         guard self.idleTimeout >= 0 else { throw ValidationError("--idle-timeout is not negative") }
+        guard (0...3_600).contains(self.drainPause) else {
+            throw ValidationError("--drain-pause is 0 to 3600 seconds, got \(self.drainPause)")
+        }
     }
 
     func run() async throws {
@@ -102,6 +113,11 @@ struct RouteCommand: AsyncParsableCommand {
             ]
         )
         let signal = await stop.wait()
+        if self.drainPause > 0 {
+            logger.info("Leaving", metadata: ["signal": "\(signal)", "pause_seconds": "\(self.drainPause)"])
+            server.leave()
+            await stop.wait(atMost: .seconds(self.drainPause))
+        }
         logger.info("Draining", metadata: ["signal": "\(signal)"])
         // Loops that are gone follow no file.
         watch.stop()

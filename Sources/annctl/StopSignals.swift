@@ -23,6 +23,16 @@ final class StopSignals: Sendable {
     /// From now on a signal drains; before it ends the process.
     func servingBegins() { self.flag.value.store(true, ordering: .relaxed) }
 
+    /// Returns at the next signal, or after that time.
+    func wait(atMost time: Duration) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { _ = await self.wait() }
+            group.addTask { try? await Task.sleep(for: time) }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+
     func wait() async -> String {
         for await name in self.stream { return name }
         return "none"

@@ -4,6 +4,7 @@ import AnnexNetwork
 import AnnexStore
 import AnnexWire
 import ArgumentParser
+import Foundation
 
 struct TrimLogCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -17,7 +18,8 @@ struct TrimLogCommand: AsyncParsableCommand {
     )
 
     @Argument(help: ArgumentHelp("The index's name.", valueName: "name")) var index: String
-    @Argument(help: ArgumentHelp("Backups that are kept.", valueName: "file")) var backups: [String]
+    @Argument(help: ArgumentHelp("Backups that are kept, or folders of them (`backup --into`).", valueName: "file"))
+    var backups: [String]
     @Option(help: ArgumentHelp("Where the log is.", valueName: "url")) var log: String
     @Option(help: ArgumentHelp("Slots of the backups' shards, as 0-8191.", valueName: "slots")) var slots = "0-16383"
     @Flag(help: "Say what would go, and remove nothing.") var dryRun = false
@@ -30,12 +32,32 @@ struct TrimLogCommand: AsyncParsableCommand {
             throw AnnexError(.usage, "--slots '\(Printable.escape(self.slots))': give slots and ranges, as 0-8191,9000")
         }
         let address = try LogAddress(parsing: self.log)
-        let marks = try self.backups.map { try Self.marks($0) }
+        let marks = try Self.files(self.backups, of: name).map { try Self.marks($0) }
         let trimming = LogTrimming(index: name, snapshots: marks, slots: slots)
         let client = try await LineClient.connect(host: address.host, port: address.port)
         let outcome = await self.trim(trimming, address, client)
         await client.close()
         try outcome.get()
+    }
+
+    /// A folder stands for the backups of the index in it.
+    private static func files(_ paths: [String], of index: EntryName) throws -> [String] {
+        try paths.flatMap { path in
+            var isFolder: ObjCBool = false
+            guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue else {
+                return [path]
+            }
+            let files = try BackupFolder(path: path).files(of: index.value)
+            guard !files.isEmpty else {
+                throw AnnexError(
+                    .notFound,
+                    "has no backup of '\(index)', so that nothing is known of that shard; nothing was removed",
+                    at: path,
+                    hint: "Make one with `annctl backup STATE/\(index) --into \(path)`"
+                )
+            }
+            return files
+        }
     }
 
     /// Up to where a backup has applied the log; all of it is read first.

@@ -91,6 +91,11 @@ def containers(workload: dict) -> list[dict]:
     return workload["spec"]["template"]["spec"]["containers"]
 
 
+def jobs() -> dict[str, dict]:
+    """What runs by the clock: name -> pod."""
+    return {name: found["spec"]["jobTemplate"]["spec"]["template"] for name, found in objects("CronJob").items()}
+
+
 def workloads() -> dict[str, dict]:
     return objects("StatefulSet") | objects("Deployment")
 
@@ -121,6 +126,10 @@ def all_uses() -> list[Use]:
                 command = container[probe]["exec"]["command"]
                 if command[0] == "annctl":
                     found.append(Use(f"kubernetes {name} {probe}", command[1:]))
+    for name, job in jobs().items():
+        for container in job["spec"]["containers"]:
+            args = container["args"]
+            found.append(Use(f"kubernetes {name}", args[args.index("annctl") + 1:] if "annctl" in args else args))
     texts = [DEPLOY / "README.md", DEPLOY / "compose.yaml", DEPLOY / "cluster.yaml", DEPLOY / "annex.yaml", DEPLOY / "haproxy.cfg"]
     return found + [use for path in texts for use in uses_in_text(path)]
 

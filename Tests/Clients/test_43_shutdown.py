@@ -8,6 +8,7 @@ import pytest
 
 import annex
 from annex import Connection, Server, encode
+from routed import Routed
 
 
 def stopped(server, started):
@@ -80,3 +81,28 @@ def test_sigint_ends_it_too(indexes, tmp_path):
 def test_a_port_in_use_is_a_sentence(single, indexes):
     done = annex.run_annctl("serve", indexes["ip-flat"], "--port", single.port, timeout=30)
     assert done.returncode == 1 and str(single.port) in done.stderr
+
+
+def test_a_router_that_leaves_says_so_and_goes_on(indexes, tmp_path, fact):
+    """--drain-pause: READY tells balancers, while everything is answered and new clients are taken."""
+    with Routed(indexes["ip-hnsw"], folder=tmp_path / "routed", shards=2, route=["--drain-pause", "30"]) as routed:
+        with routed.connect() as c:
+            assert c.call("READY") == "OK"
+            routed.process.send_signal(signal.SIGTERM)
+            annex.wait_until(lambda: isinstance(answer(c, "READY"), annex.ServerError), 10, "READY says that it leaves")
+            error = answer(c, "READY")
+            assert error.code == "LOADING" and "draining" in str(error)
+            for _ in range(20):
+                with routed.connect() as fresh:
+                    assert len(fresh.call("TOPK", "u1", 3)) == 3
+        # A second signal ends the pause.
+        routed.process.send_signal(signal.SIGTERM)
+        assert routed.process.wait(10) == 0
+    fact("a router told to end: 20 of 20 new clients served while READY said that it leaves")
+
+
+def answer(c, *words):
+    try:
+        return c.call(*words)
+    except annex.ServerError as error:
+        return error

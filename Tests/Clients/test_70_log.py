@@ -1,5 +1,6 @@
 """Replicas that share a log in a real redis-server: they agree byte for byte, say what they know, and can be replaced."""
 
+import calendar
 import subprocess
 import threading
 import time
@@ -373,3 +374,37 @@ def test_the_log_is_trimmed_behind_the_oldest_backup_and_no_further(shop, log, t
         assert restore(files[1], tmp_path / "again" / "state").returncode == 0
         with replica(shop.index, tmp_path / "again", log) as again:
             agree([a, again], shop.catalogue, [f"u{n}" for n in range(97)])
+
+
+def test_backups_into_a_folder(shop, log, tmp_path, fact):
+    """`backup --into --keep-hours` names files by the time and removes the old ones, never the newest; `trim-log` takes the folder."""
+    folder = tmp_path / "backups" / "a"
+    with replica(shop.index, tmp_path / "a", log) as a:
+        caught_up([a], INDEX)
+        state = tmp_path / "a" / "state" / INDEX
+        done = annex.run_annctl("trim-log", INDEX, tmp_path, "--log", log.url)
+        assert done.returncode != 0 and "has no backup" in done.stderr and "--into" in done.stderr, done.stderr
+        with a.connect() as c:
+            for n in range(40):
+                live.event(c, f"folder{n}", shop.catalogue.ids[n])
+        old = [f"{INDEX}-20200101T000000Z.backup", f"{INDEX}-20200102T000000Z.backup"]
+        folder.mkdir(parents=True)
+        others = [f"{INDEX}x-20200101T000000Z.backup", f"{INDEX}-2020.backup", "notes"]
+        for name in [*old, *others]:
+            (folder / name).write_bytes(b"")
+        done = annex.run_annctl("backup", state, "--into", folder, "--keep-hours", 48)
+        assert done.returncode == 0, done.stderr
+        left = sorted(p.name for p in folder.iterdir())
+        (made,) = [name for name in left if name not in others]
+        assert set(left) == {made, *others}, "the old ones of this index are gone, what is none of them stays"
+        assert abs(time.time() - calendar.timegm(time.strptime(made, f"{INDEX}-%Y%m%dT%H%M%SZ.backup"))) < 120
+        # Alone and old, it stays.
+        (folder / made).rename(folder / old[0])
+        before = log.entries(INDEX)
+        done = annex.run_annctl("trim-log", INDEX, folder, "--log", log.url)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert log.entries(INDEX) < before
+        fact(f"trim-log of a folder: {before - log.entries(INDEX)} of {before} entries removed")
+    for words in (["--into", folder, "--output", folder / "x"], [], ["--output", folder / "x", "--keep-hours", 1],
+                  ["--into", folder, "--keep-hours", 0]):
+        assert annex.run_annctl("backup", state, *words).returncode == 64, words

@@ -32,7 +32,7 @@ def installed_unit(unit: Path, folder: Path) -> Path:
     return folder / unit.name.replace("@.", "@a1.")
 
 
-@pytest.mark.parametrize("unit", [*UNITS, DEPLOY / "systemd/annex-backup@.timer"], ids=lambda u: u.name)
+@pytest.mark.parametrize("unit", [*UNITS, DEPLOY / "systemd/annex-backup@.timer", DEPLOY / "systemd/annex-trim.timer"], ids=lambda u: u.name)
 def test_systemd_takes_the_unit(unit, tmp_path):
     done = run(tool("systemd-analyze"), "verify", "--man=no", installed_unit(unit, tmp_path))
     assert done.returncode == 0 and unit.name.split("@")[0] not in done.stderr, done.stderr

@@ -49,6 +49,34 @@ def test_pods_are_confined():
                 assert [pod["securityContext"]["runAsUser"], pod["securityContext"]["runAsGroup"]] == [*map(int, user.groups())], name
 
 
+def test_jobs_are_confined_and_know_the_pods():
+    """Backups are made in pods that exist, of the state that they have, into the folders that are trimmed behind."""
+    stateful, folders = objects("StatefulSet"), {}
+    for name, job in deployment.jobs().items():
+        pod = job["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        (container,) = pod["containers"]
+        assert container["securityContext"] == {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+        assert "memory" in container["resources"]["limits"] and pod["restartPolicy"] == "Never"
+        if name.startswith("annex-backup-"):
+            role = objects("Role")[pod["serviceAccountName"]]
+            words = container["args"]
+            target, command = words[words.index("--") - 1], words[words.index("--") + 1:]
+            assert all(target in rule["resourceNames"] for rule in role["rules"]) and target.rsplit("-", 1)[0] in stateful
+            (served,) = deployment.containers(stateful[target.rsplit("-", 1)[0]])
+            use = deployment.Use(name, command)
+            assert command[:3] == ["annctl", "backup", deployment.Use("", served["args"]).flag("state") + "/debian"]
+            mounts = [m["mountPath"] for m in served["volumeMounts"] if not m.get("readOnly")]
+            assert any(use.flag("into").startswith(path + "/") for path in mounts)
+            folders[target.rsplit("-", 1)[0]] = use.flag("into")
+    assert set(folders) == {name for name in stateful if name != "annex-log"}, "each shard has its backups"
+    (trim,) = [job["spec"]["containers"][0] for name, job in deployment.jobs().items() if name == "annex-trim-log"]
+    assert trim["args"][2:2 + len(folders)] == sorted(folders.values()), "the log is trimmed behind the backups of all shards"
+    labels = deployment.jobs()["annex-trim-log"]["metadata"]["labels"]
+    (rule,) = objects("NetworkPolicy")["annex-log"]["spec"]["ingress"]
+    assert {"podSelector": {"matchLabels": labels}} in rule["from"], "it may reach the log"
+
+
 def test_objects_of_kubernetes_know_each_other():
     topology = deployment.topologies()["deploy/kubernetes/cluster.yaml"]
     named, sets = set(), objects("StatefulSet")

@@ -73,7 +73,7 @@ extension ConnectionHandler {
         {
             return .done
         }
-        if found.id == .ready, self.loop.isDraining {
+        if found.id == .ready, self.loop.isDraining || self.loop.shared.isLeaving.load(ordering: .relaxed) {
             self.reply.error(code: .loading, "not ready: draining, the server ends")
             return .done
         }
