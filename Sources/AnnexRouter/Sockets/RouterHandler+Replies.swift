@@ -199,14 +199,15 @@ extension RouterHandler {
             }
         }
         for (replica, lanes) in broken where self.replicas.indices.contains(replica) {
-            let links = self.replicas[replica]
+            guard let links = self.replicas[replica] else { continue }
             if let lanes {
-                links?.reset(lanes, "no reply for too long")
+                links.reset(lanes, "no reply for too long")
                 continue
             }
             self.replicas[replica] = nil
-            links?.close()
             self.forgetReached()
+            // The rest of its last reply may be at hand.
+            self.loop.assumeIsolated().execute { links.close() }
         }
         guard !failed.isEmpty else { return }
         guard later else { return failed.forEach { self.fail($0, $1) } }
