@@ -23,7 +23,12 @@ extension RouterDecisions {
         self.requests[index].attempts[reply.ordinal] = -1
         self.requests[index].underWay -= 1
 
+        if self.requests[index].isKept { return self.settleBehindKept(index, reply, outcome, now) }
         switch outcome {
+        case .answered where self.mayBeCarriedOut(index, behind: reply.ordinal, now):
+            self.requests[index].isKept = true
+            self.requests[index].nudgeAt = .max
+            return .keep(self.id(index))
         case .answered: return self.deliver(index)
         case .moved: return self.follow(index, to: redirect, now)
         case .unavailable, .overloaded: return self.elsewhere(index, hasReply: true, again: false, now)
@@ -34,14 +39,36 @@ extension RouterDecisions {
             }
             return self.requests[index].underWay > 0 ? .drop : self.fail(index, .timedOut)
         case .timedOut, .lost:
+            // Of an `.event` no other attempt follows.
             let kind = self.requests[index].kind
-            if kind != .read { self.requests[index].isMaybeStored = true }
+            if kind != .read { self.noteMaybeStored(index, reply) }
             let hasReply = outcome == .timedOut
             if kind == .event, self.fault != .repeatsEvents {
                 return hasReply ? self.deliver(index) : self.fail(index, .lostMaybeStored)
             }
             return self.elsewhere(index, hasReply: hasReply, again: !hasReply, now)
         }
+    }
+
+    /// Another attempt ended while a reply is kept. One whose end is not known is waited for until the request's deadline,
+    /// when it is over in any case.
+    private mutating func settleBehindKept(
+        _ index: Int32,
+        _ reply: OwedReply,
+        _ outcome: Outcome,
+        _ now: UInt64
+    ) -> Verdict {
+        if outcome == .timedOut || outcome == .lost { self.noteMaybeStored(index, reply) }
+        if self.mayBeCarriedOut(index, behind: reply.ordinal, now) { return .drop }
+        let request = self.id(index)
+        self.end(index)
+        return .deliverKept(request)
+    }
+
+    private mutating func noteMaybeStored(_ index: Int32, _ reply: OwedReply) {
+        self.requests[index].isMaybeStored = true
+        let end = reply.expiresAt.saturatingAdd(self.settings.clockBound)
+        self.requests[index].aliveUntil = max(self.requests[index].aliveUntil, end)
     }
 
     private mutating func deliver(_ index: Int32) -> Verdict {
@@ -60,6 +87,13 @@ extension RouterDecisions {
     /// An attempt came to nothing: waits for another one that is under way, makes one, or ends the request with the reply
     /// that there is.
     private mutating func elsewhere(_ index: Int32, hasReply: Bool, again: Bool, _ now: UInt64) -> Verdict {
+        // Another attempt waits until that one is over by all clocks.
+        if self.requests[index].aliveUntil > now, self.requests[index].kind == .idempotentEvent {
+            self.requests[index].nudgeAt = self.requests[index].aliveUntil
+            self.timers.clear(index, &self.requests)
+            self.timers.set(index, to: self.requests[index].nextWake, &self.requests)
+            return .drop
+        }
         if self.requests[index].underWay == 0, let dispatch = self.retry(index, again: again, now) {
             return .resend(dispatch)
         }
@@ -75,7 +109,9 @@ extension RouterDecisions {
     /// A second attempt, if there is time, a replica, and the budget affords it. What may not be repeated is for the caller to
     /// know.
     mutating func retry(_ index: Int32, again: Bool, _ now: UInt64) -> Dispatch? {
-        guard self.requests[index].sent < self.settings.attempts, now < self.requests[index].deadline,
+        let margin = self.requests[index].kind == .read ? 0 : 2 * self.settings.clockBound
+        guard self.requests[index].sent < self.settings.attempts,
+            now.saturatingAdd(margin) < self.requests[index].deadline,
             case .replica(let replica, _) = self.choose(for: self.requests[index], again: again, now)
         else { return nil }
         guard self.retryBudget.takeOne() || self.fault == .ignoresBudget else {
@@ -97,7 +133,7 @@ extension RouterDecisions {
             !self.replicas[replica].health.isGone, !self.requests[index].hasTried(replica),
             self.replicas[replica].inFlight < self.settings.inFlightPerReplica,
             self.requests[index].sent < self.settings.attempts, now < self.requests[index].deadline,
-            self.retryBudget.takeOne()
+            self.requests[index].aliveUntil <= now, self.retryBudget.takeOne()
         else { return self.conclude(index, hasReply: true) }
         self.counters.redirects += 1
         return .resend(self.send(index, to: replica, .redirect, now))

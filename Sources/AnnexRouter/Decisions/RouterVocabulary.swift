@@ -28,6 +28,8 @@ package struct Dispatch: Sendable, Equatable {
     package let attempt: AttemptID
     package let replica: Int
     package let reason: Reason
+    /// Of a change: it must not be carried out later. As `now`; `.max` for reads.
+    package let expiresAt: UInt64
 }
 
 /// How an attempt ended.
@@ -65,6 +67,11 @@ package enum Failure: UInt8, Sendable, CaseIterable {
     case unowned
 }
 
+extension Failure {
+    /// Whether it is certain that nothing of the request can be carried out any more.
+    package var isOver: Bool { self != .lostMaybeStored }
+}
+
 /// What becomes of a new request.
 package enum Decision: Sendable, Equatable {
     case send(Dispatch)
@@ -80,12 +87,18 @@ package enum Verdict: Sendable, Equatable {
     /// Swallow the reply and send the request again.
     case resend(Dispatch)
     case fail(RequestID, Failure)
+    /// Keep the reply until another attempt has ended, which could be carried out after the client was answered.
+    case keep(RequestID)
+    /// Forward the reply that was kept; the request is done.
+    case deliverKept(RequestID)
 }
 
 /// What the machine wants done on its own account; see `RouterDecisions.nextAction()`.
 package enum Action: Sendable, Equatable {
     case send(Dispatch)
     case fail(RequestID, Failure)
+    /// Forward the reply that was kept; the request is done.
+    case deliverKept(RequestID)
     /// Send a PING on the replica's own health connection, opening it where there is none; `fresh`: close it first, as
     /// what was sent there before will not be answered.
     case ping(replica: Int, fresh: Bool)

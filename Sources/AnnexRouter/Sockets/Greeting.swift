@@ -28,6 +28,8 @@ struct OwedAttempt {
     let isPart: Bool
     /// The reply to the WAITPOS that was sent ahead of a read.
     var isWait = false
+    /// The reply to the DEADLINE that was sent ahead of a change.
+    var isDeadline = false
     /// It was made before the event had arrived that the read was to wait for.
     var isStale = false
 }

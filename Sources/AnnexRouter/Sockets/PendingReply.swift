@@ -10,6 +10,14 @@ struct PendingReply {
     private(set) var slot: Int?
     private(set) var lane = Lane.reads
     var reply: ReplyPromise?
+    /// Of a change: its place among those of its client.
+    var ticket: UInt64?
+    /// When the attempt made last must not be carried out any more.
+    var expiresAt = UInt64.max
+    /// What the client set for a change, in milliseconds since 1970.
+    private(set) var deadline: Int64?
+    /// A reply that waits for another attempt to end.
+    var kept: (bytes: ByteBuffer, replica: Int)?
     private(set) var split: (SplitRequest, part: Int)?
     /// What the client's own events say; nil where it sent none.
     private(set) var positions: ClientPositions?
@@ -31,6 +39,7 @@ struct PendingReply {
         self.slot = slot
         self.lane = kind == .read ? .reads : .changes
         self.split = nil
+        self.deadline = connection.deadline
         self.positions = connection.memory as? ClientPositions
         self.users = self.positions?.known.isEmpty ?? true ? [] : keys.map { request.bytesOf($0) }
         self.passesPositions = connection.givesPositions
@@ -79,6 +88,8 @@ struct PendingReply {
     mutating func end() {
         self.request = nil
         self.reply = nil
+        self.ticket = nil
+        self.kept = nil
         self.split = nil
         self.positions = nil
         self.users = []

@@ -74,14 +74,26 @@ final class ReplicaLink: @unchecked Sendable {
 
     // MARK: Out
 
-    /// - Parameter waits: WAITPOS commands that go ahead of a read: where one fails, the read's reply is stale.
-    func send(_ attempt: OwedAttempt, _ frame: RequestFrame, after waits: [ByteBuffer] = []) {
+    /// - Parameters:
+    ///   - waits: WAITPOS commands that go ahead of a read: where one fails, the read's reply is stale.
+    ///   - deadline: a DEADLINE command that goes right ahead.
+    func send(
+        _ attempt: OwedAttempt,
+        _ frame: RequestFrame,
+        after waits: [ByteBuffer] = [],
+        deadline: ByteBuffer? = nil
+    ) {
         guard self.outbox.hasRoom(for: frame.byteCount) else {
             return self.loop.assumeIsolated().execute { self.callbacks.lost(attempt, false) }
         }
         for wait in waits {
             self.outbox.append(wait)
             self.owed.append(OwedAttempt(attempt: attempt.attempt, isPart: false, isWait: true))
+            self.unwritten += 1
+        }
+        if let deadline {
+            self.outbox.append(deadline)
+            self.owed.append(OwedAttempt(attempt: attempt.attempt, isPart: false, isDeadline: true))
             self.unwritten += 1
         }
         self.outbox.append(frame.head)
@@ -171,7 +183,7 @@ final class ReplicaLink: @unchecked Sendable {
                 self.isStreaming = false
                 self.streaming?.cut()
                 self.streaming = nil
-            } else if !attempt.isWait {
+            } else if !attempt.isWait, !attempt.isDeadline {
                 self.callbacks.lost(attempt, index < written)
             }
         }
@@ -245,6 +257,12 @@ final class ReplicaLink: @unchecked Sendable {
             if whole.getInteger(at: whole.readerIndex, as: UInt8.self) == UInt8(ascii: "-") { self.isStale = true }
             return
         }
+        if attempt.isDeadline {
+            guard whole.getInteger(at: whole.readerIndex, as: UInt8.self) == UInt8(ascii: "-") else { return }
+            // It would go on with the change, whenever that is.
+            let text = Printable.escape(Array(whole.readableBytesView.prefix(200)))
+            return self.close("the replica takes no DEADLINE, and has to be brought up to date: \(text)")
+        }
         attempt.isStale = self.isStale
         self.isStale = false
         _ = self.callbacks.replied(attempt, whole, true)
@@ -256,7 +274,7 @@ final class ReplicaLink: @unchecked Sendable {
         if self.isStreaming {
             self.partial = ByteBuffer()
             self.streaming?.fulfilNow(bytes, isLast: false)
-        } else if let attempt = self.owed.first, !attempt.isPart, !attempt.isWait, !self.isStale,
+        } else if let attempt = self.owed.first, !attempt.isPart, !attempt.isWait, !attempt.isDeadline, !self.isStale,
             self.greetingReplies == 0
         {
             self.partial = ByteBuffer()

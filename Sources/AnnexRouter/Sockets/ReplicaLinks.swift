@@ -1,4 +1,5 @@
 import AnnexCore
+import AnnexNetwork
 import AnnexWire
 import NIOCore
 
@@ -38,7 +39,23 @@ final class ReplicaLinks {
             waits = positions.waits(entry.users, replica: self.replica, reaches: reaches, milliseconds: patience)
         }
         let owed = OwedAttempt(attempt: dispatch.attempt, isPart: entry.split != nil)
-        self.link(entry.version, waits.isEmpty ? entry.lane : .waits).send(owed, entry.frame, after: waits)
+        let deadline = entry.lane == .changes ? Self.deadline(dispatch, entry) : nil
+        self.link(entry.version, waits.isEmpty ? entry.lane : .waits).send(
+            owed,
+            entry.frame,
+            after: waits,
+            deadline: deadline
+        )
+    }
+
+    /// `DEADLINE` for a change: when it must not be carried out any more, by the clock of the day.
+    private static func deadline(_ dispatch: Dispatch, _ entry: PendingReply) -> ByteBuffer {
+        let left = dispatch.expiresAt.since(RouterHandler.now()) / RouterSettings.millisecond
+        let end = WallClock.milliseconds() + Int64(clamping: min(left, 1 << 40))
+        var frame = ByteBuffer()
+        let words = ["DEADLINE", "\(min(end, entry.deadline ?? end))"]
+        RequestEncoder.append(words.map { Array($0.utf8) }, to: &frame)
+        return frame
     }
 
     private func link(_ version: RESPVersion, _ lane: Lane) -> ReplicaLink {

@@ -75,18 +75,19 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
             return .done
         }
         guard command.isAboutUser else {
-            return self.forward(Route(slot: nil, kind: .read), request, &connection, &reply)
+            return self.forward(Route(slot: nil, kind: .read), request, connection, ticket: nil, &reply)
         }
         guard let keys = command.keys(in: request) else {
             // A count that does not fit: any shard says so.
-            return self.forward(Route(slot: nil, kind: .read), request, &connection, &reply)
+            return self.forward(Route(slot: nil, kind: .read), request, connection, ticket: nil, &reply)
         }
         let slot = request.withArgument(keys.lowerBound) { Slot.of($0) }
         if keys.count > 1, let parts = self.parts(of: request, keys), parts.count > 1 {
             return self.split(request, keys, parts, &connection, &reply)
         }
         let route = Route(slot: slot, kind: Self.kind(of: command, request), keys: keys)
-        return self.forward(route, request, &connection, &reply)
+        if route.kind != .read { return self.forwardChange(route, id, request, &connection, &reply) }
+        return self.forward(route, request, connection, ticket: nil, &reply)
     }
 
     /// READY: each shard needs a replica that serves.
@@ -108,7 +109,7 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         return .idempotentEvent
     }
 
-    private struct Route {
+    struct Route {
         let slot: Int?
         let kind: RequestKind
         /// Of the users.
@@ -132,29 +133,49 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         return .done
     }
 
-    private func forward(
+    /// - Parameter ticket: of a change, its place among those of its client.
+    func forward(
         _ route: Route,
         _ request: Request,
-        _ connection: inout ConnectionState,
+        _ connection: ConnectionState,
+        ticket: UInt64?,
         _ reply: inout ReplyWriter
     ) -> Disposition {
-        let isChange = route.kind != .read
-        if isChange, connection.memory == nil { connection.memory = ClientPositions() }
         let positions = connection.memory as? ClientPositions
-        let prefer = isChange ? positions?.replica(ofChangesTo: route.slot) : nil
-        switch self.decisions.begin(route.kind, slot: route.slot, prefer: prefer, now: Self.now()) {
+        switch self.begin(route, positions, deadline: nil) {
         case .refuse(let failure):
+            if let ticket { positions?.order.end(ticket) }
             self.fail(failure, route.slot, &reply)
             return .done
         case .send(let dispatch):
-            let row = self.makeRow(dispatch.request)
-            if isChange { positions?.changeBegan(route.slot, at: dispatch.replica) }
-            self.pending[row].begin(dispatch.request, request, route.kind, route.slot, route.keys, connection)
-            return .pending(bytes: self.pending[row].frame.heldBytes) { promise in
-                self.pending[row].reply = promise
-                self.send(dispatch)
+            let bytes = request.heldBytes
+            return .pending(bytes: bytes) { promise in
+                self.start(dispatch, route, request, connection, ticket: ticket, promise)
             }
         }
+    }
+
+    func begin(_ route: Route, _ positions: ClientPositions?, deadline: UInt64?) -> Decision {
+        let prefer = route.kind == .read ? nil : positions?.replica(ofChangesTo: route.slot)
+        return self.decisions.begin(route.kind, slot: route.slot, prefer: prefer, deadline: deadline, now: Self.now())
+    }
+
+    func start(
+        _ dispatch: Dispatch,
+        _ route: Route,
+        _ request: Request,
+        _ connection: ConnectionState,
+        ticket: UInt64?,
+        _ reply: ReplyPromise
+    ) {
+        let row = self.makeRow(dispatch.request)
+        if route.kind != .read, let positions = connection.memory as? ClientPositions {
+            positions.changeBegan(route.slot, at: dispatch.replica)
+        }
+        self.pending[row].begin(dispatch.request, request, route.kind, route.slot, route.keys, connection)
+        self.pending[row].ticket = ticket
+        self.pending[row].reply = reply
+        self.send(dispatch)
     }
 
     /// Where a request is kept; makes room.
@@ -164,13 +185,14 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         return row
     }
 
-    private func fail(_ failure: Failure, _ slot: Int?, _ reply: inout ReplyWriter) {
+    func fail(_ failure: Failure, _ slot: Int?, _ reply: inout ReplyWriter) {
         FailureText.write(failure, slot: slot, topology: self.topology, settings: self.shared.settings, &reply)
     }
 
     // MARK: Out and in
 
     private func send(_ dispatch: Dispatch) {
+        self.pending[Int(dispatch.request.index)].expiresAt = dispatch.expiresAt
         let entry = self.pending[Int(dispatch.request.index)]
         if entry.lane == .changes, dispatch.reason != .first {
             entry.positions?.changeMoved(entry.slot, to: dispatch.replica)
@@ -210,11 +232,18 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         if owed.isStale, outcome != .moved { outcome = .stale }
         let redirect = outcome == .moved ? ReplyKind.target(of: bytes).flatMap { self.decisions.replica(at: $0) } : nil
         let verdict = self.decisions.settle(owed.attempt, outcome, redirect: redirect, now: Self.now())
-        guard case .deliver(let request) = verdict else {
-            self.carryOut(verdict)
-            return nil
+        switch verdict {
+        case .deliver(let request):
+            return self.deliver(self.take(request, isOver: outcome != .timedOut), bytes, isWhole, from: replica)
+        case .keep(let request): self.pending[Int(request.index)].kept = (bytes, replica)
+        case .drop, .resend, .fail, .deliverKept: self.carryOut(verdict)
         }
-        let entry = self.take(request)
+        return nil
+    }
+
+    private func deliver(_ entry: PendingReply, _ bytes: ByteBuffer, _ isWhole: Bool, from replica: Int)
+        -> ReplyPromise?
+    {
         if let (split, part) = entry.split {
             split.give(part, bytes)
             return nil
@@ -239,16 +268,24 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
 
     private func carryOut(_ verdict: Verdict) {
         switch verdict {
-        case .deliver, .drop: break
+        case .deliver, .drop, .keep: break
         case .resend(let dispatch): self.send(dispatch)
-        case .fail(let request, let failure): self.fail(self.take(request), failure)
+        case .fail(let request, let failure): self.fail(self.take(request, isOver: failure.isOver), failure)
+        case .deliverKept(let request): self.deliverKept(self.take(request, isOver: true))
         }
     }
 
+    private func deliverKept(_ entry: PendingReply) {
+        guard let (bytes, replica) = entry.kept else { return }
+        _ = self.deliver(entry, bytes, true, from: replica)
+    }
+
     /// What is kept of a request that has ended; its row is free.
-    private func take(_ request: RequestID) -> PendingReply {
+    ///
+    /// - Parameter isOver: whether it is certain that no attempt of it can be carried out any more.
+    private func take(_ request: RequestID, isOver: Bool) -> PendingReply {
         let entry = self.pending[Int(request.index)]
-        if entry.lane == .changes { entry.positions?.changeEnded(entry.slot) }
+        self.ended(entry, isOver: isOver)
         self.pending[Int(request.index)].end()
         return entry
     }
@@ -291,11 +328,14 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         // Who is answered may ask the next at once, which may get a row that another action still names: so all are taken
         // off their rows first, and answered last.
         var failed: [(PendingReply, Failure)] = []
+        var kept: [PendingReply] = []
         var broken: [(replica: Int, isGone: Bool)] = []
         while let action = self.decisions.nextAction() {
             switch action {
             case .send(let dispatch): self.send(dispatch)
-            case .fail(let request, let failure): failed.append((self.take(request), failure))
+            case .fail(let request, let failure):
+                failed.append((self.take(request, isOver: failure.isOver), failure))
+            case .deliverKept(let request): kept.append(self.take(request, isOver: true))
             case .ping(let replica, let fresh): self.links(replica).health.ping(fresh: fresh)
             case .health(let replica, let change):
                 // Each loop finds out by itself; one of them tells.
@@ -320,6 +360,7 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
             if isGone { self.forgetReached() }
         }
         for (entry, failure) in failed { self.fail(entry, failure) }
+        for entry in kept { self.deliverKept(entry) }
     }
 
     /// A replica that comes back may be another one, which has not waited yet.
