@@ -8,7 +8,7 @@ enum EventCommands {
         _ arguments: EventArguments,
         _ request: Request,
         _ context: QueryContext,
-        givesPosition: Bool
+        _ connection: ConnectionState
     ) throws(ArgumentFailure) -> Disposition {
         let user = try Self.identifier(request, arguments.user, "user")
         let item = try Self.identifier(request, arguments.item, "item")
@@ -22,13 +22,13 @@ enum EventCommands {
         }
         try Self.checkWeight(arguments.weight, context.version.description)
         let change = UserChange.event(user: user, item: item, weight: arguments.weight, time: arguments.time)
-        return Self.record(change, request, context, givesPosition) { _, reply in reply.status("OK") }
+        return Self.record(change, request, context, connection) { _, reply in reply.status("OK") }
     }
 
     static func delete(
         _ request: Request,
         _ context: QueryContext,
-        givesPosition: Bool
+        _ connection: ConnectionState
     ) throws(ArgumentFailure) -> Disposition {
         let user = try Self.identifier(request, 1, "user")
         let item = try Self.identifier(request, 2, "item")
@@ -37,7 +37,7 @@ enum EventCommands {
             guard let ordinal = item.bytes.withUnsafeBytes({ context.ordinal(of: $0) }) else { return false }
             return try user.bytes.lend { id throws(AnnexError) in try context.trainedHistory(of: id, has: ordinal) }
         }
-        return Self.record(.remove(user: user, item: item), request, context, givesPosition) { wasThere, reply in
+        return Self.record(.remove(user: user, item: item), request, context, connection) { wasThere, reply in
             reply.integer(wasThere || wasTrained ? 1 : 0)
         }
     }
@@ -45,14 +45,14 @@ enum EventCommands {
     static func forget(
         _ request: Request,
         _ context: QueryContext,
-        givesPosition: Bool
+        _ connection: ConnectionState
     ) throws(ArgumentFailure) -> Disposition {
         let user = try Self.identifier(request, 1, "user")
         try Self.checkState(context)
         let wasTrained = try Self.asking { () throws(AnnexError) in
             try user.bytes.lend { id throws(AnnexError) in try context.versionKnows(id) }
         }
-        return Self.record(.forget(user: user), request, context, givesPosition) { wasThere, reply in
+        return Self.record(.forget(user: user), request, context, connection) { wasThere, reply in
             reply.integer(wasThere || wasTrained ? 1 : 0)
         }
     }
@@ -61,12 +61,13 @@ enum EventCommands {
         _ change: UserChange,
         _ request: Request,
         _ context: QueryContext,
-        _ givesPosition: Bool,
+        _ connection: ConnectionState,
         _ write: @escaping @Sendable (_ wasThere: Bool, inout ReplyWriter) -> Void
     ) -> Disposition {
         let version = context.version
+        let (until, givesPosition) = (connection.deadline, connection.givesPositions)
         return .pending(bytes: request.heldBytes) { promise in
-            version.record(change) { result in
+            version.record(change, until: until) { result in
                 promise.fulfil { reply in
                     switch result {
                     case .success(let change):

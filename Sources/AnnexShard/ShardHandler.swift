@@ -84,7 +84,7 @@ package final class ShardHandler: CommandHandler {
                 _ = ScoreCommand.score(arguments, request, $0, budget: .infinity, &$1)
             }
         case .event, .eventDelete, .forget, .waitpos:
-            return try self.change(id, request, givesPosition: connection.givesPositions)
+            return try self.change(id, request, connection)
         case .seen, .explain, .whynot: return try self.aboutUser(id, request, &reply)
         case .vsim:
             let arguments = try VSimArguments(request)
@@ -126,19 +126,19 @@ package final class ShardHandler: CommandHandler {
     private func change(
         _ id: CommandID,
         _ request: Request,
-        givesPosition: Bool
+        _ connection: ConnectionState
     ) throws(ArgumentFailure) -> Disposition {
         switch id {
         case .event:
             let arguments = try EventArguments(request)
             let lane = try self.lane(request, name: arguments.index)
-            return try EventCommands.event(arguments, request, lane.context, givesPosition: givesPosition)
+            return try EventCommands.event(arguments, request, lane.context, connection)
         case .eventDelete:
             let lane = try self.lane(request, name: NamedArguments(request, fixed: 3).index)
-            return try EventCommands.delete(request, lane.context, givesPosition: givesPosition)
+            return try EventCommands.delete(request, lane.context, connection)
         case .forget:
             let lane = try self.lane(request, name: NamedArguments(request, fixed: 2).index)
-            return try EventCommands.forget(request, lane.context, givesPosition: givesPosition)
+            return try EventCommands.forget(request, lane.context, connection)
         default:
             let arguments = try WaitPositionArguments(request)
             guard let lane = self.lanes.first(where: { $0.version.description.index == arguments.token.index }) else {

@@ -18,9 +18,12 @@ extension ServedVersion {
     ///
     /// With a log it goes through that, and is answered when the log or this replica has it.
     ///
-    /// - Parameter completion: runs once, on another thread or right here, and must not block.
+    /// - Parameters:
+    ///   - until: milliseconds since 1970 after which it must not begin; nil: whenever it is its turn.
+    ///   - completion: runs once, on another thread or right here, and must not block.
     package func record(
         _ change: UserChange,
+        until: Int64? = nil,
         _ completion: @escaping @Sendable (Result<RecordedChange, AnnexError>) -> Void
     ) {
         guard let state else {
@@ -38,11 +41,11 @@ extension ServedVersion {
             case .forget(let user): .forget(user: user, hash: UserHash.of(user.bytes), time: now)
             }
         if let log {
-            log.submit(stored) { result in
+            log.submit(stored, until: until) { result in
                 completion(result.map { RecordedChange(wasThere: $0.outcome?.wasThere ?? false, token: $0.token) })
             }
         } else {
-            state.submit(stored) { result in
+            state.submit(stored, until: until) { result in
                 completion(result.map { RecordedChange(wasThere: $0.wasThere, token: nil) })
             }
         }

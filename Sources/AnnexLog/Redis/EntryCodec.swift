@@ -4,6 +4,7 @@ package import AnnexStore
 package import AnnexWire
 
 /// Changes as fields of entries, fit to be read by people: `do event user u7 item i3 weight 1.5 at 1700000000000 by … n 12`.
+/// With `until` the entry counts only where its position is not later.
 package struct EntryCodec {
     /// What is not for these is only passed over.
     let slots: SlotSet
@@ -26,6 +27,7 @@ package struct EntryCodec {
         static let time = Array("at".utf8)
         static let origin = Array("by".utf8)
         static let sequence = Array("n".utf8)
+        static let until = Array("until".utf8)
     }
 
     private enum Kind {
@@ -58,7 +60,9 @@ package struct EntryCodec {
         case .forget(let user, _, let time):
             fields = [Field.kind, Kind.forget, Field.user, user.bytes, Field.time, text(time)]
         }
-        return fields + [Field.origin, Self.text(entry.key.origin), Field.sequence, text(entry.key.sequence)]
+        fields += [Field.origin, Self.text(entry.key.origin), Field.sequence, text(entry.key.sequence)]
+        if let until = entry.until { fields += [Field.until, text(until)] }
+        return fields
     }
 
     /// 32 hexadecimal digits.
@@ -74,12 +78,16 @@ package struct EntryCodec {
         let slot = Slot.of(user.bytes)
         guard Slot.block(of: slot) == block else { return .unknown }
         guard self.slots.contains(slot) else { return .foreign }
+        let until = values.until.map { Int64(String(decoding: $0, as: UTF8.self)) }
+        // One that cannot be read says that there is a limit, but not which.
+        if case .some(.none) = until { return .unknown }
         guard let time = values.time.flatMap({ Int64(String(decoding: $0, as: UTF8.self)) }),
             let origin = values.origin.flatMap({ Self.origin($0) }),
             let sequence = values.sequence.flatMap({ UInt64(String(decoding: $0, as: UTF8.self)) }),
             let change = Self.change(values, user, time)
         else { return .unknown }
-        return .entry(LogEntry(key: EntryKey(origin: origin, sequence: sequence), block: block, change: change))
+        let key = EntryKey(origin: origin, sequence: sequence)
+        return .entry(LogEntry(key: key, block: block, change: change, until: until ?? nil))
     }
 
     /// The fields that are known by name; the last of several counts.
@@ -91,6 +99,7 @@ package struct EntryCodec {
         var time: [UInt8]?
         var origin: [UInt8]?
         var sequence: [UInt8]?
+        var until: [UInt8]?
 
         /// Nil where they are not pairs of bulks.
         init?(_ fields: [ReplyValue]) {
@@ -107,6 +116,7 @@ package struct EntryCodec {
                 case Field.time: self.time = value
                 case Field.origin: self.origin = value
                 case Field.sequence: self.sequence = value
+                case Field.until: self.until = value
                 default: break
                 }
             }
