@@ -50,3 +50,13 @@ package struct AnnexError: Error, Equatable, CustomStringConvertible {
         return text
     }
 }
+
+extension AnnexError {
+    /// A change did not begin by the deadline that came with it.
+    package static func expired(_ milliseconds: Int64) -> AnnexError {
+        AnnexError(
+            .timeout,
+            "nothing was stored, the deadline given for the change had passed \(milliseconds) ms before it could begin"
+        )
+    }
+}

@@ -52,10 +52,26 @@ package enum RequestEncoder {
     }
 
     static func append(bulks words: [[UInt8]], to buffer: inout ByteBuffer) {
-        for word in words {
-            buffer.writeString("$\(word.count)\r\n")
-            buffer.writeBytes(word)
-            buffer.writeString("\r\n")
+        for word in words { word.withUnsafeBytes { Self.append(bulk: $0, to: &buffer) } }
+    }
+
+    /// One argument. Allocates nothing where the buffer has room.
+    package static func append(bulk bytes: UnsafeRawBufferPointer, to buffer: inout ByteBuffer) {
+        buffer.writeInteger(UInt8(ascii: "$"))
+        Self.append(decimal: bytes.count, to: &buffer)
+        buffer.writeInteger(Self.lineEnd)
+        buffer.writeBytes(bytes)
+        buffer.writeInteger(Self.lineEnd)
+    }
+
+    private static let lineEnd: UInt16 = 0x0d0a
+
+    private static func append(decimal number: Int, to buffer: inout ByteBuffer) {
+        var power = 1
+        while power <= number / 10 { power *= 10 }
+        while power > 0 {
+            buffer.writeInteger(UInt8(ascii: "0") + UInt8(number / power % 10))
+            power /= 10
         }
     }
 }

@@ -59,9 +59,10 @@ enum EventCommands {
     // MARK: Storing
 
     /// Answered when the change is durable.
-    static func record(_ checked: CheckedChange, _ request: Request, givesPosition: Bool) -> Disposition {
-        .pending(bytes: request.heldBytes) { promise in
-            checked.version.record([checked.change]) { _, result in
+    static func record(_ checked: CheckedChange, _ request: Request, _ connection: ConnectionState) -> Disposition {
+        let (until, givesPosition) = (connection.deadline, connection.givesPositions)
+        return .pending(bytes: request.heldBytes) { promise in
+            checked.version.record([checked.change], until: until) { _, result in
                 promise.fulfil { reply in
                     Self.write(result, givesPosition, &reply) { checked.write($0[0], &$1) }
                 }
@@ -70,10 +71,14 @@ enum EventCommands {
     }
 
     /// Changes that are stored together, each of which is answered by itself.
-    static func batch(_ changes: [CheckedChange], givesPosition: Bool) throws(ArgumentFailure) -> ChangeBatch {
+    static func batch(
+        _ changes: [CheckedChange],
+        _ connection: ConnectionState
+    ) throws(ArgumentFailure) -> ChangeBatch {
         let version = try Self.version(of: changes)
+        let (until, givesPosition) = (connection.deadline, connection.givesPositions)
         return ChangeBatch(count: changes.count) { batch in
-            version.record(changes.map(\.change)) { indices, result in
+            version.record(changes.map(\.change), until: until) { indices, result in
                 for (number, index) in indices.enumerated() {
                     batch.fulfil(index) { reply in
                         Self.write(result, givesPosition, &reply) { changes[index].write($0[number], &$1) }
@@ -87,11 +92,12 @@ enum EventCommands {
     static func record(
         together changes: [CheckedChange],
         _ request: Request,
-        givesPosition: Bool
+        _ connection: ConnectionState
     ) throws(ArgumentFailure) -> Disposition {
         let version = try Self.version(of: changes)
+        let (until, givesPosition) = (connection.deadline, connection.givesPositions)
         return .pending(bytes: request.heldBytes) { promise in
-            version.record(changes.map(\.change)) { _, result in
+            version.record(changes.map(\.change), until: until) { _, result in
                 promise.fulfil { reply in
                     Self.write(result, givesPosition, &reply) { wereThere, reply in
                         reply.array(changes.count)

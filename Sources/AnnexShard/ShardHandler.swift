@@ -84,14 +84,10 @@ package final class ShardHandler: CommandHandler {
                 _ = ScoreCommand.score(arguments, request, $0, budget: .infinity, &$1)
             }
         case .event, .eventDelete, .forget:
-            let change = try self.checked(id, request)
-            return EventCommands.record(change, request, givesPosition: connection.givesPositions)
+            return EventCommands.record(try self.checked(id, request), request, connection)
         case .atomic:
-            return try EventCommands.record(
-                together: self.checked(AtomicArguments(request).changes),
-                request,
-                givesPosition: connection.givesPositions
-            )
+            let changes = try self.checked(AtomicArguments(request).changes)
+            return try EventCommands.record(together: changes, request, connection)
         case .waitpos: return try self.waitForPosition(request)
         case .seen, .explain, .whynot: return try self.aboutUser(id, request, &reply)
         case .vsim:
@@ -136,7 +132,7 @@ package final class ShardHandler: CommandHandler {
         connection: inout ConnectionState
     ) throws(ArgumentFailure) -> ChangeBatch {
         self.refresh()
-        return try EventCommands.batch(self.checked(changes), givesPosition: connection.givesPositions)
+        return try EventCommands.batch(self.checked(changes), connection)
     }
 
     private func checked(_ requests: [Request]) throws(ArgumentFailure) -> [CheckedChange] {

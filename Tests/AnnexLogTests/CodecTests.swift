@@ -31,7 +31,8 @@ import Testing
             let key = EntryKey(origin: .init(high: random.next(), low: random.next()), sequence: random.next())
             let block = EntryCodec.block(of: change)
             #expect(block == Slot.block(of: Slot.of(user.bytes)))
-            let fields = EntryCodec.fields(of: LogEntry(key: key, block: block, change: change))
+            let until = random.below(2) == 0 ? Int64(bitPattern: random.next()) : nil
+            let fields = EntryCodec.fields(of: LogEntry(key: key, block: block, change: change, until: until))
             let decoded = codec.decode(self.values(fields), block: block)
             if !weight.isFinite, case .unknown = decoded { continue }
             guard case .entry(let entry) = decoded else {
@@ -39,6 +40,7 @@ import Testing
                 continue
             }
             #expect(entry.key == key && entry.block == block && "\(entry.change)" == "\(change)")
+            #expect(entry.until == until)
         }
     }
 
@@ -78,6 +80,30 @@ import Testing
             Issue.record("changes of two slots are one entry")
             return
         }
+    }
+
+    /// An entry of a program that knew no `until`; one whose `until` is no number; where an entry is too late.
+    @Test func until() throws {
+        func decoded(_ until: [String]) -> EntryCodec.Decoded {
+            let words =
+                ["do", "forget", "user", "u1", "at", "5", "by", String(repeating: "a", count: 32), "n", "7"] + until
+            let block = Slot.block(of: Slot.of(Array("u1".utf8)))
+            return EntryCodec(slots: .all).decode(words.map { .bulk(Array($0.utf8)) }, block: block)
+        }
+        guard case .entry(let old) = decoded([]), case .entry(let new) = decoded(["until", "1700000000000"]) else {
+            Issue.record("not read")
+            return
+        }
+        #expect(old.until == nil && new.until == 1_700_000_000_000)
+        for word in ["", "x", "1.5", "9223372036854775808"] {
+            guard case .unknown = decoded(["until", word]) else {
+                Issue.record("until \(word) was read")
+                continue
+            }
+        }
+        func position(_ milliseconds: UInt64) -> LogPosition { LogPosition(milliseconds: milliseconds, sequence: 9) }
+        #expect(!position(.max).isBehind(nil) && !position(5).isBehind(5) && position(6).isBehind(5))
+        #expect(position(0).isBehind(-1) && position(0).isBehind(.min) && !position(UInt64(Int64.max)).isBehind(.max))
     }
 
     @Test func usersOfOthersAreForeign() throws {

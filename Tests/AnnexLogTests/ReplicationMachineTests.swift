@@ -71,8 +71,8 @@ import Testing
             self.send(.read(number: read.number, streams))
         }
 
-        mutating func change(_ token: UInt64, block: Int = 5, needsOutcome: Bool = false) {
-            self.send(.change(token: token, block: block, Int(token), needsOutcome: needsOutcome))
+        mutating func change(_ token: UInt64, block: Int = 5, needsOutcome: Bool = false, until: Int64? = nil) {
+            self.send(.change(token: token, block: block, Int(token), needsOutcome: needsOutcome, until: until))
         }
     }
 
@@ -99,6 +99,36 @@ import Testing
         run.answerRead([(5, run.appends.map { ReadEntry(position: self.at($0.key.sequence + 6), content: $0) })])
         run.send(.applied(block: 5, self.mark(8), run.appends[1].key, "gone"))
         #expect(run.acknowledged == [1: self.at(7), 2: self.at(8)] && run.outcomes[2] == .some("gone"))
+    }
+
+    /// One that stands in the log behind its end counts nowhere: not where it was appended, whatever is acknowledged when, nor
+    /// where it is only read.
+    @Test(arguments: LogAcknowledgement.allCases, [true, false])
+    func whatComesTooLateCountsNowhere(_ mode: LogAcknowledgement, _ answerComes: Bool) throws {
+        var run = Run(mode)
+        run.change(1, until: 6)
+        run.change(2, needsOutcome: true, until: 6)
+        run.change(3, until: 9)
+        #expect(run.appends.map(\.until) == [6, 6, 9])
+        if answerComes {
+            for (index, entry) in run.appends.enumerated() {
+                run.send(.appended(sequence: entry.key.sequence, self.at(UInt64(index) + 7)))
+            }
+        }
+        let other = LogEntry(key: EntryKey(origin: .init(high: 9, low: 9), sequence: 1), block: 5, change: 8, until: 3)
+        let entries = [other] + run.appends
+        run.answerRead([
+            (5, entries.prefix(2).enumerated().map { ReadEntry(position: self.at(UInt64($0) + 6), content: $1) })
+        ])
+        run.answerRead([
+            (5, entries.suffix(2).enumerated().map { ReadEntry(position: self.at(UInt64($0) + 8), content: $1) })
+        ])
+        #expect(run.refused == [1: .expired(self.at(7)), 2: .expired(self.at(8))])
+        #expect(run.refused.values.allSatisfy { $0.isStored == false })
+        #expect(run.applies.flatMap(\.entries).map { $0.content?.change } == [nil, nil, nil, 3])
+        #expect(run.machine.figures.expired == 3)
+        run.send(.applied(block: 5, self.mark(9), run.appends[2].key, "done"))
+        #expect(run.acknowledged == [3: self.at(9)])
     }
 
     /// The answer to XADD was lost; what is read back tells.

@@ -62,10 +62,12 @@ struct SmallWorld {
         }
         let keys = self.log.map(\.entry.key)
         if Set(keys).count != keys.count { self.wrong.append("an entry was appended twice") }
-        for replica in self.replicas where replica.state != keys {
+        let counting = self.log.filter { entry in entry.entry.until.map { entry.position.milliseconds <= $0 } ?? true }
+        self.faults["too late", default: 0] += keys.count - counting.count
+        for replica in self.replicas where replica.state != counting.map(\.entry.key) {
             self.wrong.append("a replica has not the log's entries in their order")
         }
-        for entry in self.log where self.refusedForSure.contains(entry.entry.change) {
+        for entry in counting where self.refusedForSure.contains(entry.entry.change) {
             self.wrong.append("stored what was refused")
         }
     }
@@ -79,7 +81,13 @@ struct SmallWorld {
             self.asked[self.tokens] = index
             self.send(
                 index,
-                .change(token: self.tokens, block: 0, Int(self.tokens), needsOutcome: self.random.below(4) == 0)
+                .change(
+                    token: self.tokens,
+                    block: 0,
+                    Int(self.tokens),
+                    needsOutcome: self.random.below(4) == 0,
+                    until: self.random.below(3) == 0 ? Int64(self.log.count + self.random.below(4)) : nil
+                )
             )
         case 25..<60: if !self.replicas[index].inbox.isEmpty { self.deliver(index) }
         case 60..<78: self.store(index, limit: 1 + self.random.below(4))
@@ -193,16 +201,17 @@ struct SmallWorld {
             faults.merge(world.faults) { $0 + $1 }
             acknowledged += world.acknowledgedCount
         }
-        #expect(Set(faults.keys) == ["cut", "kill", "disk", "append lost", "answer lost"])
+        #expect(Set(faults.keys) == ["cut", "kill", "disk", "append lost", "answer lost", "too late"])
         #expect(acknowledged > 1_000)
         print(
             "SmallWorldTests: \(Self.seeds) seeds, \(acknowledged) acknowledged, faults: \(faults.sorted { $0.key < $1.key })"
         )
     }
 
-    @Test func aPlantedFaultIsFound() {
+    @Test(arguments: [PlantedFault.acknowledgesBeforeAppend, .countsExpired])
+    func aPlantedFaultIsFound(_ fault: PlantedFault) {
         let found = (0..<Self.seeds).first { seed in
-            var world = SmallWorld(seed: seed, fault: .acknowledgesBeforeAppend)
+            var world = SmallWorld(seed: seed, fault: fault)
             world.run(steps: 600)
             return !world.wrong.isEmpty
         }

@@ -6,7 +6,7 @@ import Testing
 @Suite("The router's decisions")
 struct RouterDecisionsTests {
     /// An outcome of the first attempt, for each kind of request; then of the second. What the client gets.
-    enum End: Equatable { case resent, delivered, dropped, failed(Failure) }
+    enum End: Equatable { case resent, delivered, waiting, failed(Failure) }
 
     static let firsts: [(Outcome, RequestKind, End)] = [
         (.answered, .read, .delivered), (.answered, .event, .delivered), (.answered, .idempotentEvent, .delivered),
@@ -14,15 +14,15 @@ struct RouterDecisionsTests {
         (.overloaded, .read, .resent), (.overloaded, .event, .resent), (.overloaded, .idempotentEvent, .resent),
         (.unknownItem, .event, .resent), (.unknownItem, .idempotentEvent, .resent),
         (.moved, .read, .delivered), (.moved, .event, .delivered), (.moved, .idempotentEvent, .delivered),
-        (.timedOut, .read, .resent), (.timedOut, .event, .delivered), (.timedOut, .idempotentEvent, .resent),
-        (.lost, .read, .resent), (.lost, .event, .failed(.lostMaybeStored)), (.lost, .idempotentEvent, .resent),
+        (.timedOut, .read, .resent), (.timedOut, .event, .delivered), (.timedOut, .idempotentEvent, .waiting),
+        (.lost, .read, .resent), (.lost, .event, .failed(.lostMaybeStored)), (.lost, .idempotentEvent, .waiting),
         (.unsent, .read, .resent), (.unsent, .event, .resent), (.unsent, .idempotentEvent, .resent),
     ]
 
     static func end(_ verdict: Verdict) -> End {
         switch verdict {
-        case .deliver: .delivered
-        case .drop: .dropped
+        case .deliver, .deliverKept: .delivered
+        case .drop, .keep: .waiting
         case .resend: .resent
         case .fail(_, let failure): .failed(failure)
         }
@@ -35,7 +35,7 @@ struct RouterDecisionsTests {
         #expect(dispatch.reason == .first && [0, 1].contains(dispatch.replica))
         let verdict = router.settle(dispatch, outcome)
         #expect(Self.end(verdict) == expected)
-        #expect(router.isPending(dispatch.request) == (expected == .resent))
+        #expect(router.isPending(dispatch.request) == (expected == .resent || expected == .waiting))
         #expect(router.settle(dispatch, outcome) == .drop, "it was settled before")
         guard case .resend(let second) = verdict else { return }
         #expect(second.request == dispatch.request && second.replica == 1 - dispatch.replica && second.reason == .retry)
@@ -49,12 +49,8 @@ struct RouterDecisionsTests {
             ([Outcome.unavailable, .unavailable], RequestKind.read, End.delivered),
             ([.unavailable, .overloaded], .event, .delivered),
             ([.unavailable, .lost], .event, .failed(.lostMaybeStored)),
-            ([.lost, .unavailable], .idempotentEvent, .failed(.lostMaybeStored)),
-            ([.timedOut, .overloaded], .idempotentEvent, .failed(.lostMaybeStored)),
-            ([.lost, .answered], .idempotentEvent, .delivered),
             ([.lost, .lost, .lost], .read, .failed(.shardDown)),
             ([.unsent, .unsent, .unsent], .event, .failed(.shardDown)),
-            ([.lost, .lost, .lost], .idempotentEvent, .failed(.lostMaybeStored)),
             ([.lost, .timedOut], .read, .delivered),
             ([.stale, .answered], .read, .delivered),
             ([.stale, .stale], .read, .failed(.timedOut)),
@@ -143,9 +139,12 @@ struct RouterDecisionsTests {
         }
         let second = try router.firstSent
         #expect(second.request == dispatch.request && second.replica != dispatch.replica && second.reason == .retry)
-        // The first may still answer; then the second is late.
-        #expect(router.settle(dispatch, .answered) == .deliver(dispatch.request))
-        #expect(router.settle(second, .answered) == .drop)
+        // The first may still answer; then the second is late. A change's is waited for: it could be carried out afterwards.
+        #expect(
+            router.settle(dispatch, .answered)
+                == (kind == .read ? .deliver(dispatch.request) : .keep(dispatch.request))
+        )
+        #expect(router.settle(second, .answered) == (kind == .read ? .drop : .deliverKept(dispatch.request)))
     }
 
     @Test("a read slower than most is hedged; an event is not")

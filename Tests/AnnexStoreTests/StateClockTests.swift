@@ -30,6 +30,34 @@ import Testing
         return try StateStore(self.folder.path, settings: settings, system: system)
     }
 
+    /// A change whose end has passed when the writer comes to it is refused, and nothing of it is stored; those beside it are.
+    @Test(arguments: [nil, 60_000]) func whatComesTooLateIsNotStored(_ interval: Int?) throws {
+        let start: Int64 = 1_700_000_000_000
+        var system = StateSystem()
+        let clock = self.milliseconds
+        system.wallClock = { .milliseconds(clock.now.load(ordering: .sequentiallyConsistent)) }
+        var settings = StateSettings()
+        settings.interval = interval.map { .milliseconds($0) }
+        let store = try StateStore(self.folder.path, settings: settings, system: system)
+        let answers = Mutex<[Int: Result<StateOutcome, AnnexError>]>([:])
+        for (number, until) in [start, start - 1, nil, 0, start + 1, .max].enumerated() {
+            store.submit(
+                .event(user: self.user, item: self.user, weight: 1, time: Int64(number)),
+                until: until
+            ) { result in answers.withLock { $0[number] = result } }
+        }
+        let reader = try store.makeReader()
+        store.close()
+        let found = answers.withLock { $0 }
+        #expect(found.count == 6)
+        for (number, answer) in found {
+            guard case .failure(let error) = answer else { continue }
+            #expect([1, 3].contains(number) && error.code == .timeout, "\(number): \(error)")
+            #expect(error.message.hasPrefix("nothing was stored"))
+        }
+        #expect(try reader.user(self.user).events.map(\.time).sorted() == [0, 2, 4, 5])
+    }
+
     /// One hour back, over a restart: an event behind a removal stays behind it.
     @Test func stampsNeverGoBack() throws {
         let start = 1_700_000_000_000

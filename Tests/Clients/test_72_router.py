@@ -196,7 +196,7 @@ def test_hostile_traffic(indexes, tmp_path, fact):
         watch.until(lambda: client.poll() is not None, 300)
         assert client.returncode == 0, client.stdout.read()
         # Connections to the shards stay: for each loop, shard, protocol and kind of command.
-        annex.wait_until(lambda: routed.descriptors() <= descriptors + 24, 10, "descriptors back")
+        annex.wait_until(lambda: routed.descriptors() <= descriptors + 32, 10, "descriptors back")
         routed.assert_alive()
         for process in routed.replicas:
             process.assert_alive()

@@ -13,9 +13,12 @@ package struct RecordedChanges: Sendable {
 package protocol ReplicatedLog: AnyObject, Sendable {
     /// Has a change appended and applied. Does not block.
     ///
-    /// - Parameter completion: runs once, on some thread, and must not block. The outcome is nil where nobody waited for it.
+    /// - Parameters:
+    ///   - until: milliseconds since 1970, by the log's clock: the change counts only where it has a place in the log by then.
+    ///   - completion: runs once, on some thread, and must not block. The outcome is nil where nobody waited for it.
     func submit(
         _ change: StateChange,
+        until: Int64?,
         _ completion: @escaping @Sendable (Result<(outcome: StateOutcome?, token: PositionToken), AnnexError>) -> Void
     )
 

@@ -21,10 +21,12 @@ extension ServedVersion {
     ///
     /// - Parameters:
     ///   - changes: at least one.
+    ///   - until: milliseconds since 1970 after which they must not begin; nil: whenever it is their turn.
     ///   - completion: runs once for each group of changes, given by their indices, on another thread or right here, and must
     ///     not block.
     package func record(
         _ changes: [UserChange],
+        until: Int64? = nil,
         _ completion: @escaping @Sendable (_ indices: [Int], Result<RecordedChanges, AnnexError>) -> Void
     ) {
         let all = Array(changes.indices)
@@ -34,12 +36,12 @@ extension ServedVersion {
         }
         let stored = changes.map { StateChange($0, stamp: state.stamp()) }
         guard let log else {
-            return state.submit(StateChange(together: stored)) { result in
+            return state.submit(StateChange(together: stored), until: until) { result in
                 completion(all, result.map { RecordedChanges(wereThere: $0.wereThere, token: nil) })
             }
         }
         for indices in Self.bySlot(changes) {
-            log.submit(StateChange(together: indices.map { stored[$0] })) { result in
+            log.submit(StateChange(together: indices.map { stored[$0] }), until: until) { result in
                 completion(
                     indices,
                     result.map { done in

@@ -33,11 +33,22 @@ package struct LogEntry<Change: Sendable>: Sendable {
     /// The stream, 0 to 15: the block of the user's slot.
     package let block: Int
     package let change: Change
+    /// Milliseconds since 1970 by the log's clock: an entry that stands later counts nowhere. Nil: it always counts.
+    package let until: Int64?
 
-    package init(key: EntryKey, block: Int, change: Change) {
+    package init(key: EntryKey, block: Int, change: Change, until: Int64? = nil) {
         self.key = key
         self.block = block
         self.change = change
+        self.until = until
+    }
+}
+
+extension LogPosition {
+    /// Whether what was to be there by then came too late. All who read an entry decide the same, as they go by its position.
+    package func isBehind(_ until: Int64?) -> Bool {
+        guard let until else { return false }
+        return until < 0 || self.milliseconds > UInt64(until)
     }
 }
 

@@ -24,6 +24,7 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
         let block: Int
         let needsOutcome: Bool
         let deadline: Int64
+        let until: Int64?
         /// Where it stands in the log, if that is known.
         var position: LogPosition?
     }
@@ -33,7 +34,7 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
     package internal(set) var figures = ReplicationFigures()
     let settings: ReplicationSettings
     let blocks: [Int]
-    private let fault: PlantedFault?
+    let fault: PlantedFault?
 
     var pending: [UInt64: Pending] = [:]
     /// Sequences in the order of their deadlines; those that are answered already are passed over.
@@ -99,8 +100,8 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
     package mutating func handle(_ event: Event, at now: Int64) -> [Action] {
         var actions: [Action] = []
         switch event {
-        case .change(let token, let block, let change, let needsOutcome):
-            self.change(token, block, change, needsOutcome, now, &actions)
+        case .change(let token, let block, let change, let needsOutcome, let until):
+            self.change(token, block, change, needsOutcome, until, now, &actions)
         case .appended(let sequence, let position):
             self.figures.appended &+= 1
             self.found(sequence, at: position, &actions)
@@ -137,6 +138,7 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
         _ block: Int,
         _ change: Change,
         _ needsOutcome: Bool,
+        _ until: Int64?,
         _ now: Int64,
         _ actions: inout [Action]
     ) {
@@ -159,18 +161,22 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
                 token: token,
                 block: block,
                 needsOutcome: needsOutcome,
-                deadline: now + self.settings.changeDeadline
+                deadline: now + self.settings.changeDeadline,
+                until: until
             )
             self.deadlines.append(sequence)
         }
         let key = EntryKey(origin: self.origin, sequence: sequence)
-        actions.append(.append(LogEntry(key: key, block: block, change: change)))
+        actions.append(.append(LogEntry(key: key, block: block, change: change, until: until)))
     }
 
     /// The log has one of the own entries, by its answer or by what was read.
     mutating func found(_ sequence: UInt64, at position: LogPosition, _ actions: inout [Action]) {
         guard let entry = self.pending[sequence] else { return }
-        if self.settings.acknowledgement == .log, !entry.needsOutcome {
+        if position.isBehind(entry.until), self.fault != .countsExpired {
+            self.pending[sequence] = nil
+            self.refuse(entry.token, .expired(position), &actions)
+        } else if self.settings.acknowledgement == .log, !entry.needsOutcome {
             self.pending[sequence] = nil
             self.acknowledge(entry, position, nil, &actions)
         } else {

@@ -28,12 +28,13 @@ package struct ReplicationSettings: Sendable {
 }
 
 /// A fault to be found by a simulation.
-package enum PlantedFault: Sendable { case acknowledgesBeforeAppend }
+package enum PlantedFault: Sendable { case acknowledgesBeforeAppend, countsExpired }
 
 /// What happens to a replica.
 package enum ReplicationEvent<Change: Sendable, Outcome: Sendable>: Sendable {
     /// A client's change. `needsOutcome`: its reply tells what it did, so that it always waits until it is applied.
-    case change(token: UInt64, block: Int, Change, needsOutcome: Bool)
+    /// `until`: it counts only where it stands in the log by then, in milliseconds since 1970.
+    case change(token: UInt64, block: Int, Change, needsOutcome: Bool, until: Int64? = nil)
     /// The log has the entry.
     case appended(sequence: UInt64, LogPosition)
     /// The log refused the entry: it is certain that it does not have it.
@@ -74,6 +75,8 @@ package enum ReplicationRefusal: Sendable, Equatable {
     case cannotApply(String)
     case overloaded(Int)
     case rejected(String)
+    /// It stands in the log too late, so that no replica counts it.
+    case expired(LogPosition)
     // May or may not be stored:
     case unanswered
     /// Stored in the log, and applied by each replica that reads it; this one has not yet.
@@ -81,7 +84,7 @@ package enum ReplicationRefusal: Sendable, Equatable {
 
     package var isStored: Bool? {
         switch self {
-        case .cutOff, .problem, .cannotApply, .overloaded, .rejected: false
+        case .cutOff, .problem, .cannotApply, .overloaded, .rejected, .expired: false
         case .unanswered: nil
         case .notApplied: true
         }
@@ -96,6 +99,8 @@ package struct ReplicationFigures: Sendable, Equatable {
     package var applied = 0
     package var acknowledged = 0
     package var refused = 0
+    /// Entries that stood in the log too late.
+    package var expired = 0
     /// Entries that the log had and this replica had not read when it last asked.
     package var unread = 0
 }

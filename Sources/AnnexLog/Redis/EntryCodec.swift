@@ -4,6 +4,7 @@ package import AnnexStore
 package import AnnexWire
 
 /// Changes as fields of entries, fit to be read by people: `do event user u7 item i3 weight 1.5 at 1700000000000 by … n 12`.
+/// With `until` the entry counts only where its position is not later.
 package struct EntryCodec {
     /// What is not for these is only passed over.
     let slots: SlotSet
@@ -28,6 +29,7 @@ package struct EntryCodec {
         static let time = Array("at".utf8)
         static let origin = Array("by".utf8)
         static let sequence = Array("n".utf8)
+        static let until = Array("until".utf8)
     }
 
     private enum Kind {
@@ -56,7 +58,9 @@ package struct EntryCodec {
         } else {
             fields = Self.fields(of: entry.change, kind: Field.kind)
         }
-        return fields + [Field.origin, Self.text(entry.key.origin), Field.sequence, text(entry.key.sequence)]
+        fields += [Field.origin, Self.text(entry.key.origin), Field.sequence, text(entry.key.sequence)]
+        if let until = entry.until { fields += [Field.until, text(until)] }
+        return fields
     }
 
     private static func fields(of change: StateChange, kind: [UInt8]) -> [[UInt8]] {
@@ -93,6 +97,9 @@ package struct EntryCodec {
         let slot = Slot.of(user.bytes)
         guard Slot.block(of: slot) == block else { return .unknown }
         guard self.slots.contains(slot) else { return .foreign }
+        let until = last.until.map { Int64(String(decoding: $0, as: UTF8.self)) }
+        // One that cannot be read says that there is a limit, but not which.
+        if case .some(.none) = until { return .unknown }
         guard let origin = last.origin.flatMap({ Self.origin($0) }),
             let sequence = last.sequence.flatMap({ UInt64(String(decoding: $0, as: UTF8.self)) })
         else { return .unknown }
@@ -102,7 +109,8 @@ package struct EntryCodec {
             changes.append(change)
         }
         let key = EntryKey(origin: origin, sequence: sequence)
-        return .entry(LogEntry(key: key, block: block, change: StateChange(together: changes)))
+        let change = StateChange(together: changes)
+        return .entry(LogEntry(key: key, block: block, change: change, until: until ?? nil))
     }
 
     /// The fields of each change, those of the entry with the last; nil where there is none.
@@ -136,6 +144,7 @@ package struct EntryCodec {
         var time: [UInt8]?
         var origin: [UInt8]?
         var sequence: [UInt8]?
+        var until: [UInt8]?
 
         /// Nil where they are not pairs of bulks, or one is there twice.
         ///
@@ -159,6 +168,7 @@ package struct EntryCodec {
                     case Field.time: set(&self.time, value)
                     case Field.origin: set(&self.origin, value)
                     case Field.sequence: set(&self.sequence, value)
+                    case Field.until: set(&self.until, value)
                     default: true
                     }
                 guard isFirst else { return nil }

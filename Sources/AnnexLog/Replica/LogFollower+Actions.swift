@@ -1,4 +1,5 @@
 import AnnexCore
+import AnnexNetwork
 import AnnexStore
 import AnnexWire
 import Logging
@@ -73,6 +74,14 @@ extension LogFollower {
     func check(_ number: UInt64, _ marks: [(block: Int, mark: LogMark)]) {
         guard let links else { return }
         var facts: [StreamFacts] = []
+        let before = WallClock.milliseconds()
+        links.append.send([Array("TIME".utf8)]) { reply in
+            guard let parts = reply.elements, parts.count == 2, let seconds = parts[0].text.flatMap({ Int64($0) }),
+                let micros = parts[1].text.flatMap({ Int64($0) }), (0..<(1 << 40)).contains(seconds)
+            else { return }
+            // As of the middle between asking and the answer.
+            self.clockAhead = seconds * 1_000 + micros / 1_000 - (before + WallClock.milliseconds()) / 2
+        }
         for (block, mark) in marks {
             var info = ReplyValue.null
             let commands = self.streams.check(block, mark.position)

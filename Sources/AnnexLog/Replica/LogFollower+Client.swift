@@ -5,8 +5,9 @@ package import AnnexStore
 extension LogFollower: ReplicatedLog {
     package func submit(
         _ change: StateChange,
+        until: Int64?,
         _ completion: @escaping @Sendable (Result<(outcome: StateOutcome?, token: PositionToken), AnnexError>) -> Void
-    ) { self.post(.change(change, completion)) }
+    ) { self.post(.change(change, until: until, completion)) }
 
     package var staleness: String? { self.published.staleness }
     package var unreadiness: String? { self.published.unreadiness }
@@ -64,6 +65,13 @@ extension LogFollower: ReplicatedLog {
         case .rejected(let why):
             let text = Printable.escape(why, limit: 200)
             return AnnexError(.system, "nothing was stored, the log refused it: \(text)", at: log, hint: elsewhere)
+        case .expired(let position):
+            return AnnexError(
+                .timeout,
+                "nothing was stored, the change came to the log at \(position), which is behind the deadline given for it",
+                at: log,
+                hint: "Send it again"
+            )
         case .unanswered:
             return AnnexError(
                 .timeout,

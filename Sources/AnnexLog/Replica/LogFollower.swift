@@ -1,5 +1,6 @@
 package import AnnexCore
 import AnnexEngine
+import AnnexNetwork
 package import AnnexStore
 import AnnexWire
 package import Logging
@@ -18,7 +19,7 @@ package final class LogFollower: @unchecked Sendable {
 
     /// What others ask of the loop, gathered so that many wake it once.
     enum Message {
-        case change(StateChange, Completion)
+        case change(StateChange, until: Int64?, Completion)
         case stored(block: Int, key: EntryKey?, Result<LoggedOutcome, AnnexError>)
         case waiter(LogWaiters.Waiter)
     }
@@ -49,6 +50,8 @@ package final class LogFollower: @unchecked Sendable {
     private var cutOffSince: Int64?
     private var lastSaid = ""
     var unknownEntries = 0
+    /// By how many milliseconds the log's clock was ahead of this server's when it was last asked; nil: never.
+    var clockAhead: Int64?
 
     /// - Parameter store: of which nobody else writes.
     package init(
@@ -130,7 +133,7 @@ package final class LogFollower: @unchecked Sendable {
         let now = Self.now
         for message in messages {
             switch message {
-            case .change(let change, let completion): self.take(change, completion, now)
+            case .change(let change, let until, let completion): self.take(change, until, completion, now)
             case .stored(let block, let key, let result): self.stored(block, key, result, now)
             case .waiter(let waiter):
                 self.waiters.add(waiter, self.machine.mark(waiter.block).position)
@@ -140,12 +143,20 @@ package final class LogFollower: @unchecked Sendable {
         self.publishMarks()
     }
 
-    private func take(_ change: StateChange, _ completion: @escaping Completion, _ now: Int64) {
+    private func take(_ change: StateChange, _ until: Int64?, _ completion: @escaping Completion, _ now: Int64) {
+        if let late = WallClock.millisecondsPast(until) { return completion(.failure(.expired(late))) }
         let token = self.nextToken
         self.nextToken += 1
         self.completions[token] = completion
         let block = EntryCodec.block(of: change)
-        self.handle(.change(token: token, block: block, change, needsOutcome: !change.isOnlyEvents), at: now)
+        let event = Machine.Event.change(
+            token: token,
+            block: block,
+            change,
+            needsOutcome: !change.isOnlyEvents,
+            until: until
+        )
+        self.handle(event, at: now)
     }
 
     private func stored(_ block: Int, _ key: EntryKey?, _ result: Result<LoggedOutcome, AnnexError>, _ now: Int64) {
@@ -204,7 +215,13 @@ package final class LogFollower: @unchecked Sendable {
         } else if self.cutOffSince == nil {
             self.cutOffSince = now
         }
-        let state = LogStatus(self.machine, cutOffSince: self.cutOffSince, at: now, unknownEntries: self.unknownEntries)
+        let state = LogStatus(
+            self.machine,
+            cutOffSince: self.cutOffSince,
+            at: now,
+            unknownEntries: self.unknownEntries,
+            clockAhead: self.clockAhead
+        )
         self.published.set(
             state.report(now),
             staleness: state.staleness(self.settings.maximumLag),

@@ -9,19 +9,27 @@ struct LogStatus {
     private let pending: Int
     private let unapplied: Int
     private let unknownEntries: Int
+    private let clockAhead: Int64?
     private let marks: [(block: Int, mark: LogMark)]
     /// Milliseconds; nil while it is followed.
     private let cutOff: Int64?
     /// Milliseconds; nil before it was caught up with for the first time.
     private let lag: Int64?
 
-    init(_ machine: LogFollower.Machine, cutOffSince: Int64?, at now: Int64, unknownEntries: Int) {
+    init(
+        _ machine: LogFollower.Machine,
+        cutOffSince: Int64?,
+        at now: Int64,
+        unknownEntries: Int,
+        clockAhead: Int64?
+    ) {
         self.phase = machine.phase
         self.stall = machine.stallReason
         self.figures = machine.figures
         self.pending = machine.pendingCount
         self.unapplied = machine.unappliedCount
         self.unknownEntries = unknownEntries
+        self.clockAhead = clockAhead
         self.marks = (0..<Slot.blockCount).map { ($0, machine.mark($0)) }.filter { $0.1 != .start }
         self.cutOff = cutOffSince.map { now - $0 }
         self.lag = machine.lag(at: now)
@@ -68,7 +76,8 @@ struct LogStatus {
                 ("cut_off_ms", self.cutOff.map { Int($0) } ?? 0), ("appended", self.figures.appended),
                 ("read", self.figures.read), ("applied", self.figures.applied),
                 ("acknowledged", self.figures.acknowledged), ("refused", self.figures.refused),
-                ("waiting", self.pending), ("unknown_entries", self.unknownEntries),
+                ("waiting", self.pending), ("expired", self.figures.expired),
+                ("unknown_entries", self.unknownEntries), ("clock_ahead_ms", self.clockAhead.map { Int($0) } ?? 0),
             ],
             positions: self.marks.map { ($0.block, $0.mark.position) }
         )

@@ -103,7 +103,10 @@ extension RouterDecisions {
         var best = -1
         var bestOwed = Int.max
         var isCrowded = false
-        for replica in self.members[shard] {
+        let count = self.members[shard].count
+        let first = self.draw(below: count)
+        for step in 0..<count {
+            let replica = self.members[shard][(first + step) % count]
             let wasTried = request.hasTried(replica)
             guard self.mayStillAnswer(replica, now), again || !wasTried else { continue }
             if self.isCrowded(replica, request.kind, now) {

@@ -36,7 +36,12 @@ extension RouterDecisions {
         self.requests[index].attempts[reply.ordinal] = -1
         self.requests[index].underWay -= 1
 
+        if self.requests[index].isKept { return self.settleBehindKept(index, reply, outcome, now) }
         switch outcome {
+        case .answered where self.mayBeCarriedOut(index, behind: reply.ordinal, now):
+            self.requests[index].isKept = true
+            self.requests[index].nudgeAt = .max
+            return .keep(self.id(index))
         case .answered: return self.deliver(index)
         case .unknownItem: return self.askAnother(index, now)
         case .moved: return self.follow(index, to: redirect, now)
@@ -50,8 +55,9 @@ extension RouterDecisions {
             case .no: return self.fail(index, .timedOut)
             }
         case .timedOut, .lost:
+            // Of an `.event` no other attempt follows.
             let kind = self.requests[index].kind
-            if !kind.isRead { self.requests[index].isMaybeStored = true }
+            if !kind.isRead { self.noteMaybeStored(index, reply) }
             let hasReply = outcome == .timedOut
             // The shard knew the deadline, or its queue was too long for its patience.
             if kind == .heavyRead, hasReply { return self.deliver(index) }
@@ -60,6 +66,27 @@ extension RouterDecisions {
             }
             return self.elsewhere(index, hasReply: hasReply, again: !hasReply, now)
         }
+    }
+
+    /// Another attempt ended while a reply is kept. One whose end is not known is waited for until the request's deadline,
+    /// when it is over in any case.
+    private mutating func settleBehindKept(
+        _ index: Int32,
+        _ reply: OwedReply,
+        _ outcome: Outcome,
+        _ now: UInt64
+    ) -> Verdict {
+        if outcome == .timedOut || outcome == .lost { self.noteMaybeStored(index, reply) }
+        if self.mayBeCarriedOut(index, behind: reply.ordinal, now) { return .drop }
+        let request = self.id(index)
+        self.end(index)
+        return .deliverKept(request)
+    }
+
+    private mutating func noteMaybeStored(_ index: Int32, _ reply: OwedReply) {
+        self.requests[index].isMaybeStored = true
+        let end = reply.expiresAt.saturatingAdd(self.settings.clockBound)
+        self.requests[index].aliveUntil = max(self.requests[index].aliveUntil, end)
     }
 
     private mutating func deliver(_ index: Int32) -> Verdict {
@@ -78,6 +105,13 @@ extension RouterDecisions {
     /// An attempt came to nothing: waits for another one that is under way, makes one, or ends the request with the reply
     /// that there is.
     private mutating func elsewhere(_ index: Int32, hasReply: Bool, again: Bool, _ now: UInt64) -> Verdict {
+        // Another attempt waits until that one is over by all clocks.
+        if self.requests[index].aliveUntil > now, self.requests[index].kind == .idempotentEvent {
+            self.requests[index].nudgeAt = self.requests[index].aliveUntil
+            self.timers.clear(index, &self.requests)
+            self.timers.set(index, to: self.requests[index].nextWake, &self.requests)
+            return .drop
+        }
         guard self.requests[index].underWay == 0, self.requests[index].line < 0 else { return .drop }
         switch self.retry(index, again: again, now) {
         case .sent(let dispatch): return .resend(dispatch)
@@ -91,9 +125,10 @@ extension RouterDecisions {
     private mutating func askAnother(_ index: Int32, _ now: UInt64) -> Verdict {
         guard !self.requests[index].hasSecondOpinion, now < self.requests[index].deadline,
             self.requests[index].sent < self.settings.attempts, self.requests[index].underWay == 0,
+            self.requests[index].aliveUntil <= now,
             case .replica(let replica, let rank) = self.choose(for: self.requests[index], now), rank <= 1,
             self.opinionBudget.takeOne()
-        else { return self.requests[index].underWay > 0 ? .drop : self.deliver(index) }
+        else { return self.conclude(index, hasReply: true) }
         self.requests[index].hasSecondOpinion = true
         self.counters.secondOpinions += 1
         return .resend(self.send(index, to: replica, .retry, now))
@@ -116,9 +151,10 @@ extension RouterDecisions {
     /// know.
     mutating func retry(_ index: Int32, again: Bool, _ now: UInt64) -> Retry {
         let kind = self.requests[index].kind
-        guard self.requests[index].sent < self.settings.attempts(of: kind), now < self.requests[index].deadline else {
-            return .no
-        }
+        let margin = kind.isRead ? 0 : 2 * self.settings.clockBound
+        guard self.requests[index].sent < self.settings.attempts(of: kind),
+            now.saturatingAdd(margin) < self.requests[index].deadline
+        else { return .no }
         let choice = self.choose(for: self.requests[index], again: again, now)
         if case .none(let failure) = choice, kind != .heavyRead || failure != .overloaded { return .no }
         guard self.retryBudget.takeOne() || self.fault == .ignoresBudget else {
@@ -144,7 +180,7 @@ extension RouterDecisions {
             !self.replicas[replica].health.isGone, !self.requests[index].hasTried(replica),
             self.replicas[replica].inFlight < self.settings.inFlightPerReplica,
             self.requests[index].sent < self.settings.attempts(of: self.requests[index].kind),
-            now < self.requests[index].deadline, self.retryBudget.takeOne()
+            now < self.requests[index].deadline, self.requests[index].aliveUntil <= now, self.retryBudget.takeOne()
         else { return self.conclude(index, hasReply: true) }
         self.counters.redirects += 1
         return .resend(self.send(index, to: replica, .redirect, now))

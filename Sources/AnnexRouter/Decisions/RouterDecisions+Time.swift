@@ -31,7 +31,9 @@ extension RouterDecisions {
         }
         if now >= self.requests[index].nudgeAt {
             self.requests[index].nudgeAt = .max
+            let generation = self.requests.generation(index)
             self.nudge(index, now)
+            guard self.requests.holds(index, generation) else { return }
         }
         if self.fault == .forgetsDeadlines { return }
         self.timers.clear(index, &self.requests)
@@ -40,6 +42,10 @@ extension RouterDecisions {
 
     private mutating func timeOut(_ index: Int32, _ now: UInt64) {
         self.blame(index, now)
+        if self.requests[index].isKept {
+            self.actions.append(.deliverKept(self.id(index)))
+            return self.end(index)
+        }
         self.counters.timeouts += 1
         let isRead = self.requests[index].kind.isRead
         self.actions.append(.fail(self.id(index), isRead ? .timedOut : .timedOutMaybeStored))
@@ -59,10 +65,18 @@ extension RouterDecisions {
         self.actions.append(.send(self.send(index, to: replica, .hedge, now)))
     }
 
-    /// Half the time has passed: asks another replica while there is time, and still takes the first one's reply.
+    /// Half the time has passed: asks another replica while there is time, and still takes the first one's reply. Of a change
+    /// the first can then not be carried out any more.
     private mutating func nudge(_ index: Int32, _ now: UInt64) {
         self.blame(index, now)
-        if case .sent(let dispatch) = self.retry(index, again: false, now) { self.actions.append(.send(dispatch)) }
+        let isLost = self.requests[index].underWay == 0
+        if case .sent(let dispatch) = self.retry(index, again: isLost, now) {
+            self.actions.append(.send(dispatch))
+        } else if isLost {
+            self.counters.failures += 1
+            self.actions.append(.fail(self.id(index), .lostMaybeStored))
+            self.end(index)
+        }
     }
 
     /// The replicas that have not answered in time, leaving aside those that were only just asked, and clients that are in a

@@ -106,7 +106,10 @@ package struct RouterDecisions: ~Copyable {
         now: UInt64
     ) -> Decision {
         let end = deadline ?? now.saturatingAdd(self.settings.deadline(of: kind))
-        guard end > now else { return self.refuse(.timedOut) }
+        // A change must have time to be carried out, and be known to be over when the request is.
+        guard end > (kind.isRead ? now : now.saturatingAdd(2 * self.settings.clockBound)) else {
+            return self.refuse(.timedOut)
+        }
         var request = PendingRequest(kind: kind, slot: Int32(clamping: slot ?? -1), deadline: end, client: client)
         if kind == .heavyRead { return self.beginHeavy(request, now) }
         let replica: Int
@@ -167,6 +170,7 @@ package struct RouterDecisions: ~Copyable {
         let kind = self.requests[index].kind
         let queue = OwedQueue.of(kind)
         let before = self.replicas[replica].queues[queue].newest
+        let expiresAt = self.expiry(of: index, now)
         let ordinal = self.requests[index].sent
         let (row, generation) = self.owed.insert(
             OwedReply(
@@ -175,6 +179,7 @@ package struct RouterDecisions: ~Copyable {
                 replica: Int32(replica),
                 kind: kind,
                 sentAt: now,
+                expiresAt: expiresAt,
                 before: before
             )
         )
@@ -195,8 +200,33 @@ package struct RouterDecisions: ~Copyable {
             attempt: AttemptID(index: row, generation: generation),
             replica: replica,
             reason: reason,
-            expiresAt: kind == .heavyRead ? self.requests[index].deadline : .max
+            expiresAt: expiresAt
         )
+    }
+
+    /// When an attempt that is made now must not be carried out any more: before another can be made, and before the request
+    /// ends. Of a change no two attempts can be carried out at one time, so that who has an answer knows that nothing follows.
+    private mutating func expiry(of index: Int32, _ now: UInt64) -> UInt64 {
+        switch self.requests[index].kind {
+        case .read: return .max
+        case .heavyRead: return self.requests[index].deadline
+        case .event, .idempotentEvent: break
+        }
+        let bound = self.settings.clockBound
+        // Too little time for one that another is to follow: none follows.
+        if self.requests[index].nudgeAt < now.saturatingAdd(2 * bound) { self.requests[index].nudgeAt = .max }
+        return min(self.requests[index].deadline, self.requests[index].nudgeAt).since(bound)
+    }
+
+    /// Whether an attempt of a change, made after the one of that ordinal, may still be carried out.
+    func mayBeCarriedOut(_ index: Int32, behind ordinal: Int, _ now: UInt64) -> Bool {
+        guard !self.requests[index].kind.isRead else { return false }
+        if self.requests[index].aliveUntil > now { return true }
+        for attempt in 0..<self.requests[index].sent where attempt != ordinal {
+            let row = self.requests[index].attempts[attempt]
+            if row >= 0, self.owed[row].expiresAt.saturatingAdd(self.settings.clockBound) > now { return true }
+        }
+        return false
     }
 
     /// Takes a reply off what its replica owes.

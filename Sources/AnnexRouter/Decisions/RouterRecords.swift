@@ -15,6 +15,10 @@ struct PendingRequest {
     var nudgeAt: UInt64 = .max
     /// An attempt was made whose end says nothing about whether the event was stored.
     var isMaybeStored = false
+    /// Until when an attempt that ended without a reply may still be carried out, by any clock.
+    var aliveUntil: UInt64 = 0
+    /// There is a reply, which waits for another attempt to end.
+    var isKept = false
 
     /// Another replica was asked as one did not know the event's item.
     var hasSecondOpinion = false
@@ -59,6 +63,8 @@ struct OwedReply {
     let replica: Int32
     let kind: RequestKind
     let sentAt: UInt64
+    /// Of a change: when it must not be carried out any more.
+    let expiresAt: UInt64
     /// Neighbours in the replica's queue of the kind.
     var before: Int32
     var after: Int32 = -1

@@ -64,6 +64,10 @@ package struct RouterSettings: Sendable, Equatable {
     /// After a replica said that it cannot serve reads (or events) now, the others are asked first for so long.
     package var refusalMemory: UInt64 = 250 * Self.millisecond
 
+    /// How far the clocks of routers, shards and the log may be apart, at most an eighth of `eventDeadline`. A change carries
+    /// its end, and by all clocks that has passed before it is sent again or its client is answered.
+    package var clockBound: UInt64 = 100 * Self.millisecond
+
     package static let millisecond: UInt64 = 1_000_000
 
     package init() {}
@@ -103,6 +107,7 @@ package struct RouterSettings: Sendable, Equatable {
         copy.inFlightPerReplica = min(max(1, self.inFlightPerReplica), 1 << 20)
         copy.heavyInFlight = min(max(1, self.heavyInFlight), 1 << 20)
         copy.heavyQueue = min(max(1, self.heavyQueue), 1 << 20)
+        copy.clockBound = min(self.clockBound, self.eventDeadline / 8)
         return copy
     }
 }

@@ -35,7 +35,7 @@ package struct Dispatch: Sendable, Equatable {
     package let attempt: AttemptID
     package let replica: Int
     package let reason: Reason
-    /// It must not be carried out later. As `now`; `.max` where that is left to whoever asks.
+    /// Of a change and of a heavy read: it must not be carried out later. As `now`; `.max` for other reads.
     package let expiresAt: UInt64
 }
 
@@ -76,6 +76,11 @@ package enum Failure: UInt8, Sendable, CaseIterable {
     case unowned
 }
 
+extension Failure {
+    /// Whether it is certain that nothing of the request can be carried out any more.
+    package var isOver: Bool { self != .lostMaybeStored }
+}
+
 /// What becomes of a new request.
 package enum Decision: Sendable, Equatable {
     case send(Dispatch)
@@ -93,12 +98,18 @@ package enum Verdict: Sendable, Equatable {
     /// Swallow the reply and send the request again.
     case resend(Dispatch)
     case fail(RequestID, Failure)
+    /// Keep the reply until another attempt has ended, which could be carried out after the client was answered.
+    case keep(RequestID)
+    /// Forward the reply that was kept; the request is done.
+    case deliverKept(RequestID)
 }
 
 /// What the machine wants done on its own account; see `RouterDecisions.nextAction()`.
 package enum Action: Sendable, Equatable {
     case send(Dispatch)
     case fail(RequestID, Failure)
+    /// Forward the reply that was kept; the request is done.
+    case deliverKept(RequestID)
     /// Send a PING on the replica's own health connection, opening it where there is none; `fresh`: close it first, as
     /// what was sent there before will not be answered.
     case ping(replica: Int, fresh: Bool)

@@ -21,8 +21,14 @@ struct PendingReply {
     private(set) var slot: Int?
     private(set) var lane = Lane.reads
     var reply: ReplyPromise?
+    /// Of a change: its place among those of its client.
+    var ticket: UInt64?
+    /// When the attempt made last must not be carried out any more.
+    var expiresAt = UInt64.max
     /// What the client set for it, in milliseconds since 1970.
     private(set) var deadline: Int64?
+    /// A reply that waits for another attempt to end.
+    var kept: (bytes: ByteBuffer, replica: Int)?
     private(set) var split: (SplitRequest, part: Int)?
     /// Who waits.
     private(set) var client: RouterClient?
@@ -105,6 +111,8 @@ struct PendingReply {
     mutating func end() {
         self.request = nil
         self.reply = nil
+        self.ticket = nil
+        self.kept = nil
         self.split = nil
         self.client = nil
         self.users = []

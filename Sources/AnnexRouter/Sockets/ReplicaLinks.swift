@@ -40,11 +40,11 @@ final class ReplicaLinks {
         }
         let owed = OwedAttempt(attempt: dispatch.attempt, isPart: entry.split != nil, isEvent: entry.lane == .changes)
         let lane: Lane = waits.isEmpty || entry.lane == .heavy ? entry.lane : .waits
-        let deadline = entry.lane == .heavy ? Self.deadline(dispatch, entry) : nil
+        let deadline = entry.lane == .changes || entry.lane == .heavy ? Self.deadline(dispatch, entry) : nil
         self.link(entry.version, lane).send(owed, entry.frame, after: waits, deadline: deadline)
     }
 
-    /// `DEADLINE`: when it must not be carried out any more, by the clock of the day.
+    /// `DEADLINE` for a change, or a heavy read: when it must not be carried out any more, by the clock of the day.
     private static func deadline(_ dispatch: Dispatch, _ entry: PendingReply) -> ByteBuffer {
         let left = dispatch.expiresAt.since(RouterHandler.now()) / RouterSettings.millisecond
         let end = WallClock.milliseconds() + Int64(clamping: min(left, 1 << 40))

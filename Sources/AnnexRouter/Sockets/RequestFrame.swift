@@ -34,10 +34,13 @@ struct RequestFrame {
 
     /// `MTOPK` for some of the users of one, with the options of all.
     ///
-    /// - Parameter options: the encoded arguments behind the users.
-    init(users: [[UInt8]], options: ByteBuffer, optionCount: Int) {
-        let words = [Array("MTOPK".utf8), Array("\(users.count)".utf8)] + users
-        RequestEncoder.append(array: words.count + optionCount, beginningWith: words, to: &self.head)
+    /// - Parameters:
+    ///   - users: positions of their ids.
+    ///   - options: the encoded arguments behind the users.
+    init(users: [Int], of request: Request, options: ByteBuffer, optionCount: Int) {
+        let words = [Array("MTOPK".utf8), Array("\(users.count)".utf8)]
+        RequestEncoder.append(array: words.count + users.count + optionCount, beginningWith: words, to: &self.head)
+        for user in users { request.withArgument(user) { RequestEncoder.append(bulk: $0, to: &self.head) } }
         self.tail = options
     }
 

@@ -51,6 +51,9 @@ final class RouterClient: Sendable {
 
     // MARK: Changes that are under way
 
+    /// Only touched on the connection's loop.
+    nonisolated(unsafe) var order = ChangeOrder<HeldChange>()
+
     /// Changes of one slot that are not answered yet, and the replica that the last of them went to.
     private struct UnderWay {
         let slot: Int

@@ -9,9 +9,11 @@ extension RouterHandler {
     // MARK: Out and in
 
     func send(_ dispatch: Dispatch) {
-        let entry = self.pending[Int(dispatch.request.index)]
+        let row = Int(dispatch.request.index)
         // Its client has gone since it was decided.
-        guard entry.request == dispatch.request else { return self.decisions.withdraw(dispatch.attempt) }
+        guard self.pending[row].request == dispatch.request else { return self.decisions.withdraw(dispatch.attempt) }
+        self.pending[row].expiresAt = dispatch.expiresAt
+        let entry = self.pending[row]
         if entry.lane == .changes, dispatch.reason != .first {
             entry.client?.changeMoved(entry.slot, to: dispatch.replica)
         }
@@ -64,11 +66,22 @@ extension RouterHandler {
         if owed.isStale, outcome != .moved { outcome = .stale }
         let redirect = outcome == .moved ? ReplyKind.target(of: bytes).flatMap { self.decisions.replica(at: $0) } : nil
         let verdict = self.settle(owed.attempt, outcome, redirect: redirect)
-        guard case .deliver(let request) = verdict else {
-            self.carryOut(verdict)
-            return nil
+        switch verdict {
+        case .deliver(let request):
+            guard let entry = self.take(request, isOver: outcome != .timedOut) else { return nil }
+            return self.deliver(entry, bytes, isWhole, from: replica)
+        case .keep(let request): self.pending[Int(request.index)].kept = (bytes, replica)
+        case .drop, .resend, .fail, .deliverKept: self.carryOut(verdict)
         }
-        guard let entry = self.take(request) else { return nil }
+        return nil
+    }
+
+    private func deliver(
+        _ entry: PendingReply,
+        _ bytes: ByteBuffer,
+        _ isWhole: Bool,
+        from replica: Int
+    ) -> ReplyPromise? {
         if let (split, part) = entry.split {
             split.give(part, bytes)
             return nil
@@ -94,10 +107,18 @@ extension RouterHandler {
 
     private func carryOut(_ verdict: Verdict) {
         switch verdict {
-        case .deliver, .drop: break
+        case .deliver, .drop, .keep: break
         case .resend(let dispatch): self.send(dispatch)
-        case .fail(let request, let failure): if let entry = self.take(request) { self.fail(entry, failure) }
+        case .fail(let request, let failure):
+            if let entry = self.take(request, isOver: failure.isOver) { self.fail(entry, failure) }
+        case .deliverKept(let request):
+            if let entry = self.take(request, isOver: true) { self.deliverKept(entry) }
         }
+    }
+
+    private func deliverKept(_ entry: PendingReply) {
+        guard let (bytes, replica) = entry.kept else { return }
+        _ = self.deliver(entry, bytes, true, from: replica)
     }
 
     // MARK: Rows
@@ -112,11 +133,13 @@ extension RouterHandler {
     }
 
     /// What is kept of a request that has ended; its row is free. Nil where its client has gone.
-    private func take(_ request: RequestID) -> PendingReply? {
+    ///
+    /// - Parameter isOver: whether it is certain that no attempt of it can be carried out any more.
+    private func take(_ request: RequestID, isOver: Bool) -> PendingReply? {
         let row = Int(request.index)
         guard self.pending[row].request == request else { return nil }
         let entry = self.pending[row]
-        if entry.lane == .changes { entry.client?.changeEnded(entry.slot) }
+        self.ended(entry, isOver: isOver)
         self.free(row)
         return entry
     }
@@ -173,12 +196,14 @@ extension RouterHandler {
         // Who is answered may ask the next at once, which may get a row that another action still names: so all are taken
         // off their rows first, and answered last.
         var failed: [(PendingReply, Failure)] = []
+        var kept: [PendingReply] = []
         var broken: [(replica: Int, lanes: [Lane]?)] = []
         while let action = self.decisions.nextAction() {
             switch action {
             case .send(let dispatch): self.send(dispatch)
             case .fail(let request, let failure):
-                if let entry = self.take(request) { failed.append((entry, failure)) }
+                if let entry = self.take(request, isOver: failure.isOver) { failed.append((entry, failure)) }
+            case .deliverKept(let request): if let entry = self.take(request, isOver: true) { kept.append(entry) }
             case .ping(let replica, let fresh): self.links(replica).health.ping(fresh: fresh)
             case .health(let replica, let change):
                 // Each loop finds out by itself; one of them tells.
@@ -199,19 +224,25 @@ extension RouterHandler {
             }
         }
         for (replica, lanes) in broken where self.replicas.indices.contains(replica) {
-            let links = self.replicas[replica]
+            guard let links = self.replicas[replica] else { continue }
             if let lanes {
-                links?.reset(lanes, "no reply for too long")
+                links.reset(lanes, "no reply for too long")
                 continue
             }
             self.replicas[replica] = nil
-            links?.close()
             self.forgetReached()
+            // The rest of its last reply may be at hand.
+            self.loop.assumeIsolated().execute { links.close() }
         }
-        guard !failed.isEmpty else { return }
-        guard later else { return failed.forEach { self.fail($0, $1) } }
-        let told = failed
-        self.loop.assumeIsolated().execute { told.forEach { self.fail($0, $1) } }
+        guard !failed.isEmpty || !kept.isEmpty else { return }
+        guard later else { return self.tell(failed, kept) }
+        let told = (failed, kept)
+        self.loop.assumeIsolated().execute { self.tell(told.0, told.1) }
+    }
+
+    private func tell(_ failed: [(PendingReply, Failure)], _ kept: [PendingReply]) {
+        for (entry, failure) in failed { self.fail(entry, failure) }
+        for entry in kept { self.deliverKept(entry) }
     }
 
     /// A replica that comes back may be another one, which has not waited yet.

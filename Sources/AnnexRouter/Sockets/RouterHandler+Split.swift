@@ -39,10 +39,12 @@ extension RouterHandler {
         let order = partOf
         let options = RequestEncoder.arguments(of: request, from: keys.upperBound)
         let pieces = parts.map { part in
-            let users = part.users.map { request.bytesOf($0) }
-            let frame = RequestFrame(users: users, options: options, optionCount: request.count - keys.upperBound)
-            let slot = Slot.of(users[0])
-            return (users, frame, self.route(.mtopk, request, slot: slot, users: users.count, client))
+            let count = request.count - keys.upperBound
+            let frame = RequestFrame(users: part.users, of: request, options: options, optionCount: count)
+            let slot = request.withArgument(part.users[0]) { Slot.of($0) }
+            // Only reads behind the client's own events need them.
+            let users = client.known.isEmpty ? [] : part.users.map { request.bytesOf($0) }
+            return (users, frame, self.route(.mtopk, request, slot: slot, users: part.users.count, client))
         }
         let bytes = pieces.reduce(options.readableBytes) { $0 + $1.1.head.readableBytes }
         return .pending(bytes: bytes) { promise in

@@ -34,7 +34,7 @@ extension RouterHandler {
         _ replies: BatchReplies
     ) {
         var refusal = ReplyWriter(version: state.respVersion, buffer: ByteBuffer())
-        if case .pending(_, let start) = self.forward(route, request, client, state, &refusal) {
+        if case .pending(_, let start) = self.forwardChange(route, .atomic, request, client, state, &refusal) {
             start(ReplyPromise(replies, number: 0))
         } else {
             replies.fulfilNow(0, refusal.buffer, isLast: true)

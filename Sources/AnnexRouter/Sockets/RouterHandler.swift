@@ -83,10 +83,11 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         if keys.count > 1, let parts = self.parts(of: request, keys), parts.count > 1 {
             return self.split(request, keys, parts, client, connection, &reply)
         }
-        let route =
-            command.flags.contains("write")
-            ? Route(slot: slot, kind: Self.kindOfChange(id, request), keys: keys)
-            : self.route(id, request, slot: slot, keys: keys, client)
+        if command.flags.contains("write") {
+            let route = Route(slot: slot, kind: Self.kindOfChange(id, request), keys: keys)
+            return self.forwardChange(route, id, request, client, connection, &reply)
+        }
+        let route = self.route(id, request, slot: slot, keys: keys, client)
         return self.forward(route, request, client, connection, &reply)
     }
 
@@ -154,41 +155,67 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         return .done
     }
 
+    /// - Parameter ticket: of a change, its place among those of its client.
     func forward(
         _ route: Route,
         _ request: Request,
         _ client: RouterClient,
         _ connection: ConnectionState,
+        ticket: UInt64? = nil,
         _ reply: inout ReplyWriter
     ) -> Disposition {
-        let isChange = !route.kind.isRead
-        let prefer = isChange ? client.replica(ofChangesTo: route.slot) : nil
-        let decision = self.decisions.begin(
-            route.kind,
-            slot: route.slot,
-            prefer: prefer,
-            client: connection.id,
-            now: Self.now()
-        )
-        if self.decisions.hasActions { self.act(later: true) }
         let id: RequestID
         let dispatch: Dispatch?
-        switch decision {
+        switch self.begin(route, client, connection, deadline: nil) {
         case .refuse(let failure):
+            if let ticket { client.order.end(ticket) }
             self.fail(failure, route.slot, Lane(route.kind), &reply)
             return .done
         case .send(let first): (id, dispatch) = (first.request, first)
         case .wait(let request): (id, dispatch) = (request, nil)
         }
-        let row = self.makeRow(id)
-        if isChange, let dispatch { client.changeBegan(route.slot, at: dispatch.replica) }
-        self.pending[row].begin(id, request, route, client, connection)
-        self.link(row, to: client)
+        let row = self.enter(id, dispatch, route, request, client, connection, ticket: ticket)
         return .pending(bytes: self.pending[row].frame.heldBytes) { promise in
             // The connection may have been closed in between.
             if self.pending[row].request == id { self.pending[row].reply = promise }
             if let dispatch { self.send(dispatch) }
         }
+    }
+
+    func begin(
+        _ route: Route,
+        _ client: RouterClient,
+        _ connection: ConnectionState,
+        deadline: UInt64?
+    ) -> Decision {
+        let decision = self.decisions.begin(
+            route.kind,
+            slot: route.slot,
+            prefer: route.kind.isRead ? nil : client.replica(ofChangesTo: route.slot),
+            client: connection.id,
+            deadline: deadline,
+            now: Self.now()
+        )
+        if self.decisions.hasActions { self.act(later: true) }
+        return decision
+    }
+
+    /// Keeps what a decision is about, and for whom. Returns its row.
+    func enter(
+        _ id: RequestID,
+        _ dispatch: Dispatch?,
+        _ route: Route,
+        _ request: Request,
+        _ client: RouterClient,
+        _ connection: ConnectionState,
+        ticket: UInt64?
+    ) -> Int {
+        let row = self.makeRow(id)
+        if !route.kind.isRead, let dispatch { client.changeBegan(route.slot, at: dispatch.replica) }
+        self.pending[row].begin(id, request, route, client, connection)
+        self.pending[row].ticket = ticket
+        self.link(row, to: client)
+        return row
     }
 
     /// Where a request is kept; makes room.

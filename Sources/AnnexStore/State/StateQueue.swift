@@ -8,7 +8,8 @@ final class StateQueue: Sendable {
     typealias Completion = @Sendable (Result<StateOutcome, AnnexError>) -> Void
 
     enum Work: Sendable {
-        case change(StateChange, Completion)
+        /// `until`: Unix time in milliseconds after which it must not begin.
+        case change(StateChange, until: Int64?, Completion)
         case logged(LoggedChange, @Sendable (Result<LoggedOutcome, AnnexError>) -> Void)
         /// Makes entries of the index of a user's events right.
         case repairIndex(Identifier, [[UInt8]], @Sendable (Result<Void, AnnexError>) -> Void)
@@ -22,7 +23,7 @@ final class StateQueue: Sendable {
         /// Whether it waits for space where there is little left.
         var isEvent: Bool {
             switch self.work {
-            case .change(let change, _): change.isEvent
+            case .change(let change, _, _): change.isEvent
             case .logged(let entry, _): entry.change?.isEvent ?? false
             case .repairIndex: false
             }
@@ -31,7 +32,7 @@ final class StateQueue: Sendable {
         /// As INFO counts them.
         var changeCount: Int {
             switch self.work {
-            case .change(.together(let changes), _): changes.count
+            case .change(.together(let changes), _, _): changes.count
             case .logged(let entry, _): if case .together(let changes) = entry.change { changes.count } else { 1 }
             case .change, .repairIndex: 1
             }
@@ -58,8 +59,8 @@ final class StateQueue: Sendable {
     var count: Int { self.state.withLock { $0.waiting.count } }
 
     /// Nil where the change waits now, and its completion will run; otherwise why not. Does not block.
-    func put(_ change: StateChange, _ completion: @escaping Completion) -> AnnexError? {
-        self.put(CollectionOfOne(Waiting(.change(change, completion))))
+    func put(_ change: StateChange, until: Int64? = nil, _ completion: @escaping Completion) -> AnnexError? {
+        self.put(CollectionOfOne(Waiting(.change(change, until: until, completion))))
     }
 
     /// Puts several in: all of them or none.

@@ -103,16 +103,23 @@ package final class StateStore: Sendable {
 
     /// Hands a change to the writer. Does not block and keeps the order of the calls.
     ///
-    /// - Parameter completion: runs once, on the writer's thread when the change is durable or was refused, or right
-    ///   here, with `.overloaded`, where too many wait (`.badInput` where the change is none). It must not block.
+    /// - Parameters:
+    ///   - until: Unix time in milliseconds: where it is past when the change would begin, it is refused with `.timeout`.
+    ///   - completion: runs once, on the writer's thread when the change is durable or was refused, or right here, with
+    ///     `.overloaded`, where too many wait (`.badInput` where the change is none). It must not block.
     package func submit(
         _ change: StateChange,
+        until: Int64? = nil,
         _ completion: @escaping @Sendable (Result<StateOutcome, AnnexError>) -> Void
     ) {
         guard self.acknowledgesEarly, change.isOnlyEvents, self.status == .running else {
-            if let error = change.fault ?? self.queue.put(change, completion) { completion(.failure(error)) }
+            if let error = change.fault ?? self.queue.put(change, until: until, completion) {
+                completion(.failure(error))
+            }
             return
         }
+        // What is answered here is written whenever its turn comes.
+        if let error = self.expiry(until) { return completion(.failure(error)) }
         let lost = self.lost
         let early = change.earlyOutcome
         let error =
@@ -121,6 +128,12 @@ package final class StateStore: Sendable {
                 if case .failure = result { lost.count.wrappingAdd(1, ordering: .relaxed) }
             }
         completion(error.map { .failure($0) } ?? .success(early))
+    }
+
+    private func expiry(_ until: Int64?) -> AnnexError? {
+        guard let until, let shared = self.shared.withLock({ $0 }) else { return nil }
+        let late = shared.system.wallMilliseconds() - until
+        return late > 0 ? .expired(late) : nil
     }
 
     /// A reader for one thread. It may outlive the store, which keeps the file open and locked.

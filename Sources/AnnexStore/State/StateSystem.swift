@@ -17,6 +17,9 @@ package struct StateSystem: Sendable {
 
     package init() {}
 
+    /// Milliseconds since 1970, by a clock that may be set.
+    func wallMilliseconds() -> Int64 { Int64(clamping: Int(self.wallClock() / .milliseconds(1))) }
+
     private static func read(_ clock: clockid_t) -> Duration {
         var time = timespec()
         unsafe clock_gettime(clock, &time)

@@ -72,6 +72,7 @@ struct StateWriter {
             for index in left where group[index].isEvent { results[index] = .failure(noSpace) }
             left.removeAll { group[$0].isEvent }
         }
+        self.refuseExpired(group, &left, &results)
         while !left.isEmpty {
             switch self.attempt(left.map { (group[$0].work, impossible[$0]) }) {
             case .committed(let outcomes):
@@ -100,10 +101,27 @@ struct StateWriter {
         return group[end...]
     }
 
+    /// Changes whose deadline has passed do not begin.
+    private func refuseExpired(
+        _ group: [StateQueue.Waiting],
+        _ left: inout [Int],
+        _ results: inout [Result<Done, AnnexError>?]
+    ) {
+        var now: Int64?
+        left.removeAll { index in
+            guard case .change(_, let until?, _) = group[index].work else { return false }
+            let time = now ?? self.shared.system.wallMilliseconds()
+            now = time
+            guard time > until else { return false }
+            results[index] = .failure(.expired(time - until))
+            return true
+        }
+    }
+
     private static func answer(_ work: StateQueue.Work, _ result: Result<Done, AnnexError>?) {
         guard let result else { return }
         switch work {
-        case .change(_, let completion): completion(result.map { $0.outcome ?? .unchanged })
+        case .change(_, _, let completion): completion(result.map { $0.outcome ?? .unchanged })
         case .logged(_, let completion): completion(result.flatMap { $0.logged })
         case .repairIndex(_, _, let completion): completion(result.map { _ in })
         }
@@ -167,7 +185,7 @@ struct StateWriter {
         _ transaction: StateTransaction
     ) throws(LMDBFailure) -> Result<Done, AnnexError> {
         switch work {
-        case .change(let change, _): return .success(.changed(try transaction.apply(change)))
+        case .change(let change, _, _): return .success(.changed(try transaction.apply(change)))
         case .logged(let entry, _): return try self.enter(entry, impossible, transaction)
         case .repairIndex(let user, let entries, _):
             try transaction.repairIndex(of: user, entries)

@@ -179,7 +179,7 @@ final class SimChecks {
     /// is not, and an event that may not be repeated is there once.
     private func checkStates() {
         var times = [Int](repeating: 0, count: self.world.requests.count)
-        for stream in self.world.log.streams {
+        for stream in self.world.log.counting {
             for entry in stream { times[entry.entry.change.id] += 1 }
         }
         for request in self.world.requests {
@@ -201,9 +201,9 @@ final class SimChecks {
     }
 
     private func checkState(of replica: SimReplica) {
-        let slots = self.world.slots(replica.shard)
+        let (slots, streams) = (self.world.slots(replica.shard), self.world.log.counting)
         for block in 0..<Slot.blockCount {
-            let expected = self.world.log.streams[block].map(\.entry.change).filter { slots.contains($0.slot) }
+            let expected = streams[block].map(\.entry.change).filter { slots.contains($0.slot) }
             let found = replica.state.blocks[block]
             if found.map(\.id) != expected.map(\.id) {
                 self.world.violate(

@@ -52,7 +52,7 @@ final class SimDataConnection {
     private func write(_ sending: SimSending) {
         guard let link = self.link, let server = self.server else { return }
         link.toServer { [self] in
-            self.process.receive(sending.request, on: server) { [self] outcome in
+            self.process.receive(sending.request, until: sending.until, on: server) { [self] outcome in
                 guard self.link === link else { return }
                 self.router.settle(self.owed.removeFirst(), outcome)
                 self.router.act()

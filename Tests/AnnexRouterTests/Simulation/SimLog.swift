@@ -129,7 +129,9 @@ final class SimLog {
 
     /// Whether it has the change, and has had it all the time.
     func holds(_ change: SimChange) -> Bool {
-        self.streams[Slot.block(of: change.slot)].contains { $0.entry.change.id == change.id }
+        self.streams[Slot.block(of: change.slot)].contains {
+            $0.entry.change.id == change.id && !$0.position.isBehind($0.entry.until)
+        }
     }
 
     /// Entries behind a place that were there before a time, in milliseconds.

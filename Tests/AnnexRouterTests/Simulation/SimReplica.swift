@@ -140,7 +140,12 @@ final class SimReplica {
         self.now { [self] in if self.run == run { link.toClient(pong) } }
     }
 
-    func receive(_ request: SimRequest, on server: SimServerConnection, _ reply: @escaping (Outcome) -> Void) {
+    func receive(
+        _ request: SimRequest,
+        until: Int64?,
+        on server: SimServerConnection,
+        _ reply: @escaping (Outcome) -> Void
+    ) {
         let number = server.expect(reply)
         let run = self.run
         self.now { [self] in
@@ -148,16 +153,16 @@ final class SimReplica {
             if request.work > 0 {
                 self.workerBusyUntil = max(self.workerBusyUntil, self.world.clock.now) + request.work
                 return self.after(self.workerBusyUntil - self.world.clock.now) { [self] in
-                    self.serve(request, server, number)
+                    self.serve(request, until, server, number)
                 }
             }
             let service = microseconds(50 + self.world.random.below(200)) + self.slowness
             self.busyUntil = max(self.busyUntil, self.world.clock.now) + service
-            self.after(self.busyUntil - self.world.clock.now) { [self] in self.serve(request, server, number) }
+            self.after(self.busyUntil - self.world.clock.now) { [self] in self.serve(request, until, server, number) }
         }
     }
 
-    private func serve(_ request: SimRequest, _ server: SimServerConnection, _ number: Int) {
+    private func serve(_ request: SimRequest, _ until: Int64?, _ server: SimServerConnection, _ number: Int) {
         guard self.world.clock.now >= self.loadedAt, !self.isUnfit else { return server.fill(number, .unavailable) }
         guard let change = request.change else {
             self.world.checks.reading(from: self)
@@ -167,7 +172,8 @@ final class SimReplica {
         self.nextToken += 1
         self.waiting[token] = (server, number, change)
         self.current = token
-        self.handle(.change(token: token, block: Slot.block(of: change.slot), change, needsOutcome: change.id % 5 == 0))
+        let (block, needsOutcome) = (Slot.block(of: change.slot), change.id % 5 == 0)
+        self.handle(.change(token: token, block: block, change, needsOutcome: needsOutcome, until: until))
     }
 
     /// The change that just came goes to the log.
@@ -192,6 +198,7 @@ final class SimReplica {
             return self.world.violate("an event was refused after its answer by replica \(self.number)")
         }
         guard reason.isStored == false else { return server.fill(number, .timedOut) }
+        if case .expired = reason { return server.fill(number, .timedOut) }
         if self.sent.contains(token) {
             self.world.violate("event \(change.id) was refused as certainly not stored after it was sent to the log")
         }

@@ -116,7 +116,7 @@ final class SimRouter {
         case .hedge: self.extras.hedges += 1
         }
         request.sendings.append(SimRequest.Sending(replica: dispatch.replica, reason: dispatch.reason))
-        let sending = SimSending(dispatch.attempt, request, request.sendings.count - 1)
+        let sending = SimSending(dispatch, request, request.sendings.count - 1)
         self.connection(dispatch.replica, .init(self.kindSent(request))).send(sending)
         self.mostOwed = max(self.mostOwed, self.decisions.owed(by: dispatch.replica))
         let status = self.decisions.status(of: dispatch.replica, now: self.world.clock.now)
@@ -126,7 +126,8 @@ final class SimRouter {
     func settle(_ sending: SimSending, _ outcome: Outcome) {
         sending.request.sendings[sending.ordinal].outcome = outcome
         switch self.decisions.settle(sending.attempt, outcome, now: self.world.clock.now) {
-        case .drop: break
+        case .drop, .keep: break
+        case .deliverKept(let id): self.end(id, .reply(.answered), expected: sending.request)
         case .deliver(let id): self.end(id, .reply(outcome), expected: sending.request)
         case .resend(let dispatch): self.send(dispatch)
         case .fail(let id, let failure): self.end(id, .failed(failure), expected: sending.request)
@@ -154,6 +155,7 @@ final class SimRouter {
             switch action {
             case .send(let dispatch): self.send(dispatch)
             case .fail(let id, let failure): self.end(id, .failed(failure))
+            case .deliverKept(let id): self.end(id, .reply(.answered))
             case .ping(let replica, let fresh): self.healthConnection(replica).ping(fresh: fresh)
             case .reset(let replica): self.closeData(replica) { $0 != .heavy }
             case .resetHeavy(let replica): self.closeData(replica) { $0 == .heavy }
@@ -221,9 +223,12 @@ struct SimSending {
     let attempt: AttemptID
     let request: SimRequest
     let ordinal: Int
+    /// Of a change, in milliseconds; nil for a read.
+    let until: Int64?
 
-    init(_ attempt: AttemptID, _ request: SimRequest, _ ordinal: Int) {
-        self.attempt = attempt
+    init(_ dispatch: Dispatch, _ request: SimRequest, _ ordinal: Int) {
+        self.attempt = dispatch.attempt
+        self.until = dispatch.expiresAt == .max ? nil : Int64(dispatch.expiresAt / 1_000_000)
         self.request = request
         self.ordinal = ordinal
     }

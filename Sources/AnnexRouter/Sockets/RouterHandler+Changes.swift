@@ -1,0 +1,110 @@
+import AnnexCore
+import AnnexNetwork
+import AnnexWire
+import NIOCore
+
+/// A change that waits for one before it.
+struct HeldChange: Sendable {
+    let route: Route
+    let request: Request
+    let connection: ConnectionState
+    let reply: ReplyPromise
+    /// Of the router's clock.
+    let deadline: UInt64
+}
+
+/// Changes, which keep the order in which their client sent them.
+extension RouterHandler {
+    func forwardChange(
+        _ route: Route,
+        _ id: CommandID,
+        _ request: Request,
+        _ client: RouterClient,
+        _ connection: ConnectionState,
+        _ reply: inout ReplyWriter
+    ) -> Disposition {
+        guard let subject = ChangeSubject(id, request) else {
+            // Some argument is wrong: a shard says which.
+            return self.forward(route, request, client, connection, &reply)
+        }
+        if let ticket = client.order.begin(subject) {
+            return self.forward(route, request, client, connection, ticket: ticket, &reply)
+        }
+        let deadline = Self.now() + self.shared.settings.eventDeadline
+        return .pending(bytes: request.heldBytes) { promise in
+            client.order.hold(
+                subject,
+                HeldChange(route: route, request: request, connection: connection, reply: promise, deadline: deadline)
+            )
+        }
+    }
+
+    /// A change has ended. Those behind it go when nothing of it can be carried out any more.
+    func ended(_ entry: PendingReply, isOver: Bool) {
+        guard entry.lane == .changes, let client = entry.client else { return }
+        client.changeEnded(entry.slot)
+        guard let ticket = entry.ticket else { return }
+        let now = Self.now()
+        let end = entry.expiresAt.addingReportingOverflow(self.shared.settings.checked.clockBound)
+        guard !isOver, !end.overflow, end.partialValue > now else { return self.release(ticket, client) }
+        self.loop.assumeIsolated().scheduleTask(in: .nanoseconds(Int64(clamping: end.partialValue - now))) {
+            self.release(ticket, client)
+        }
+    }
+
+    private func release(_ ticket: UInt64, _ client: RouterClient) {
+        client.order.end(ticket)
+        guard client.order.waitingCount > 0 else { return }
+        // Who ends a change may still have others at hand, by their rows, which one that begins would be given.
+        self.loop.assumeIsolated().execute {
+            while let (ticket, held) = client.order.next() { self.launch(held, ticket, client) }
+        }
+    }
+
+    private func launch(_ held: HeldChange, _ ticket: UInt64, _ client: RouterClient) {
+        switch self.begin(held.route, client, held.connection, deadline: held.deadline) {
+        case .refuse(let failure):
+            client.order.end(ticket)
+            var writer = ReplyWriter(version: held.connection.respVersion, buffer: ByteBuffer())
+            if failure == .timedOut {
+                writer.error(
+                    code: .timeout,
+                    "a change before it took too long, nothing was stored of this one: send both again, in their order"
+                )
+            } else {
+                self.fail(failure, held.route.slot, .changes, &writer)
+            }
+            held.reply.fulfilNow(writer.takeBuffer())
+        case .send(let dispatch):
+            let id = dispatch.request
+            let row = self.enter(id, dispatch, held.route, held.request, client, held.connection, ticket: ticket)
+            self.pending[row].reply = held.reply
+            self.send(dispatch)
+        case .wait(let id):
+            let row = self.enter(id, nil, held.route, held.request, client, held.connection, ticket: ticket)
+            self.pending[row].reply = held.reply
+        }
+    }
+}
+
+extension ChangeSubject {
+    /// Nil where the arguments are wrong.
+    init?(_ id: CommandID, _ request: Request) {
+        func hash(_ index: Int) -> Int {
+            request.withArgument(index) { bytes in
+                var hasher = Hasher()
+                hasher.combine(bytes: bytes)
+                return hasher.finalize()
+            }
+        }
+        switch id {
+        case .event:
+            guard let arguments = try? EventArguments(request) else { return nil }
+            self.init(.event(time: arguments.time), user: hash(arguments.user), item: hash(arguments.item))
+        case .eventDelete: self.init(.remove, user: hash(1), item: hash(2))
+        case .forget: self.init(.forget, user: hash(1))
+        case .atomic: self.init(.several, user: 0)
+        default: return nil
+        }
+    }
+}
