@@ -194,10 +194,23 @@ package final class ShardHandler: CommandHandler {
         }
         var query = try RecommendationQuery(options, k: recommendation.k, recommendation.request, lane.context)
         query.user.budgetNanos = left / Double(recommendation.users.count)
-        if Self.here(&reply, { recommendation.answer(query, lane.context, &$0) }) { return .done }
+        let start = reply.position
+        var next: Int?
+        let fits = reply.write(within: WorkEstimate.loopReplyBytes) {
+            next = recommendation.answer(query, lane.context, &$0)
+        }
+        if fits, next == nil { return .done }
         query.user.budgetNanos = .infinity
         let whole = query
-        return Self.onWorker(lane.version) { context, reply in _ = recommendation.answer(whole, context, &reply) }
+        // The answers that there are go along: nobody is searched for twice, but the one who turned out to cost too much.
+        let first = fits ? next ?? recommendation.users.lowerBound : recommendation.users.lowerBound
+        let made = first == recommendation.users.lowerBound ? nil : reply.copy(from: start)
+        reply.rewind(to: start)
+        return Self.onWorker(lane.version) { context, reply in
+            let start = reply.position
+            if let made { reply.encoded(made) }
+            _ = recommendation.answer(whole, context, from: first, start: start, &reply)
+        }
     }
 
     // MARK: Where a query runs
@@ -229,7 +242,7 @@ package final class ShardHandler: CommandHandler {
         _ reply: inout ReplyWriter,
         _ body: @escaping @Sendable (inout ReplyWriter) -> Void
     ) -> Disposition {
-        guard nanos <= WorkEstimate.loopBudgetNanos else { return .elsewhere(.query, work: body) }
+        guard nanos <= WorkEstimate.loopBudgetNanos else { return .elsewhere(.query) { reply, _ in body(&reply) } }
         body(&reply)
         return .done
     }
@@ -239,9 +252,9 @@ package final class ShardHandler: CommandHandler {
         _ version: ServedVersion,
         _ body: @escaping @Sendable (QueryContext, inout ReplyWriter) -> Void
     ) -> Disposition {
-        .elsewhere(.query) { reply in
+        .elsewhere(.query) { reply, stop in
             do throws(AnnexError) {
-                let context = try version.borrowContext()
+                let context = try version.borrowContext(stop: stop)
                 body(context, &reply)
                 version.giveBack(context)
             } catch {

@@ -105,3 +105,8 @@ extension QueryContext {
         return true
     }
 }
+    /// What `usePopular` takes, about.
+    func popularNanos(k: Int) -> Double {
+        WorkEstimate.nanosOfPopular(k: min(k, self.version.description.itemCount), excluded: self.excludedCount)
+    }
+
