@@ -160,9 +160,17 @@ package final class ShardHandler: CommandHandler {
         case .seen:
             let arguments = try ListArguments(request, fixed: 2, times: true)
             let lane = try self.freshLane(request, name: arguments.index)
+            let limit = Int(WorkEstimate.loopBudgetNanos / WorkEstimate.nanosPerSeenItem)
             // Where even this cannot be read, the command says why.
             let nanos = (try? request.withArgument(1) { try lane.context.nanosToRead($0) }) ?? 0
-            return self.run(lane, nanos, &reply) { InsightCommands.seen(arguments, request, $0, &$1) }
+            let mayFit = nanos <= WorkEstimate.loopBudgetNanos || arguments.count ?? .max <= limit
+            let isMade =
+                mayFit
+                && Self.here(&reply) { InsightCommands.seen(arguments, request, lane.context, limit: limit, &$0) }
+            if isMade { return .done }
+            return Self.onWorker(lane.version) {
+                _ = InsightCommands.seen(arguments, request, $0, limit: .max, &$1)
+            }
         case .explain:
             let arguments = try ListArguments(request, fixed: 3, times: false)
             let lane = try self.freshLane(request, name: arguments.index)
