@@ -10,8 +10,10 @@ struct Annctl: AsyncParsableCommand {
         version: "annctl \(ProductVersion.text)",
         subcommands: [
             BuildCommand.self, ServeCommand.self, RouteCommand.self, IngestCommand.self, QueryCommand.self,
-            InspectCommand.self, VerifyCommand.self, ListCommand.self, UseCommand.self, RollbackCommand.self, PruneCommand.self,
-            BenchCommand.self, TuneCommand.self, ClusterCommand.self, CheckStateCommand.self, BackupCommand.self,
+            InspectCommand.self, VerifyCommand.self, ListCommand.self, UseCommand.self, RollbackCommand.self,
+            PruneCommand.self,
+            BenchCommand.self, TuneCommand.self, ClusterCommand.self, CheckStateCommand.self, CompactStateCommand.self,
+            BackupCommand.self,
             RestoreCommand.self, TrimLogCommand.self, ProtocolDocumentCommand.self,
         ]
     )
