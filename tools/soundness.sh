@@ -25,7 +25,7 @@ complain() {
 
 system="Swift Glibc Musl Foundation FoundationEssentials Synchronization Dispatch"
 declare -A allowed=(
-    [AnnexCore]=""
+    [AnnexCore]="Synchronization"
     [AnnexIndex]="AnnexCore CFaissShim CAnnexKernels $system"
     [AnnexStore]="AnnexCore CLMDB CChecksum $system"
     [AnnexFormats]="AnnexCore CZlib $system"

@@ -29,6 +29,8 @@ package final class ServedVersion: Sendable {
     let solves = SolveCount()
     /// What unknown users get; nil where they get an error.
     let popular = Mutex<PopularItems?>(nil)
+    /// Events and trained items that were read to count what is popular.
+    package let popularityRead = Atomic<Int>(0)
     /// Queries that were answered with it.
     package let coldAnswers = Atomic<Int>(0)
     /// Contexts that there are, on loops, on worker threads and idle.
@@ -141,12 +143,17 @@ package final class ServedVersion: Sendable {
     }
 
     /// A context for one piece of work on any thread. Give it back when done.
-    package func borrowContext() throws(AnnexError) -> QueryContext {
-        if let context = self.idleContexts.withLock({ UncheckedTransfer($0.popLast()) }).value { return context }
-        return try QueryContext(self)
+    ///
+    /// - Parameter stop: ends the work early; nil where nobody does.
+    package func borrowContext(stop: StopSignal? = nil) throws(AnnexError) -> QueryContext {
+        let idle = self.idleContexts.withLock({ UncheckedTransfer($0.popLast()) }).value
+        let context = if let idle { idle } else { try QueryContext(self) }
+        context.stop = stop
+        return context
     }
 
     package func giveBack(_ context: QueryContext) {
+        context.stop = nil
         let transfer = UncheckedTransfer(context)
         self.idleContexts.withLock { idle in
             if idle.count < 8 { idle.append(transfer.value) }

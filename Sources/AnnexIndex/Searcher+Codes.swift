@@ -10,7 +10,7 @@ extension Searcher {
         return needed <= 16 ? 16 : needed <= 32 ? 32 : needed <= 64 ? 64 : nil
     }
 
-    /// Returns the number found; nil where there are no codes, or none for this query.
+    /// Returns the number found; nil where there are no codes, or none for this query, or where the search has reached its limit.
     func scanCodes(
         _ query: UnsafeBufferPointer<Float>,
         _ queryNorm: Float,
@@ -33,6 +33,7 @@ extension Searcher {
                 exclusion: exclusion,
                 scratch: scratch.scan
             )
+            if scratch.scan.isUnfinished { return nil }
             if scratch.scan.skipped <= self.mostSkipped(exclusion.count, capacity) {
                 scratch.read = scratch.scan.blocksRead * ScanShape.blockItems
                 if unsafe !self.rescore(capacity, layout, codes, query, queryNorm, &scratch) {

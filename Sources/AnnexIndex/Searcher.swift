@@ -7,6 +7,8 @@ package struct SearchReport: Equatable, Sendable {
     package var usedExactFallback: Bool
     /// Items whose codes or vectors were read; nil where FAISS searched.
     package var read: Int?
+    /// The search has reached its limit: there are no hits, and what it has done was in vain.
+    package var isUnfinished = false
 }
 
 /// A whole search: codes, a graph or FAISS propose candidates, `vectors.f32` gives each its exact score, the best k
@@ -42,12 +44,15 @@ package struct Searcher: Sendable {
     /// - Parameters:
     ///   - query: `dimension` finite floats; `queryNorm` their Euclidean norm.
     ///   - k: 1 to `Limits.maximumK`.
+    ///   - limit: how far it may go; where that is too short the report says so. A scan of everything in place of what was
+    ///     asked for is not begun where it might not end within the limit.
     package func search(
         query: UnsafeBufferPointer<Float>,
         queryNorm: Float,
         k: Int,
         effort: SearchEffort,
         exclusion: borrowing ExclusionMarks,
+        limit: SearchLimit = .none,
         scratch: inout SearchScratch,
         hits: inout [Hit]
     ) throws(AnnexError) -> SearchReport {
@@ -60,6 +65,8 @@ package struct Searcher: Sendable {
         }
         var found: Int?
         scratch.read = nil
+        scratch.scan.blocksRead = 0
+        scratch.scan.begin(limit)
         switch effort {
         case .exact: break
         case .kappa(let kappa):
@@ -74,7 +81,7 @@ package struct Searcher: Sendable {
                 let ef = index.walkWidth(effort, k: wanted)
                 // A walk that would look at about all items: the scan is cheaper, and exact.
                 guard !index.walkIsDearerThanScan(ef: ef, eligible: eligible) else { break }
-                found = unsafe self.walk(walk, query, queryNorm, wanted, ef, exclusion, &scratch, &hits)
+                found = unsafe self.walk(walk, query, queryNorm, wanted, ef, exclusion, limit, &scratch, &hits)
             } else {
                 found = unsafe try self.askFaiss(
                     index,
@@ -88,11 +95,18 @@ package struct Searcher: Sendable {
                 )
             }
         }
-        if let found, found >= wanted {
-            return SearchReport(candidates: found, usedExactFallback: false, read: scratch.read)
+        if !scratch.scan.isUnfinished {
+            if let found, found >= wanted {
+                return SearchReport(candidates: found, usedExactFallback: false, read: scratch.read)
+            }
+            unsafe self.scanExactly(query, queryNorm, wanted, exclusion, limit, &scratch, &hits)
         }
-        unsafe self.scanExactly(query, queryNorm, wanted, exclusion, &scratch, &hits)
-        return SearchReport(candidates: eligible, usedExactFallback: found != nil, read: scratch.read)
+        guard scratch.scan.isUnfinished else {
+            return SearchReport(candidates: eligible, usedExactFallback: found != nil, read: scratch.read)
+        }
+        hits.removeAll(keepingCapacity: true)
+        let read = scratch.read ?? scratch.scan.blocksRead * ScanShape.blockItems
+        return SearchReport(candidates: 0, usedExactFallback: false, read: read, isUnfinished: true)
     }
 
     // MARK: The graph, FAISS
@@ -105,16 +119,18 @@ package struct Searcher: Sendable {
         _ k: Int,
         _ ef: Int,
         _ exclusion: borrowing ExclusionMarks,
+        _ limit: SearchLimit,
         _ scratch: inout SearchScratch,
         _ hits: inout [Hit]
     ) -> Int {
-        unsafe walk.search(
+        scratch.scan.isUnfinished = unsafe !walk.search(
             query,
             queryNorm: queryNorm,
             ef: ef,
             vectors: self.vectors,
             metric: self.metric,
             exclusion: exclusion,
+            limit: limit,
             scratch: &scratch
         )
         let found = scratch.pool.count
@@ -154,17 +170,24 @@ package struct Searcher: Sendable {
 
     // MARK: Exact
 
-    /// Every item that could be among the k best.
+    /// Every item that could be among the k best. Not begun where it might pass the limit: bounds may end it early, or not.
     private func scanExactly(
         _ query: UnsafeBufferPointer<Float>,
         _ queryNorm: Float,
         _ k: Int,
         _ exclusion: borrowing ExclusionMarks,
+        _ limit: SearchLimit,
         _ scratch: inout SearchScratch,
         _ hits: inout [Hit]
     ) {
         if let layout, let codes = unsafe ScanQuery(query, layout, scratch.scan) {
+            guard self.vectors.rows <= limit.codes else {
+                scratch.scan.isUnfinished = true
+                return
+            }
             scratch.beginPool(k: k, metric: self.metric)
+            // What came before has read some, and has its own share of the limit.
+            scratch.scan.begin(SearchLimit(stop: limit.stop))
             unsafe layout.searchExactly(
                 codes,
                 original: query,
@@ -178,10 +201,17 @@ package struct Searcher: Sendable {
             scratch.pool.drain(into: &hits)
             scratch.read = scratch.scan.blocksRead * ScanShape.blockItems
         } else {
+            guard self.vectors.rows <= limit.rows else {
+                scratch.scan.isUnfinished = true
+                return
+            }
             scratch.read = self.vectors.rows
-            unsafe self.scan(query, queryNorm, k, exclusion, &scratch, &hits)
+            unsafe self.scan(query, queryNorm, k, exclusion, limit.stop, &scratch, &hits)
         }
     }
+
+    /// Rows between two looks at the signal; a multiple of a block.
+    private static let rowsPerLook = 4_096
 
     /// Every item, in blocks. O(rows × dimension).
     private func scan(
@@ -189,6 +219,7 @@ package struct Searcher: Sendable {
         _ queryNorm: Float,
         _ k: Int,
         _ exclusion: borrowing ExclusionMarks,
+        _ stop: StopSignal?,
         _ scratch: inout SearchScratch,
         _ hits: inout [Hit]
     ) {
@@ -196,6 +227,11 @@ package struct Searcher: Sendable {
         let anyExcluded = exclusion.count > 0
         var first = 0
         while first < self.vectors.rows {
+            if let stop, first % Self.rowsPerLook == 0, stop.shouldStop() {
+                scratch.scan.isUnfinished = true
+                scratch.read = first
+                return
+            }
             let count = min(scratch.block.count, self.vectors.rows - first)
             unsafe scratch.block.withUnsafeMutableBufferPointer { block in
                 unsafe self.vectors.scores(

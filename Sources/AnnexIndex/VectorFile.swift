@@ -110,7 +110,7 @@ import Glibc
     }
 
     /// Scores of `count` rows from `first` on, written to `out`. O(count × dimension).
-    func scores(
+    package func scores(
         _ query: UnsafeBufferPointer<Float>,
         queryNorm: Float,
         first: Int,

@@ -239,6 +239,7 @@ package final class VectorIndex: Sendable {
     ) throws(AnnexError) -> (layout: ScanLayout, links: LinkCounts?) {
         let builder = ScanBuilder(vectors: vectors, metric: self.metric, threads: threads)
         if let walk {
+            if case .hnsw(let links) = self.kind.family { try FormatLimits.check(items: self.rows, hnsw: links) }
             let levels = (0..<Int32(self.rows)).map { walk.levels(of: $0) }
             let (layout, links) = try builder.graph(LinkTable(rows: self.rows, links: walk.lowestLinks), levels: levels)
             return (layout, links)
@@ -261,6 +262,11 @@ extension IndexKind {
     package func check(dimension: Int, rows: Int) throws(AnnexError) {
         func refuse(_ why: String, _ hint: String) -> AnnexError {
             AnnexError(.usage, "index kind \(self): \(why)", hint: hint)
+        }
+        if case .hnsw(let links) = self.family {
+            try FormatLimits.check(items: rows, hnsw: links)
+        } else {
+            try FormatLimits.check(items: rows)
         }
         var width = dimension
         switch self.transform {

@@ -40,13 +40,14 @@ extension ServerShared {
     func makeReply(
         _ version: RESPVersion,
         _ refusal: WorkQueue.Refusal?,
-        _ work: (inout ReplyWriter) -> Void
+        _ stop: StopSignal,
+        _ work: (inout ReplyWriter, StopSignal) -> Void
     ) -> ByteBuffer {
         let budget = self.replyBudget()
         self.heldBytes.add(budget, ordering: .relaxed)
         let bytes = self.rendered(version, budget: budget) { reply in
             switch refusal {
-            case nil: work(&reply)
+            case nil: self.run(work, stop, &reply)
             case .shutdown: reply.error(code: .error, "the server is shutting down")
             case .expired(let late): Self.writeExpired(late, &reply)
             case .late:
@@ -66,6 +67,23 @@ extension ServerShared {
             code: .timeout,
             "the deadline given for the command had passed \(milliseconds) ms before it could begin; nothing was done, nothing "
                 + "was stored"
+        )
+    }
+
+    /// Of what was stopped nothing that it wrote is a reply.
+    private func run(
+        _ work: (inout ReplyWriter, StopSignal) -> Void,
+        _ stop: StopSignal,
+        _ reply: inout ReplyWriter
+    ) {
+        let start = reply.position
+        work(&reply, stop)
+        guard stop.wasHeeded else { return }
+        reply.rewind(to: start)
+        reply.error(
+            code: .timeout,
+            "the command was stopped, as its deadline passed or it took longer than \(self.configuration.workPatience), waiting "
+                + "included: ask for less, or for fewer users at a time"
         )
     }
 

@@ -1,4 +1,5 @@
 import Glibc
+import NIOCore
 
 /// Unix time. Only for what people read and for deadlines that others set; own deadlines use `NIODeadline`.
 package enum WallClock {
@@ -15,6 +16,15 @@ package enum WallClock {
         guard let deadline else { return nil }
         let now = Self.milliseconds()
         return now > deadline ? now - deadline : nil
+    }
+
+    /// The uptime in nanoseconds at a Unix time in milliseconds, as far as the clock tells now; nil where there is none.
+    static func uptime(at time: Int64?) -> UInt64? {
+        guard let time else { return nil }
+        let (left, isOver) = max(0, time.subtractingReportingOverflow(Self.milliseconds()).partialValue)
+            .multipliedReportingOverflow(by: 1_000_000)
+        let (end, isTooLate) = NIODeadline.now().uptimeNanoseconds.addingReportingOverflow(UInt64(left))
+        return isOver || isTooLate ? .max : end
     }
 
     static func seconds() -> Int { Self.microseconds() / 1_000_000 }

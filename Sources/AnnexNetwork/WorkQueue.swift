@@ -1,3 +1,4 @@
+import AnnexCore
 import AnnexWire
 import NIOCore
 import NIOPosix
@@ -6,8 +7,8 @@ import Synchronization
 /// Commands that leave the loop wait here for a thread: each class has its own, first come first served. A connection has
 /// one command here at a time, so that order is fair to connections.
 ///
-/// What waits has a deadline, is dropped when its client goes away, and is counted: by number, and by the bytes that its
-/// request holds.
+/// What waits or runs has a deadline and ends when its client goes away: what waits is dropped, what runs is told to stop. It is
+/// counted: by number, and by the bytes that its request holds.
 final class WorkQueue: Sendable {
     /// Why work did not run.
     enum Refusal {
@@ -18,13 +19,21 @@ final class WorkQueue: Sendable {
 
     /// One command. `cancel` lets go of a request that still waits.
     package final class Job: Sendable {
-        typealias Body = @Sendable (Refusal?) -> Void
+        typealias Body = @Sendable (Refusal?, StopSignal) -> Void
         private let body: Mutex<Body?>
+        fileprivate let stop: StopSignal
 
-        init(_ body: @escaping Body) { self.body = Mutex(body) }
+        /// - Parameter deadline: uptime in nanoseconds.
+        init(deadline: UInt64, _ body: @escaping Body) {
+            self.body = Mutex(body)
+            self.stop = StopSignal(deadline: deadline, now: { NIODeadline.now().uptimeNanoseconds })
+        }
 
-        /// Any thread. What runs already goes on to its end.
-        func cancel() { _ = self.take() }
+        /// Any thread. What runs already is told to stop.
+        func cancel() {
+            self.stop.raise()
+            _ = self.take()
+        }
 
         fileprivate func take() -> Body? {
             self.body.withLock { body in
@@ -42,7 +51,7 @@ final class WorkQueue: Sendable {
     /// - Parameters:
     ///   - queryThreads: for the class `query`; the others have one each.
     ///   - maximumJobs: that may wait or run.
-    ///   - patience: how long one may wait.
+    ///   - patience: how long a query may wait and run.
     init(queryThreads: Int, maximumJobs: Int, patience: Duration) {
         self.pools = [
             .query: NIOThreadPool(numberOfThreads: queryThreads), .report: NIOThreadPool(numberOfThreads: 1),
@@ -72,7 +81,7 @@ final class WorkQueue: Sendable {
 
     /// Takes a command. Its body is called once, on a thread of the class, unless it is cancelled before.
     ///
-    /// - Parameter expiry: Unix time in milliseconds after which the command must not begin.
+    /// - Parameter expiry: Unix time in milliseconds after which the command must not begin, and a query must not go on.
     /// - Returns: nil where there are too many.
     func submit(_ workClass: WorkClass, expiry: Int64? = nil, _ body: @escaping Job.Body) -> Job? {
         guard let pool = self.pools[workClass] else { return nil }
@@ -80,14 +89,15 @@ final class WorkQueue: Sendable {
             self.jobs.subtract(1, ordering: .relaxed)
             return nil
         }
-        let job = Job(body)
         let deadline = workClass == .query ? NIODeadline.now() + self.patience : .distantFuture
+        let patient = workClass == .query ? deadline.uptimeNanoseconds : .max
+        let job = Job(deadline: min(patient, WallClock.uptime(at: expiry) ?? .max), body)
         pool.submit { state in
             defer { self.jobs.subtract(1, ordering: .relaxed) }
             guard let body = job.take() else { return }
-            guard case .active = state else { return body(.shutdown) }
-            if let late = WallClock.millisecondsPast(expiry) { return body(.expired(late)) }
-            body(NIODeadline.now() > deadline ? .late : nil)
+            guard case .active = state else { return body(.shutdown, job.stop) }
+            if let late = WallClock.millisecondsPast(expiry) { return body(.expired(late), job.stop) }
+            body(NIODeadline.now() > deadline ? .late : nil, job.stop)
         }
         return job
     }

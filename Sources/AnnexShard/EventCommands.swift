@@ -37,8 +37,7 @@ enum EventCommands {
         let item = try Self.identifier(request, 2, "item")
         try Self.checkState(context)
         let wasTrained = try Self.asking { () throws(AnnexError) in
-            guard let ordinal = item.bytes.withUnsafeBytes({ context.ordinal(of: $0) }) else { return false }
-            return try user.bytes.lend { id throws(AnnexError) in try context.trainedHistory(of: id, has: ordinal) }
+            try context.trainedHistory(of: user, has: item)
         }
         return CheckedChange(change: .remove(user: user, item: item), version: context.version) { wasThere, reply in
             reply.integer(wasThere || wasTrained ? 1 : 0)

@@ -4,16 +4,24 @@ import AnnexWire
 
 /// SEEN, EXPLAIN and WHYNOT: what is known of a user, and why answers are what they are.
 enum InsightCommands {
+    /// False where more than `limit` events and trained items would have to be read: nothing is written then.
     static func seen(
         _ arguments: ListArguments,
         _ request: Request,
         _ context: QueryContext,
+        limit: Int,
         _ reply: inout ReplyWriter
-    ) {
-        let items: [SeenItem]
+    ) -> Bool {
+        let found: [SeenItem]?
         do {
-            items = try request.withArgument(1) { try context.seen(by: $0, count: arguments.count ?? Int.max) }
-        } catch { return reply.error(code: .error, "\(error)") }
+            found = try request.withArgument(1) {
+                try context.seen(by: $0, count: arguments.count ?? Int.max, limit: limit)
+            }
+        } catch {
+            reply.error(code: .error, "\(error)")
+            return true
+        }
+        guard let items = found else { return false }
         let nested = arguments.withTimes && reply.version == .three
         reply.array(arguments.withTimes && !nested ? items.count * 2 : items.count)
         for seen in items where !reply.isOverBudget {
@@ -22,6 +30,7 @@ enum InsightCommands {
             guard arguments.withTimes else { continue }
             if let time = seen.time { reply.integer(Int(time)) } else { reply.null() }
         }
+        return true
     }
 
     static func explain(

@@ -33,15 +33,22 @@ struct Recommendation: Sendable {
         Double(self.users.count) * WorkEstimate.nanosPerUser + self.options.nanosToResolve
     }
 
-    /// Writes the reply. False where a user costs more than the query's budget: what was written then is of no use.
+    /// Writes the answers of the users at `users` from `first` on, in front of them what begins the reply.
+    ///
+    /// - Parameters:
+    ///   - first: those before it have their answers.
+    ///   - start: where the reply begins.
+    /// - Returns: nil where the reply is whole; else the position of a user who costs more than the query's budget: the answers of
+    ///   those before stand, and somebody else goes on from there.
     func answer(
         _ query: borrowing RecommendationQuery,
         _ context: QueryContext,
+        from first: Int,
+        start: Int,
         _ reply: inout ReplyWriter
-    ) -> Bool {
-        let start = reply.position
-        if self.isBatch { reply.array(self.users.count) }
-        for user in self.users where !reply.isOverBudget {
+    ) -> Int? {
+        if self.isBatch, first == self.users.lowerBound { reply.array(self.users.count) }
+        for user in first..<self.users.upperBound where !reply.isOverBudget {
             let answer: Answer
             do throws(AnnexError) {
                 answer = try self.request.withIdentifier(user) { id throws(AnnexError) in
@@ -55,16 +62,25 @@ struct Recommendation: Sendable {
                 }
                 reply.rewind(to: start)
                 reply.error(code: .error, "\(error)")
-                return true
+                return nil
             }
             switch answer {
-            case .tooCostly: return false
+            case .tooCostly: return user
             case .hits: self.write(context, &reply)
             case .unknownUser where self.isBatch: reply.nullArray()
             case .unknownUser: Self.noUser(self.request, user, context, &reply)
             }
         }
-        return true
+        return nil
+    }
+
+    /// The same for all users, into a reply that begins here.
+    func answer(
+        _ query: borrowing RecommendationQuery,
+        _ context: QueryContext,
+        _ reply: inout ReplyWriter
+    ) -> Int? {
+        self.answer(query, context, from: self.users.lowerBound, start: reply.position, &reply)
     }
 
     /// Ids, best first. With options RESP2 is flat, RESP3 has an array per item.

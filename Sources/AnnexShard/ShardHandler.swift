@@ -182,9 +182,17 @@ package final class ShardHandler: CommandHandler {
         case .seen:
             let arguments = try ListArguments(request, fixed: 2, times: true)
             let lane = try self.freshLane(request, name: arguments.index)
+            let limit = Int(WorkEstimate.loopBudgetNanos / WorkEstimate.nanosPerSeenItem)
             // Where even this cannot be read, the command says why.
             let nanos = (try? request.withArgument(1) { try lane.context.nanosToRead($0) }) ?? 0
-            return self.run(lane, nanos, &reply) { InsightCommands.seen(arguments, request, $0, &$1) }
+            let mayFit = nanos <= WorkEstimate.loopBudgetNanos || arguments.count ?? .max <= limit
+            let isMade =
+                mayFit
+                && Self.here(&reply) { InsightCommands.seen(arguments, request, lane.context, limit: limit, &$0) }
+            if isMade { return .done }
+            return Self.onWorker(lane.version) {
+                _ = InsightCommands.seen(arguments, request, $0, limit: .max, &$1)
+            }
         case .explain:
             let arguments = try ListArguments(request, fixed: 3, times: false)
             let lane = try self.freshLane(request, name: arguments.index)
@@ -216,10 +224,23 @@ package final class ShardHandler: CommandHandler {
         }
         var query = try RecommendationQuery(options, k: recommendation.k, recommendation.request, lane.context)
         query.user.budgetNanos = left / Double(recommendation.users.count)
-        if Self.here(&reply, { recommendation.answer(query, lane.context, &$0) }) { return .done }
+        let start = reply.position
+        var next: Int?
+        let fits = reply.write(within: WorkEstimate.loopReplyBytes) {
+            next = recommendation.answer(query, lane.context, &$0)
+        }
+        if fits, next == nil { return .done }
         query.user.budgetNanos = .infinity
         let whole = query
-        return Self.onWorker(lane.version) { context, reply in _ = recommendation.answer(whole, context, &reply) }
+        // The answers that there are go along: nobody is searched for twice, but the one who turned out to cost too much.
+        let first = fits ? next ?? recommendation.users.lowerBound : recommendation.users.lowerBound
+        let made = first == recommendation.users.lowerBound ? nil : reply.copy(from: start)
+        reply.rewind(to: start)
+        return Self.onWorker(lane.version) { context, reply in
+            let start = reply.position
+            if let made { reply.encoded(made) }
+            _ = recommendation.answer(whole, context, from: first, start: start, &reply)
+        }
     }
 
     // MARK: Where a query runs
@@ -251,7 +272,7 @@ package final class ShardHandler: CommandHandler {
         _ reply: inout ReplyWriter,
         _ body: @escaping @Sendable (inout ReplyWriter) -> Void
     ) -> Disposition {
-        guard nanos <= WorkEstimate.loopBudgetNanos else { return .elsewhere(.query, work: body) }
+        guard nanos <= WorkEstimate.loopBudgetNanos else { return .elsewhere(.query) { reply, _ in body(&reply) } }
         body(&reply)
         return .done
     }
@@ -261,9 +282,9 @@ package final class ShardHandler: CommandHandler {
         _ version: ServedVersion,
         _ body: @escaping @Sendable (QueryContext, inout ReplyWriter) -> Void
     ) -> Disposition {
-        .elsewhere(.query) { reply in
+        .elsewhere(.query) { reply, stop in
             do throws(AnnexError) {
-                let context = try version.borrowContext()
+                let context = try version.borrowContext(stop: stop)
                 body(context, &reply)
                 version.giveBack(context)
             } catch {

@@ -1,3 +1,4 @@
+package import AnnexCore
 package import NIOCore
 
 /// What becomes of a command after its handler looked at it: the one way to answer now, elsewhere, or later.
@@ -7,8 +8,9 @@ package enum Disposition: Sendable {
     /// The reply is written; the connection closes when it has been sent.
     case close
     /// `work` runs on another thread. The reply comes in the command's turn, and nothing else of the connection runs until
-    /// then. The closure writes exactly one reply; what it holds is counted as the request's bytes.
-    case elsewhere(WorkClass, work: @Sendable (inout ReplyWriter) -> Void)
+    /// then. The closure writes exactly one reply; what it holds is counted as the request's bytes. It looks at the signal now
+    /// and then: once it was told to stop, what it has written is dropped, and an error goes out in its place.
+    case elsewhere(WorkClass, work: @Sendable (inout ReplyWriter, StopSignal) -> Void)
     /// The reply comes in the command's turn, as soon as the promise is fulfilled; no thread waits for it. Until then only
     /// commands of the same pipeline class run on the connection. `start` runs at once, on the loop, and must not block.
     ///

@@ -108,7 +108,8 @@ extension CommandTable {
             group: "user",
             summary:
                 "The items of the user's history, each once: events newest first, then what was trained, which has no times.",
-            complexity: "O(events of the user)",
+            complexity:
+                "O(n + repeated events on the same items) with COUNT, O(events + trained items of the user) without",
             arguments: [.key("user"), count, .flag("WITHTIMES"), index],
             reply: (
                 "array of items; with times flat: item, unix-ms or null",
@@ -148,7 +149,9 @@ extension CommandTable {
             summary:
                 "Why an item is not among the best k: `unknown-item`, `excluded`, `seen`, `rank` (others are better) or "
                 + "`missed` (the search did not find it); `answered` where it is. With its true rank and scores.",
-            complexity: "O(items × dimension)",
+            complexity:
+                "O(items × dimension), always on a worker thread: the rank is counted, not estimated. On very large indexes it "
+                + "may end in TIMEOUT",
             arguments: [.key("user"), .string("item"), .integer("k")] + whynotOptions,
             reply: (
                 "flat array: reason, rank, score, kth-score; null where there is none",

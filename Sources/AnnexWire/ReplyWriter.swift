@@ -59,6 +59,11 @@ package struct ReplyWriter: Sendable {
         self.isOverBudget = false
     }
 
+    /// A copy of what was written since `position` had this value.
+    package func copy(from position: Int) -> ByteBuffer {
+        ByteBuffer(bytes: self.buffer.readableBytesView[position...])
+    }
+
     /// Takes a buffer to write into; what it holds already counts for no reply.
     package mutating func use(_ buffer: consuming ByteBuffer) {
         self.end = buffer.writerIndex + Self.largestBudget

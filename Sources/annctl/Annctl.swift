@@ -13,7 +13,8 @@ struct Annctl: AsyncParsableCommand {
             BuildCommand.self, ServeCommand.self, RouteCommand.self, IngestCommand.self, QueryCommand.self,
             InspectCommand.self, VerifyCommand.self, ListCommand.self, UseCommand.self, RollbackCommand.self,
             PruneCommand.self,
-            BenchCommand.self, TuneCommand.self, ClusterCommand.self, CheckStateCommand.self, BackupCommand.self,
+            BenchCommand.self, TuneCommand.self, ClusterCommand.self, CheckStateCommand.self, CompactStateCommand.self,
+            BackupCommand.self,
             RestoreCommand.self, TrimLogCommand.self, ProtocolDocumentCommand.self,
         ]
     )

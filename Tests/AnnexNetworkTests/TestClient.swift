@@ -63,6 +63,12 @@ final class TestClient {
         }
     }
 
+    /// Closing sends a reset in place of an end.
+    func resetWhenClosed() {
+        var now = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(self.descriptor, SOL_SOCKET, SO_LINGER, &now, socklen_t(MemoryLayout<linger>.size))
+    }
+
     func finishSending() { shutdown(self.descriptor, Int32(SHUT_WR)) }
 
     /// False at the end of the stream.

@@ -2,6 +2,7 @@ import AnnexCore
 import AnnexNetwork
 import AnnexWire
 import Dispatch
+import Glibc
 import Logging
 import NIOCore
 import Synchronization
@@ -21,11 +22,26 @@ final class Gate: Sendable {
     }
 }
 
-/// `EVENT user text` answers text from another thread, sometime soon; `EVENT NOW text` at once. `TOPK BYTES n` answers n bytes; `TOPK LATER text` answers text from another thread once the gate is open; any other
+/// What a long command has done; -1 once it has stopped.
+final class Steps: Sendable {
+    let count = Atomic<Int>(0)
+
+    /// Polls until `isSo`, for at most ten seconds.
+    func wait(until isSo: (Int) -> Bool) -> Bool {
+        for _ in 0..<10_000 {
+            if isSo(self.count.load(ordering: .sequentiallyConsistent)) { return true }
+            usleep(1_000)
+        }
+        return false
+    }
+}
+
+/// `EVENT user text` answers text from another thread, sometime soon; `EVENT NOW text` at once. `TOPK BYTES n` answers n bytes; `TOPK LATER text` answers text from another thread once the gate is open; `TOPK LONG` counts steps until it is told to stop, then sets them to -1; any other
 /// TOPK answers its first argument.
 final class TestHandler: CommandHandler {
     private let gate: Gate
-    init(gate: Gate) { self.gate = gate }
+    private let steps: Steps
+    init(gate: Gate, steps: Steps) { (self.gate, self.steps) = (gate, steps) }
 
     /// Each change is answered its last word and how many there are, last first, from another thread. A change of `absent` is
     /// refused.
@@ -60,10 +76,20 @@ final class TestHandler: CommandHandler {
             }
         } else if request.matches(1, "BYTES") {
             reply.bulk(String(repeating: "x", count: request.integer(2) ?? 0))
+        } else if request.matches(1, "LONG") {
+            let steps = self.steps
+            return .elsewhere(.query) { writer, stop in
+                writer.bulk("half of a reply")
+                while !stop.shouldStop() {
+                    steps.count.wrappingAdd(1, ordering: .sequentiallyConsistent)
+                    usleep(500)
+                }
+                steps.count.store(-1, ordering: .sequentiallyConsistent)
+            }
         } else if request.matches(1, "LATER") {
             let text = request.string(2)
             let gate = self.gate
-            return .elsewhere(.query) { writer in
+            return .elsewhere(.query) { writer, _ in
                 gate.pass()
                 writer.bulk(text)
             }
@@ -77,6 +103,7 @@ final class TestHandler: CommandHandler {
 /// Runs `body` against a server on a free port, then shuts it down.
 func withServer(
     gate: Gate = Gate(),
+    steps: Steps = Steps(),
     table: CommandTable = .standard,
     _ change: (inout ServerConfiguration) -> Void = { _ in },
     _ body: @escaping @Sendable (_ port: Int, _ server: LineServer) throws -> Void
@@ -92,7 +119,7 @@ func withServer(
     let server = try LineServer(
         configuration: configuration,
         table: table,
-        makeHandler: { _, _ in TestHandler(gate: gate) },
+        makeHandler: { _, _ in TestHandler(gate: gate, steps: steps) },
         info: { [InfoSection("Indexes", [("indexes", "1")])] },
         logger: logger
     )

@@ -5,6 +5,7 @@ import AnnexStore
 import AnnexTestSupport
 import AnnexVersionSupport
 import AnnexWire
+import Synchronization
 import Testing
 
 /// A query is a value: what one client asks leaves nothing behind for the next, and what costs much leaves the loop before it
@@ -100,6 +101,87 @@ import Testing
         }
     }
 
+    /// A user's items stand where the vector points, `count` of them seen: the walk falls back to a scan, which is no work for a
+    /// loop.
+    private func crowded(_ counts: [Int]) throws -> SmallVersion {
+        let (items, dimension) = (20_000, 400)
+        let order = try (0..<items).map { try #require(Identifier("i\($0)")) }.sorted()
+        let ordinals = Dictionary(uniqueKeysWithValues: order.enumerated().map { ($1.description, Int32($0)) })
+        var histories: [String: [HistoryEntry]] = [:]
+        for (user, count) in counts.enumerated() where count > 0 {
+            let seen = (0..<count).compactMap { ordinals["i\($0)"] }.sorted()
+            histories["u\(user)"] = seen.map { HistoryEntry(ordinal: $0, weight: 1) }
+        }
+        var random = SeededRandom(seed: Self.seed)
+        var small = try SmallVersion(
+            items: items,
+            users: counts.count,
+            dimension: dimension,
+            kind: "HNSW8",
+            histories: histories
+        ) { id in
+            let number = Int(id.dropFirst()) ?? 0
+            let isNear = id.hasPrefix("u") || number < 6_000
+            return (0..<dimension).map { (isNear && $0 < 40 ? 1.5 : 0) + (id.hasPrefix("u") ? 0 : random.normal() / 2) }
+        }
+        small.description.walksCodes = true
+        return small
+    }
+
+    @Test func whatFallsBackToAScanLeavesTheLoop() throws {
+        let counts = [0, 100, 5_000, 5_900]
+        let small = try self.crowded(counts)
+        let bench = try Bench(self.engine(small))
+        var handedOn = 0
+        for (user, count) in counts.enumerated() {
+            let one = try bench.ask("TOPK", "u\(user)", "10")
+            #expect(bench.ranElsewhere == (count >= 5_000), "TOPK of a user who has seen \(count)")
+            handedOn += bench.ranElsewhere ? 1 : 0
+            #expect(one.elements?.count == 10)
+            if count >= 5_000 { #expect(try bench.ask("TOPK", "u\(user)", "10", "TRUTH") == one) }
+            // The answers of those before go along.
+            let batch = try bench.ask("MTOPK", "3", "u0", "nobody", "u\(user)", "10")
+            #expect(bench.ranElsewhere == (count >= 5_000), "MTOPK with a user who has seen \(count)")
+            #expect(try batch.elements == [bench.ask("TOPK", "u0", "10"), .null, one])
+        }
+        #expect(handedOn == 2)
+    }
+
+    /// Each command looks at the signal before each user, so that the work for all others is left undone.
+    @Test func longCommandsStop() throws {
+        let small = try SmallVersion(
+            items: 2_000,
+            users: 20,
+            dimension: 8,
+            foldIn: .als(regularization: 0.1, alpha: 2),
+            histories: ["u1": [HistoryEntry(ordinal: 3, weight: 1)]]
+        )
+        let engine = try self.engine(small)
+        let users = (0..<20).map { "u\($0)" }
+        let many = Array(repeating: users, count: 100).flatMap { $0 }
+        let long: [[String]] = [
+            ["MTOPK", "2000"] + many + ["50"],
+            ["TOPK", "u1", "10000", "EXCLUDE", "2000"] + (0..<2_000).map { "i\($0)" },
+            ["WHYNOT", "u1", "i5", "10"], ["EXPLAIN", "u1", "i5"],
+        ]
+        var stopped = 0
+        for words in long {
+            let bench = try Bench(engine)
+            bench.stop.raise()
+            _ = bench.bytes(words)
+            #expect(bench.ranElsewhere && bench.stop.wasHeeded, "\(words.prefix(3)) went on")
+            stopped += 1
+        }
+        let looks = Counter()
+        let bench = try Bench(engine)
+        bench.stop = StopSignal(deadline: 0) { looks.next() > 300 ? 1 : 0 }
+        _ = bench.bytes(["MTOPK", "2000"] + many + ["50"])
+        #expect(bench.stop.wasHeeded && (301...302).contains(looks.count), "\(looks.count) looks for 2,000 users")
+        print(
+            "\(stopped) kinds of long commands stopped before they began; one of 2,000 users after \(looks.count) looks"
+        )
+    }
+
     /// A megabyte where an id belongs is no id: said at once, not looked for.
     @Test func whatIsTooLongIsNoId() throws {
         let small = try SmallVersion(items: 100, users: 2)
@@ -128,4 +210,10 @@ import Testing
         #expect(try bench.ask("READY") == .simple("OK"))
         #expect(ErrorCode.loading.mayBeAnsweredElsewhere && !ErrorCode.loading.mayBeStored)
     }
+}
+
+private final class Counter: Sendable {
+    private let value = Atomic<Int>(0)
+    func next() -> Int { self.value.wrappingAdd(1, ordering: .relaxed).newValue }
+    var count: Int { self.value.load(ordering: .relaxed) }
 }

@@ -16,6 +16,8 @@ final class Bench {
     private var connection = ConnectionState(id: 1, address: "test", authenticated: true)
     /// Whether the last command left the loop.
     private(set) var ranElsewhere = false
+    /// What ends work that has left the loop.
+    var stop = StopSignal()
     private var reply: ReplyWriter
 
     init(_ engine: Engine, version: RESPVersion = .three) throws {
@@ -40,7 +42,7 @@ final class Bench {
         case .done, .close: break
         case .elsewhere(_, let work):
             self.ranElsewhere = true
-            work(&self.reply)
+            work(&self.reply, self.stop)
         case .pending(_, let begin):
             let sink = OneReply()
             begin(ReplyPromise(sink, number: 0))

@@ -1,5 +1,4 @@
 package import AnnexCore
-import Dispatch
 import Foundation
 import Synchronization
 
@@ -31,7 +30,8 @@ package struct VerifiedVersion: Sendable {
 
 package enum Verifier {
     private static let hint = "Build the version again, or go back with `annctl rollback`"
-    /// Files hashed at the same time.
+    /// Files hashed at the same time. The threads have the caller's priority: a server hashes at niceness 10, where each of them
+    /// gets a tenth of what a thread that answers clients gets from a processor that both want.
     private static let workers = 2
 
     /// Checks every byte that the manifest covers, and that nothing else lies there. O(bytes), on two threads; blocks.
@@ -152,19 +152,26 @@ package enum Verifier {
     /// named. Returns the marks of the files that were read.
     private static func compare(_ listed: [Manifest.FileEntry], in folder: String) throws(AnnexError) -> [FileMark] {
         let order = listed.indices.sorted { listed[$0].bytes > listed[$1].bytes }
-        let next = Atomic<Int>(0)
-        let results = Mutex([Result<FileMark, AnnexError>?](repeating: nil, count: listed.count))
-        DispatchQueue.concurrentPerform(iterations: Self.workers) { _ in
+        let run = Comparison(count: listed.count)
+        SiblingThreads.run(Self.workers) {
             while true {
-                let turn = next.add(1, ordering: .relaxed).oldValue
+                let turn = run.next.add(1, ordering: .relaxed).oldValue
                 guard turn < order.count else { return }
                 let result = Self.compare(listed[order[turn]], folder)
-                results.withLock { $0[order[turn]] = result }
+                run.results.withLock { $0[order[turn]] = result }
             }
         }
         var marks: [FileMark] = []
-        for result in results.withLock({ $0 }) { if let mark = try result?.get() { marks.append(mark) } }
+        for result in run.results.withLock({ $0 }) { if let mark = try result?.get() { marks.append(mark) } }
         return marks
+    }
+
+    /// What the threads of one comparison share.
+    private final class Comparison: Sendable {
+        let next = Atomic<Int>(0)
+        let results: Mutex<[Result<FileMark, AnnexError>?]>
+
+        init(count: Int) { self.results = Mutex([Result<FileMark, AnnexError>?](repeating: nil, count: count)) }
     }
 
     private static func compare(_ entry: Manifest.FileEntry, _ folder: String) -> Result<FileMark, AnnexError> {

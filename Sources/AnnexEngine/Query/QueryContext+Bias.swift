@@ -22,10 +22,15 @@ extension QueryContext {
     ///
     /// Scores that differed may be equal float32 with the constant on top; the order of ids counts among them too. An
     /// exact search therefore asks for what is behind the k-th until the score is another.
-    func searchWithConstant(k: Int, effort: SearchEffort) throws(AnnexError) -> SearchReport {
+    /// All these searches together keep to the limit.
+    func searchWithConstant(k: Int, effort: SearchEffort, limit: SearchLimit) throws(AnnexError) -> SearchReport {
         var asked = effort == .exact ? min(k + 1, Limits.maximumK) : k
+        var limit = limit
         while true {
-            let report = try self.searchRows(k: asked, effort: effort)
+            let report = try self.searchRows(k: asked, effort: effort, limit: limit)
+            if report.isUnfinished { return report }
+            limit.codes = max(0, limit.codes - (report.read ?? 0))
+            limit.rows = max(0, limit.rows - (report.read ?? 0))
             for index in self.hits.indices { self.hits[index].score += self.constant }
             let isCut = asked > k && self.hits.count == asked && self.hits[asked - 1].score == self.hits[k - 1].score
             guard isCut, asked < Limits.maximumK else {

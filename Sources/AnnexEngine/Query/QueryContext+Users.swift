@@ -30,11 +30,15 @@ extension QueryContext {
         case .costly: return .costly
         case .unknown: return .unknown
         case .stored:
-            if wanted.leavesOutSeen, let many = self.live.forEachTrained(id, { self.exclude($0) }) {
-                self.exclude(seenBy: many)
+            if wanted.leavesOutSeen {
+                switch self.live.forEachTrained(id, budgetNanos: wanted.budgetNanos, { self.exclude($0) }) {
+                case .costly: return .costly
+                case .marked(let many): guard self.exclude(seenBy: many, wanted) else { return .costly }
+                case .lent: break
+                }
             }
         case .folded(let user):
-            if wanted.leavesOutSeen { self.exclude(seenBy: user) }
+            if wanted.leavesOutSeen { guard self.exclude(seenBy: user, wanted) else { return .costly } }
             guard user.vector != nil else { return .unknown }
         case .session:
             if wanted.leavesOutSeen { self.live.history.forEachSeen { self.exclude($0) } }
@@ -42,6 +46,17 @@ extension QueryContext {
         self.takeConstant()
         self.measureNorm()
         return .ready
+    }
+
+    /// False where marking what the user has seen takes longer than is allowed: it is marked already, unless the request leaves
+    /// out other items besides.
+    private func exclude(seenBy user: ResolvedUser, _ wanted: borrowing UserRequest) -> Bool {
+        let isMarked = user.marks != nil && self.exclusion.count == 0
+        guard isMarked || WorkEstimate.isShort(marks: user.seen.count, wanted.budgetNanos) else {
+            return false
+        }
+        self.exclude(seenBy: user)
+        return true
     }
 
     private func source(
@@ -63,10 +78,22 @@ extension QueryContext {
 
     // MARK: Histories
 
-    /// The items of a user's history, each once: events newest first, then the trained ones. At most `count`. O(events).
-    package func seen(by id: UnsafeRawBufferPointer, count: Int) throws(AnnexError) -> [SeenItem] {
-        Self.mayBeIdentifier(id) ? try self.live.seen(id, count: count) : []
+    /// The items of a user's history, each once: events newest first, then the trained ones. At most `count`, which is what it
+    /// costs, and repeated events on the same items.
+    ///
+    /// - Parameter limit: how many events and trained items it may read.
+    /// - Returns: nil where it would have to read more.
+    package func seen(
+        by id: UnsafeRawBufferPointer,
+        count: Int,
+        limit: Int = .max
+    ) throws(AnnexError) -> [SeenItem]? {
+        guard Self.mayBeIdentifier(id) else { return [] }
+        return try self.live.seen(id, count: count, limit: limit) { () throws(AnnexError) in try self.checkStop() }
     }
+
+    /// Events, tombstones and trained items that were read of users, in all: what they cost, without a clock.
+    package var historyRead: Int { self.live.historyRead }
 
     /// About how long `seen` takes, in nanoseconds.
     package func nanosToRead(_ id: UnsafeRawBufferPointer) throws(AnnexError) -> Double {
@@ -78,8 +105,8 @@ extension QueryContext {
         try self.live.versionKnows(id)
     }
 
-    /// Whether the trained history of a user has an item that was not taken out of it. O(events).
-    package func trainedHistory(of id: UnsafeRawBufferPointer, has item: Int32) throws(AnnexError) -> Bool {
-        try self.live.trainedHistory(of: id, has: item)
+    /// Whether the trained history of a user has an item that was not taken out of it. O(log history + log events).
+    package func trainedHistory(of user: Identifier, has item: Identifier) throws(AnnexError) -> Bool {
+        try self.live.trainedHistory(of: user, has: item)
     }
 }

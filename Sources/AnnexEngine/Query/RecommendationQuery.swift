@@ -60,7 +60,8 @@ package enum Answer: Equatable, Sendable {
     case hits
     /// Nothing is known of the user.
     case unknownUser
-    /// It takes longer than the query's budget: ask again with a larger one, elsewhere. Nothing was searched.
+    /// It takes longer than the query's budget: ask again with a larger one, elsewhere. There are no hits; at most a walk, or
+    /// reading as much as the budget allows, was in vain.
     case tooCostly
 }
 
@@ -73,8 +74,10 @@ extension QueryContext {
     package func answer(_ query: borrowing RecommendationQuery, for id: UnsafeRawBufferPointer) throws(AnnexError)
         -> Answer
     {
+        try self.checkStop()
         switch try self.useUser(id, query.user) {
         case .costly: return .tooCostly
+        case .unknown where self.popularNanos(k: query.k) > query.user.budgetNanos: return .tooCostly
         case .unknown: return self.usePopular(k: query.k) ? .hits : .unknownUser
         case .ready: break
         }
@@ -89,8 +92,8 @@ extension QueryContext {
             in: version
         )
         guard nanos <= query.user.budgetNanos else { return .tooCostly }
-        _ = try self.search(k: query.k, effort: effort)
-        return .hits
+        let limit = WorkEstimate.limit(nanos: query.user.budgetNanos, in: version)
+        return try self.search(k: query.k, effort: effort, limit: limit).isUnfinished ? .tooCostly : .hits
     }
 
     /// Makes a user's vector of now the query of `score`. `.hits` stands for success.

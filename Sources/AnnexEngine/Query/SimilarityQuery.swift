@@ -22,7 +22,8 @@ package struct SimilarityQuery: Sendable {
 package enum SimilarityAnswer: Equatable, Sendable {
     /// The context's `hits` are the answer, best first, until its next query.
     case hits
-    /// It takes longer than the budget: ask again with a larger one, elsewhere. Nothing was searched.
+    /// It takes longer than the budget: ask again with a larger one, elsewhere. There are no hits; at most a walk, or reading as
+    /// much as the budget allows, was in vain.
     case tooCostly
     case badVector(VectorProblem)
 }
@@ -63,8 +64,8 @@ extension QueryContext {
             in: self.version.description
         )
         guard nanos <= query.budgetNanos else { return .tooCostly }
-        _ = try self.search(k: query.k, effort: query.effort)
-        return .hits
+        let limit = WorkEstimate.limit(nanos: query.budgetNanos, in: self.version.description)
+        return try self.search(k: query.k, effort: query.effort, limit: limit).isUnfinished ? .tooCostly : .hits
     }
 
     /// The scores of some items for the row of one. Allocates nothing.

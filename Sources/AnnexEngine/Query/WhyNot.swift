@@ -43,7 +43,7 @@ extension QueryContext {
         let last = self.hits.last?.score
         guard let item else { return WhyNot(reason: .unknownItem, rank: nil, score: nil, kthScore: last) }
         let score = self.score(item)
-        let rank = self.rank(of: item, score)
+        let rank = try self.rank(of: item, score)
         let marks = self.marks
         let reason: WhyNot.Reason =
             if isListed { .excluded } else if marks.contains(item) {
@@ -55,14 +55,26 @@ extension QueryContext {
     }
 
     /// 1 and the number of items that are not left out and come before it.
-    private func rank(of item: Int32, _ score: Float) -> Int {
+    private func rank(of item: Int32, _ score: Float) throws(AnnexError) -> Int {
         var better = 0
         let marks = self.marks
-        for other in 0..<Int32(self.vectors.rows) where other != item && !marks.contains(other) {
-            let value = self.score(other)
-            let isBetter = self.metric == .l2 ? value < score : value > score
-            if isBetter || (value == score && other < item) { better += 1 }
+        var first = 0
+        while first < self.vectors.rows {
+            if first % Self.rowsPerLook == 0 { try self.checkStop() }
+            let rows = first..<min(first + Self.rowsAtOnce, self.vectors.rows)
+            self.forEachScore(of: rows) { other, value in
+                let isBetter = self.metric == .l2 ? value < score : value > score
+                guard isBetter || (value == score && other < item), other != item, !marks.contains(other) else {
+                    return
+                }
+                better += 1
+            }
+            first = rows.upperBound
+            self.countRead(rows.count)
         }
         return better + 1
     }
+
+    private static var rowsAtOnce: Int { 256 }
+    private static var rowsPerLook: Int { 4_096 }
 }

@@ -1,5 +1,5 @@
 package import AnnexCore
-import AnnexIndex
+package import AnnexIndex
 
 /// How long a search may take, so that what is long leaves the event loop.
 ///
@@ -21,17 +21,42 @@ package enum WorkEstimate {
     private static let nanosPerStep = 250.0
     private static let nanosPerStepComponent = 1.5
     private static let nanosPerResult = 60.0
-    private static let nanosPerMark = 2.0
+    static let nanosPerMark = 2.0
+    /// Taking over an item that was seen into what is kept of a user: a copy, and a mark.
+    static let nanosPerKeptItem = 6.0
     /// Looking up the id of an item that a client names.
     package static let nanosPerIdentifier = 250.0
     /// Looking up a user of whom nothing is known, and saying so.
     package static let nanosPerUser = 2_000.0
+    /// Reading an event, or a trained item, and writing its id.
+    package static let nanosPerSeenItem = 1_500.0
     /// Writing one id, without a search for it.
     package static let nanosPerMember = 1_000.0
     /// Copying attributes out of the store's pages.
     private static let nanosPerAttributeByte = 0.3
     /// An item that is left out makes a scan with bounds go on: how many more it reads.
     private static let readsPerExcluded = 20.0
+
+    /// How far a search may go within a budget, whatever was estimated before it began: what a walk falls back to, or bounds
+    /// that rule out less than they do on average, must not take a loop longer. No limit where the budget has none.
+    package static func limit(nanos: Double, in version: VersionDescription) -> SearchLimit {
+        guard nanos < .infinity else { return .none }
+        let dimension = Double(max(1, version.dimension))
+        return SearchLimit(
+            codes: Int(clamping: max(0, nanos) / (dimension * Self.nanosPerScannedCode)),
+            rows: Int(clamping: max(0, nanos) / (dimension * Self.nanosPerScannedComponent))
+        )
+    }
+
+    /// Whether marking so many items fits a budget. A few hundred always do: to hand them on takes longer.
+    static func isShort(marks count: Int, _ budgetNanos: Double) -> Bool {
+        Double(count) * Self.nanosPerMark <= max(budgetNanos, Self.nanosPerUser)
+    }
+
+    /// For the most popular items: each that is left out is passed over.
+    static func nanosOfPopular(k: Int, excluded: Int) -> Double {
+        Double(k) * Self.nanosPerResult + Double(excluded) * Self.nanosPerMark
+    }
 
     /// Nanoseconds for one query.
     ///
@@ -84,4 +109,9 @@ package enum WorkEstimate {
             return scan + answer
         }
     }
+}
+
+extension Int {
+    /// The largest number for what is beyond it.
+    fileprivate init(clamping value: Double) { self = value < 0x1p62 ? Int(value) : .max }
 }

@@ -60,6 +60,7 @@ extension QueryContext {
         guard self.metric != .l2 else {
             throw AnnexError(.usage, "on l2 a score is a distance, which is no sum over events")
         }
+        try self.checkStop()
         guard let solver = self.live.solver, let method = self.version.foldIn?.method.name else {
             throw AnnexError(
                 .usage,

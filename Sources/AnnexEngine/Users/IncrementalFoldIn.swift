@@ -9,8 +9,6 @@ import Synchronization
 final class IncrementalFoldIn: Sendable {
     /// Shorter ones are solved as fast anew.
     static let leastEntries = 128
-    /// Longer ones are not kept: some 20 bytes an item.
-    static let mostEntries = 50_000
     /// A matrix that held a weight of this size, in units of 1 / alpha, has no room left for the rest of the history in float64
     /// when it is taken out again.
     static let largestWeight = 1e6
@@ -117,7 +115,9 @@ extension UserResolver {
             do throws(AnnexError) {
                 guard let count = state.events(until: mark) else { return }
                 let nanos = FoldInSolver.nanos(events: count, dimension: self.version.vectors.dimension)
-                guard Double(nanos) <= budgetNanos else {
+                // Making room for an item, and what is kept of the user, grow with all that was seen.
+                let keeping = Double(state.seen.count) * WorkEstimate.nanosPerKeptItem
+                guard Double(nanos) + keeping <= budgetNanos else {
                     outcome = .success(.costly)
                     return
                 }
@@ -160,6 +160,7 @@ extension UserResolver {
         try view.forEachEvent(of: id, newestFirst: true) { item, weight, time throws(AnnexError) in
             guard time > newest, found < expected else { return false }
             found += 1
+            self.historyRead &+= 1
             if let cut = state.cut, time <= cut { isBeforeCut = true }
             if let ordinal = self.items.ordinal(of: item) { events.append((ordinal, weight)) }
             return true

@@ -34,7 +34,9 @@ final class IncrementalFoldInCache: Sendable {
         return found
     }
 
+    /// A user who alone takes a quarter of the limit is not kept: some 600,000 items.
     func put(_ history: IncrementalFoldIn) {
+        guard history.byteCount <= self.limitBytes / 4 else { return }
         history.id.withUnsafeBytes { id in
             guard let slot = self.slot(id) else { return }
             let old = slot.history.withLock { kept in

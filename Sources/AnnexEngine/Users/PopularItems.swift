@@ -10,6 +10,17 @@ package struct PopularItems: Sendable {
     let order: [Int32]
     /// Events of each ordinal, decayed.
     let counts: [Float]
+    private let basis: Basis
+
+    /// What was counted from what, so that the next count reads only what may have changed.
+    private struct Basis {
+        /// Trained histories that each item is in, users who were forgotten left out.
+        var trained: [Int32]
+        var forgotten = 0
+        /// The state's highest change counter; nil without a state.
+        var counter: UInt64?
+        var time: Int64
+    }
 
     /// How events fade: one that is a half-life old counts half; nil for not at all.
     package struct Decay: Sendable {
@@ -29,21 +40,46 @@ package struct PopularItems: Sendable {
 
     /// Counts each item of each trained history once, as of the version's cut, and each event of the state that came after
     /// it, or that is of a user without a trained history. O(interactions + events + items log items). Blocks.
-    init(of version: ServedVersion, decay: Decay, now: Int64) throws(AnnexError) {
-        var counts = [Double](repeating: 0, count: version.description.itemCount)
-        let cut = version.description.trainedUntil
-        let weight = cut.map { decay.weight(of: $0, at: now) } ?? 1
+    ///
+    /// Trained histories are read once for a version, and again where a user was forgotten since. Events are read where anything of
+    /// the state has changed; else all counts fade alike, and the order stays.
+    ///
+    /// - Parameter before: the last count of the same version.
+    init(of version: ServedVersion, decay: Decay, now: Int64, after before: PopularItems? = nil) throws(AnnexError) {
         let reader = try version.state.map { state throws(AnnexError) in try state.makeReader() }
-        try version.users?.forEachHistory { id, history throws(AnnexError) in
-            if let reader, try reader.withRead({ view throws(AnnexError) in try view.hasForgotten(id) }) { return }
-            for index in 0..<history.count { counts[Int(history.ordinal(index))] += weight }
+        var basis = Basis(trained: before?.basis.trained ?? [], time: now)
+        try reader?.withRead { view throws(AnnexError) in
+            basis.counter = try view.highestCounter
+            basis.forgotten = try view.forgottenCount
         }
+        let hasTrained = before != nil && before?.basis.forgotten == basis.forgotten
+        if let before, hasTrained, before.basis.counter == basis.counter {
+            let factor = Float(decay.weight(of: before.basis.time, at: now))
+            self.counts = before.counts.map { $0 * factor }
+            self.order = before.order
+            self.basis = basis
+            return
+        }
+        if !hasTrained { basis.trained = try Self.trained(version, reader) }
+        let weight = version.description.trainedUntil.map { decay.weight(of: $0, at: now) } ?? 1
+        var counts = basis.trained.map { Double($0) * weight }
         if let state = version.state { try Self.add(state, of: version, decay, now, to: &counts) }
         self.counts = counts.map { Float($0) }
         let found = self.counts
         self.order = (0..<Int32(found.count)).sorted {
             (found[Int($1)], $0) < (found[Int($0)], $1)
         }
+        self.basis = basis
+    }
+
+    private static func trained(_ version: ServedVersion, _ reader: StateReader?) throws(AnnexError) -> [Int32] {
+        var trained = [Int32](repeating: 0, count: version.description.itemCount)
+        try version.users?.forEachHistory { id, history throws(AnnexError) in
+            if let reader, try reader.withRead({ view throws(AnnexError) in try view.hasForgotten(id) }) { return }
+            version.popularityRead.wrappingAdd(history.count, ordering: .relaxed)
+            for index in 0..<history.count { trained[Int(history.ordinal(index))] += 1 }
+        }
+        return trained
     }
 
     private static func add(
@@ -65,6 +101,7 @@ package struct PopularItems: Sendable {
                         let isTrained = trained?.withHistory(of: id) { $0 != nil } ?? false
                         let cut = isTrained ? version.description.trainedUntil : nil
                         try view.forEachEvent(of: id, newestFirst: true) { item, _, time throws(AnnexError) in
+                            version.popularityRead.wrappingAdd(1, ordering: .relaxed)
                             if let cut, time <= cut { return false }
                             if let ordinal = items.ordinal(of: item) {
                                 counts[Int(ordinal)] += decay.weight(of: time, at: now)
@@ -82,14 +119,32 @@ package struct PopularItems: Sendable {
 }
 
 extension ServedVersion {
-    /// Counts anew what is popular. Blocks; O(interactions + events).
+    /// Counts anew what is popular. Blocks; O(interactions + events) at first, and where anything of the state has changed O(events).
     package func countPopular(_ decay: PopularItems.Decay) throws(AnnexError) {
-        let popular = try PopularItems(of: self, decay: decay, now: Self.milliseconds())
+        let before = self.popular.withLock { $0 }
+        let popular = try PopularItems(of: self, decay: decay, now: Self.milliseconds(), after: before)
         self.popular.withLock { $0 = popular }
     }
 }
 
+/// When to count anew what is popular: each minute, but for at most a fiftieth of a thread's time.
+package enum PopularitySchedule {
+    package static let leastSeconds = 60.0
+    private static let share = 0.02
+
+    /// - Parameter spent: how long the last count took, in seconds.
+    /// - Returns: seconds from its end to the next.
+    package static func pause(afterSpending spent: Double) -> Double {
+        max(Self.leastSeconds, spent * (1 / Self.share - 1))
+    }
+}
+
 extension QueryContext {
+    /// What `usePopular` takes, about.
+    func popularNanos(k: Int) -> Double {
+        WorkEstimate.nanosOfPopular(k: min(k, self.version.description.itemCount), excluded: self.excludedCount)
+    }
+
     /// Fills `hits` with the most popular items that are not left out, scores being numbers of events. O(k + left out).
     ///
     /// - Returns: false where nothing was counted: the server does not answer for unknown users.

@@ -31,6 +31,8 @@ final class UserResolver {
     let items: ItemReader
     let state: StateReader?
     @exclusivity(unchecked) var history = UserHistory()
+    /// Events, tombstones and trained items that were read.
+    @exclusivity(unchecked) var historyRead = 0
     private let table = ResolvedUserTable()
     private var ownSolver: FoldInSolver?
     /// What the last solve of a long history came to.
@@ -79,14 +81,37 @@ final class UserResolver {
         self.users?.copyVector(of: id, into: query) ?? false
     }
 
+    /// What became of a trained history's items.
+    enum Trained {
+        /// Each was lent; perhaps there was none.
+        case lent
+        /// They are many, and what was made of them has them.
+        case marked(ResolvedUser)
+        /// It takes longer than was allowed; nothing was done.
+        case costly
+    }
+
     /// Lends the items of a trained history, or where they are many what was made of them before.
-    func forEachTrained(_ id: UnsafeRawBufferPointer, _ body: (Int32) -> Void) -> ResolvedUser? {
-        guard let users else { return nil }
+    func forEachTrained(
+        _ id: UnsafeRawBufferPointer,
+        budgetNanos: Double,
+        _ body: (Int32) -> Void
+    ) -> Trained {
+        guard let users else { return .lent }
         return users.withHistory(of: id) { history in
-            guard let history else { return nil }
-            if ResolvedUser.areMany(history.count, of: self.version.vectors.rows) { return self.marked(id, history) }
+            guard let history else { return .lent }
+            let areMany = ResolvedUser.areMany(history.count, of: self.version.vectors.rows)
+            // No change has this counter.
+            if areMany, let known = self.known(0, id) { return .marked(known) }
+            let isShort =
+                areMany
+                ? Double(history.count) * WorkEstimate.nanosPerKeptItem <= budgetNanos
+                : WorkEstimate.isShort(marks: history.count, budgetNanos)
+            guard isShort else { return .costly }
+            self.historyRead &+= history.count
+            if areMany { return .marked(self.marked(id, history)) }
             for index in 0..<history.count { body(history.ordinal(index)) }
-            return nil
+            return .lent
         }
     }
 
@@ -99,8 +124,6 @@ final class UserResolver {
 
     /// A user whom the state does not mention, with marks. Kept where those lie whom it does.
     private func marked(_ id: UnsafeRawBufferPointer, _ history: HistoryView) -> ResolvedUser {
-        // No change has this counter.
-        if let known = self.known(0, id) { return known }
         let seen = (0..<history.count).map { history.ordinal($0) }
         let rows = self.version.vectors.rows
         let user = ResolvedUser(id: Array(id), counter: 0, vector: nil, isSolved: false, seen: seen, rows: rows)
@@ -139,8 +162,7 @@ final class UserResolver {
         var seen: [Int32] = []
         seen.reserveCapacity(self.history.trained.count + self.history.touched.count)
         self.history.forEachSeen { seen.append($0) }
-        let isKept = self.history.entries.count <= IncrementalFoldIn.mostEntries
-        if vector == .solved, let equation = self.kept.take(), isKept {
+        if vector == .solved, let equation = self.kept.take() {
             let cut = known.hasHistory ? self.version.description.trainedUntil : nil
             let entries = self.history.entries
             let state = IncrementalFoldIn.State(mark: mark, cut: cut, entries: entries, seen: seen, equation: equation)
@@ -212,11 +234,13 @@ final class UserResolver {
         let cut = known.hasHistory ? self.version.description.trainedUntil : nil
         if known.hasHistory {
             try view.forEachRemoved(of: id) { item, time throws(AnnexError) in
+                self.historyRead &+= 1
                 if let ordinal = self.items.ordinal(of: item) { self.history.remove(ordinal, time: time) }
                 return true
             }
         }
         try view.forEachEvent(of: id, newestFirst: false) { item, weight, time throws(AnnexError) in
+            self.historyRead &+= 1
             if let ordinal = self.items.ordinal(of: item) {
                 self.history.add(ordinal, weight: weight, time: time, cut: cut)
             }
@@ -233,7 +257,10 @@ final class UserResolver {
 
     func finish(_ known: Known, _ id: UnsafeRawBufferPointer) {
         guard known.hasHistory, let users else { return self.history.finish(nil) }
-        users.withHistory(of: id) { self.history.finish($0) }
+        users.withHistory(of: id) {
+            self.historyRead &+= $0?.count ?? 0
+            self.history.finish($0)
+        }
     }
 
     /// Leaves all that is known of a user in `history`. O(events).

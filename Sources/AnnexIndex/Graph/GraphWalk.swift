@@ -46,7 +46,9 @@ import CFaissShim
 
     /// Fills `scratch.pool` with the best min(ef, found) items.
     ///
-    /// O(ef × links) scores. Nothing is allocated once the scratch memory has grown.
+    /// O((ef + items left out that are near) × links) scores. Nothing is allocated once the scratch memory has grown.
+    ///
+    /// - Returns: false where it reached its limit.
     func search(
         _ query: UnsafeBufferPointer<Float>,
         queryNorm: Float,
@@ -54,8 +56,9 @@ import CFaissShim
         vectors: VectorFile,
         metric: Metric,
         exclusion: borrowing ExclusionMarks,
+        limit: SearchLimit,
         scratch: inout SearchScratch
-    ) {
+    ) -> Bool {
         let sign: Float = metric.higherIsBetter ? 1 : -1
         let anyExcluded = exclusion.count > 0
         func gain(_ ordinal: Int32) -> Float {
@@ -71,7 +74,13 @@ import CFaissShim
         if !anyExcluded || !exclusion.contains(start.ordinal) {
             scratch.pool.offer(Hit(ordinal: start.ordinal, score: start.score * sign))
         }
+        let most = limit.visits
+        var nextLook = limit.stop == nil ? most : min(most, Self.visitsPerLook)
         while let best = scratch.frontier.pop() {
+            if scratch.visited.count >= nextLook {
+                if scratch.visited.count >= most || limit.stop?.shouldStop() ?? false { return false }
+                nextLook = min(most, scratch.visited.count + Self.visitsPerLook)
+            }
             if scratch.pool.isFull, best.score < scratch.pool.worstScore * sign { break }
             let links = unsafe self.links(best.ordinal, 0)
             for index in links.indices {
@@ -85,7 +94,11 @@ import CFaissShim
                 scratch.pool.offer(Hit(ordinal: neighbour, score: score * sign))
             }
         }
+        return true
     }
+
+    /// Items between two looks at the signal.
+    private static let visitsPerLook = 4_096
 
     /// Greedy: to the best neighbour until none is better.
     private func descend(_ start: inout Hit, _ level: Int, _ gain: (Int32) -> Float) {

@@ -44,7 +44,7 @@ extension ScanLayout {
             c: -query.offset
         )
         unsafe run.scan(0, self.shape.headBlocks, &bounds, &queryCodes, exclusion, scratch, &pool)
-        for index in 0..<scratch.clustersScanned {
+        for index in 0..<scratch.clustersScanned where scratch.mayReadOn() {
             let cluster = unsafe Int(scratch.candidates[index].cluster)
             unsafe self.setBounds(&bounds, query, cluster, selection.kappa, scratch)
             let (first, end) = unsafe (Int(self.firstBlocks[cluster]), Int(self.firstBlocks[cluster + 1]))

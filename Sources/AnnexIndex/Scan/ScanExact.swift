@@ -49,7 +49,7 @@ extension ScanLayout {
         )
         defer { unsafe run.scorePending(scratch, &pool) }
         unsafe run.scan(0, self.shape.headBlocks, &bounds, &queryCodes, exclusion, scratch, &pool)
-        guard self.shape.clusters > 0 else { return }
+        guard self.shape.clusters > 0, scratch.mayReadOn() else { return }
         var count = unsafe self.boundClusters(query, norm / scale, rounding, selection.kappa, scratch)
         if case .nearest(let wanted) = selection { scratch.keepNearest(wanted, &count) }
         var batch = 8
@@ -63,6 +63,7 @@ extension ScanLayout {
                 if unsafe candidate.bound < run.threshold(pool) { return }
                 let cluster = Int(candidate.cluster)
                 unsafe self.setExactBounds(&bounds, scratch.products[cluster], norm / scale, rounding, selection.kappa)
+                guard scratch.mayReadOn() else { return }
                 unsafe run.scan(
                     Int(self.firstBlocks[cluster]),
                     Int(self.firstBlocks[cluster + 1]),
@@ -219,13 +220,14 @@ extension ScanLayout {
         let ordinals = unsafe self.layout.ordinals
         let anyExcluded = exclusion.count > 0
         var block = first
-        defer { scratch.blocksRead += block - first }
-        while block < end {
+        while block < end, scratch.mayReadOn() {
+            let start = block
+            let stop = min(end, start + ScanScratch.blocksPerLook)
             let found = unsafe CAnnexKernels_collect(
                 &items,
                 &codes,
                 &block,
-                end,
+                stop,
                 &bounds,
                 self.threshold(pool),
                 self.layout.errors,
@@ -235,7 +237,9 @@ extension ScanLayout {
                 scratch.slots,
                 scratch.scores
             )
-            guard found > 0 else { return }
+            scratch.blocksRead += block - start
+            // Nothing, and before the end: a bound rules out what stands behind.
+            if found == 0, block < stop { return }
             for index in 0..<found {
                 let ordinal = unsafe ordinals[Int(scratch.slots[index])]
                 guard ordinal >= 0, !(anyExcluded && exclusion.contains(ordinal)) else { continue }

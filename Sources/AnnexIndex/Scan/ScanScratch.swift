@@ -43,6 +43,11 @@ import CAnnexKernels
     private let waiting = UnsafeMutablePointer<Int32>.allocate(capacity: 2 * ScanShape.blockItems)
     private let exactScores = UnsafeMutablePointer<Float>.allocate(capacity: 2 * ScanShape.blockItems)
     private(set) var pending = 0
+    /// Of the present search: see `SearchLimit`.
+    var isUnfinished = false
+    var mostBlocks = Int.max
+    var nextLook = Int.max
+    var stop: StopSignal?
 
     init() {
         unsafe self.vector = .allocate(capacity: 1)

@@ -79,6 +79,7 @@ extension ScanLayout {
             for index in first..<end {
                 let candidate = unsafe scratch.candidates[index]
                 if candidate.bound + margin < scratch.kth(k) { break }
+                guard scratch.mayReadOn() else { return }
                 scratch.clustersScanned = index + 1
                 let cluster = Int(candidate.cluster)
                 unsafe self.setBounds(&bounds, query, cluster, kappa, scratch)

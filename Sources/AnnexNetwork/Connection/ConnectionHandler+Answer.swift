@@ -103,7 +103,7 @@ extension ConnectionHandler {
     /// Has another thread make the reply. Nothing else of the connection runs meanwhile.
     private func runElsewhere(
         _ workClass: WorkClass,
-        _ work: @escaping @Sendable (inout ReplyWriter) -> Void,
+        _ work: @escaping @Sendable (inout ReplyWriter, StopSignal) -> Void,
         _ command: PendingReplies.Command,
         _ found: CommandSpecification,
         from: Int
@@ -115,8 +115,8 @@ extension ConnectionHandler {
         command.requestBytes = self.request.heldBytes
         command.arguments = self.slowlogArguments(command.index)
         if shared.hasRoom(for: command.requestBytes) {
-            command.work = shared.work.submit(workClass, expiry: self.state.deadline) { refusal in
-                let reply = shared.makeReply(version, refusal, work)
+            command.work = shared.work.submit(workClass, expiry: self.state.deadline) { refusal, stop in
+                let reply = shared.makeReply(version, refusal, stop, work)
                 self.loop.eventLoop.execute {
                     shared.release(reply.readableBytes)
                     self.fulfilNow(number, reply, isLast: true)

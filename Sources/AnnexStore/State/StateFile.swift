@@ -18,6 +18,8 @@ enum StateFile {
 
     static func open(_ folder: StateFolder, _ settings: StateSettings) throws(AnnexError) -> StateEnvironment {
         let size = try folder.fileSize()
+        // What a compaction left that was killed. Where it cannot be removed it only takes space.
+        unsafe unlink(Self.temporary(folder))
         if size == nil { try Self.create(folder) } else { try Self.checkPages(folder, settings) }
         let mapBytes = max(settings.mapBytes, (size ?? 0) * 2)
         try Self.upgrade(folder, settings, mapBytes)
@@ -85,7 +87,7 @@ enum StateFile {
         }
     }
 
-    private static var formatRow: [UInt8] {
+    static var formatRow: [UInt8] {
         var row: [UInt8] = []
         StateSchema.append(StateSchema.format, to: &row)
         StateSchema.seal(&row, key: StateSchema.formatKey)
@@ -95,7 +97,7 @@ enum StateFile {
     /// Writes an empty store under a temporary name and gives it its own, so that a file without tables is never taken
     /// for a new one.
     private static func create(_ folder: StateFolder) throws(AnnexError) {
-        let path = folder.path + "/.tmp-state.lmdb"
+        let path = Self.temporary(folder)
         guard unsafe unlink(path) == 0 || errno == ENOENT else {
             throw StateFolder.failure("cannot be removed", at: path)
         }
@@ -103,6 +105,9 @@ enum StateFile {
         guard unsafe rename(path, folder.file) == 0 else { throw StateFolder.failure("cannot be renamed", at: path) }
         try StateFolder.flush(folder.path)
     }
+
+    /// What is made there is no state before it is renamed.
+    static func temporary(_ folder: StateFolder) -> String { folder.path + "/.tmp-state.lmdb" }
 
     private static func fill(_ path: String, _ folder: StateFolder) throws(AnnexError) {
         let environment = try StateEnvironment(path, in: folder, mode: .create, mapBytes: 1 << 20)

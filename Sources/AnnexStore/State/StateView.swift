@@ -1,5 +1,6 @@
 package import AnnexCore
 import CLMDB
+import Synchronization
 
 /// The state at one moment, lent by `StateReader.withRead`. What it lends lives as long as the scope.
 ///
@@ -15,6 +16,26 @@ package struct StateView: ~Copyable {
         get throws(AnnexError) {
             let table = self.reader.environment.tables.forgotten
             return try self.reader.check { () throws(LMDBFailure) in try self.reader.lmdb.count(table) > 0 }
+        }
+    }
+
+    /// The highest change counter that was given out: while it stays, nothing of any user has changed. O(1).
+    package var highestCounter: UInt64 {
+        get throws(AnnexError) {
+            let meta = self.reader.environment.tables.meta
+            return try self.reader.check { () throws(LMDBFailure) in
+                let tally = unsafe try self.reader.lmdb.get(meta, StateSchema.tallyKey) { unsafe StateTally($0) }
+                guard let tally = tally ?? nil else { throw LMDBFailure(status: MDB_CORRUPTED) }
+                return tally.counter
+            }
+        }
+    }
+
+    /// Users who were forgotten. O(1).
+    package var forgottenCount: Int {
+        get throws(AnnexError) {
+            let table = self.reader.environment.tables.forgotten
+            return try self.reader.check { () throws(LMDBFailure) in try self.reader.lmdb.count(table) }
         }
     }
 
@@ -112,6 +133,69 @@ package struct StateView: ~Copyable {
                 }
                 isThere = try self.reader.check { () throws(LMDBFailure) in try cursor.move(MDB_NEXT_DUP) }
             }
+        }
+    }
+
+    /// When an item was last removed for the user; nil where it was not. O(log tombstones).
+    package func removedAt(_ user: Identifier, _ item: Identifier) throws(AnnexError) -> Int64? {
+        let prefix = StateSchema.tombstonePrefix(item)
+        return try self.reader.withRemoved { cursor throws(AnnexError) in
+            var latest: Int64?
+            var isThere = try self.reader.check { () throws(LMDBFailure) in try cursor.seek(user.bytes, from: prefix) }
+            while isThere, unsafe cursor.value.starts(with: prefix) {
+                let time = unsafe user.bytes.withUnsafeBytes { unsafe TombstoneRecord(cursor.value, user: $0)?.time }
+                if let time { latest = max(time, latest ?? time) } else { self.reader.skipDamaged() }
+                isThere = try self.reader.check { () throws(LMDBFailure) in try cursor.move(MDB_NEXT_DUP) }
+            }
+            return latest
+        }
+    }
+
+    /// Whether the user has an event with the item in a range of times. O(log events) where there is an index of the user's events;
+    /// else O(events in the range).
+    package func hasEvent(
+        _ user: Identifier,
+        _ item: Identifier,
+        in times: ClosedRange<Int64>
+    ) throws(AnnexError) -> Bool {
+        if let isThere = try self.indexHasEvent(user, item, in: times) { return isThere }
+        var first: [UInt8] = []
+        StateSchema.append(time: times.lowerBound, to: &first)
+        return try self.reader.withEvents { cursor throws(AnnexError) in
+            var isThere = try self.reader.check { () throws(LMDBFailure) in try cursor.seek(user.bytes, from: first) }
+            while isThere {
+                let found = unsafe user.bytes.withUnsafeBytes { id in
+                    unsafe EventRecord(cursor.value, user: id).map { record in
+                        unsafe (isAfter: record.time > times.upperBound, isOf: record.item.elementsEqual(item.bytes))
+                    }
+                }
+                if let found, found.isAfter { return false }
+                if let found, found.isOf { return true }
+                if found == nil { self.reader.skipDamaged() }
+                isThere = try self.reader.check { () throws(LMDBFailure) in try cursor.move(MDB_NEXT_DUP) }
+            }
+            return false
+        }
+    }
+
+    /// Nil where there is no index to rely upon.
+    private func indexHasEvent(
+        _ user: Identifier,
+        _ item: Identifier,
+        in times: ClosedRange<Int64>
+    ) throws(AnnexError) -> Bool? {
+        guard self.reader.shared.isChecked.load(ordering: .sequentiallyConsistent),
+            let items = self.reader.environment.tables.items
+        else { return nil }
+        return try self.reader.check { () throws(LMDBFailure) in
+            let cursor = try LMDBCursor(self.reader.lmdb, items)
+            guard try cursor.seek(user.bytes) else { return nil }
+            guard try cursor.seek(user.bytes, from: StateSchema.indexEntry(item, times.lowerBound)) else {
+                return false
+            }
+            let (name, value) = unsafe (StateSchema.tombstonePrefix(item), cursor.value)
+            guard unsafe value.starts(with: name), value.count == name.count + 8 else { return false }
+            return unsafe StateSchema.time(value, at: name.count) <= times.upperBound
         }
     }
 
