@@ -17,6 +17,9 @@ package struct EntryCodec {
         case foreign
         /// None that this program wrote.
         case unknown
+        /// What no client could have stored: a weight or a time beyond its limits. The same for all replicas, whatever version
+        /// they serve.
+        case outsideLimits
     }
 
     private enum Field {
@@ -86,8 +89,17 @@ package struct EntryCodec {
             let sequence = values.sequence.flatMap({ UInt64(String(decoding: $0, as: UTF8.self)) }),
             let change = Self.change(values, user, time)
         else { return .unknown }
+        guard Self.isWithinLimits(change, time) else { return .outsideLimits }
         let key = EntryKey(origin: origin, sequence: sequence)
         return .entry(LogEntry(key: key, block: block, change: change, until: until ?? nil))
+    }
+
+    private static func isWithinLimits(_ change: StateChange, _ time: Int64) -> Bool {
+        guard EventTime.problem(time) == nil else { return false }
+        switch change {
+        case .event(_, _, let weight, _), .stampedEvent(_, _, let weight, _): return abs(weight) <= Limits.maximumWeight
+        case .remove, .forget: return true
+        }
     }
 
     /// The fields that are known by name; the last of several counts.
@@ -125,11 +137,13 @@ package struct EntryCodec {
 
     private static func change(_ values: Values, _ user: Identifier, _ time: Int64) -> StateChange? {
         let item = values.item.flatMap { Identifier($0) }
-        let weight = values.weight.flatMap { Double(String(decoding: $0, as: UTF8.self)) }
+        let weight = values.weight.flatMap { Double(String(decoding: $0, as: UTF8.self)) }.map {
+            $0.isNaN ? .infinity : $0
+        }
         switch (values.kind, item, weight) {
-        case (Kind.event, let item?, let weight?) where weight.isFinite:
+        case (Kind.event, let item?, let weight?):
             return .event(user: user, item: item, weight: weight, time: time)
-        case (Kind.stamped, let item?, let weight?) where weight.isFinite:
+        case (Kind.stamped, let item?, let weight?):
             return .stampedEvent(user: user, item: item, weight: weight, time: time)
         case (Kind.remove, let item?, _): return .remove(user: user, item: item, time: time)
         case (Kind.forget, _, _): return .forget(user: user, hash: UserHash.of(user.bytes), time: time)
