@@ -44,6 +44,9 @@ package struct VersionDescription: Sendable {
     package var foldIn: FoldInModel.Method?
     /// What a weight of 1 counts when a user's vector is solved for; nil where none is.
     package var weightScale: Double? { self.foldIn?.confidence }
+    /// The size up to which an event's weight is folded in. Clients' events are refused above it; others came into the state
+    /// by the log, or under a version with a smaller alpha.
+    package var weightLimit: Double { self.weightScale.map { Limits.maximumConfidence / $0 } ?? .infinity }
     /// The operating points that the build chose, for users' vectors and for items'; `exact` for a flat index.
     package var defaultEffort: DefaultEffort
     package var defaultItemEffort: SearchEffort

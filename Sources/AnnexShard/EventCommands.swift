@@ -142,9 +142,16 @@ enum EventCommands {
             throw ArgumentFailure("this server has no log, so that there is no position to wait for")
         }
         return .pending(bytes: 256) { promise in
-            log.wait(for: arguments.token, milliseconds: Int64(arguments.milliseconds)) { error in
+            log.wait(for: arguments.token, milliseconds: Int64(arguments.milliseconds)) { result in
                 promise.fulfil { reply in
-                    if let error { reply.error(code: Self.code(error), "\(error)") } else { reply.status("OK") }
+                    switch result {
+                    case .success(.applied): reply.status("OK")
+                    case .success(.ofAnotherLog):
+                        reply.simpleString(
+                            "IGNORED it is a position of a log that was replaced: there is nothing to wait for"
+                        )
+                    case .failure(let error): reply.error(code: Self.code(error), "\(error)")
+                    }
                 }
             }
         }

@@ -86,7 +86,7 @@ package enum VersionInfo {
     /// One line of INFO per index that follows a log.
     package static func logLine(_ version: ServedVersion) -> String? {
         guard let report = version.log?.report else { return nil }
-        var line = "status=\(report.status)"
+        var line = "status=\(report.status),id=\(report.identity.map { "\($0)" } ?? "none")"
         for (name, value) in report.figures { line += ",\(name)=\(value)" }
         let positions = report.positions.map { "\($0.block < 10 ? "0" : "")\($0.block):\($0.position)" }
         line += ",positions=" + positions.joined(separator: " ")

@@ -24,7 +24,7 @@ extension CommandTable {
                 .key("user"), .string("item"), CommandArgument.double("weight").optional,
                 CommandArgument.integer("unix-ms", token: "AT").optional, index,
             ],
-            reply: ("simple string: OK", "simple string: OK"),
+            reply: ("simple string: OK, or IGNORED and why", "as RESP2"),
             pipelineClass: .changes
         ),
         CommandSpecification(
@@ -90,7 +90,8 @@ extension CommandTable {
             summary:
                 "Waits until this replica has applied a position that EVENT, EVENT.DEL or FORGET gave of this user (see "
                 + "`CLIENT CAPA position`), at most 1000 ms or as many as are given, up to 60000; `TIMEOUT` then. Commands "
-                + "behind it on the connection wait as well. Needs `--log`.",
+                + "behind it on the connection wait as well. A position of a log that was replaced is answered at once: "
+                + "`IGNORED`, and why. Needs `--log`.",
             complexity: "O(1)",
             arguments: [.key("user"), .string("position"), CommandArgument.integer("ms", token: "TIMEOUT").optional],
             reply: ("simple string: OK", "simple string: OK"),

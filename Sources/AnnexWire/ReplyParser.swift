@@ -18,6 +18,8 @@ package struct ReplyParser {
         var marker: UInt8
         var missing: Int
         var elements: [ReplyValue] = []
+        /// It is too large: what comes of it is dropped.
+        var isDropped = false
     }
 
     private var stack: [Open] = []
@@ -25,15 +27,21 @@ package struct ReplyParser {
     private var scanned = 0
     private let maximumBulkBytes: Int
     private let maximumElements: Int
+    private let passesOver: Bool
+    /// Bytes of a bulk that are still to come, and are dropped.
+    private var dropping = 0
 
-    package init(maximumBulkBytes: Int = 512 << 20, maximumElements: Int = 1 << 24) {
+    /// - Parameter passesOver: what is larger than the limits is dropped as it comes, and null stands in its place; otherwise it
+    ///   is a failure.
+    package init(maximumBulkBytes: Int = 512 << 20, maximumElements: Int = 1 << 24, passesOver: Bool = false) {
         self.maximumBulkBytes = maximumBulkBytes
         self.maximumElements = maximumElements
+        self.passesOver = passesOver
     }
 
     /// The next whole reply, or nil where more bytes are needed. Bytes that were used are read from `buffer`.
     package mutating func next(_ buffer: inout ByteBuffer) throws(Failure) -> ReplyValue? {
-        while let element = try self.scalarOrOpen(&buffer) {
+        while let element = try self.dropping > 0 ? self.drop(&buffer) : self.scalarOrOpen(&buffer) {
             guard let whole = self.complete(element) else { continue }
             return whole
         }
@@ -41,6 +49,14 @@ package struct ReplyParser {
     }
 
     private enum Element { case value(ReplyValue), opened }
+
+    /// Goes on with a bulk that is too large.
+    private mutating func drop(_ buffer: inout ByteBuffer) -> Element? {
+        let count = min(self.dropping, buffer.readableBytes)
+        buffer.moveReaderIndex(forwardBy: count)
+        self.dropping -= count
+        return self.dropping == 0 ? .value(.null) : nil
+    }
 
     /// Reads one scalar, or opens one aggregate.
     private mutating func scalarOrOpen(_ buffer: inout ByteBuffer) throws(Failure) -> Element? {
@@ -61,6 +77,11 @@ package struct ReplyParser {
         let next = end + 1
         switch marker {
         case UInt8(ascii: "$"), UInt8(ascii: "="), UInt8(ascii: "!"):
+            if self.passesOver, let length = Self.number(line), length > self.maximumBulkBytes, length < Int.max - 2 {
+                buffer.moveReaderIndex(to: next)
+                self.dropping = length + 2
+                return self.drop(&buffer)
+            }
             guard let bytes = try self.bulk(&buffer, line, next) else { return nil }
             switch (marker, bytes) {
             case (_, .none): return .value(.null)
@@ -102,12 +123,15 @@ package struct ReplyParser {
     private mutating func open(_ marker: UInt8, _ line: String) throws(Failure) -> Element {
         guard let count = Self.number(line), count >= -1 else { throw .malformed("aggregate length '\(line)'") }
         if count < 0 { return .value(.null) }
-        guard count <= self.maximumElements else { throw .tooLarge("an aggregate of \(count)") }
+        let isTooLarge = count > self.maximumElements
+        guard !isTooLarge || (self.passesOver && count <= Int(Int32.max)) else {
+            throw .tooLarge("an aggregate of \(count)")
+        }
         guard self.stack.count < Self.maximumDepth else { throw .tooLarge("aggregates nested too deep") }
         let pairs = marker == UInt8(ascii: "%") || marker == UInt8(ascii: "|")
         let missing = pairs ? count * 2 : count
         if missing == 0 { return .value(Self.aggregate(marker, [])) }
-        self.stack.append(Open(marker: marker, missing: missing))
+        self.stack.append(Open(marker: marker, missing: missing, isDropped: isTooLarge))
         return .opened
     }
 
@@ -115,13 +139,13 @@ package struct ReplyParser {
     private mutating func complete(_ element: Element) -> ReplyValue? {
         guard case .value(var value) = element else { return nil }
         while var top = self.stack.popLast() {
-            top.elements.append(value)
+            if !top.isDropped { top.elements.append(value) }
             top.missing -= 1
             guard top.missing == 0 else {
                 self.stack.append(top)
                 return nil
             }
-            value = Self.aggregate(top.marker, top.elements)
+            value = top.isDropped ? .null : Self.aggregate(top.marker, top.elements)
         }
         return value
     }

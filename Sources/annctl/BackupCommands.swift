@@ -8,10 +8,10 @@ struct BackupCommand: ParsableCommand {
         commandName: "backup",
         abstract: "Copy a state into one file, while a server writes it or not.",
         discussion: """
-            The file holds all that was durable at one moment, and up to where the log was applied then: with the rest of the \
-            log it becomes what the server has (see `restore`). Run it on the server's machine, in the same container, as \
-            the same user. The copy is read back before it gets its name. With --into it is named by the time, as in \
-            shop-20261125T120000Z.backup, and --keep-hours removes what is older.
+            The file holds all that was durable at one moment, up to where which log was applied then, and whose slots: with \
+            the rest of that log it becomes what the server has (see `restore`). Run it on the server's machine, in the same \
+            container, as the same user. The copy is read back before it gets its name. With --into it is named by the time, \
+            as in shop-20261125T120000Z.backup, and --keep-hours removes what is older.
             """
     )
 
@@ -123,6 +123,8 @@ enum StateSummary {
         let known = found.marks.enumerated().filter { $0.element != .start }.map { block, mark in
             "\(block < 10 ? "0" : "")\(block):\(mark.position)"
         }
-        return known.isEmpty ? "from its first entry on" : known.joined(separator: " ")
+        let marks = known.isEmpty ? "from its first entry on" : known.joined(separator: " ")
+        let log = found.log.id.map { "id \($0), " } ?? ""
+        return log + (found.log.slots.map { "slots \($0), " } ?? "") + marks
     }
 }

@@ -67,6 +67,8 @@ extension LiveSettings {
         if let maximumLagSeconds {
             settings.maximumLag = maximumLagSeconds == 0 ? nil : Int64(maximumLagSeconds * 1_000)
         }
-        return FollowedLogs(states, address: try LogAddress(parsing: log), settings: settings, logger)
+        var address = try LogAddress(parsing: log)
+        if let logPassword { address = try address.with(password: logPassword) }
+        return FollowedLogs(states, address: address, settings: settings, logger)
     }
 }

@@ -20,6 +20,8 @@ struct LiveSettings {
     var coldHalfLifeDays: Double?
     /// Where the log is; nil: this server alone orders changes.
     var log: String?
+    /// Nil: the password, if any, stands in the address.
+    var logPassword: String?
     /// Nil: not given.
     var acknowledgement: LogAcknowledgement?
     var maximumLagSeconds: Double?
@@ -44,6 +46,9 @@ struct LiveSettings {
             throw AnnexError(.usage, "--durability needs --state")
         }
         if self.log != nil, self.stateFolder == nil { throw AnnexError(.usage, "--log needs --state") }
+        if self.log == nil, self.logPassword != nil {
+            throw AnnexError(.usage, "--log-password-file needs --log")
+        }
         if self.log == nil, self.acknowledgement != nil { throw AnnexError(.usage, "--ack needs --log") }
         if let maximumLagSeconds {
             if self.log == nil { throw AnnexError(.usage, "--max-lag needs --log") }

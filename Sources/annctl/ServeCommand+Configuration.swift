@@ -27,7 +27,8 @@ enum ServeSettings {
     /// Every key that a file may have.
     static var keys: [String] {
         (Self.numbers.map(\.key) + [
-            "host", "password-file", "state", "durability", "cold", "cold-half-life", "watch", "log", "ack", "max-lag",
+            "host", "password-file", "state", "durability", "cold", "cold-half-life", "watch", "log",
+            "log-password-file", "ack", "max-lag",
         ])
         .sorted()
     }
@@ -63,6 +64,8 @@ enum ServeSettings {
                 guard let cold = ColdStart(rawValue: text) else { throw bad("'cold' is error or popular") }
                 live.cold = cold
             case "log": live.log = text
+            case "log-password-file":
+                live.logPassword = try Password.read(Self.resolve(text, beside: path))
             case "ack":
                 guard let ack = LogAcknowledgement(rawValue: text) else { throw bad("'ack' is replica or log") }
                 live.acknowledgement = ack

@@ -54,11 +54,13 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(
         help: ArgumentHelp(
             "Changes go through this Redis or Valkey (7.0 or newer), which all replicas of an index share: "
-                + "redis://[:PASSWORD@]HOST:PORT[/DATABASE]. Needs --state. See docs/log.md.",
+                + "redis://HOST:PORT[/DATABASE][?prefix=NAME]. Needs --state. See docs/log.md.",
             valueName: "url"
         )
     )
     var log: String?
+    @Option(help: ArgumentHelp("File whose first line is the log's password.", valueName: "file"))
+    var logPasswordFile: String?
     @Option(
         help: ArgumentHelp(
             "When EVENT is answered. replica: this replica has it on its disk. log: the log has it. EVENT.DEL and FORGET "
@@ -113,6 +115,7 @@ struct ServeCommand: AsyncParsableCommand {
         let (configuration, live) = try self.settings()
         try configuration.validate()
         try live.validate()
+        if let log, LogPassword.isExposed(log) { logger.warning("\(LogPassword.warning)") }
         let membership = try self.membership(configuration, live.password, logger)
         let stop = StopSignals()
         var folders: [EntryName: String] = [:]
@@ -276,6 +279,7 @@ struct ServeCommand: AsyncParsableCommand {
         if let state { live.stateFolder = state }
         if let durability { try live.setDurability(durability) }
         if let log { live.log = log }
+        if let logPasswordFile { live.logPassword = try Password.read(logPasswordFile) }
         if let ack { live.acknowledgement = ack }
         if let maxLag { live.maximumLagSeconds = maxLag }
         if let cold { live.cold = cold }

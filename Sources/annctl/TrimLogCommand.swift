@@ -11,9 +11,10 @@ struct TrimLogCommand: AsyncParsableCommand {
         commandName: "trim-log",
         abstract: "Remove from the log what lies behind the oldest of the backups that are kept.",
         discussion: """
-            Give every backup that is to stay of use, of each shard whose users' slots are given. What a stream has before \
-            the oldest of them goes; a stream of which one of them has nothing stays whole, and so does one that is not the \
-            one that they follow. A replica that is farther behind must be restored.
+            Give every backup that is to stay of use, of all shards: each says whose slots it has. What a stream has before the \
+            oldest of those with its slots goes; a stream of which one of them has nothing stays whole, and so does one whose \
+            slots no backup has. A replica that is farther behind must be restored. Where nothing could be trimmed, that is an \
+            error.
             """
     )
 
@@ -21,7 +22,15 @@ struct TrimLogCommand: AsyncParsableCommand {
     @Argument(help: ArgumentHelp("Backups that are kept, or folders of them (`backup --into`).", valueName: "file"))
     var backups: [String]
     @Option(help: ArgumentHelp("Where the log is.", valueName: "url")) var log: String
-    @Option(help: ArgumentHelp("Slots of the backups' shards, as 0-8191.", valueName: "slots")) var slots = "0-16383"
+    @Option(help: ArgumentHelp("File whose first line is the log's password.", valueName: "file"))
+    var logPasswordFile: String?
+    @Option(
+        help: ArgumentHelp(
+            "Only streams of these slots, as 0-8191; they are also those of backups that do not say theirs.",
+            valueName: "slots"
+        )
+    )
+    var slots = "0-16383"
     @Flag(help: "Say what would go, and remove nothing.") var dryRun = false
 
     func run() async throws {
@@ -31,9 +40,14 @@ struct TrimLogCommand: AsyncParsableCommand {
         guard let slots = SlotSet(parsing: self.slots) else {
             throw AnnexError(.usage, "--slots '\(Printable.escape(self.slots))': give slots and ranges, as 0-8191,9000")
         }
-        let address = try LogAddress(parsing: self.log)
-        let marks = try Self.files(self.backups, of: name).map { try Self.marks($0) }
-        let trimming = LogTrimming(index: name, snapshots: marks, slots: slots)
+        let address = try LogPassword.address(self.log, passwordFile: self.logPasswordFile)
+        if LogPassword.isExposed(self.log) { FileHandle.standardError.write(Data((LogPassword.warning + "\n").utf8)) }
+        let snapshots = try Self.files(self.backups, of: name).map { try Self.snapshot($0) }
+        let trimming = LogTrimming(index: name, prefix: address.prefix, snapshots: snapshots, slots: slots)
+        guard !trimming.steps.isEmpty else {
+            let reasons = Self.words(trimming.untouched)
+            throw AnnexError(.usage, "nothing was removed: \(reasons.isEmpty ? "no stream lies in --slots" : reasons)")
+        }
         let client = try await LineClient.connect(host: address.host, port: address.port)
         let outcome = await self.trim(trimming, address, client)
         await client.close()
@@ -60,11 +74,27 @@ struct TrimLogCommand: AsyncParsableCommand {
         }
     }
 
-    /// Up to where a backup has applied the log; all of it is read first.
-    private static func marks(_ path: String) throws -> [LogMark] {
+    /// What a backup says of the log; all of it is read first.
+    private static func snapshot(_ path: String) throws -> LogSnapshot {
         let temporary = try TemporaryState(copying: path)
         defer { temporary.remove() }
-        return try temporary.inspect().marks
+        let found = try temporary.inspect()
+        return LogSnapshot(name: path, marks: found.marks, slots: found.log.slots, identity: found.log.id)
+    }
+
+    /// Streams with the same reason together.
+    private static func words(_ streams: [LogTrimming.Whole]) -> String {
+        var reasons: [(reason: String, blocks: [String])] = []
+        for stream in streams {
+            let block = "\(stream.block < 10 ? "0" : "")\(stream.block)"
+            if let index = reasons.firstIndex(where: { $0.reason == stream.reason }) {
+                reasons[index].blocks.append(block)
+            } else {
+                reasons.append((stream.reason, [block]))
+            }
+        }
+        return reasons.map { "stream \($0.blocks.joined(separator: " ")) stays whole, \($0.reason)" }
+            .joined(separator: "; ")
     }
 
     private func trim(_ trimming: LogTrimming, _ address: LogAddress, _ client: LineClient) async -> Result<
@@ -75,6 +105,9 @@ struct TrimLogCommand: AsyncParsableCommand {
                 if case .error(let text) = try await client.send(words) {
                     throw AnnexError(.system, Printable.escape(text, limit: 200), at: "\(address)")
                 }
+            }
+            if let refusal = trimming.refusal(identity: try await client.send(trimming.askIdentity)) {
+                throw AnnexError(.usage, "nothing was removed: \(refusal)", at: "\(address)")
             }
             // All are looked at before one is touched.
             for step in trimming.steps {
@@ -96,10 +129,7 @@ struct TrimLogCommand: AsyncParsableCommand {
                 }
                 print("\(name): \(gone) entries before \(step.mark.position) removed")
             }
-            if !trimming.untouched.isEmpty {
-                let blocks = trimming.untouched.map { "\($0 < 10 ? "0" : "")\($0)" }.joined(separator: " ")
-                print("left whole, as not all backups have entries of them: \(blocks)")
-            }
+            if !trimming.untouched.isEmpty { print(Self.words(trimming.untouched)) }
             return .success(())
         } catch {
             return .failure(error)

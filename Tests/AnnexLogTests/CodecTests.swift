@@ -18,9 +18,11 @@ import Testing
         for number in 0..<4_000 {
             let user = try #require(Identifier(String(repeating: "ü", count: 1 + random.below(120)) + "{\(number)}"))
             let item = try #require(Identifier("i\u{0}\r\n \(random.below(100))"))
-            let weights = [0.0, -0.0, 1e-308, .greatestFiniteMagnitude, -1.5, 0.1, Double(bitPattern: random.next())]
+            let weights = [0.0, -0.0, 1e-308, Limits.maximumWeight, -1.5, 0.1, Double(bitPattern: random.next())]
             let weight = weights[random.below(weights.count)]
-            let time = Int64(bitPattern: random.next())
+            // As clients may give them.
+            let time = Int64(random.below(Int(EventTime.end)))
+            if EventTime.problem(time) != nil { continue }
             let hash = UserHash.of(user.bytes)
             let changes: [StateChange] = [
                 .event(user: user, item: item, weight: weight, time: time),
@@ -34,7 +36,7 @@ import Testing
             let until = random.below(2) == 0 ? Int64(bitPattern: random.next()) : nil
             let fields = EntryCodec.fields(of: LogEntry(key: key, block: block, change: change, until: until))
             let decoded = codec.decode(self.values(fields), block: block)
-            if !weight.isFinite, case .unknown = decoded { continue }
+            if !(abs(weight) <= Limits.maximumWeight), case .outsideLimits = decoded { continue }
             guard case .entry(let entry) = decoded else {
                 Issue.record("seed \(Self.seed), \(change): \(decoded)")
                 continue
@@ -106,6 +108,26 @@ import Testing
         #expect(position(0).isBehind(-1) && position(0).isBehind(.min) && !position(UInt64(Int64.max)).isBehind(.max))
     }
 
+    /// What no client could have stored, at the limit and beyond: for each field.
+    @Test(arguments: [
+        ("1", "5", true), ("1e30", "5", true), ("-1e30", "5", true), ("1.0000000000000002e30", "5", false),
+        ("1e308", "5", false), ("1e309", "5", false), ("inf", "5", false), ("-inf", "5", false), ("nan", "5", false),
+        ("1", "4102444799999", true), ("1", "4102444800000", false), ("1", "-1", false), ("1", "0", true),
+        ("1", "1700000000", false), ("1", "1700000000000000", false), ("1", "9223372036854775807", false),
+    ]) func limits(_ weight: String, _ time: String, _ isFine: Bool) {
+        let block = Slot.block(of: Slot.of(Array("u1".utf8)))
+        for kind in ["event", "stamped"] {
+            let words =
+                ["do", kind, "user", "u1", "item", "i", "weight", weight, "at", time]
+                + ["by", String(repeating: "a", count: 32), "n", "7"]
+            switch EntryCodec(slots: .all).decode(words.map { .bulk(Array($0.utf8)) }, block: block) {
+            case .entry: #expect(isFine)
+            case .outsideLimits: #expect(!isFine)
+            case .foreign, .unknown: Issue.record("not read")
+            }
+        }
+    }
+
     @Test func usersOfOthersAreForeign() throws {
         let user = try #require(Identifier("user-1"))
         let slot = Slot.of(user.bytes)
@@ -118,7 +140,7 @@ import Testing
             switch EntryCodec(slots: slots).decode(self.values(fields), block: slot >> 10) {
             case .entry: #expect(isOurs)
             case .foreign: #expect(!isOurs)
-            case .unknown: Issue.record("unknown")
+            case .unknown, .outsideLimits: Issue.record("unknown")
             }
         }
     }
@@ -151,7 +173,14 @@ import Testing
             full.host == "::1" && full.port == 7_000 && full.user == "me" && full.password == "a@b:"
                 && full.database == 12
         )
-        #expect("\(full)" == "redis://[::1]:7000/12")
+        #expect("\(full)" == "redis://[::1]:7000/12" && full.prefix == "annex")
+        let shared = try LogAddress(parsing: "redis://:p%3Fx@host:7000/3?prefix=shop-b.v2:x")
+        #expect(shared.prefix == "shop-b.v2:x" && shared.database == 3 && shared.password == "p?x")
+        #expect("\(shared)" == "redis://host:7000/3?prefix=shop-b.v2:x")
+        #expect(try LogAddress(parsing: "redis://host/?prefix=a").prefix == "a")
+        #expect(try LogAddress(parsing: "redis://host?prefix=a").host == "host")
+        #expect(try LogAddress(parsing: "redis://host").with(password: "s").password == "s")
+        #expect(throws: AnnexError.self) { try full.with(password: "s") }
         let short = try LogAddress(parsing: "redis://host")
         #expect(short.host == "host" && short.port == 6_379 && short.password == nil && short.database == 0)
         #expect(try LogAddress(parsing: "redis://:p@h:1/").password == "p")
@@ -161,6 +190,8 @@ import Testing
         "", "redis:", "redis://", "redis://:1", "redis://h:0", "redis://h:65536", "redis://h:+1", "redis://p@h",
         "redis://:@h",
         "redis://:%zz@h", "redis://:%f@h", "redis://:%ff@h", "redis://h/a", "redis://h/-1", "redis://h/123456",
+        "redis://h/?", "redis://h/?prefix=", "redis://h/?prefix={a}", "redis://h/?prefix=a b", "redis://h/?database=1",
+        "redis://h/?prefix=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         "rediss://h", "http://h",
     ]) func whatIsNone(_ text: String) {
         #expect(throws: AnnexError.self) { try LogAddress(parsing: text) }

@@ -17,13 +17,28 @@ import Testing
         var outcomes: [UInt64: String?] = [:]
         var refused: [UInt64: ReplicationRefusal] = [:]
         var now: Int64 = 0
+        /// The log's.
+        var identity: LogIdentity? = LogIdentity(high: 7, low: 7)
+        var claims: [LogIdentity] = []
+        var adopted: [LogIdentity] = []
 
-        init(_ acknowledgement: LogAcknowledgement = .replica, marks: [LogMark] = [], follows: Bool = true) {
+        init(
+            _ acknowledgement: LogAcknowledgement = .replica,
+            marks: [LogMark] = [],
+            follows: Bool = true,
+            known: LogIdentity? = nil
+        ) {
             var settings = ReplicationSettings()
             settings.acknowledgement = acknowledgement
             settings.pendingLimit = 3
             settings.readCount = 2
-            self.machine = Machine(origin: .init(high: 1, low: 2), blocks: [0, 5], marks: marks, settings: settings)
+            self.machine = Machine(
+                origin: .init(high: 1, low: 2),
+                blocks: [0, 5],
+                marks: marks,
+                identity: known,
+                settings: settings
+            )
             guard follows else { return }
             self.send(.connected)
             self.answerCheck()
@@ -36,6 +51,8 @@ import Testing
                 case .read(let number, let from): self.read = (number, from)
                 case .check(let number, let marks): self.check = (number, marks)
                 case .apply(let batch): self.applies.append(batch)
+                case .claim(let identity): self.claims.append(identity)
+                case .adopt(let identity): self.adopted.append(identity)
                 case .acknowledge(let token, _, let position, let outcome):
                     #expect(self.acknowledged.updateValue(position, forKey: token) == nil && self.refused[token] == nil)
                     self.outcomes[token] = outcome
@@ -59,7 +76,7 @@ import Testing
                 change(&facts)
                 return facts
             }
-            self.send(.checked(number: check.number, facts))
+            self.send(.checked(number: check.number, facts, log: self.identity))
         }
 
         mutating func answerRead(_ streams: [(block: Int, entries: [ReadEntry<Int>])]) {
@@ -99,6 +116,96 @@ import Testing
         run.answerRead([(5, run.appends.map { ReadEntry(position: self.at($0.key.sequence + 6), content: $0) })])
         run.send(.applied(block: 5, self.mark(8), run.appends[1].key, "gone"))
         #expect(run.acknowledged == [1: self.at(7), 2: self.at(8)] && run.outcomes[2] == .some("gone"))
+    }
+
+    // MARK: Which log it is
+
+    private static let own = LogIdentity(high: 1, low: 2)
+    private static let other = LogIdentity(high: 7, low: 7)
+
+    @Test func theFirstGivesTheLogItsId() {
+        var run = Run(follows: false)
+        run.identity = nil
+        run.send(.connected)
+        run.answerCheck()
+        // It asks whose it is before anything is taken.
+        #expect(run.claims == [Self.own] && run.machine.phase == .checking && run.check != nil && run.adopted.isEmpty)
+        run.change(1)
+        #expect(run.refused[1]?.isStored == false)
+        // Another was sooner.
+        run.identity = Self.other
+        run.answerCheck()
+        #expect(run.machine.phase == .following && run.adopted == [Self.other] && run.claims.count == 1)
+        run.now = 5_000
+        run.send(.tick)
+        run.answerCheck()
+        #expect(run.machine.phase == .following && run.adopted == [Self.other], "once")
+    }
+
+    /// Where the log takes no id, it is asked for one now and then only.
+    @Test func anIdThatTheLogDoesNotTake() {
+        var run = Run(follows: false)
+        run.identity = nil
+        run.send(.connected)
+        run.answerCheck()
+        run.answerCheck()
+        #expect(run.claims.count == 2 && run.check == nil)
+        run.now = 999
+        run.send(.tick)
+        #expect(run.check == nil)
+        run.now = 1_000
+        run.send(.tick)
+        #expect(run.check != nil)
+    }
+
+    @Test func anotherLogIsRefusedUntilItIsTheOwn() {
+        var run = Run(marks: [self.mark(9)], follows: false, known: Self.own)
+        run.send(.connected)
+        // Its positions would do.
+        run.answerCheck()
+        guard case .refusing(let problem) = run.machine.phase else {
+            Issue.record("\(run.machine.phase)")
+            return
+        }
+        #expect(
+            problem.kind == .other && problem.text.contains("\(Self.own)") && problem.text.contains("\(Self.other)")
+        )
+        #expect(run.machine.lag(at: 0) == nil && run.read == nil && run.adopted.isEmpty)
+        run.change(1)
+        #expect(run.refused[1] == .problem(problem) && run.appends.isEmpty)
+        run.identity = Self.own
+        run.now = 1_000
+        run.send(.tick)
+        run.answerCheck()
+        #expect(run.machine.phase == .following && run.adopted.isEmpty)
+    }
+
+    @Test func aLogWithoutItsId() {
+        // Nothing was read of it: it gets the same id again.
+        var run = Run(follows: false, known: Self.other)
+        run.identity = nil
+        run.send(.connected)
+        run.answerCheck()
+        #expect(run.claims == [Self.other])
+        // Something was: it is another, or was emptied.
+        run = Run(marks: [self.mark(9)], follows: false, known: Self.other)
+        run.identity = nil
+        run.send(.connected)
+        run.answerCheck()
+        guard case .refusing(let problem) = run.machine.phase else {
+            Issue.record("\(run.machine.phase)")
+            return
+        }
+        #expect(problem.kind == .lost && run.claims.isEmpty)
+    }
+
+    /// A state of an older program takes the id that it finds, where its positions agree, and only there.
+    @Test(arguments: [true, false]) func aStateWithoutAnId(_ agrees: Bool) {
+        var run = Run(marks: [self.mark(9)], follows: false)
+        run.send(.connected)
+        run.answerCheck { if !agrees { $0.exists = false } }
+        #expect((run.machine.phase == .following) == agrees)
+        #expect(run.adopted == (agrees ? [Self.other] : []))
     }
 
     /// One that stands in the log behind its end counts nowhere: not where it was appended, whatever is acknowledged when, nor
@@ -232,7 +339,7 @@ import Testing
         let stale = try #require(run.check)
         run.send(.disconnected("cut again"))
         run.send(.connected)
-        run.send(.checked(number: stale.number, []))
+        run.send(.checked(number: stale.number, [], log: nil))
         #expect(run.machine.phase == .checking)
         run.answerCheck()
         run.send(.read(number: old.number, [(5, [ReadEntry(position: self.at(3), content: nil)])]))

@@ -28,6 +28,7 @@ struct SmallWorld {
     private var asked: [UInt64: Int] = [:]
     private var refusedForSure: Set<Int> = []
     private var now: Int64 = 0
+    private var identity: LogIdentity?
     private var tokens: UInt64 = 0
 
     init(seed: UInt64, fault: PlantedFault? = nil) {
@@ -161,7 +162,10 @@ struct SmallWorld {
             (facts.added, facts.length) = (UInt64(self.log.count), UInt64(self.log.count))
             facts.hasEntry = self.log.contains { $0.position == marks[0].mark.position }
             if let problem = LogProblem(facts) { self.wrong.append("\(problem)") }
-            self.replicas[index].inbox.append(.checked(number: number, [facts]))
+            self.replicas[index].inbox.append(.checked(number: number, [facts], log: self.identity))
+        case .claim(let identity): if self.identity == nil { self.identity = identity }
+        case .adopt(let identity):
+            if identity != self.identity { self.wrong.append("adopted an id that the log does not have") }
         case .apply(let batch):
             var after = batch.after
             for entry in batch.entries {

@@ -48,6 +48,42 @@ import Testing
         try store.makeReader().user(self.user).events.map(\.time).sorted()
     }
 
+    private func keep(_ store: StateStore, _ log: StateLog) -> AnnexError? {
+        let done = DispatchSemaphore(value: 0)
+        let found = Mutex<AnnexError?>(nil)
+        store.keep(log) { error in
+            found.withLock { $0 = error }
+            done.signal()
+        }
+        #expect(done.wait(timeout: .now() + 20) == .success)
+        return found.withLock { $0 }
+    }
+
+    /// Which log it is, and whose changes, are kept apart from each other, over restarts, in copies, and until a new log begins.
+    @Test func whichLogItIs() throws {
+        let log = LogIdentity(high: 7, low: .max)
+        let slots = try #require(SlotSet(parsing: "0-99,200-8191"))
+        var store = try StateStore(self.folder.path)
+        #expect(store.logAtOpening == StateLog())
+        #expect(self.keep(store, StateLog(slots: slots)) == nil)
+        store.close()
+        store = try StateStore(self.folder.path)
+        #expect(store.logAtOpening == StateLog(slots: slots))
+        #expect(self.keep(store, StateLog(id: log)) == nil)
+        _ = self.submit(store, [self.entry(1)])
+        let copy = try TemporaryFolder()
+        try StateBackup.copy(self.folder.path, to: copy.file("state.lmdb"))
+        store.close()
+        #expect(self.keep(store, StateLog(id: log)) != nil, "closed")
+        let found = try StateStore.inspect(copy.path)
+        #expect(
+            found.log == StateLog(id: log, slots: slots) && found.marks[3] == self.mark(1) && found.damagedRecords == 0
+        )
+        try StateBackup.forgetPositions(copy.path)
+        let fresh = try StateStore.inspect(copy.path)
+        #expect(fresh.log == StateLog(slots: slots) && fresh.marks[3] == .start && fresh.events == 1)
+    }
+
     @Test func entriesAndPositionsAreStoredTogether() throws {
         let store = try StateStore(self.folder.path)
         #expect(store.marksAtOpening == [LogMark](repeating: .start, count: 16))

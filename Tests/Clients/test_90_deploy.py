@@ -183,6 +183,7 @@ def test_annex_yaml_has_each_setting_with_its_default(indexes, tmp_path):
     full = full.replace(":6379", f":{annex.free_port()}")  # where nobody's Redis is
     (tmp_path / "full.yaml").write_text(full)
     (tmp_path / "password").write_text("secret\n")
+    (tmp_path / "log-password").write_text("of-the-log\n")
     answers = []
     for options in ([], ["--config", DEPLOY / "annex.yaml"]):
         with annex.Server(index, log=tmp_path / "log", options=options) as server, server.connect() as c:

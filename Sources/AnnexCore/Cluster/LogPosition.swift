@@ -45,32 +45,64 @@ package struct LogMark: Sendable, Hashable {
     }
 }
 
-/// A position in the log of an index, as clients carry it about: `NAME:07:1700000000000-3`. Opaque to them.
+/// Which log it is: 128 random bits that lie beside the streams of an index, so that no position is taken for one of another
+/// log, whatever its numbers are.
+package struct LogIdentity: Sendable, Hashable, CustomStringConvertible {
+    package let high: UInt64
+    package let low: UInt64
+
+    package init(high: UInt64, low: UInt64) { (self.high, self.low) = (high, low) }
+
+    /// Nil unless `text` is 32 hexadecimal digits, as `description` gives them.
+    package init?(_ text: some Sequence<UInt8>) {
+        let digits = Array(text)
+        guard digits.count == 32, digits.allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }),
+            let high = UInt64(String(decoding: digits[..<16], as: UTF8.self), radix: 16),
+            let low = UInt64(String(decoding: digits[16...], as: UTF8.self), radix: 16)
+        else { return nil }
+        self.init(high: high, low: low)
+    }
+
+    package var description: String {
+        [self.high, self.low].map { half in
+            let digits = String(half, radix: 16)
+            return String(repeating: "0", count: 16 - digits.utf8.count) + digits
+        }.joined()
+    }
+}
+
+/// A position in the log of an index, as clients carry it about: `NAME:07:1700000000000-3:` and the log's id. Opaque to them.
 package struct PositionToken: Sendable, Hashable, CustomStringConvertible {
     package let index: EntryName
     /// 0 to 15.
     package let block: Int
     package let position: LogPosition
+    /// Nil in what programs gave out that knew no such id.
+    package let log: LogIdentity?
 
-    package init(index: EntryName, block: Int, position: LogPosition) {
+    package init(index: EntryName, block: Int, position: LogPosition, log: LogIdentity?) {
         self.index = index
         self.block = block
         self.position = position
+        self.log = log
     }
 
     /// Nil unless `text` is what `description` gives.
     package init?(_ text: some Sequence<UInt8>) {
         // Names hold no colon.
         let parts = Array(text).split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
-        guard parts.count == 3, let index = EntryName(String(decoding: parts[0], as: UTF8.self)),
+        guard parts.count == 3 || parts.count == 4, let index = EntryName(String(decoding: parts[0], as: UTF8.self)),
             parts[1].count == 2, parts[1].allSatisfy({ (0x30...0x39).contains($0) }),
             let block = Int(String(decoding: parts[1], as: UTF8.self)), block < Slot.blockCount,
             let position = LogPosition(parts[2])
         else { return nil }
-        self.init(index: index, block: block, position: position)
+        let log = parts.count == 4 ? LogIdentity(parts[3]) : nil
+        guard parts.count == 3 || log != nil else { return nil }
+        self.init(index: index, block: block, position: position, log: log)
     }
 
     package var description: String {
         "\(self.index):\(self.block < 10 ? "0" : "")\(self.block):\(self.position)"
+            + (self.log.map { ":\($0)" } ?? "")
     }
 }

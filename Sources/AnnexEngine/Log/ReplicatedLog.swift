@@ -9,6 +9,14 @@ package struct RecordedChanges: Sendable {
     package let token: PositionToken?
 }
 
+/// Why there is nothing to wait for any more.
+package enum PositionWait: Sendable {
+    /// It is applied here.
+    case applied
+    /// It is one of a log that was replaced since: it stands for nothing any more.
+    case ofAnotherLog
+}
+
 /// The log that orders the changes of an index for all its replicas, as this replica sees it. Any thread.
 package protocol ReplicatedLog: AnyObject, Sendable {
     /// Has a change appended and applied. Does not block.
@@ -31,11 +39,11 @@ package protocol ReplicatedLog: AnyObject, Sendable {
 
     /// Waits until this replica has applied an entry of its index. Does not block.
     ///
-    /// - Parameter completion: runs once, on some thread or right here: nil where it has, otherwise why not.
+    /// - Parameter completion: runs once, on some thread or right here.
     func wait(
         for token: PositionToken,
         milliseconds: Int64,
-        _ completion: @escaping @Sendable (AnnexError?) -> Void
+        _ completion: @escaping @Sendable (Result<PositionWait, AnnexError>) -> Void
     )
 
     var report: LogReport { get }
@@ -47,6 +55,8 @@ package struct LogReport: Sendable {
     package var status: String
     /// Why changes are refused; nil while they are not.
     package var problem: String?
+    /// Nil before the first.
+    package var identity: LogIdentity?
     /// Names and values, as INFO shows them.
     package var figures: [(name: String, value: Int)]
     /// By block; those at the start of their stream are left out.
@@ -55,11 +65,13 @@ package struct LogReport: Sendable {
     package init(
         status: String,
         problem: String?,
+        identity: LogIdentity? = nil,
         figures: [(name: String, value: Int)],
         positions: [(block: Int, position: LogPosition)]
     ) {
         self.status = status
         self.problem = problem
+        self.identity = identity
         self.figures = figures
         self.positions = positions
     }

@@ -157,15 +157,19 @@ extension UserResolver {
         var events: [(Int32, Double)] = []
         var found = 0
         var isBeforeCut = false
+        var isTooLarge = false
+        let limit = self.version.description.weightLimit
         try view.forEachEvent(of: id, newestFirst: true) { item, weight, time throws(AnnexError) in
             guard time > newest, found < expected else { return false }
             found += 1
             self.historyRead &+= 1
             if let cut = state.cut, time <= cut { isBeforeCut = true }
+            // Solving anew leaves it out.
+            if abs(weight) > limit { isTooLarge = true }
             if let ordinal = self.items.ordinal(of: item) { events.append((ordinal, weight)) }
             return true
         }
-        return found == expected && !isBeforeCut ? events : nil
+        return found == expected && !isBeforeCut && !isTooLarge ? events : nil
     }
 
     private func solve(

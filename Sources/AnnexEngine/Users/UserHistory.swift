@@ -54,10 +54,15 @@ struct UserHistory {
 
     /// An event of the state.
     ///
-    /// - Parameter cut: T, where the user has a trained history.
-    mutating func add(_ ordinal: Int32, weight: Double, time: Int64, cut: Int64?) {
+    /// - Parameters:
+    ///   - weight: nil where it is too large to be folded in: then the item was seen, and that is all.
+    ///   - cut: T, where the user has a trained history.
+    mutating func add(_ ordinal: Int32, weight: Double?, time: Int64, cut: Int64?) {
         self.touched.append(ordinal)
-        guard let cut, time <= cut else { return self.live.append(Entry(ordinal: ordinal, weight: weight)) }
+        guard let cut, time <= cut else {
+            if let weight { self.live.append(Entry(ordinal: ordinal, weight: weight)) }
+            return
+        }
         guard let index = self.tombstone(of: ordinal), self.removed[index].time <= time else { return }
         self.removed[index].isLifted = true
     }

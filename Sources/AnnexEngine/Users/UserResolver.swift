@@ -239,10 +239,11 @@ final class UserResolver {
                 return true
             }
         }
+        let limit = self.version.description.weightLimit
         try view.forEachEvent(of: id, newestFirst: false) { item, weight, time throws(AnnexError) in
             self.historyRead &+= 1
             if let ordinal = self.items.ordinal(of: item) {
-                self.history.add(ordinal, weight: weight, time: time, cut: cut)
+                self.history.add(ordinal, weight: abs(weight) <= limit ? weight : nil, time: time, cut: cut)
             }
             return true
         }

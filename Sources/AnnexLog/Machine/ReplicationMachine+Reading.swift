@@ -72,20 +72,45 @@ extension ReplicationMachine {
 
     // MARK: The log's state
 
-    mutating func wasChecked(_ number: UInt64, _ facts: [StreamFacts]) {
+    mutating func wasChecked(
+        _ number: UInt64,
+        _ facts: [StreamFacts],
+        _ log: LogIdentity?,
+        _ actions: inout [Action]
+    ) {
         guard let asking, asking.number == number else { return }
         self.asking = nil
         self.figures.unread = facts.reduce(0) { $0 &+ Int(clamping: $1.missing) }
-        if let problem = facts.lazy.compactMap({ LogProblem($0) }).first {
+        self.figures.length = facts.reduce(0) { $0 &+ Int(clamping: $1.length) }
+        self.figures.oldest = facts.compactMap { $0.first?.milliseconds }.min()
+        if let problem = self.problem(facts, log) {
             self.phase = .refusing(problem)
-        } else {
+            // Of another log nothing is known, nor where entries went unread; but a log that is behind this replica has
+            // nothing that it lacks.
+            if problem.kind != .lost { return }
+        } else if let log {
+            if self.identity == nil { actions.append(.adopt(log)) }
+            self.identity = log
+            self.hasClaimed = false
             self.phase = .following
+        } else {
+            // The first gives it one; all look at whose that is.
+            self.phase = .checking
+            self.lastCheck = self.hasClaimed ? asking.since : .min / 2
+            self.hasClaimed = true
+            return actions.append(.claim(self.identity ?? LogIdentity(high: self.origin.high, low: self.origin.low)))
         }
-        // Where entries went unread nothing is known; but a log that is behind this replica has nothing that it lacks.
-        if case .refusing(let problem) = self.phase, problem.kind == .trimmed { return }
         if facts.allSatisfy({ $0.isCaughtUp && self.read[$0.block] == $0.mark }) {
             self.sawTheEnd(asOf: asking.since)
         }
+    }
+
+    private func problem(_ facts: [StreamFacts], _ log: LogIdentity?) -> LogProblem? {
+        if let other = LogProblem(log, followed: self.identity) { return other }
+        if let problem = facts.lazy.compactMap({ LogProblem($0) }).first { return problem }
+        // Before the first entry a log can get its id once more: nobody has read anything of it.
+        guard log == nil, let identity, self.read.contains(where: { $0.position > .start }) else { return nil }
+        return LogProblem(followed: identity)
     }
 
     /// What is due now that events have been dealt with.
@@ -100,7 +125,7 @@ extension ReplicationMachine {
         let isDue: Bool
         switch self.phase {
         case .cutOff: return
-        case .checking: isDue = true
+        case .checking: isDue = !self.hasClaimed || now - self.lastCheck >= self.settings.checkInterval
         case .following, .refusing: isDue = now - self.lastCheck >= self.settings.checkInterval
         }
         if isDue, self.asking == nil {

@@ -30,6 +30,8 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
     }
 
     package let origin: EntryKey.Origin
+    /// Which log is followed; nil before the first.
+    package internal(set) var identity: LogIdentity?
     package internal(set) var phase = Phase.cutOff("it has not been reached yet")
     package internal(set) var figures = ReplicationFigures()
     let settings: ReplicationSettings
@@ -51,6 +53,8 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
     var asking: (number: UInt64, since: Int64)?
     var nextNumber: UInt64 = 1
     var lastCheck: Int64 = 0
+    /// The log was given an id on this connection, and is looked at for it.
+    var hasClaimed = false
     /// Why applying rests, and until when; once nothing is under way, reading starts again from what is durable.
     var stall: (reason: String, until: Int64)?
     /// When the log was known to end where reading had come, for when all that is applied.
@@ -62,15 +66,18 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
     /// - Parameters:
     ///   - blocks: streams to follow, 0 to 15 each.
     ///   - marks: what the state has applied, for each of the 16.
+    ///   - identity: of the log that they are of, where the state knows it.
     ///   - fault: for simulations that must find one.
     package init(
         origin: EntryKey.Origin,
         blocks: [Int],
         marks: [LogMark],
+        identity: LogIdentity? = nil,
         settings: ReplicationSettings = ReplicationSettings(),
         fault: PlantedFault? = nil
     ) {
         self.origin = origin
+        self.identity = identity
         self.blocks = blocks.filter { (0..<Slot.blockCount).contains($0) }
         let known = Array(marks.prefix(Slot.blockCount))
         self.applied = known + Array(repeating: .start, count: Slot.blockCount - known.count)
@@ -110,7 +117,7 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
                 self.refuse(pending.token, .rejected(reason), &actions)
             }
         case .read(let number, let streams): self.wasRead(number, streams, &actions)
-        case .checked(let number, let facts): self.wasChecked(number, facts)
+        case .checked(let number, let facts, let log): self.wasChecked(number, facts, log, &actions)
         case .applied(let block, let mark, let key, let outcome):
             self.wasApplied(block, mark, key, outcome, &actions)
         case .applyFailed(_, let reason):
@@ -121,6 +128,7 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
             self.phase = .checking
             self.reading = nil
             self.asking = nil
+            self.hasClaimed = false
         case .disconnected(let reason):
             self.phase = .cutOff(reason)
             self.reading = nil

@@ -41,8 +41,8 @@ package enum ReplicationEvent<Change: Sendable, Outcome: Sendable>: Sendable {
     case rejected(sequence: UInt64, String)
     /// Answer to the `read` of that number, each stream without a gap; blocks without entries may be left out.
     case read(number: UInt64, [(block: Int, entries: [ReadEntry<Change>])])
-    /// Answer to the `check` of that number, a fact for each block.
-    case checked(number: UInt64, [StreamFacts])
+    /// Answer to the `check` of that number, a fact for each block, and the log's id; nil where it has none.
+    case checked(number: UInt64, [StreamFacts], log: LogIdentity?)
     /// An entry of a batch is durable, or had been before (no outcome), together with its position.
     case applied(block: Int, LogMark, EntryKey?, Outcome?)
     /// An entry of a batch is not stored, and its position has not moved; it will be read again.
@@ -62,6 +62,10 @@ package enum ReplicationAction<Change: Sendable, Outcome: Sendable>: Sendable {
     case read(number: UInt64, [(block: Int, after: LogPosition)])
     case check(number: UInt64, [(block: Int, mark: LogMark)])
     case apply(ApplyBatch<Change>)
+    /// Give the log this id, unless it has one by now.
+    case claim(LogIdentity)
+    /// Keep the id with the state, before anything that is to be applied.
+    case adopt(LogIdentity)
     /// The position is that of the change in the stream of its block.
     case acknowledge(token: UInt64, block: Int, LogPosition, Outcome?)
     case refuse(token: UInt64, ReplicationRefusal)
@@ -103,4 +107,7 @@ package struct ReplicationFigures: Sendable, Equatable {
     package var expired = 0
     /// Entries that the log had and this replica had not read when it last asked.
     package var unread = 0
+    /// Entries that the log's streams had then, and the time of the oldest: milliseconds since 1970.
+    package var length = 0
+    package var oldest: UInt64?
 }

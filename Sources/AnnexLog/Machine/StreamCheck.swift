@@ -42,6 +42,8 @@ package struct LogProblem: Sendable, Equatable, CustomStringConvertible {
         case lost
         /// The log lacks entries that this replica has not applied: it was trimmed too far.
         case trimmed
+        /// It has another id than the one that this replica has followed.
+        case other
     }
 
     package let kind: Kind
@@ -49,6 +51,25 @@ package struct LogProblem: Sendable, Equatable, CustomStringConvertible {
     package let text: String
 
     package var description: String { self.text }
+
+    /// Why a log of that id is not the one that the state follows; nil where it is, or where either has none.
+    package init?(_ log: LogIdentity?, followed: LogIdentity?) {
+        guard let log, let followed, log != followed else { return nil }
+        self.kind = .other
+        self.block = 0
+        self.text =
+            "this is another log, with the id \(log), and the state here follows \(followed). Restore this replica from a backup "
+            + "of one that follows this log, or give --log the address of its own"
+    }
+
+    /// A log without an id, which the state's has.
+    package init(followed: LogIdentity) {
+        self.kind = .lost
+        self.block = 0
+        self.text =
+            "the log lost its id, and the state here follows \(followed): it is another log, or was emptied. Restore the log, or "
+            + "all replicas from one snapshot with --new-log"
+    }
 
     /// Nil where the replica may follow the stream from its position on.
     package init?(_ facts: StreamFacts) {

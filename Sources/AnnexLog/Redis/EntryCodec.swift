@@ -17,6 +17,9 @@ package struct EntryCodec {
         case foreign
         /// None that this program wrote.
         case unknown
+        /// What no client could have stored: a weight or a time beyond its limits. The same for all replicas, whatever version
+        /// they serve.
+        case outsideLimits
     }
 
     private enum Field {
@@ -108,6 +111,7 @@ package struct EntryCodec {
             guard let change = Self.change(part), Slot.of(part.user ?? []) == slot else { return .unknown }
             changes.append(change)
         }
+        guard changes.allSatisfy({ Self.isWithinLimits($0) }) else { return .outsideLimits }
         let key = EntryKey(origin: origin, sequence: sequence)
         let change = StateChange(together: changes)
         return .entry(LogEntry(key: key, block: block, change: change, until: until ?? nil))
@@ -133,6 +137,15 @@ package struct EntryCodec {
             start = index
         }
         return parts.count > 1 && parts.count <= Limits.maximumTransactionChanges ? parts : nil
+    }
+
+    private static func isWithinLimits(_ change: StateChange) -> Bool {
+        switch change {
+        case .event(_, _, let weight, let time), .stampedEvent(_, _, let weight, let time):
+            abs(weight) <= Limits.maximumWeight && EventTime.problem(time) == nil
+        case .remove(_, _, let time), .forget(_, _, let time): EventTime.problem(time) == nil
+        case .together(let changes): changes.allSatisfy { Self.isWithinLimits($0) }
+        }
     }
 
     /// The fields that are known by name, each once.
@@ -181,11 +194,13 @@ package struct EntryCodec {
             let time = values.time.flatMap({ Int64(String(decoding: $0, as: UTF8.self)) })
         else { return nil }
         let item = values.item.flatMap { Identifier($0) }
-        let weight = values.weight.flatMap { Double(String(decoding: $0, as: UTF8.self)) }
+        let weight = values.weight.flatMap { Double(String(decoding: $0, as: UTF8.self)) }.map {
+            $0.isNaN ? .infinity : $0
+        }
         switch (values.kind, item, weight) {
-        case (Kind.event, let item?, let weight?) where weight.isFinite:
+        case (Kind.event, let item?, let weight?):
             return .event(user: user, item: item, weight: weight, time: time)
-        case (Kind.stamped, let item?, let weight?) where weight.isFinite:
+        case (Kind.stamped, let item?, let weight?):
             return .stampedEvent(user: user, item: item, weight: weight, time: time)
         case (Kind.remove, let item?, _): return .remove(user: user, item: item, time: time)
         case (Kind.forget, _, _): return .forget(user: user, hash: UserHash.of(user.bytes), time: time)

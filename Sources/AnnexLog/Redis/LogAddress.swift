@@ -1,18 +1,22 @@
 package import AnnexCore
 
-/// Where the log is: `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`.
+/// Where the log is: `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE][?prefix=PREFIX]`.
 package struct LogAddress: Sendable, Equatable, CustomStringConvertible {
     package let host: String
     package let port: Int
     /// Nil for Redis's default user.
     package let user: String?
-    package let password: String?
+    package private(set) var password: String?
     package let database: Int
+    /// What the log's keys begin with, so that clusters can share a database.
+    package let prefix: String
+
+    package static let standardPrefix = "annex"
 
     /// - Throws: `.usage`, which never shows the password.
     package init(parsing text: String) throws(AnnexError) {
         func bad(_ what: String) -> AnnexError {
-            AnnexError(.usage, "--log: \(what)", hint: "Give redis://[:PASSWORD@]HOST:PORT[/DATABASE]")
+            AnnexError(.usage, "--log: \(what)", hint: "Give redis://[:PASSWORD@]HOST:PORT[/DATABASE][?prefix=NAME]")
         }
         let scheme = "redis://"
         if text.hasPrefix("rediss://") || text.hasPrefix("valkeys://") {
@@ -31,6 +35,15 @@ package struct LogAddress: Sendable, Equatable, CustomStringConvertible {
             password = secret
             rest = rest[rest.index(after: at)...]
         }
+        var prefix = Self.standardPrefix
+        if let question = rest.lastIndex(of: "?") {
+            let option = rest[rest.index(after: question)...]
+            guard option.hasPrefix("prefix="), let given = Self.prefix(option.dropFirst("prefix=".count)) else {
+                throw bad("what stands behind the ? is not prefix= and 1 to 64 letters, digits, '.', '_', ':' or '-'")
+            }
+            prefix = given
+            rest = rest[..<question]
+        }
         var database = 0
         if let slash = rest.firstIndex(of: "/") {
             let path = rest[rest.index(after: slash)...]
@@ -48,6 +61,35 @@ package struct LogAddress: Sendable, Equatable, CustomStringConvertible {
         self.user = user
         self.password = password
         self.database = database
+        self.prefix = prefix
+    }
+
+    private static func prefix(_ text: Substring) -> String? {
+        let isFine = text.utf8.allSatisfy { byte in
+            switch byte {
+            case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: ":"),
+                UInt8(ascii: "-"):
+                true
+            default: false
+            }
+        }
+        return isFine && (1...64).contains(text.utf8.count) ? String(text) : nil
+    }
+
+    /// The same with a password that did not stand in the address.
+    ///
+    /// - Throws: `.usage` where one did.
+    package func with(password: String) throws(AnnexError) -> LogAddress {
+        guard self.password == nil else {
+            throw AnnexError(
+                .usage,
+                "--log has a password, and there is a password file as well",
+                hint: "Take it out of the address"
+            )
+        }
+        var copy = self
+        copy.password = password
+        return copy
     }
 
     /// Commands to begin a connection with.
@@ -82,5 +124,6 @@ package struct LogAddress: Sendable, Equatable, CustomStringConvertible {
     package var description: String {
         "redis://" + ClusterTopology.Address(host: self.host, port: self.port).description
             + (self.database == 0 ? "" : "/\(self.database)")
+            + (self.prefix == Self.standardPrefix ? "" : "?prefix=\(self.prefix)")
     }
 }

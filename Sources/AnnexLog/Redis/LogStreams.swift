@@ -5,11 +5,38 @@ import AnnexWire
 package struct LogStreams: Sendable {
     /// By block. In a Redis Cluster all lie in one slot, as the index's name is their hash tag.
     package let keys: [[UInt8]]
+    /// Holds the log's id.
+    package let identityKey: [UInt8]
 
-    package init(index: EntryName) {
+    /// - Parameter prefix: what all keys of one cluster begin with.
+    package init(index: EntryName, prefix: String = LogAddress.standardPrefix) {
         self.keys = (0..<Slot.blockCount).map { block in
-            Array("annex:{\(index)}:events:\(block < 10 ? "0" : "")\(block)".utf8)
+            Array("\(prefix):{\(index)}:events:\(block < 10 ? "0" : "")\(block)".utf8)
         }
+        self.identityKey = Array("\(prefix):{\(index)}:id".utf8)
+    }
+
+    // MARK: The log's id
+
+    package var askIdentity: [[UInt8]] { [Array("GET".utf8), self.identityKey] }
+
+    func claim(_ identity: LogIdentity) -> [[UInt8]] {
+        [Array("SET".utf8), self.identityKey, Array("\(identity)".utf8), Array("NX".utf8)]
+    }
+
+    /// The answer to `askIdentity`: nil where the log has none yet.
+    ///
+    /// - Throws: where the answer makes no sense, with what is wrong.
+    static func identity(_ reply: ReplyValue) throws(RedisFailure) -> LogIdentity? {
+        if case .null = reply { return nil }
+        if case .error(let text) = reply {
+            throw RedisFailure(text: "asked for its id it answered: \(Printable.escape(text, limit: 200))")
+        }
+        guard case .bulk(let text) = reply, let identity = LogIdentity(text) else {
+            let text = Printable.escape(reply.text ?? "nothing", limit: 100)
+            throw RedisFailure(text: "the key of its id holds '\(text)', which is none")
+        }
+        return identity
     }
 
     func append(_ block: Int, _ fields: [[UInt8]]) -> [[UInt8]] { [Self.xadd, self.keys[block], Self.star] + fields }

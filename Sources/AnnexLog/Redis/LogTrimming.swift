@@ -1,6 +1,24 @@
 package import AnnexCore
 package import AnnexWire
 
+/// What a backup says of the log that it follows.
+package struct LogSnapshot: Sendable {
+    /// The backup, for messages.
+    package let name: String
+    /// Up to where each of the 16 streams is applied.
+    package let marks: [LogMark]
+    /// Whose changes it has; nil where it does not say.
+    package let slots: SlotSet?
+    /// Of which log; nil where it does not say.
+    package let identity: LogIdentity?
+
+    package init(name: String, marks: [LogMark], slots: SlotSet?, identity: LogIdentity?) {
+        (self.name, self.marks, self.slots, self.identity) = (name, marks, slots, identity)
+    }
+
+    fileprivate func mark(_ block: Int) -> LogMark { self.marks.indices.contains(block) ? self.marks[block] : .start }
+}
+
 /// Which entries of an index's streams nobody needs any more, who has one of some snapshots.
 package struct LogTrimming: Sendable {
     package struct Step: Sendable, Equatable {
@@ -9,33 +27,61 @@ package struct LogTrimming: Sendable {
         package let mark: LogMark
     }
 
+    /// A stream that stays as it is.
+    package struct Whole: Sendable, Equatable {
+        package let block: Int
+        package let reason: String
+    }
+
     package let steps: [Step]
-    /// Blocks of which some snapshot has no entry, so that nothing of them may go.
-    package let untouched: [Int]
+    package let untouched: [Whole]
+    private let snapshots: [LogSnapshot]
     private let streams: LogStreams
 
     /// - Parameters:
-    ///   - snapshots: the 16 positions of each.
-    ///   - slots: only of blocks that lie in them entirely.
-    package init(index: EntryName, snapshots: [[LogMark]], slots: SlotSet) {
-        let size = Slot.count / Slot.blockCount
-        let blocks = (0..<Slot.blockCount).filter { block in
-            (block * size..<(block + 1) * size).allSatisfy { slots.contains($0) }
-        }
+    ///   - snapshots: of whatever shards. A stream is trimmed behind the oldest of those that have slots of it, where these have
+    ///     all of its slots together.
+    ///   - slots: only streams whose slots lie in them entirely; what a snapshot has that does not say.
+    package init(index: EntryName, prefix: String, snapshots: [LogSnapshot], slots: SlotSet) {
         var steps: [Step] = []
-        var untouched: [Int] = []
-        for block in blocks {
-            let marks = snapshots.map { $0.indices.contains(block) ? $0[block] : .start }
-            let oldest = marks.min { $0.position < $1.position } ?? .start
-            if oldest.position > .start {
-                steps.append(Step(block: block, mark: oldest))
+        var untouched: [Whole] = []
+        for block in 0..<Slot.blockCount {
+            let size = Slot.count / Slot.blockCount
+            let own = SlotSet([(block * size)...((block + 1) * size - 1)])
+            guard slots.intersection(own) == own else { continue }
+            let concerned = snapshots.filter { ($0.slots ?? slots).intersection(own).count > 0 }
+            let covered = SlotSet(concerned.flatMap { ($0.slots ?? slots).ranges }).intersection(own)
+            let oldest = concerned.map { $0.mark(block) }.min { $0.position < $1.position } ?? .start
+            if concerned.isEmpty {
+                untouched.append(Whole(block: block, reason: "no backup has its slots, \(own)"))
+            } else if covered != own {
+                let missing = SlotSet(own.ranges.flatMap { $0.filter { !covered.contains($0) }.map { $0...$0 } })
+                untouched.append(Whole(block: block, reason: "no backup has its slots \(missing)"))
+            } else if oldest.position == .start {
+                let name = concerned.first { $0.mark(block).position == .start }?.name ?? ""
+                untouched.append(Whole(block: block, reason: "\(name) has nothing of it"))
             } else {
-                untouched.append(block)
+                steps.append(Step(block: block, mark: oldest))
             }
         }
         self.steps = steps
         self.untouched = untouched
-        self.streams = LogStreams(index: index)
+        self.snapshots = snapshots
+        self.streams = LogStreams(index: index, prefix: prefix)
+    }
+
+    package var askIdentity: [[UInt8]] { self.streams.askIdentity }
+
+    /// Why nothing must be trimmed: a snapshot is of another log. Nil where all may be of this one.
+    package func refusal(identity reply: ReplyValue) -> String? {
+        let log: LogIdentity?
+        do throws(RedisFailure) { log = try LogStreams.identity(reply) } catch { return "\(error)" }
+        for snapshot in self.snapshots {
+            guard let other = snapshot.identity, other != log else { continue }
+            return "\(snapshot.name) is a backup of the log \(other), and this one has "
+                + (log.map { "the id \($0)" } ?? "no id")
+        }
+        return nil
     }
 
     /// Two commands; `refusal` makes sense of their answers.

@@ -12,17 +12,21 @@ final class RedisConnection: ChannelInboundHandler, @unchecked Sendable {
     typealias OutboundOut = ByteBuffer
     typealias Completion = (ReplyValue) -> Void
 
-    /// Replies are entries that this project wrote; another's may be larger, and are no entries then.
-    private static let bulkLimit = 16 << 20
-    private static let elementLimit = 1 << 20
+    /// Replies are entries that this project wrote, with ids of 255 bytes at most. What is larger is none: it is passed over as
+    /// it comes, so that nothing in a stream can stop who reads it.
+    private static let bulkLimit = 4 << 10
+    /// Above what one read asks for of one stream.
+    private static let elementLimit = 4 << 10
 
     private var parser = ReplyParser(
         maximumBulkBytes: RedisConnection.bulkLimit,
-        maximumElements: RedisConnection.elementLimit
+        maximumElements: RedisConnection.elementLimit,
+        passesOver: true
     )
     private var received = ByteBuffer()
     private var out = ByteBuffer()
     private var waiting = CircularBuffer<(since: NIODeadline, completion: Completion)>()
+    private var lastReceived = NIODeadline.now()
     private var channel: (any Channel)?
     private var closing: String?
     /// Once, with the reason.
@@ -101,8 +105,10 @@ final class RedisConnection: ChannelInboundHandler, @unchecked Sendable {
         self.out = channel.allocator.buffer(capacity: 4_096)
     }
 
-    /// For how long the oldest command has waited for its answer.
-    func silence(at now: NIODeadline) -> TimeAmount { self.waiting.first.map { now - $0.since } ?? .zero }
+    /// For how long the oldest command has waited for its answer, or for more of it.
+    func silence(at now: NIODeadline) -> TimeAmount {
+        self.waiting.first.map { now - max($0.since, self.lastReceived) } ?? .zero
+    }
 
     /// On the loop. More than one call does no harm.
     func close(_ reason: String) {
@@ -122,6 +128,7 @@ final class RedisConnection: ChannelInboundHandler, @unchecked Sendable {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = self.unwrapInboundIn(data)
+        self.lastReceived = .now()
         self.received.writeBuffer(&bytes)
         do throws(ReplyParser.Failure) {
             while self.closing == nil, let reply = try self.parser.next(&self.received) {
@@ -146,7 +153,7 @@ final class RedisConnection: ChannelInboundHandler, @unchecked Sendable {
     func errorCaught(context: ChannelHandlerContext, error: any Error) { self.close("\(error)") }
 }
 
-struct RedisFailure: Error, CustomStringConvertible {
+package struct RedisFailure: Error, CustomStringConvertible {
     let text: String
-    var description: String { self.text }
+    package var description: String { self.text }
 }

@@ -45,11 +45,10 @@ extension LogFollower {
         case .entry(let entry): return ReadEntry(position: position, content: entry)
         case .foreign: return ReadEntry(position: position, content: nil)
         case .unknown:
-            self.unknownEntries += 1
-            self.logger.warning(
-                "An entry of the log is not ours, and is passed over",
-                metadata: self.metadata(["block": "\(block)", "position": "\(position)"])
-            )
+            self.passedOver.count(unknownAt: position, block: block)
+            return ReadEntry(position: position, content: nil)
+        case .outsideLimits:
+            self.passedOver.count(outsideLimitsAt: position, block: block)
             return ReadEntry(position: position, content: nil)
         }
     }
@@ -71,9 +70,19 @@ extension LogFollower {
         }
     }
 
+    /// Gives the log an id, unless it has one; whose it is then, the next check tells.
+    func claim(_ identity: LogIdentity) {
+        self.links?.append.send(self.streams.claim(identity)) { _ in }
+        self.links?.append.flush()
+    }
+
     func check(_ number: UInt64, _ marks: [(block: Int, mark: LogMark)]) {
         guard let links else { return }
         var facts: [StreamFacts] = []
+        var identity: LogIdentity?
+        links.append.send(self.streams.askIdentity) { reply in
+            do throws(RedisFailure) { identity = try LogStreams.identity(reply) } catch { links.close("\(error)") }
+        }
         let before = WallClock.milliseconds()
         links.append.send([Array("TIME".utf8)]) { reply in
             guard let parts = reply.elements, parts.count == 2, let seconds = parts[0].text.flatMap({ Int64($0) }),
@@ -94,7 +103,7 @@ extension LogFollower {
                     )
                 }
                 facts.append(fact)
-                if facts.count == marks.count { self.handle(.checked(number: number, facts)) }
+                if facts.count == marks.count { self.handle(.checked(number: number, facts, log: identity)) }
             }
         }
         links.append.flush()

@@ -15,9 +15,14 @@ extension LogFollower: ReplicatedLog {
     package func wait(
         for token: PositionToken,
         milliseconds: Int64,
-        _ completion: @escaping @Sendable (AnnexError?) -> Void
+        _ completion: @escaping @Sendable (Result<PositionWait, AnnexError>) -> Void
     ) {
-        if token.position <= self.published.position(token.block) { return completion(nil) }
+        let (identity, isFollowing) = self.published.followed
+        if let log = token.log, let identity, log != identity {
+            guard isFollowing else { return completion(.failure(self.otherLog(log, identity))) }
+            return completion(.success(.ofAnotherLog))
+        }
+        if token.position <= self.published.position(token.block) { return completion(.success(.applied)) }
         let (deadline, isOver) = Self.now.addingReportingOverflow(milliseconds)
         self.post(
             .waiter(
@@ -25,9 +30,17 @@ extension LogFollower: ReplicatedLog {
                     block: token.block,
                     position: token.position,
                     deadline: isOver ? .max : deadline,
-                    completion: completion
+                    completion: { completion($0.map { .failure($0) } ?? .success(.applied)) }
                 )
             )
+        )
+    }
+
+    private func otherLog(_ log: LogIdentity, _ followed: LogIdentity) -> AnnexError {
+        AnnexError(
+            .unavailable,
+            "a position of the log \(log), and this replica has \(followed), which it cannot follow now",
+            hint: "Ask another replica"
         )
     }
 

@@ -49,7 +49,9 @@ package final class LogFollower: @unchecked Sendable {
     /// Since when it is not followed, and what was last said about it.
     private var cutOffSince: Int64?
     private var lastSaid = ""
-    var unknownEntries = 0
+    private var isSaidToWantTrimming = false
+    /// Entries that were passed over.
+    var passedOver = PassedOverEntries()
     /// By how many milliseconds the log's clock was ahead of this server's when it was last asked; nil: never.
     var clockAhead: Int64?
 
@@ -68,7 +70,7 @@ package final class LogFollower: @unchecked Sendable {
         self.settings = settings
         self.loop = loop
         self.logger = logger
-        self.streams = LogStreams(index: index)
+        self.streams = LogStreams(index: index, prefix: address.prefix)
         self.codec = EntryCodec(slots: settings.slots)
         self.pause = settings.shortestPause
         self.waiters = LogWaiters(limit: settings.waiterLimit)
@@ -76,6 +78,7 @@ package final class LogFollower: @unchecked Sendable {
             origin: .random(),
             blocks: settings.blocks,
             marks: store.marksAtOpening,
+            identity: store.logAtOpening.id,
             settings: settings.replication
         )
         self.published = PublishedLog(marks: store.marksAtOpening)
@@ -85,6 +88,7 @@ package final class LogFollower: @unchecked Sendable {
 
     /// Begins to follow the log. Does not block.
     package func start() {
+        self.keep(StateLog(slots: self.settings.slots))
         self.loop.execute {
             self.cutOffSince = Self.now
             self.timer = self.loop.scheduleRepeatedTask(initialDelay: self.settings.tick, delay: self.settings.tick) {
@@ -186,8 +190,17 @@ package final class LogFollower: @unchecked Sendable {
         case .read(let number, let blocks): self.read(number, blocks)
         case .check(let number, let marks): self.check(number, marks)
         case .apply(let batch): self.apply(batch)
+        case .claim(let identity): self.claim(identity)
+        case .adopt(let identity):
+            self.logger.info("Follows a log for the first time", metadata: self.metadata(["id": "\(identity)"]))
+            self.keep(StateLog(id: identity))
         case .acknowledge(let token, let block, let position, let outcome):
-            let position = PositionToken(index: self.index, block: block, position: position)
+            let position = PositionToken(
+                index: self.index,
+                block: block,
+                position: position,
+                log: self.machine.identity
+            )
             let completion = self.completions.removeValue(forKey: token)
             switch outcome {
             case nil: completion?(.success((nil, position)))
@@ -219,18 +232,39 @@ package final class LogFollower: @unchecked Sendable {
             self.machine,
             cutOffSince: self.cutOffSince,
             at: now,
-            unknownEntries: self.unknownEntries,
-            clockAhead: self.clockAhead
+            passedOver: self.passedOver,
+            clockAhead: self.clockAhead,
+            wants: self.settings
         )
         self.published.set(
             state.report(now),
             staleness: state.staleness(self.settings.maximumLag),
-            unreadiness: state.unreadiness(self.settings.maximumLag)
+            unreadiness: state.unreadiness(self.settings.maximumLag),
+            identity: self.machine.identity,
+            isFollowing: self.machine.phase == .following
         )
+        self.tellOfEntries(state, now)
         if state.said != self.lastSaid {
             self.lastSaid = state.said
             let level: Logger.Level = state.isWell ? .info : .warning
             self.logger.log(level: level, "\(state.said)", metadata: self.metadata(["log": "\(self.address)"]))
+        }
+    }
+
+    /// One line where the log should be trimmed, and one a minute about entries that were passed over.
+    private func tellOfEntries(_ state: LogStatus, _ now: Int64) {
+        if let reason = state.wantsTrimming, !self.isSaidToWantTrimming {
+            self.logger.warning("The log should be trimmed: \(reason)", metadata: self.metadata([:]))
+        }
+        self.isSaidToWantTrimming = state.wantsTrimming != nil
+        if let text = self.passedOver.toSay(at: now) { self.logger.warning("\(text)", metadata: self.metadata([:])) }
+    }
+
+    private func keep(_ log: StateLog) {
+        let (logger, metadata) = (self.logger, self.metadata([:]))
+        self.store.keep(log) { error in
+            guard let error else { return }
+            logger.error("The state does not say which log it follows: \(error)", metadata: metadata)
         }
     }
 

@@ -16,6 +16,9 @@ package struct LogSettings: Sendable {
     /// A replica that has not known for so long that it had applied all that the log has answers no reads of users; nil:
     /// it always does. Milliseconds.
     package var maximumLag: Int64? = 10_000
+    /// From so many entries, or from an oldest entry of so many seconds on, the log is said to want trimming.
+    package var lengthWarning = 10_000_000
+    package var ageWarning = 30 * 86_400
     /// WAITPOS that wait at a time, at most.
     package var waiterLimit = 10_000
     /// Whose changes this replica applies.

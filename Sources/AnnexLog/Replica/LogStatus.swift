@@ -1,5 +1,6 @@
 import AnnexCore
 import AnnexEngine
+import AnnexNetwork
 
 /// How a replica stands to its log at one moment.
 struct LogStatus {
@@ -8,8 +9,10 @@ struct LogStatus {
     private let figures: ReplicationFigures
     private let pending: Int
     private let unapplied: Int
-    private let unknownEntries: Int
+    private let passedOver: PassedOverEntries
     private let clockAhead: Int64?
+    private let settings: LogSettings
+    private let identity: LogIdentity?
     private let marks: [(block: Int, mark: LogMark)]
     /// Milliseconds; nil while it is followed.
     private let cutOff: Int64?
@@ -20,15 +23,18 @@ struct LogStatus {
         _ machine: LogFollower.Machine,
         cutOffSince: Int64?,
         at now: Int64,
-        unknownEntries: Int,
-        clockAhead: Int64?
+        passedOver: PassedOverEntries,
+        clockAhead: Int64?,
+        wants settings: LogSettings
     ) {
         self.phase = machine.phase
         self.stall = machine.stallReason
         self.figures = machine.figures
         self.pending = machine.pendingCount
         self.unapplied = machine.unappliedCount
-        self.unknownEntries = unknownEntries
+        self.passedOver = passedOver
+        self.settings = settings
+        self.identity = machine.identity
         self.clockAhead = clockAhead
         self.marks = (0..<Slot.blockCount).map { ($0, machine.mark($0)) }.filter { $0.1 != .start }
         self.cutOff = cutOffSince.map { now - $0 }
@@ -71,16 +77,39 @@ struct LogStatus {
         LogReport(
             status: self.name,
             problem: self.problem,
+            identity: self.identity,
             figures: [
                 ("lag_events", self.unapplied + self.figures.unread), ("lag_ms", self.lag.map { Int($0) } ?? -1),
                 ("cut_off_ms", self.cutOff.map { Int($0) } ?? 0), ("appended", self.figures.appended),
                 ("read", self.figures.read), ("applied", self.figures.applied),
                 ("acknowledged", self.figures.acknowledged), ("refused", self.figures.refused),
                 ("waiting", self.pending), ("expired", self.figures.expired),
-                ("unknown_entries", self.unknownEntries), ("clock_ahead_ms", self.clockAhead.map { Int($0) } ?? 0),
+                ("unknown_entries", self.passedOver.unknown), ("outside_limits", self.passedOver.outsideLimits),
+                ("clock_ahead_ms", self.clockAhead.map { Int($0) } ?? 0), ("entries", self.figures.length),
+                ("entries_warning", self.settings.lengthWarning), ("oldest_s", self.oldestSeconds),
+                ("oldest_s_warning", self.settings.ageWarning), ("wants_trimming", self.wantsTrimming == nil ? 0 : 1),
             ],
             positions: self.marks.map { ($0.block, $0.mark.position) }
         )
+    }
+
+    /// Age of the log's oldest entry, by the log's clock; 0 where there is none.
+    private var oldestSeconds: Int {
+        guard let oldest = self.figures.oldest else { return 0 }
+        let now = WallClock.milliseconds() + (self.clockAhead ?? 0)
+        return Int(max(0, now - Int64(clamping: oldest)) / 1_000)
+    }
+
+    /// Why the log should be trimmed; nil where it need not.
+    var wantsTrimming: String? {
+        if self.figures.length >= self.settings.lengthWarning {
+            return "it has \(self.figures.length) entries, from \(self.settings.lengthWarning) on is too many. "
+                + "Run annctl trim-log with the backups that are kept"
+        }
+        guard self.oldestSeconds >= self.settings.ageWarning else { return nil }
+        return
+            "its oldest entry is \(self.oldestSeconds / 86_400) days old, from \(self.settings.ageWarning / 86_400) on is too "
+            + "old. Run annctl trim-log with the backups that are kept"
     }
 
     /// Why this replica should not be asked; nil where it should.

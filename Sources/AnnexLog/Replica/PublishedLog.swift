@@ -8,6 +8,7 @@ final class PublishedLog: Sendable {
     private let state = Mutex<LogReport?>(nil)
     private let stale = Mutex<String?>(nil)
     private let unready = Mutex<String?>("the log was not reached yet")
+    private let log = Mutex<(identity: LogIdentity?, isFollowing: Bool)>((nil, false))
     private let isStale = Atomic<Bool>(false)
 
     init(marks: [LogMark]) { self.marks = Mutex(marks) }
@@ -21,7 +22,14 @@ final class PublishedLog: Sendable {
         }
     }
 
-    func set(_ report: LogReport, staleness: String?, unreadiness: String?) {
+    func set(
+        _ report: LogReport,
+        staleness: String?,
+        unreadiness: String?,
+        identity: LogIdentity?,
+        isFollowing: Bool
+    ) {
+        self.log.withLock { $0 = (identity, isFollowing) }
         self.unready.withLock { $0 = unreadiness }
         self.state.withLock { $0 = report }
         self.stale.withLock { $0 = staleness }
@@ -32,6 +40,9 @@ final class PublishedLog: Sendable {
 
     /// One atomic load where it is nil.
     var staleness: String? { self.isStale.load(ordering: .acquiring) ? self.stale.withLock { $0 } : nil }
+
+    /// Which log is followed, and whether it is without a problem.
+    var followed: (identity: LogIdentity?, isFollowing: Bool) { self.log.withLock { $0 } }
 
     var unreadiness: String? { self.unready.withLock { $0 } }
     var report: LogReport? { self.state.withLock { $0 } }

@@ -17,7 +17,7 @@ final class RouterClient: Sendable {
     // MARK: How far its events came
 
     struct Known {
-        /// `NAME:BLOCK:MS-SEQ`, as a replica gave it.
+        /// `NAME:BLOCK:MS-SEQ:LOG`, as a replica gave it.
         var word: [UInt8]
         let block: Int
         /// Bit r: replica r is known to be there. Of the one that acknowledged it is not: `--ack log`.
@@ -31,16 +31,17 @@ final class RouterClient: Sendable {
     /// Only touched on the connection's loop.
     nonisolated(unsafe) private(set) var known: [Known] = []
 
-    /// Takes a position down. Older than what is known: nothing happens.
+    /// Takes a position down. Older than what is known: nothing happens, unless it is of another log, which has taken the place
+    /// of the first.
     func add(_ word: [UInt8]) {
         guard let parsed = Self.parse(word) else { return }
         for index in self.known.indices {
             guard let parsedKnown = Self.parse(self.known[index].word), parsedKnown.stream == parsed.stream else {
                 continue
             }
-            guard (parsedKnown.milliseconds, parsedKnown.sequence) < (parsed.milliseconds, parsed.sequence) else {
-                return
-            }
+            let isNewer =
+                (parsedKnown.milliseconds, parsedKnown.sequence) < (parsed.milliseconds, parsed.sequence)
+            guard isNewer || parsedKnown.log != parsed.log else { return }
             self.known[index] = Known(word: word, block: parsed.block)
             return
         }
@@ -127,13 +128,15 @@ final class RouterClient: Sendable {
 
     private static func parse(
         _ word: [UInt8]
-    ) -> (stream: ArraySlice<UInt8>, block: Int, milliseconds: UInt64, sequence: UInt64)? {
+    ) -> (stream: ArraySlice<UInt8>, block: Int, milliseconds: UInt64, sequence: UInt64, log: ArraySlice<UInt8>?)? {
         let parts = word.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
-        guard parts.count == 3, let block = Int(String(decoding: parts[1], as: UTF8.self)) else { return nil }
+        guard parts.count == 3 || parts.count == 4, let block = Int(String(decoding: parts[1], as: UTF8.self)) else {
+            return nil
+        }
         let id = parts[2].split(separator: UInt8(ascii: "-"), omittingEmptySubsequences: false)
         guard id.count == 2, let milliseconds = UInt64(String(decoding: id[0], as: UTF8.self)),
             let sequence = UInt64(String(decoding: id[1], as: UTF8.self))
         else { return nil }
-        return (word[word.startIndex..<parts[1].endIndex], block, milliseconds, sequence)
+        return (word[..<parts[1].endIndex], block, milliseconds, sequence, parts.count == 4 ? parts[3] : nil)
     }
 }

@@ -45,7 +45,7 @@ package enum StateBackup {
         }
     }
 
-    /// Makes a state, which nobody has open, begin before the first entry of the log. Blocks.
+    /// Makes a state, which nobody has open, begin before the first entry of the log, of whatever id. Blocks.
     package static func forgetPositions(_ folder: String) throws(AnnexError) {
         let lock = try StateFolder(folder, create: false)
         guard let size = try lock.fileSize() else { throw AnnexError(.notFound, "there is no state", at: lock.file) }
@@ -58,6 +58,7 @@ package enum StateBackup {
         do throws(LMDBFailure) {
             let transaction = try StateTransaction(environment, index: IndexRule())
             try transaction.dropMarks()
+            try transaction.dropLogID()
             try transaction.commit()
         } catch { throw error.error("cannot be written", lock.file, .state) }
     }

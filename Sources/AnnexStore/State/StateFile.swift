@@ -14,6 +14,7 @@ enum StateFile {
         let events: Int
         /// How far the log is applied, by block.
         let marks: [LogMark]
+        let log: StateLog
     }
 
     static func open(_ folder: StateFolder, _ settings: StateSettings) throws(AnnexError) -> StateEnvironment {
@@ -158,6 +159,7 @@ enum StateFile {
                 guard let mark = stored ?? .some(.start) else { throw LMDBFailure(status: MDB_CORRUPTED) }
                 marks.append(mark)
             }
+            let log = try StateLog(transaction, environment.tables)
             let clock = unsafe try transaction.get(environment.tables.meta, StateSchema.clockKey) {
                 unsafe StateSchema.clock($0)
             }
@@ -168,7 +170,8 @@ enum StateFile {
                 tally: tally,
                 clock: clock ?? nil,
                 events: try transaction.count(environment.tables.events),
-                marks: marks
+                marks: marks,
+                log: log
             )
         } catch {
             throw error.error("cannot read the table `meta`", environment.path, .state)

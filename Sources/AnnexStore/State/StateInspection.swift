@@ -16,6 +16,7 @@ package struct StateInspection: Sendable, Equatable {
     package var fileBytes = 0
     /// How far the log is applied, by block.
     package var marks: [LogMark] = []
+    package var log = StateLog()
 }
 
 extension StateStore {
@@ -58,6 +59,7 @@ private struct StateWalk {
         self.inspection.format = Int(summary.format)
         self.inspection.storeID = summary.storeID
         self.inspection.marks = summary.marks
+        self.inspection.log = summary.log
         do throws(LMDBFailure) {
             let transaction = try self.environment.file.begin(readOnly: true)
             try self.readRecords(transaction)

@@ -11,6 +11,7 @@ final class StateQueue: Sendable {
         /// `until`: Unix time in milliseconds after which it must not begin.
         case change(StateChange, until: Int64?, Completion)
         case logged(LoggedChange, @Sendable (Result<LoggedOutcome, AnnexError>) -> Void)
+        case keepLog(StateLog, @Sendable (Result<Void, AnnexError>) -> Void)
         /// Makes entries of the index of a user's events right.
         case repairIndex(Identifier, [[UInt8]], @Sendable (Result<Void, AnnexError>) -> Void)
     }
@@ -25,7 +26,7 @@ final class StateQueue: Sendable {
             switch self.work {
             case .change(let change, _, _): change.isEvent
             case .logged(let entry, _): entry.change?.isEvent ?? false
-            case .repairIndex: false
+            case .keepLog, .repairIndex: false
             }
         }
 

@@ -7,6 +7,8 @@ import CChecksum
 /// |---|---|---|
 /// | `meta` | `format`; `store`; `tally` | UInt32; 16 random bytes; highest change counter UInt64, users with events UInt64 |
 /// | `meta` | `log/00` … `log/15`, missing without a log | up to where the block's stream is applied: milliseconds UInt64, sequence UInt64, entries UInt64 |
+/// | `meta` | `log/id`, missing until the first log | which log the positions are of, 32 hexadecimal digits |
+/// | `meta` | `log/slots`, missing until the first log | whose changes are applied, as text: `0-8191` |
 /// | `meta` | `clock`, missing until the first stamp | the highest stamp given out, a time |
 /// | `events`, sorted duplicates | user id | time, item's length UInt8, item, weight Float64 |
 /// | `removed`, sorted duplicates | user id | item's length UInt8, item, time |
@@ -42,6 +44,9 @@ enum StateSchema {
     static let clockKey = Array("clock".utf8)
     /// The keys of table `meta` with the positions of the log, by block.
     static let logKeys = (0..<Slot.blockCount).map { Array("log/\($0 < 10 ? "0" : "")\($0)".utf8) }
+
+    static let logIDKey = Array("log/id".utf8)
+    static let logSlotsKey = Array("log/slots".utf8)
 
     // MARK: Writing
 
@@ -107,6 +112,11 @@ enum StateSchema {
         let content = unsafe Self.clockKey.withUnsafeBytes { unsafe Self.unseal(row, key: $0) }
         guard let content = unsafe content, content.count == 8 else { return nil }
         return unsafe Self.time(content, at: 0)
+    }
+
+    /// The content of a row of `meta`; nil where it is damaged.
+    static func row(_ value: UnsafeRawBufferPointer, key: [UInt8]) -> [UInt8]? {
+        unsafe key.withUnsafeBytes { unsafe Self.unseal(value, key: $0).map { unsafe Array($0) } }
     }
 
     private static func checksum(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> UInt32 {

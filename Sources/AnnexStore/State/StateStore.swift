@@ -11,6 +11,8 @@ package final class StateStore: Sendable {
     package let storeID: [UInt8]
     /// How far the log was applied when the store was opened, by block.
     package let marksAtOpening: [LogMark]
+    /// Which log they are of.
+    package let logAtOpening: StateLog
     let queue: StateQueue
     /// Nil once closed.
     private let shared: Mutex<StateShared?>
@@ -49,6 +51,7 @@ package final class StateStore: Sendable {
         let shared = StateShared(environment, lock, settings, system, self.clock)
         self.storeID = summary.storeID
         self.marksAtOpening = summary.marks
+        self.logAtOpening = summary.log
         self.acknowledgesEarly = settings.interval != nil
         shared.events.store(summary.events, ordering: .relaxed)
         shared.users.store(Int(clamping: summary.tally.users), ordering: .relaxed)

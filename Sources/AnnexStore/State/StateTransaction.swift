@@ -23,6 +23,8 @@ final class StateTransaction {
     let index: IndexRule
     /// Whether entries of the index were looked at, which is no change of what the store holds.
     var hasRepaired = false
+    /// Whether something else changed that is to be committed.
+    var hasNews = false
     /// Records that were walked, as there was no index to use.
     var walkedRecords = 0
 
@@ -48,7 +50,9 @@ final class StateTransaction {
     }
 
     /// Whether there is anything to commit.
-    var isChanged: Bool { self.tally != self.storedTally || !self.movedBlocks.isEmpty || self.hasRepaired }
+    var isChanged: Bool {
+        self.tally != self.storedTally || !self.movedBlocks.isEmpty || self.hasRepaired || self.hasNews
+    }
 
     /// Entries of `events`.
     func countEvents() throws(LMDBFailure) -> Int { try self.lmdb.count(self.tables.events) }

@@ -123,7 +123,7 @@ struct StateWriter {
         switch work {
         case .change(_, _, let completion): completion(result.map { $0.outcome ?? .unchanged })
         case .logged(_, let completion): completion(result.flatMap { $0.logged })
-        case .repairIndex(_, _, let completion): completion(result.map { _ in })
+        case .keepLog(_, let completion), .repairIndex(_, _, let completion): completion(result.map { _ in })
         }
     }
 
@@ -187,6 +187,9 @@ struct StateWriter {
         switch work {
         case .change(let change, _, _): return .success(.changed(try transaction.apply(change)))
         case .logged(let entry, _): return try self.enter(entry, impossible, transaction)
+        case .keepLog(let log, _):
+            try transaction.keep(log)
+            return .success(.repaired)
         case .repairIndex(let user, let entries, _):
             try transaction.repairIndex(of: user, entries)
             return .success(.repaired)

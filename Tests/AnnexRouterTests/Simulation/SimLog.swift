@@ -20,6 +20,8 @@ final class SimLog {
         let answer: ([(block: Int, entries: ArraySlice<Entry>)]) -> Void
     }
 
+    static let identity = LogIdentity(high: 1, low: 2)
+
     let clock: SimClock
     /// What was appended and not lost, what was trimmed since included.
     private(set) var streams = [[Entry]](repeating: [], count: Slot.blockCount)

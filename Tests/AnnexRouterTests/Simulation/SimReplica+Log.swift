@@ -64,6 +64,7 @@ extension SimReplica {
         case .append(let entry): self.append(entry)
         case .read(let number, let positions): self.read(number, positions)
         case .check(let number, let marks): self.check(number, marks)
+        case .claim, .adopt: break
         case .apply(let batch):
             self.applying.append(batch)
             self.commit()
@@ -109,7 +110,9 @@ extension SimReplica {
         link.toServer { [self] in
             let facts = marks.map { log.facts($0.block, $0.mark) }
             link.toClient { [self] in
-                if self.run == run { self.now { self.fromLog(connection, run, .checked(number: number, facts)) } }
+                if self.run == run {
+                    self.now { self.fromLog(connection, run, .checked(number: number, facts, log: SimLog.identity)) }
+                }
             }
         }
     }
