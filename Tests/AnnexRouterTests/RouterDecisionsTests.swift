@@ -202,7 +202,7 @@ struct RouterDecisionsTests {
             #expect(next.replica == 1 - dispatch.replica)
             #expect(router.settle(next, .unknownItem) == .deliver(dispatch.request))
         }
-        #expect(asked == 22 && router.decisions.counters.secondOpinions == 22)
+        #expect(asked == 52 && router.decisions.counters.secondOpinions == 52)
         #expect(router.decisions.counters.retries == 0 && router.decisions.counters.unaffordable == 0)
         #expect((0..<2).allSatisfy { router.state($0) == .healthy })
     }

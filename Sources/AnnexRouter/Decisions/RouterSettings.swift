@@ -47,7 +47,7 @@ package struct RouterSettings: Sendable, Equatable {
     package var hedgeFloor: UInt64 = 1 * Self.millisecond
 
     /// Events that are asked of another replica as one does not know their item, per thousand changes.
-    package var opinionsPerThousand = 200
+    package var opinionsPerThousand = 500
 
     /// Attempts of one request in all: 1 to 4.
     package var attempts = 3
