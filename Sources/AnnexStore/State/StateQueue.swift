@@ -35,7 +35,7 @@ final class StateQueue: Sendable {
             switch self.work {
             case .change(.together(let changes), _, _): changes.count
             case .logged(let entry, _): if case .together(let changes) = entry.change { changes.count } else { 1 }
-            case .change, .repairIndex: 1
+            case .change, .keepLog, .repairIndex: 1
             }
         }
     }
