@@ -46,7 +46,7 @@ import Testing
             let group = DispatchGroup()
             for change in changes {
                 group.enter()
-                version.record(change) { result in
+                version.record([change]) { _, result in
                     if case .failure(let error) = result { failures.withLock { $0.append(error) } }
                     group.leave()
                 }

@@ -99,7 +99,8 @@ def test_objects_of_kubernetes_know_each_other():
         cluster, password = Path(use.flag("cluster") or use.flag("config")), Path(use.flag("password-file"))
         volumes = {v["name"]: v for v in pod["volumes"]}
         assert cluster.name in objects("ConfigMap")[volumes[mounts[str(cluster.parent)]["name"]]["configMap"]["name"]]["data"]
-        assert [i["path"] for i in volumes[mounts[str(password.parent)]["name"]]["secret"]["items"]] == [password.name]
+        files = [password.name] + ([Path(use.flag("log-password-file")).name] if use.words[0] == "serve" else [])
+        assert [i["path"] for i in volumes[mounts[str(password.parent)]["name"]]["secret"]["items"]] == files
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             asks = deployment.Use(name, container[probe]["exec"]["command"])
             assert asks.flag("port") == use.flag("port") and asks.flag("password-file") == str(password)
@@ -114,7 +115,7 @@ def test_objects_of_kubernetes_know_each_other():
         assert [path for path, m in mounts.items() if not m.get("readOnly")] == [use.flag("state"), "/var/backups/annex"]
         assert mounts[use.flag("state")]["name"] == spec["volumeClaimTemplates"][0]["metadata"]["name"]
         assert use.words[1].startswith("/srv/annex/indexes/") and "/srv/annex/indexes" in mounts
-        log = re.fullmatch(r"redis://:\$\(LOG_PASSWORD\)@([^.]+)\.annex\.svc\.cluster\.local:(\d+)", use.flag("log"))
+        log = re.fullmatch(r"redis://([^.]+)\.annex\.svc\.cluster\.local:(\d+)", use.flag("log"))
         assert log.group(1) in objects("Service") and int(log.group(2)) == objects("Service")[log.group(1)]["spec"]["ports"][0]["port"]
         assert log.group(1) in sets
     assert named == {a for s in topology["shards"] for a in s["replicas"]}
