@@ -32,11 +32,13 @@ extension RouterHandler {
             return self.forward(route, request, connection, ticket: ticket, &reply)
         }
         let client = connection
+        // A copy: the request as it came would keep the whole receive buffer, which is not counted, for as long as it waits.
+        let kept = Request((0..<request.count).map { request.bytesOf($0) })
         let deadline = Self.now() + self.shared.settings.eventDeadline
-        return .pending(bytes: request.heldBytes) { promise in
+        return .pending(bytes: kept.heldBytes) { promise in
             positions.order.hold(
                 subject,
-                HeldChange(route: route, request: request, connection: client, reply: promise, deadline: deadline)
+                HeldChange(route: route, request: kept, connection: client, reply: promise, deadline: deadline)
             )
         }
     }
