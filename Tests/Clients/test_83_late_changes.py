@@ -164,3 +164,18 @@ def test_equal_stamps_keep_their_order_while_replicas_stop(cluster, catalogues, 
     fact(f"{len(rows)} events of {len(users)} users in {took:.1f} s through {stops} stops: weights that are not the last {wrong}")
     assert stops > 1, "too little went wrong"
     assert set(wrong.values()) == {0}, wrong
+
+
+def test_a_pipeline_of_changes_that_meet(cluster, catalogues):
+    """Of one user, at one stamp, with removals and FORGET between: answered in order, and the end is that of the order sent."""
+    ids, words = catalogues[INDEX].ids, b""
+    for n in range(200):
+        words += encode("EVENT", "me", ids[n % 7], n, "AT", AT) + encode("EVENT", f"other{n}", ids[1])
+        if n % 50 == 49:
+            words += encode("EVENT.DEL", "me", ids[3])
+    words += encode("FORGET", "me") + encode("EVENT", "me", ids[9], 2.5, "AT", AT) + encode("SEEN", "me", "WITHTIMES")
+    with cluster.router.connect(timeout=20) as c:
+        c.send(words)
+        replies = [c.read() for _ in range(407)]
+    assert replies[:404].count("OK") == 400 and replies[:404].count(1) == 4, replies[:20]
+    assert replies[404:] == [1, "OK", [ids[9].encode(), AT]], replies[404:]

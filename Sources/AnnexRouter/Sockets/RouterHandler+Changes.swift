@@ -30,11 +30,13 @@ extension RouterHandler {
         if let ticket = client.order.begin(subject) {
             return self.forward(route, request, client, connection, ticket: ticket, &reply)
         }
+        // A copy: the request as it came would keep the whole receive buffer, which is not counted, for as long as it waits.
+        let kept = request.detached
         let deadline = Self.now() + self.shared.settings.eventDeadline
-        return .pending(bytes: request.heldBytes) { promise in
+        return .pending(bytes: kept.heldBytes) { promise in
             client.order.hold(
                 subject,
-                HeldChange(route: route, request: request, connection: connection, reply: promise, deadline: deadline)
+                HeldChange(route: route, request: kept, connection: connection, reply: promise, deadline: deadline)
             )
         }
     }
