@@ -115,6 +115,15 @@ enum EventCommands {
                 "changes of several indexes cannot be stored together: send those of each index apart"
             )
         }
+        let limit = Limits.maximumEntryChanges
+        guard version.log != nil, changes.count > limit else { return version }
+        var counts: [Int: Int] = [:]
+        for change in changes { counts[change.change.slot, default: 0] += 1 }
+        guard counts.values.allSatisfy({ $0 <= limit }) else {
+            throw ArgumentFailure(
+                "more than \(limit) changes of one slot: with a log they are one entry; send them in parts"
+            )
+        }
         return version
     }
 

@@ -70,7 +70,7 @@ extension CommandTable {
             group: "user",
             summary:
                 "Stores several changes together, all or none: for each the number of its words, then the words, as in "
-                + "`ATOMIC u1 3 EVENT u1 i7 2 FORGET {u1}b`. All are of users in the slot of `user`; at most 1000. `MULTI` is "
+                + "`ATOMIC u1 3 EVENT u1 i7 2 FORGET {u1}b`. All are of users in the slot of `user`; at most 500, with a log 100. `MULTI` is "
                 + "the usual way to ask for this; a router sends it in this form. Needs `--state`.",
             complexity: "That of the changes",
             arguments: [

@@ -12,7 +12,7 @@ extension CommandTable {
             categories: categories,
             group: "connection",
             summary:
-                "Keeps the commands that follow until `EXEC`: at most 10000, of them at most 1000 changes, in all no larger "
+                "Keeps the commands that follow until `EXEC`: at most 10000, of them at most 500 changes, in all no larger "
                 + "than one command may be. Each is answered `QUEUED`.",
             reply: ok
         ),
@@ -26,7 +26,7 @@ extension CommandTable {
             summary:
                 "Carries out what was kept since `MULTI`. Its changes (EVENT, EVENT.DEL, FORGET) are checked first and stored "
                 + "together: all or none, even if the server is killed meanwhile; with a log that holds for the changes of one "
-                + "slot. Reads ahead of the first change are answered before it, all others see all the changes. "
+                + "slot, at most 100. Reads ahead of the first change are answered before it, all others see all the changes. "
                 + "`EXECABORT` where a command was refused: then nothing was done. Through a router all changes of one "
                 + "`EXEC` concern one slot, as users `{42}a` and `{42}b` do.",
             complexity: "Those of its commands",

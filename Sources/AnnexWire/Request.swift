@@ -32,6 +32,12 @@ package struct Request: Sendable {
         }
     }
 
+    /// Some of the arguments of another request, as a request that shares its bytes: for reading them, not for sending them on.
+    package init(_ words: Range<Int>, of request: Request) {
+        self.bytes = request.bytes
+        self.arguments = Array(request.arguments[words])
+    }
+
     /// What the request holds, about: its bytes and the table of its arguments.
     package var heldBytes: Int {
         self.bytes.readableBytes + self.arguments.count * MemoryLayout<Argument>.stride

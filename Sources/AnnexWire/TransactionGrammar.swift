@@ -17,7 +17,7 @@ package struct AtomicArguments: Sendable {
             guard changes.count < Limits.maximumTransactionChanges else {
                 throw ArgumentFailure("more than \(Limits.maximumTransactionChanges) changes: send them in parts")
             }
-            changes.append(Request(words.map { request.bytesOf($0) }))
+            changes.append(Request(words, of: request))
             at = words.upperBound
         }
         let slot = request.withArgument(1) { Slot.of($0) }

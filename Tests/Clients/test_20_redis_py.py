@@ -146,6 +146,10 @@ def test_every_listed_command_answers_something_legal(fresh, fact):
             if name == "deadline":  # which has passed, for what comes next
                 assert str(c.read()).startswith("TIMEOUT")
                 c.send(annex.encode("PING"))
+            if name == "multi":  # which keeps what comes next
+                assert c.read() == "QUEUED"
+                c.send(annex.encode("DISCARD") + annex.encode("PING"))
+                assert c.read() == "OK"
             assert c.read() == "PONG", f"{name} upset the replies that follow"
             asked += 1
     fresh.assert_alive()

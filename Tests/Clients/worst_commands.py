@@ -98,6 +98,17 @@ class Draw:
         return self.pick(("EVENT", user, self.item()), ("EVENT", user, self.item(), "2.5"), ("EVENT.DEL", user, self.item()),
                          ("FORGET", f"w{self.random.integers(50_000)}"))
 
+    def draw_together(self):
+        words: list = []
+        for n in range(int(self.pick(1, 100, 500, 501))):
+            user = f"{{w}}{self.random.integers(50_000)}"
+            change = self.pick(("EVENT", user, self.item()), ("EVENT.DEL", user, self.item()), ("FORGET", user))
+            words += [len(change), *change]
+        return ("ATOMIC", "{w}", *words)
+
+    def draw_transaction(self):
+        return (self.pick("MULTI", "MULTI", "EXEC", "DISCARD"),)
+
     def draw_server(self):
         return self.pick(("INFO", "everything"), ("COMMAND", "DOCS"), ("COMMAND",), ("CLIENT", "LIST"), ("SLOWLOG", "GET", -1),
                          ("LATENCY", "HISTOGRAM"), ("CONFIG", "GET", "*"), ("INDEXES",), ("SCAN", 0), ("DBSIZE",),

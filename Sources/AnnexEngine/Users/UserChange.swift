@@ -59,7 +59,7 @@ extension ServedVersion {
         var groups: [[Int]] = []
         var groupOfSlot: [Int: Int] = [:]
         for (index, change) in changes.enumerated() {
-            let slot = Slot.of(change.user.bytes)
+            let slot = change.slot
             if let group = groupOfSlot[slot] {
                 groups[group].append(index)
             } else {
@@ -78,6 +78,9 @@ extension ServedVersion {
 }
 
 extension UserChange {
+    /// Of its user.
+    package var slot: Int { Slot.of(self.user.bytes) }
+
     fileprivate var user: Identifier {
         switch self {
         case .event(let user, _, _, _), .remove(let user, _), .forget(let user): user

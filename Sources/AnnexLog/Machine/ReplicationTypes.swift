@@ -16,7 +16,7 @@ package struct ReplicationSettings: Sendable {
     /// Changes that are neither acknowledged nor refused, at most.
     package var pendingLimit = 65_536
     /// Entries of one stream that one read asks for, at most.
-    package var readCount = 1_000
+    package var readCount = 64
     /// Entries that were read and are not applied, at most, before no more are read.
     package var unappliedLimit = 8_192
     /// How often the log is asked whether it still has what was read.

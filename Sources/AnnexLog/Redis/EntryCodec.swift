@@ -136,7 +136,7 @@ package struct EntryCodec {
             }
             start = index
         }
-        return parts.count > 1 && parts.count <= Limits.maximumTransactionChanges ? parts : nil
+        return parts.count > 1 && parts.count <= Limits.maximumEntryChanges ? parts : nil
     }
 
     private static func isWithinLimits(_ change: StateChange) -> Bool {
