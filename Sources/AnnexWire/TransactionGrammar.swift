@@ -54,8 +54,12 @@ package struct AtomicArguments: Sendable {
 }
 
 extension Request {
-    /// The same request with storage of its own, so that the receive buffer is not kept for it.
+    /// From here on bytes are shared rather than copied: a copy would take longer than the buffer around them is worth.
+    private static let sharedFrom = 16 << 10
+
+    /// The same request, to be kept: a small one has storage of its own, so that the receive buffer is not kept for it.
     package var detached: Request {
+        guard self.bytes.readableBytes < Self.sharedFrom else { return self }
         var copy = self
         copy.bytes = ByteBuffer(bytes: self.bytes.readableBytesView)
         return copy
