@@ -1,6 +1,6 @@
 package import AnnexCore
 
-/// What a build has come to.
+/// A report of how far a build is.
 package struct BuildProgress: Sendable {
     package enum Stage: String, Sendable, CaseIterable {
         case sources = "hashing sources"
@@ -28,7 +28,7 @@ package struct BuildProgress: Sendable {
     }
 
     package let stage: Stage
-    /// Of the stage, 0 to 1.
+    /// The part of the stage that is done, 0 to 1.
     package let fraction: Double
 }
 

@@ -17,7 +17,7 @@ struct IndexCandidate {
     var kind: IndexKind { self.index.kind }
     /// Microseconds per query at the chosen point, one thread.
     var micros: Double { self.outcome.micros.last ?? 0 }
-    /// What a search reads beside the float32 rows.
+    /// Bytes that the index holds for each item, beside the float32 rows.
     var bytesPerItem: Double { Double(self.layout.byteCount) / Double(self.layout.rows) }
 
     var summary: Manifest.Candidate {

@@ -54,8 +54,9 @@ package struct AtomicArguments: Sendable {
 }
 
 extension Request {
-    /// From here on bytes are shared rather than copied: a copy would take longer than the buffer around them is worth.
-    private static let sharedFrom = 16 << 10
+    /// From here on bytes are shared rather than copied, as a copy takes a loop too long (some 0.1 ms a MiB). What is smaller may
+    /// lie in a receive buffer several times its size, which would be kept and not counted.
+    private static let sharedFrom = 256 << 10
 
     /// The same request, to be kept: a small one has storage of its own, so that the receive buffer is not kept for it.
     package var detached: Request {

@@ -11,7 +11,7 @@ struct MatrixIngest {
     private(set) var identifiers: [Identifier] = []
     /// Of each of the source's rows, those that were left out included: its ordinal, or -1 where it was.
     private(set) var ordinalsOfRows: [Int32] = []
-    /// Of the source.
+    /// Components of a row of the source.
     private(set) var dimension = 0
     /// With the bias, where there is one.
     var storedDimension: Int { self.dimension + (self.bias == nil ? 0 : ModelBias.components) }

@@ -17,7 +17,7 @@ extension UserIngest {
     }
 
     private static let servedFile = ".served.f32"
-    /// Of the progress: YᵀY, where there is one.
+    /// The part of the progress that computing YᵀY counts for.
     private static let modelShare = 0.2
     /// Users that are solved before they are written: some MiB.
     private static let blockUsers = 2_048

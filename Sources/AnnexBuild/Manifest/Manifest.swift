@@ -78,7 +78,7 @@ package struct Manifest: Codable, Sendable, Equatable {
         /// Nil, as `recall` is, where it was given up: slower than the fastest before it reached the target.
         package var value: Double?
         package var recall: Double?
-        /// What a search reads beside the float32 rows.
+        /// Bytes that the index holds for each item, beside the float32 rows.
         package var bytesPerItem: Double
     }
 

@@ -44,7 +44,7 @@ struct HeldOutQueries: Sendable {
         )
     }
 
-    /// The same of rows that are in memory, all of them.
+    /// Takes all of these rows, which are in memory, as queries.
     static func users(_ rows: [Float], dimension: Int, isBiased: Bool) -> HeldOutQueries {
         var rows = rows
         if isBiased {

@@ -3,7 +3,7 @@ import AnnexLinearAlgebra
 
 /// The keys that say how users' vectors follow from their histories.
 extension Recipe {
-    /// What `fold-in` names; `none` is nil.
+    /// A method of folding in, as the key `fold-in` names it; `none` is nil.
     package enum FoldIn: String, Sendable, CaseIterable {
         /// Implicit-feedback ALS's own step, for factors that it trained.
         case als
