@@ -133,3 +133,28 @@ def test_requests_that_wait_are_counted(heavy, tmp_path):
         server.assert_alive()
         allowed = ALL_CLIENTS + SLACK + cache_limits(server.port)
         assert peak - before <= allowed, f"grew by {peak - before >> 20} MiB of {allowed >> 20}"
+
+
+def test_what_multi_keeps_is_what_is_counted(heavy, tmp_path, fact):
+    """Commands kept behind MULTI pin no buffer that is larger than they: each comes with blank lines that fill the read."""
+    size, clients, filling = 17_000, 8, b"\r\n" * 24_000
+    with annex.Server(heavy, log=tmp_path / "log") as server:
+        connections = [server.connect(timeout=30) for _ in range(clients)]
+        for c in connections:
+            # The buffer for reads grows with what comes.
+            c.send(annex.encode("ECHO", "x" * 900_000))
+            c.read()
+        idle, counted = anonymous_bytes(server.process.pid), 0
+        for c in connections:
+            assert c.call("MULTI") == "OK"
+        for _ in range(600):
+            for c in connections:
+                c.send(annex.encode("ECHO", "y" * size) + filling)
+                assert c.read() == "QUEUED"
+                counted += size
+        grown = anonymous_bytes(server.process.pid) - idle
+        for c in connections:
+            c.socket.close()
+        server.assert_alive()
+    fact(f"{clients} clients keep {counted >> 20} MiB behind MULTI: {grown >> 20} MiB grown")
+    assert grown <= counted * 1.5 + (16 << 20)
