@@ -43,6 +43,11 @@ package struct Request: Sendable {
         self.bytes.readableBytes + self.arguments.count * MemoryLayout<Argument>.stride
     }
 
+    /// What keeping the request keeps: all of the storage in which it came.
+    package var pinnedBytes: Int {
+        self.bytes.storageCapacity + self.arguments.count * MemoryLayout<Argument>.stride
+    }
+
     /// Whether it came as an array; else it was a line.
     package var isArray: Bool {
         self.bytes.getInteger(at: self.bytes.readerIndex, as: UInt8.self) == UInt8(ascii: "*")

@@ -147,7 +147,7 @@ def test_what_multi_keeps_is_what_is_counted(heavy, tmp_path, fact):
         idle, counted = anonymous_bytes(server.process.pid), 0
         for c in connections:
             assert c.call("MULTI") == "OK"
-        for _ in range(600):
+        for _ in range(300):
             for c in connections:
                 c.send(annex.encode("ECHO", "y" * size) + filling)
                 assert c.read() == "QUEUED"
@@ -158,3 +158,33 @@ def test_what_multi_keeps_is_what_is_counted(heavy, tmp_path, fact):
         server.assert_alive()
     fact(f"{clients} clients keep {counted >> 20} MiB behind MULTI: {grown >> 20} MiB grown")
     assert grown <= counted * 1.5 + (16 << 20)
+
+
+def test_a_small_request_that_waits_keeps_no_large_buffer(heavy, tmp_path, fact):
+    """15 MB that are answered at once, and behind them in the same write a query that waits for a thread: 12 clients."""
+    large, small = annex.encode("x", *["y" * MIB] * 15), annex.encode("WHYNOT", "u1", "i1", 5)
+    long = annex.encode("MTOPK", 25_000, *[f"u{n % USERS}" for n in range(25_000)], 4, "TRUTH")
+    with annex.Server(heavy, log=tmp_path / "log") as server:
+        busy = [server.connect(timeout=120) for _ in range(24)]
+        clients = [server.connect(timeout=120) for _ in range(12)]
+        for c in busy:
+            c.send(long)
+        annex.wait_until(lambda: jobs(server) == len(busy), 20, "all threads have work, and more waits")
+        idle = anonymous_bytes(server.process.pid)
+        for c in clients:
+            c.send(large + small)
+            assert "unknown command" in str(c.read())
+        grown, waiting = anonymous_bytes(server.process.pid) - idle, jobs(server)
+        for c in [*busy, *clients]:
+            c.socket.close()
+        server.assert_alive()
+    fact(f"{waiting} commands wait, 12 of them small and sent behind 15 MiB each: {grown >> 20} MiB grown")
+    assert waiting > len(clients), "the small ones still wait when memory is looked at"
+    assert grown <= 64 * MIB
+
+
+def jobs(server) -> int:
+    """Commands that wait for a thread or have one."""
+    with server.connect(timeout=30) as c:
+        lines = c.call("INFO", "everything").decode().splitlines()
+    return int(next(line for line in lines if line.startswith("deferred_jobs:")).split(":")[1])

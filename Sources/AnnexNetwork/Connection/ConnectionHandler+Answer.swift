@@ -112,7 +112,7 @@ extension ConnectionHandler {
         let version = self.state.respVersion
         let number = self.machine.pending.nextNumber
         var command = command
-        command.requestBytes = self.request.heldBytes
+        command.requestBytes = self.request.pinnedBytes
         command.arguments = self.slowlogArguments(command.index)
         if shared.hasRoom(for: command.requestBytes) {
             command.work = shared.work.submit(workClass, expiry: self.state.deadline) { refusal, stop in

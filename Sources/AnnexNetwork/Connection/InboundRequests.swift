@@ -43,7 +43,23 @@ struct InboundRequests {
     }
 
     /// Parses the next request into `request`.
-    mutating func next() -> RequestParser.Result { self.parser.next(&self.bytes, into: &self.request) }
+    mutating func next() -> RequestParser.Result {
+        self.shrink()
+        return self.parser.next(&self.bytes, into: &self.request)
+    }
+
+    /// Storage above this size is not kept for what is much smaller.
+    private static let largeStorage = 64 << 10
+
+    /// Moves what lies behind a large command to storage of its own. A request shares the storage in which it came for as long
+    /// as anybody needs it, and would keep all of that.
+    private mutating func shrink() {
+        guard self.bytes.storageCapacity > Self.largeStorage, !self.parser.isInsideFrame,
+            self.bytes.readableBytes < self.bytes.storageCapacity / 4
+        else { return }
+        self.bytes = ByteBuffer(bytes: self.bytes.readableBytesView)
+        self.isOwn = true
+    }
 
     /// Makes a request that was parsed before the present one. Only between frames.
     mutating func put(_ request: Request) { self.request = request }

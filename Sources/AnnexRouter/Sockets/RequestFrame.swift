@@ -13,12 +13,16 @@ struct RequestFrame {
 
     var byteCount: Int { self.head.readableBytes + (self.tail?.readableBytes ?? 0) }
 
+    /// Whether `head` lies in the storage in which the client's bytes came, which is kept with it.
+    private var isShared = false
+
     /// What keeping the frame takes, `tail` counted for this frame alone.
-    var heldBytes: Int { self.byteCount }
+    var heldBytes: Int { self.isShared ? self.head.storageCapacity : self.byteCount }
 
     /// The request as it came. The storage of `head` is used again where it is copied.
     mutating func set(_ request: Request) {
         self.tail = nil
+        self.isShared = false
         guard request.isArray else {
             // A line: replicas get it as an array.
             self.head.clear()
@@ -26,6 +30,7 @@ struct RequestFrame {
         }
         if request.bytes.readableBytes >= Self.sharedFrom {
             self.head = request.bytes
+            self.isShared = true
         } else {
             self.head.clear()
             self.head.writeImmutableBuffer(request.bytes)
@@ -49,6 +54,7 @@ struct RequestFrame {
     /// Lets go of bytes that are not worth keeping.
     mutating func end() {
         self.tail = nil
+        self.isShared = false
         if self.head.capacity > 4_096 { self.head = ByteBuffer() }
     }
 }
