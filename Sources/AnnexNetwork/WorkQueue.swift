@@ -13,7 +13,7 @@ final class WorkQueue: Sendable {
     /// Why work did not run.
     enum Refusal {
         case shutdown, late
-        /// Its deadline passed so many milliseconds before.
+        /// The job's deadline passed this many milliseconds before its turn came.
         case expired(Int64)
     }
 

@@ -54,6 +54,15 @@ package struct AtomicArguments: Sendable {
 }
 
 extension Request {
+    /// Checks the words of a change as far as no index is needed for it. The arity must have been checked.
+    package func checkAsChange() throws(ArgumentFailure) {
+        if self.matches(0, "EVENT") {
+            _ = try EventArguments(self)
+        } else {
+            _ = try NamedArguments(self, fixed: self.matches(0, "FORGET") ? 2 : 3)
+        }
+    }
+
     /// From here on bytes are shared rather than copied, as a copy takes a loop too long (some 0.1 ms a MiB). What is smaller may
     /// lie in a receive buffer several times its size, which would be kept and not counted.
     private static let sharedFrom = 256 << 10

@@ -1,3 +1,4 @@
+import AnnexBuild
 import AnnexCore
 import Foundation
 
@@ -8,7 +9,7 @@ struct BackupFolder {
 
     /// The file for a backup of an index that is made now.
     func file(of index: String, at time: Date = Date()) -> String {
-        "\(self.path)/\(index)-\(Self.stamp(time))\(Self.ending)"
+        "\(self.path)/\(index)-\(VersionLayout.stamp(time))\(Self.ending)"
     }
 
     /// Makes the folder where it is not there.
@@ -31,7 +32,7 @@ struct BackupFolder {
     ///
     /// - Returns: what was removed.
     func prune(_ index: String, olderThanHours hours: Int, now: Date = Date()) throws -> [String] {
-        let limit = Self.stamp(now.addingTimeInterval(-Double(hours) * 3_600))
+        let limit = now.addingTimeInterval(-Double(hours) * 3_600)
         var removed: [String] = []
         for path in try self.files(of: index).dropLast() {
             guard let time = Self.time(URL(fileURLWithPath: path).lastPathComponent, of: index), time < limit else {
@@ -46,23 +47,8 @@ struct BackupFolder {
     }
 
     /// The time in a backup's name; nil where it is none of the index's. Names of one index sort by it.
-    private static func time(_ name: String, of index: String) -> String? {
+    private static func time(_ name: String, of index: String) -> Date? {
         guard name.hasPrefix(index + "-"), name.hasSuffix(Self.ending) else { return nil }
-        let time = String(name.dropFirst(index.count + 1).dropLast(Self.ending.count))
-        let shape = time.map { $0.isASCII && $0.isNumber ? "0" : $0 }
-        return String(shape) == "00000000T000000Z" ? time : nil
-    }
-
-    /// `20261125T120000Z`.
-    private static func stamp(_ time: Date) -> String {
-        var calendar = Calendar(identifier: .gregorian)
-        calendar.timeZone = .gmt
-        let parts = calendar.dateComponents([.year, .month, .day, .hour, .minute, .second], from: time)
-        func digits(_ number: Int?, _ count: Int) -> String {
-            let text = "\(number ?? 0)"
-            return String(repeating: "0", count: max(0, count - text.count)) + text
-        }
-        return digits(parts.year, 4) + digits(parts.month, 2) + digits(parts.day, 2) + "T" + digits(parts.hour, 2)
-            + digits(parts.minute, 2) + digits(parts.second, 2) + "Z"
+        return VersionLayout.time(ofStamp: name.dropFirst(index.count + 1).dropLast(Self.ending.count))
     }
 }

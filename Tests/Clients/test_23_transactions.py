@@ -91,6 +91,20 @@ def test_what_is_refused_leaves_nothing(target, shop):
     assert refusals == 4
 
 
+def test_absurd_changes_are_nobody_elses_trouble(target, shop):
+    """80,000 words in the changes of one EXEC, more than one command may have: refused where they came, and others notice nothing."""
+    server, _ = target
+    items = shop.catalogue.ids
+    with server.connect(timeout=30) as c, server.connect(timeout=30) as other:
+        for turn in range(5):
+            c.send(encode("MULTI") + encode("EVENT", "{n}w", items[0], *["x"] * 2_000) * 40 + encode("EXEC"))
+            other.send(b"".join(encode("EVENT", f"o{turn}-{n}", items[1]) for n in range(50)))
+            replies = [c.read() for _ in range(42)]
+            assert isinstance(replies[-1], annex.ServerError) and replies[-1].code == "EXECABORT"
+            assert [other.read() for _ in range(50)] == ["OK"] * 50
+        assert known(c, "{n}w") == []
+
+
 def test_several_slots(target, shop):
     """One server stores them all; behind a router they have to be of one slot, and the error says how."""
     server, everywhere = target

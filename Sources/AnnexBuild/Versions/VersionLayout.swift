@@ -33,17 +33,27 @@ package enum VersionLayout {
 
     /// `YYYYMMDDThhmmssZ-<8 hex of the content hash>`.
     package static func versionName(_ time: Date, contentHash: String) -> String {
-        Self.formatter().string(from: time) + "-" + contentHash.prefix(8)
+        Self.stamp(time) + "-" + contentHash.prefix(8)
+    }
+
+    /// `YYYYMMDDThhmmssZ`: names that begin with it sort by time.
+    package static func stamp(_ time: Date) -> String { Self.formatter().string(from: time) }
+
+    /// The time that `stamp` gave; nil for what is none.
+    package static func time(ofStamp text: Substring) -> Date? {
+        let digits = Array(text.utf8)
+        guard digits.count == 16, digits[..<8].allSatisfy(Self.isDigit), digits[9..<15].allSatisfy(Self.isDigit) else {
+            return nil
+        }
+        return Self.formatter().date(from: String(text))
     }
 
     /// The time in a version's name; nil for what is no version's name.
     package static func time(ofVersion name: String) -> Date? {
         guard name.utf8.count == 25, name.utf8.dropFirst(16).first == UInt8(ascii: "-"),
-            name.utf8.suffix(8).allSatisfy({ Self.isDigit($0) || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0) }
-            ),
-            name.utf8.prefix(8).allSatisfy(Self.isDigit), name.utf8.dropFirst(9).prefix(6).allSatisfy(Self.isDigit)
+            name.utf8.suffix(8).allSatisfy({ Self.isDigit($0) || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0) })
         else { return nil }
-        return Self.formatter().date(from: String(name.prefix(16)))
+        return Self.time(ofStamp: name.prefix(16))
     }
 
     /// Where the rows that a build left out are listed: beside `versions`, in the index's folder.

@@ -99,7 +99,7 @@ package final class QueryContext {
         return nil
     }
 
-    /// Of the first components of the query, in float64.
+    /// The length of the query's first components, computed in float64.
     private func length(of count: Int) -> Double {
         var sum: Double = 0
         for index in 0..<count { sum += Double(self.query[index]) * Double(self.query[index]) }

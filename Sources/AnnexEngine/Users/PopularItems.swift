@@ -140,7 +140,7 @@ package enum PopularitySchedule {
 }
 
 extension QueryContext {
-    /// What `usePopular` takes, about.
+    /// About how many nanoseconds `usePopular` takes.
     func popularNanos(k: Int) -> Double {
         WorkEstimate.nanosOfPopular(k: min(k, self.version.description.itemCount), excluded: self.excludedCount)
     }

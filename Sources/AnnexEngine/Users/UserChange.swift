@@ -78,7 +78,7 @@ extension ServedVersion {
 }
 
 extension UserChange {
-    /// Of its user.
+    /// The slot of the user that it changes.
     package var slot: Int { Slot.of(self.user.bytes) }
 
     fileprivate var user: Identifier {

@@ -81,7 +81,7 @@ final class UserResolver {
         self.users?.copyVector(of: id, into: query) ?? false
     }
 
-    /// What became of a trained history's items.
+    /// How the items of a trained history were given.
     enum Trained {
         /// Each was lent; perhaps there was none.
         case lent

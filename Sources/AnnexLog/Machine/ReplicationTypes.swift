@@ -103,7 +103,7 @@ package struct ReplicationFigures: Sendable, Equatable {
     package var applied = 0
     package var acknowledged = 0
     package var refused = 0
-    /// Entries that stood in the log too late.
+    /// Counts entries that stand in the log behind their own end.
     package var expired = 0
     /// Entries that the log had and this replica had not read when it last asked.
     package var unread = 0

@@ -62,7 +62,7 @@ package struct LogProblem: Sendable, Equatable, CustomStringConvertible {
             + "of one that follows this log, or give --log the address of its own"
     }
 
-    /// A log without an id, which the state's has.
+    /// The problem of a log that has no id, where the state follows one that has.
     package init(followed: LogIdentity) {
         self.kind = .lost
         self.block = 0

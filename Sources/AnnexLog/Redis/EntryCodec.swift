@@ -24,7 +24,7 @@ package struct EntryCodec {
 
     private enum Field {
         static let kind = Array("do".utf8)
-        /// The kind of one of several.
+        /// Names the kind of a change that shares its entry with others.
         static let change = Array("change".utf8)
         static let user = Array("user".utf8)
         static let item = Array("item".utf8)

@@ -88,7 +88,7 @@ extension LogFollower {
             guard let parts = reply.elements, parts.count == 2, let seconds = parts[0].text.flatMap({ Int64($0) }),
                 let micros = parts[1].text.flatMap({ Int64($0) }), (0..<(1 << 40)).contains(seconds)
             else { return }
-            // As of the middle between asking and the answer.
+            // The clock is taken for that of the middle between asking and the answer.
             self.clockAhead = seconds * 1_000 + micros / 1_000 - (before + WallClock.milliseconds()) / 2
         }
         for (block, mark) in marks {

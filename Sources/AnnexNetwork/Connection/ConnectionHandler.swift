@@ -34,7 +34,7 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
     /// Index in the table of the last command, for CLIENT LIST; nil before the first.
     @exclusivity(unchecked) var lastCommand: Int?
     var authFailures = 0
-    /// What DEADLINE said about the next command.
+    /// The time that DEADLINE gave for the next command; nil where none was given.
     @exclusivity(unchecked) var nextDeadline: Int64?
 
     init(loop: LoopContext, state: ConnectionState, localAddress: String) {

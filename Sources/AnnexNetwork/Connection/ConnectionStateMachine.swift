@@ -36,7 +36,7 @@ package struct ConnectionStateMachine: ~Copyable {
     private var readIsHeld = false
     /// Replies that others owe.
     package var pending = PendingReplies()
-    /// What MULTI began.
+    /// The commands that MULTI made the connection keep, and those of them that EXEC runs.
     package var transaction = Transaction()
 
     package init() {}

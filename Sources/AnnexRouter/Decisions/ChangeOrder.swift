@@ -4,7 +4,7 @@ package struct ChangeSubject: Sendable, Equatable {
         /// The time is nil where the server that receives it gives one, so that it never takes another's place.
         case event(time: Int64?)
         case remove, forget
-        /// Several together, of whichever users.
+        /// Several changes that are stored together, of any users.
         case several
     }
 

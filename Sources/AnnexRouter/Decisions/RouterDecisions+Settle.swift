@@ -55,7 +55,7 @@ extension RouterDecisions {
             case .no: return self.fail(index, .timedOut)
             }
         case .timedOut, .lost:
-            // Of an `.event` no other attempt follows.
+            // An `.event` that may have been stored is not sent again.
             let kind = self.requests[index].kind
             if !kind.isRead { self.noteMaybeStored(index, reply) }
             let hasReply = outcome == .timedOut

@@ -20,7 +20,7 @@ struct WaitingReads {
 
     var isEmpty: Bool { self.count == 0 }
 
-    /// How many of a client wait.
+    /// Counts the waiting reads of each client.
     func count(of client: UInt64) -> Int { self.lineOf[client].map { self.lines[$0].count } ?? 0 }
 
     /// Adds a request at the end of its client's line, or at the front: one that had its turn and has to be sent again.

@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexWire
 import NIOCore
 
-/// Where a request goes, and as what.
+/// The slot and the kind of a request: they decide where it goes.
 struct Route {
     /// Nil: any shard can answer.
     let slot: Int?
@@ -21,7 +21,7 @@ struct PendingReply {
     private(set) var slot: Int?
     private(set) var lane = Lane.reads
     var reply: ReplyPromise?
-    /// Of a change: its place among those of its client.
+    /// The place of a change among those of its client.
     var ticket: UInt64?
     /// When the attempt made last must not be carried out any more.
     var expiresAt = UInt64.max
@@ -30,7 +30,7 @@ struct PendingReply {
     /// A reply that waits for another attempt to end.
     var kept: (bytes: ByteBuffer, replica: Int)?
     private(set) var split: (SplitRequest, part: Int)?
-    /// Who waits.
+    /// The client that waits for the reply.
     private(set) var client: RouterClient?
     /// Neighbours among the rows of what the client waits for.
     var rowBefore = -1

@@ -291,7 +291,7 @@ final class ReplicaLink: @unchecked Sendable {
         }
         if attempt.isDeadline {
             guard whole.getInteger(at: whole.readerIndex, as: UInt8.self) == UInt8(ascii: "-") else { return }
-            // It would go on with the change, whenever that is.
+            // A replica that knows no deadline would carry the change out, however late.
             let text = Printable.escape(Array(whole.readableBytesView.prefix(200)))
             return self.close("the replica takes no DEADLINE, and has to be brought up to date: \(text)")
         }

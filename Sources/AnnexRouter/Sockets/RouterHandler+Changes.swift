@@ -9,7 +9,7 @@ struct HeldChange: Sendable {
     let request: Request
     let connection: ConnectionState
     let reply: ReplyPromise
-    /// Of the router's clock.
+    /// Nanoseconds of the router's clock.
     let deadline: UInt64
 }
 

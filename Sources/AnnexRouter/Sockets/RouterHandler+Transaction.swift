@@ -8,6 +8,8 @@ extension RouterHandler {
         _ changes: [Request],
         connection: inout ConnectionState
     ) throws(ArgumentFailure) -> ChangeBatch {
+        // What a shard would take for no command at all would cost every client of the link.
+        for change in changes { try change.checkAsChange() }
         let slot = changes[0].withArgument(1) { Slot.of($0) }
         for change in changes where change.withArgument(1, { Slot.of($0) }) != slot {
             throw ArgumentFailure(
@@ -25,7 +27,7 @@ extension RouterHandler {
         }
     }
 
-    /// On the loop, as the connection is.
+    /// Runs on the loop of the connection.
     private func carryOut(
         _ request: Request,
         _ route: Route,

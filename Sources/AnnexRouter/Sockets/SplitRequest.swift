@@ -16,7 +16,7 @@ final class SplitRequest {
     let reply: ReplyPromise
     /// For each answer, in the order asked: which part has it.
     private let partOf: [Int]
-    /// How many each part has.
+    /// Counts the users of each part.
     private let counts: [Int]
     private var answers: [Answers?]
     private var missing: Int
