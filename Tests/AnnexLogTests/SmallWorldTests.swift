@@ -7,7 +7,7 @@ struct SmallWorld {
     typealias Machine = ReplicationMachine<Int, String>
 
     struct Replica {
-        var machine: Machine
+        var machine: FlawedMachine
         /// What is durable, in the order of applying, and up to where.
         var state: [EntryKey] = []
         var mark = LogMark.start
@@ -19,7 +19,7 @@ struct SmallWorld {
 
     private var random: SeededRandom
     private let acknowledgement: LogAcknowledgement
-    private let fault: PlantedFault?
+    private let flaw: LogFlaw?
     private(set) var log: [(position: LogPosition, entry: LogEntry<Int>)] = []
     private(set) var replicas: [Replica] = []
     private(set) var faults: [String: Int] = [:]
@@ -31,19 +31,19 @@ struct SmallWorld {
     private var identity: LogIdentity?
     private var tokens: UInt64 = 0
 
-    init(seed: UInt64, fault: PlantedFault? = nil) {
+    init(seed: UInt64, flaw: LogFlaw? = nil) {
         self.random = SeededRandom(seed: seed)
         self.acknowledgement = seed % 2 == 0 ? .replica : .log
-        self.fault = fault
+        self.flaw = flaw
         for _ in 0..<3 { self.replicas.append(Replica(machine: self.machine(.start))) }
     }
 
-    private mutating func machine(_ mark: LogMark) -> Machine {
+    private mutating func machine(_ mark: LogMark) -> FlawedMachine {
         var settings = ReplicationSettings()
         settings.acknowledgement = self.acknowledgement
         settings.readCount = 3
         let origin = EntryKey.Origin(high: self.random.next(), low: self.random.next())
-        return Machine(origin: origin, blocks: [0], marks: [mark], settings: settings, fault: self.fault)
+        return FlawedMachine(Machine(origin: origin, blocks: [0], marks: [mark], settings: settings), self.flaw)
     }
 
     private mutating func count(_ fault: String) { self.faults[fault, default: 0] += 1 }
@@ -212,10 +212,10 @@ struct SmallWorld {
         )
     }
 
-    @Test(arguments: [PlantedFault.acknowledgesBeforeAppend, .countsExpired])
-    func aPlantedFaultIsFound(_ fault: PlantedFault) {
+    @Test(arguments: [LogFlaw.acknowledgesBeforeAppend, .countsExpired])
+    func aFlawIsFound(_ flaw: LogFlaw) {
         let found = (0..<Self.seeds).first { seed in
-            var world = SmallWorld(seed: seed, fault: fault)
+            var world = SmallWorld(seed: seed, flaw: flaw)
             world.run(steps: 600)
             return !world.wrong.isEmpty
         }

@@ -1,4 +1,3 @@
-import AnnexLog
 import AnnexRouter
 import Dispatch
 import Foundation
@@ -41,46 +40,25 @@ struct SimulationTests {
 
     // MARK: - Bugs that must be found
 
-    @Test("an acknowledgement before the log has the event is found")
-    func acknowledgesBeforeAppend() {
-        self.expectFound("acknowledged and is not in the log", logFault: .acknowledgesBeforeAppend)
-    }
-
     @Test(
-        "each planted bug of the router is found",
+        "each rule is found to be missing",
         arguments: [
-            (RouterFault.repeatsEvents, "may be stored"),
+            (SimFlaw.acknowledgesBeforeAppend, "acknowledged and is not in the log"),
+            (.repeatsEvents, "may be stored"),
             (.ignoresBudget, "retries of"),
             (.forgetsDeadlines, "deadline"),
             (.takesNobodyBack, "it has not recovered"),
-            (.deliversLateReplies, "request"),
-        ]
-    )
-    func routerFaults(_ fault: RouterFault, _ sign: String) { self.expectFound(sign, routerFault: fault) }
-
-    @Test(
-        "each mend is found to be missing",
-        arguments: [
-            (SimFlaw.heavyTravelsWithOthers, "a greedy client"),
+            (.deliversLateReplies, "a request ended that is not under way"),
+            (.heavyTravelsWithOthers, "a greedy client"),
             (.panicCountsAllShards, "although its shard serves again"),
         ]
     )
-    func flaws(_ flaw: SimFlaw, _ sign: String) { self.expectFound(sign, flaw: flaw) }
-
-    private func expectFound(
-        _ sign: String,
-        logFault: PlantedFault? = nil,
-        routerFault: RouterFault? = nil,
-        flaw: SimFlaw? = nil
-    ) {
+    func flaws(_ flaw: SimFlaw, _ sign: String) {
         for seed in UInt64(1)...1_000 {
             var sum = SimSum()
-            let violations = sum.run(SimPlan(seed: seed), logFault: logFault, routerFault: routerFault, flaw: flaw)
+            let violations = sum.run(SimPlan(seed: seed), flaw: flaw)
             if let found = violations.first(where: { $0.contains(sign) }) {
-                let planted =
-                    logFault.map { "\($0)" } ?? routerFault.map { "\($0)" } ?? flaw.map { "\($0)" } ?? "nothing"
-                print("planted \(planted): seed \(seed) finds: \(found)")
-                return
+                return print("planted \(flaw): seed \(seed) finds: \(found)")
             }
         }
         Issue.record("1,000 seeds did not find it")
@@ -146,11 +124,9 @@ struct SimSum: Equatable {
     /// Returns what was violated.
     mutating func run(
         _ plan: SimPlan,
-        logFault: PlantedFault? = nil,
-        routerFault: RouterFault? = nil,
         flaw: SimFlaw? = nil
     ) -> [String] {
-        let world = SimWorld(plan, logFault: logFault, routerFault: routerFault, flaw: flaw)
+        let world = SimWorld(plan, flaw: flaw)
         world.run()
         self.schedules += 1
         if !world.violations.isEmpty { self.failed += 1 }

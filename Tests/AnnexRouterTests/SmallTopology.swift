@@ -87,7 +87,6 @@ final class TestRouter {
     }
 
     func isPending(_ request: RequestID) -> Bool { self.decisions.isPending(request) }
-    func isUp(shard: Int) -> Bool { self.decisions.isUp(shard: shard, now: self.now) }
     func owed(by replica: Int) -> Int { self.decisions.owed(by: replica) }
     func replicas(of shard: Int) -> [Int] { self.decisions.replicas(of: shard) }
     func replica(at address: ClusterTopology.Address) -> Int? { self.decisions.replica(at: address) }

@@ -19,7 +19,7 @@ extension ReplicationMachine {
             fresh.reserveCapacity(entries.count)
             for entry in entries where entry.position > self.read[block].position {
                 self.read[block] = LogMark(position: entry.position, count: self.read[block].count &+ 1)
-                let isExpired = entry.position.isBehind(entry.content?.until) && self.fault != .countsExpired
+                let isExpired = entry.position.isBehind(entry.content?.until)
                 if isExpired { self.figures.expired &+= 1 }
                 fresh.append(isExpired ? ReadEntry(position: entry.position, content: nil) : entry)
                 if let key = entry.content?.key, key.origin == self.origin {

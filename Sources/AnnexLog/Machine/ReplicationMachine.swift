@@ -36,7 +36,6 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
     package internal(set) var figures = ReplicationFigures()
     let settings: ReplicationSettings
     let blocks: [Int]
-    let fault: PlantedFault?
 
     var pending: [UInt64: Pending] = [:]
     /// Sequences in the order of their deadlines; those that are answered already are passed over.
@@ -67,14 +66,12 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
     ///   - blocks: streams to follow, 0 to 15 each.
     ///   - marks: what the state has applied, for each of the 16.
     ///   - identity: of the log that they are of, where the state knows it.
-    ///   - fault: for simulations that must find one.
     package init(
         origin: EntryKey.Origin,
         blocks: [Int],
         marks: [LogMark],
         identity: LogIdentity? = nil,
         settings: ReplicationSettings = ReplicationSettings(),
-        fault: PlantedFault? = nil
     ) {
         self.origin = origin
         self.identity = identity
@@ -83,7 +80,6 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
         self.applied = known + Array(repeating: .start, count: Slot.blockCount - known.count)
         self.read = self.applied
         self.settings = settings
-        self.fault = fault
     }
 
     // MARK: What is known
@@ -162,18 +158,14 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
         }
         let sequence = self.nextSequence
         self.nextSequence += 1
-        if self.fault == .acknowledgesBeforeAppend {
-            actions.append(.acknowledge(token: token, block: block, self.read[block].position, nil))
-        } else {
-            self.pending[sequence] = Pending(
-                token: token,
-                block: block,
-                needsOutcome: needsOutcome,
-                deadline: now + self.settings.changeDeadline,
-                until: until
-            )
-            self.deadlines.append(sequence)
-        }
+        self.pending[sequence] = Pending(
+            token: token,
+            block: block,
+            needsOutcome: needsOutcome,
+            deadline: now + self.settings.changeDeadline,
+            until: until
+        )
+        self.deadlines.append(sequence)
         let key = EntryKey(origin: self.origin, sequence: sequence)
         actions.append(.append(LogEntry(key: key, block: block, change: change, until: until)))
     }
@@ -181,7 +173,7 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
     /// The log has one of the own entries, by its answer or by what was read.
     mutating func found(_ sequence: UInt64, at position: LogPosition, _ actions: inout [Action]) {
         guard let entry = self.pending[sequence] else { return }
-        if position.isBehind(entry.until), self.fault != .countsExpired {
+        if position.isBehind(entry.until) {
             self.pending[sequence] = nil
             self.refuse(entry.token, .expired(position), &actions)
         } else if self.settings.acknowledgement == .log, !entry.needsOutcome {

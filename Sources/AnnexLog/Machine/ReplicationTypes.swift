@@ -27,9 +27,6 @@ package struct ReplicationSettings: Sendable {
     package init() {}
 }
 
-/// A fault to be found by a simulation.
-package enum PlantedFault: Sendable { case acknowledgesBeforeAppend, countsExpired }
-
 /// What happens to a replica.
 package enum ReplicationEvent<Change: Sendable, Outcome: Sendable>: Sendable {
     /// A client's change. `needsOutcome`: its reply tells what it did, so that it always waits until it is applied.

@@ -9,7 +9,6 @@ extension RouterDecisions {
         self.replicas[replica].isPingOwed = false
         self.replicas[replica].silentPings = 0
         self.replicas[replica].goneInRow = 0
-        if self.fault == .takesNobodyBack, self.replicas[replica].health.state == .ejected { return }
         self.note(replica, .pong, now)
     }
 
@@ -101,13 +100,6 @@ extension RouterDecisions {
 
     /// The numbers of a shard's replicas, in the order of the topology.
     package func replicas(of shard: Int) -> [Int] { self.members[shard] }
-
-    /// Whether a request for the shard would be sent, leaving aside how much waits there.
-    package func isUp(shard: Int, now: UInt64) -> Bool {
-        self.members[shard].contains { replica in
-            self.replicas[replica].health.state != .ejected || self.mayStillAnswer(replica, now)
-        }
-    }
 
     /// Replies that a replica owes, those nobody waits for among them.
     package func owed(by replica: Int) -> Int { self.replicas[replica].inFlight }

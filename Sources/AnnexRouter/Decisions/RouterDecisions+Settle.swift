@@ -30,7 +30,6 @@ extension RouterDecisions {
         let index = reply.request
         guard index >= 0 else {
             self.counters.lateReplies += 1
-            if self.fault == .deliversLateReplies { return .deliver(RequestID(index: attempt.index, generation: 0)) }
             return .drop
         }
         self.requests[index].attempts[reply.ordinal] = -1
@@ -61,7 +60,7 @@ extension RouterDecisions {
             let hasReply = outcome == .timedOut
             // The shard knew the deadline, or its queue was too long for its patience.
             if kind == .heavyRead, hasReply { return self.deliver(index) }
-            if kind == .event, self.fault != .repeatsEvents {
+            if kind == .event {
                 return hasReply ? self.deliver(index) : self.fail(index, .lostMaybeStored)
             }
             return self.elsewhere(index, hasReply: hasReply, again: !hasReply, now)
@@ -157,7 +156,7 @@ extension RouterDecisions {
         else { return .no }
         let choice = self.choose(for: self.requests[index], again: again, now)
         if case .none(let failure) = choice, kind != .heavyRead || failure != .overloaded { return .no }
-        guard self.retryBudget.takeOne() || self.fault == .ignoresBudget else {
+        guard self.retryBudget.takeOne() else {
             self.counters.unaffordable += 1
             return .no
         }

@@ -35,7 +35,6 @@ extension RouterDecisions {
             self.nudge(index, now)
             guard self.requests.holds(index, generation) else { return }
         }
-        if self.fault == .forgetsDeadlines { return }
         self.timers.clear(index, &self.requests)
         self.timers.set(index, to: self.requests[index].nextWake, &self.requests)
     }

@@ -48,7 +48,6 @@ package struct RouterDecisions: ~Copyable {
     var hedgeBudget: ShareBudget
     var opinionBudget: ShareBudget
     var random: SeededRandom
-    let fault: RouterFault?
 
     var actions: [Action] = []
     var taken = 0
@@ -57,15 +56,12 @@ package struct RouterDecisions: ~Copyable {
     /// - Parameters:
     ///   - seed: of what is drawn: which of equally good replicas is taken, and when exactly a PING goes out.
     ///   - now: nanoseconds, monotonic.
-    ///   - fault: for simulations that must find one.
     package init(
         _ settings: RouterSettings,
         topology: ClusterTopology,
         seed: UInt64,
         now: UInt64,
-        fault: RouterFault? = nil
     ) {
-        self.fault = fault
         self.settings = settings.checked
         self.topology = ClusterTopology(epoch: 0, shards: [])
         self.timers = TimerWheel(now: now)

@@ -150,8 +150,3 @@ package struct RouterCounters: Sendable, Equatable {
     /// Retries and hedges that the budget did not allow.
     package var unaffordable: UInt64 = 0
 }
-
-/// A fault to be found by a simulation.
-package enum RouterFault: Sendable, CaseIterable {
-    case repeatsEvents, ignoresBudget, forgetsDeadlines, takesNobodyBack, deliversLateReplies
-}

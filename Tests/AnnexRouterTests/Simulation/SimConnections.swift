@@ -132,6 +132,8 @@ final class SimHealthConnection {
         link.toServer { [self] in
             self.process.receivePing(link) { [self] in
                 guard self.link === link else { return }
+                let isOut = self.router.decisions.health(of: self.replica).state == .ejected
+                if isOut, self.router.world.flaw == .takesNobodyBack { return }
                 self.router.decisions.pong(self.replica, now: self.router.world.clock.now)
                 self.router.act()
             }

@@ -56,7 +56,13 @@ extension SimReplica {
     // MARK: - The machine
 
     func handle(_ event: Machine.Event) {
-        for action in self.machine.handle(event, at: self.world.clock.milliseconds) { self.perform(action) }
+        let actions = self.machine.handle(event, at: self.world.clock.milliseconds)
+        if self.world.flaw == .acknowledgesBeforeAppend, case .change(let token, _, _, _, _) = event,
+            actions.contains(where: { if case .append = $0 { true } else { false } })
+        {
+            self.acknowledge(token)
+        }
+        for action in actions { self.perform(action) }
     }
 
     private func perform(_ action: Machine.Action) {

@@ -18,23 +18,22 @@ final class SimRouter {
 
     private(set) var waits = 0
     private(set) var mostHeavy = 0
-    let flaw: SimFlaw?
+
+    private var flaw: SimFlaw? { self.world.flaw }
 
     init(
         _ world: SimWorld,
         _ settings: RouterSettings,
-        _ topology: ClusterTopology,
-        fault: RouterFault?,
-        flaw: SimFlaw?
+        _ topology: ClusterTopology
     ) {
         self.world = world
-        self.flaw = flaw
+        var settings = settings
+        if world.flaw == .ignoresBudget { settings.retryReserve = 1_000_000 }
         self.decisions = RouterDecisions(
             settings,
             topology: topology,
             seed: world.random.next(),
-            now: world.clock.now,
-            fault: fault
+            now: world.clock.now
         )
         self.beat()
     }
@@ -71,7 +70,11 @@ final class SimRouter {
     }
 
     private func kindSent(_ request: SimRequest) -> RequestKind {
-        self.flaw == .heavyTravelsWithOthers && request.kind == .heavyRead ? .read : request.kind
+        switch (self.flaw, request.kind) {
+        case (.heavyTravelsWithOthers, .heavyRead): .read
+        case (.repeatsEvents, .event): .idempotentEvent
+        default: request.kind
+        }
     }
 
     private func isRefusedByOldRule(_ request: SimRequest) -> Bool {
@@ -126,7 +129,11 @@ final class SimRouter {
     func settle(_ sending: SimSending, _ outcome: Outcome) {
         sending.request.sendings[sending.ordinal].outcome = outcome
         switch self.decisions.settle(sending.attempt, outcome, now: self.world.clock.now) {
-        case .drop, .keep: break
+        case .drop:
+            if self.flaw == .deliversLateReplies, sending.request.end != nil, let id = sending.request.id {
+                self.end(id, .reply(outcome), expected: sending.request)
+            }
+        case .keep: break
         case .deliverKept(let id): self.end(id, .reply(.answered), expected: sending.request)
         case .deliver(let id): self.end(id, .reply(outcome), expected: sending.request)
         case .resend(let dispatch): self.send(dispatch)
@@ -154,6 +161,8 @@ final class SimRouter {
         while let action = self.decisions.nextAction() {
             switch action {
             case .send(let dispatch): self.send(dispatch)
+            case .fail(let id, let failure) where self.flaw == .forgetsDeadlines:
+                self.world.clock.after(milliseconds(100)) { [self] in self.end(id, .failed(failure)) }
             case .fail(let id, let failure): self.end(id, .failed(failure))
             case .deliverKept(let id): self.end(id, .reply(.answered))
             case .ping(let replica, let fresh): self.healthConnection(replica).ping(fresh: fresh)
@@ -208,14 +217,6 @@ final class SimRouter {
         self.data.removeAll { $0.replica == replica }
         self.health.removeAll { $0.replica == replica }
     }
-}
-
-/// A mend that the sockets around the decisions leave out, so that a test sees whether the checks would notice.
-enum SimFlaw {
-    /// Heavy reads are sent as if they were like any other.
-    case heavyTravelsWithOthers
-    /// A shard whose replicas are all left out is not asked, unless more than half of all replicas are.
-    case panicCountsAllShards
 }
 
 /// An attempt on its way.

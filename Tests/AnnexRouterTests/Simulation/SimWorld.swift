@@ -12,7 +12,7 @@ final class SimWorld {
     private(set) var replicas: [SimReplica] = []
     private var routers: [SimRouter] = []
     private(set) var requests: [SimRequest] = []
-    let logFault: PlantedFault?
+    let flaw: SimFlaw?
     private var isWithout: Int?
 
     private(set) var violations: [String] = []
@@ -30,15 +30,15 @@ final class SimWorld {
     var fitAgain: UInt64?
     lazy var checks = SimChecks(self)
 
-    init(_ plan: SimPlan, logFault: PlantedFault? = nil, routerFault: RouterFault? = nil, flaw: SimFlaw? = nil) {
+    init(_ plan: SimPlan, flaw: SimFlaw? = nil) {
         self.plan = plan
         self.random = SeededRandom(seed: plan.seed &* 31 &+ 7)
-        self.logFault = logFault
+        self.flaw = flaw
         self.log = SimLog(self.clock, answerLimit: plan.replication.readCount)
         for number in 0..<(plan.shards * plan.replicasPerShard) {
             self.replicas.append(SimReplica(self, number: number, shard: number / plan.replicasPerShard))
         }
-        self.routers = [SimRouter(self, plan.settings, self.topology(epoch: 1), fault: routerFault, flaw: flaw)]
+        self.routers = [SimRouter(self, plan.settings, self.topology(epoch: 1))]
     }
 
     var router: SimRouter { self.routers[0] }
@@ -63,8 +63,7 @@ final class SimWorld {
             origin: EntryKey.Origin(high: self.random.next(), low: self.random.next()),
             blocks: (0..<Slot.blockCount).filter { self.follows(shard, $0) },
             marks: marks,
-            settings: self.plan.replication,
-            fault: self.logFault
+            settings: self.plan.replication
         )
     }
 
