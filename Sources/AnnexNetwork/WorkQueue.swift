@@ -1,5 +1,6 @@
 import AnnexCore
 import AnnexWire
+import Glibc
 import NIOCore
 import NIOPosix
 import Synchronization
@@ -95,10 +96,20 @@ final class WorkQueue: Sendable {
         pool.submit { state in
             defer { self.jobs.subtract(1, ordering: .relaxed) }
             guard let body = job.take() else { return }
+            Self.giveWayToLoops()
             guard case .active = state else { return body(.shutdown, job.stop) }
             if let late = WallClock.millisecondsPast(expiry) { return body(.expired(late), job.stop) }
             body(NIODeadline.now() > deadline ? .late : nil, job.stop)
         }
         return job
+    }
+
+    /// Of normal priority is 0; each step takes a fifth off a thread's share where processors are short.
+    private static let niceness: Int32 = 10
+
+    /// Lowers the priority of the calling thread, so that a long command takes the processor from no loop that has something to do.
+    /// One system call; a thread that has it keeps it.
+    private static func giveWayToLoops() {
+        _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, Self.niceness)
     }
 }

@@ -12,6 +12,8 @@ package struct RequestParser {
     package enum Result: Equatable {
         case request
         case needMore
+        /// `argumentsPerCall` of one frame have been read, and there are more: whoever shares a thread may look at the time.
+        case paused
         /// The text behind `-ERR Protocol error: `; the connection must close.
         case failed(String)
     }
@@ -42,6 +44,9 @@ package struct RequestParser {
         self.limits = limits.clamped
         self.authenticated = authenticated
     }
+
+    /// Arguments of one frame that one call reads; some 0.1 ms.
+    package static let argumentsPerCall = 8_192
 
     /// Whether part of a frame has been understood; what the timer for unfinished commands asks, together with
     /// whether unread bytes remain.
@@ -147,7 +152,7 @@ package struct RequestParser {
         self.missingArguments -= 1
         if self.missingArguments > 0 {
             self.step = .argumentHeader
-            return nil
+            return request.count.isMultiple(of: Self.argumentsPerCall) ? .paused : nil
         }
         // A slice keeps its own indices, so the ranges stay true when the receive buffer moves on.
         request.bytes = buffer.getSlice(at: buffer.readerIndex, length: self.consumed) ?? ByteBuffer()

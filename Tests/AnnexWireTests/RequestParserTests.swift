@@ -107,6 +107,19 @@ import Testing
         #expect(parser.examinedBytes <= line.count)
     }
 
+    @Test(arguments: [(8_192, 0), (8_193, 1), (16_384, 1), (65_536, 7)])
+    func aLongFrameIsReadInParts(count: Int, pauses: Int) {
+        let words = (0..<count).map { Array("\($0)".utf8) }
+        let bytes = Array("*\(count)\r\n".utf8) + words.flatMap { Array("$\($0.count)\r\n".utf8) + $0 + [13, 10] }
+        for piece in [bytes.count, 10_007] {
+            var parser = RequestParser()
+            let pieces = stride(from: 0, to: bytes.count, by: piece).map { bytes[$0..<min(bytes.count, $0 + piece)] }
+            let stream = parse(pieces, with: &parser)
+            #expect(stream.requests == [words] && stream.failure == nil && stream.left == 0)
+            #expect(stream.pauses == pauses)
+        }
+    }
+
     @Test func aCopyOfARequestOutlivesTheBuffer() {
         var parser = RequestParser()
         var buffer = ByteBuffer(bytes: WireSamples.encode("ECHO", "kept"))

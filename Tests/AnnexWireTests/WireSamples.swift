@@ -83,6 +83,8 @@ struct WireSamples {
 struct ParsedStream: Equatable {
     var requests: [[[UInt8]]] = []
     var failure: String?
+    /// Times the parser let others have their turn.
+    var pauses = 0
     /// Bytes left unread.
     var left = 0
 }
@@ -102,6 +104,9 @@ func parse(
             switch parser.next(&buffer, into: &request) {
             case .request:
                 out.requests.append((0..<request.count).map { request.bytesOf($0) })
+                continue
+            case .paused:
+                out.pauses += 1
                 continue
             case .failed(let text):
                 out.failure = text

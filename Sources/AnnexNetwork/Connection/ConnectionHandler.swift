@@ -156,6 +156,7 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
                 now = self.answer(startingAt: now)
                 commands -= 1
                 if self.reply.buffer.readableBytes >= Self.flushBytes { self.flush(context) }
+            case .paused: now = NIODeadline.now().uptimeNanoseconds
             case .needMore:
                 self.ranDry(now)
                 return
