@@ -187,6 +187,52 @@ def test_one_greedy_client_is_nobody_elses_trouble(wide, tmp_path, fact):
     assert health == ["healthy"] * 4 and changed == 0 and figures["router_timeouts"] == 0
 
 
+def test_the_largest_requests_keep_no_loop(wide, tmp_path, fact):
+    """A request with as many users as a command may have is taken apart, and its reply put together, on other threads."""
+    known = [f"u{n % USERS}" for n in range(65_530)]
+    asked = [["MTOPK", 65_530, *known, 1], ["MTOPK", 65_530, *(f"nobody-{n}" for n in range(65_530)), 1],
+             ["MTOPK", 513, *known[:512], "nobody", 3, "WITHSCORES"], ["MTOPK", 512, *known[:512], 3], ["MTOPK", 600, *known[:600], 3, "NOPE"],
+             ["MTOPK", 700, *known[:600], 3], ["MTOPK", 65_530, *known, 2], ["MTOPK", 1_000, *["u1"] * 1_000, 2]]
+    with Routed(wide, folder=tmp_path / "c", shards=2, replicas=1, route=["--threads", "1"], options=["--threads", "1"]) as routed, \
+            Server(wide, log=tmp_path / "alone.log") as alone:
+        stop, pings = threading.Event(), []
+
+        def ping() -> None:
+            with routed.connect(timeout=60) as c:
+                while not stop.is_set():
+                    began = time.monotonic()
+                    assert c.call("PING") == "PONG"
+                    pings.append(time.monotonic() - began)
+                    time.sleep(0.001)
+
+        other = threading.Thread(target=ping, daemon=True)
+        other.start()
+        for version in (2, 3):
+            with routed.connect(timeout=60) as c, alone.connect(timeout=60) as one:
+                for connection in (c, one):
+                    connection.call("HELLO", version)
+                for words in asked:
+                    c.send(encode(*words))
+                    one.send(encode(*words))
+                    assert str(c.read()) == str(one.read()), words[:2]
+                # In a pipeline the order of replies stays.
+                c.send(encode(*asked[0]) + encode("TOPK", "u1", 2) + encode(*asked[2]) + encode("PING"))
+                one.send(encode("TOPK", "u1", 2))
+                assert len(c.read()) == 65_530 and c.read() == one.read() and len(c.read()) == 513 and c.read() == "PONG"
+        for _ in range(5):
+            with routed.connect() as c:
+                c.send(encode(*asked[0]))
+        stop.set()
+        other.join(60)
+        with routed.connect() as c:
+            figures = dict(line.split(":", 1) for line in c.call("INFO", "stats").decode().splitlines() if ":" in line)
+        assert routed.figures()["router_heavy_refusals"] == 0
+    longest = int(figures["loop_turn_cpu_us_max"])
+    fact(f"MTOPK of 65,530 users through a router: its longest turn {longest} us of processor time; PING p99 "
+         f"{np.percentile(pings, 99) * 1e3:.1f} ms of {len(pings)}")
+    assert longest <= 8_000
+
+
 def test_clients_that_leave_take_along_what_they_asked(wide, tmp_path):
     with Routed(wide, folder=tmp_path / "c", shards=1, replicas=1, route=["--threads", "1"]) as routed:
         words = ["MTOPK", 1_000, *(f"u{n}" for n in range(1_000)), 2, "TRUTH"]

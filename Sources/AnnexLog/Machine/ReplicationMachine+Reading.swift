@@ -1,6 +1,6 @@
 import AnnexCore
 
-/// What is read back and applied, and whether the log still has it.
+/// Reads entries back, has them applied, and checks that the log still has them.
 extension ReplicationMachine {
     mutating func wasRead(
         _ number: UInt64,
@@ -9,7 +9,7 @@ extension ReplicationMachine {
     ) {
         guard let reading, reading.number == number else { return }
         self.reading = nil
-        // What was under way when applying failed, or when the log turned out to be wrong, is read again.
+        // Reads that were under way when applying failed, or when the log turned out to be wrong, are made again.
         guard self.stall == nil, case .following = self.phase else { return }
         var isAll = true
         for (block, entries) in streams where self.blocks.contains(block) {
@@ -85,7 +85,7 @@ extension ReplicationMachine {
         self.figures.oldest = facts.compactMap { $0.first?.milliseconds }.min()
         if let problem = self.problem(facts, log) {
             self.phase = .refusing(problem)
-            // Of another log nothing is known, nor where entries went unread; but a log that is behind this replica has
+            // Nothing is known of another log, nor where entries went unread; but a log that is behind this replica has
             // nothing that it lacks.
             if problem.kind != .lost { return }
         } else if let log {
@@ -113,7 +113,7 @@ extension ReplicationMachine {
         return LogProblem(followed: identity)
     }
 
-    /// What is due now that events have been dealt with.
+    /// Does what is due after an event.
     mutating func proceed(_ now: Int64, _ actions: inout [Action]) {
         if let stall, self.unapplied == 0, self.reading == nil, stall.until <= now {
             self.stall = nil

@@ -25,7 +25,7 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
         let needsOutcome: Bool
         let deadline: Int64
         let until: Int64?
-        /// Where it stands in the log, if that is known.
+        /// Its position in the log, if that is known.
         var position: LogPosition?
     }
 
@@ -89,7 +89,7 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
     /// Entries that were read and are not applied yet.
     package var unappliedCount: Int { self.unapplied }
 
-    /// Up to where a block is applied durably. The block is one of 0 to 15.
+    /// The mark up to which a block is applied durably. The block is one of 0 to 15.
     package func mark(_ block: Int) -> LogMark { self.applied[block] }
 
     /// Milliseconds since this replica last knew that it had applied all that the log had; nil where it never did.

@@ -11,7 +11,7 @@ package enum LogAcknowledgement: String, Sendable, CaseIterable {
 /// Times are milliseconds.
 package struct ReplicationSettings: Sendable {
     package var acknowledgement = LogAcknowledgement.replica
-    /// From a change's coming until it is refused.
+    /// The time from a change's arrival until it is refused.
     package var changeDeadline: Int64 = 2_000
     /// Changes that are neither acknowledged nor refused, at most.
     package var pendingLimit = 65_536
@@ -27,7 +27,7 @@ package struct ReplicationSettings: Sendable {
     package init() {}
 }
 
-/// What happens to a replica.
+/// An event at a replica.
 package enum ReplicationEvent<Change: Sendable, Outcome: Sendable>: Sendable {
     /// A client's change. `needsOutcome`: its reply tells what it did, so that it always waits until it is applied.
     /// `until`: it counts only where it stands in the log by then, in milliseconds since 1970.
@@ -51,11 +51,11 @@ package enum ReplicationEvent<Change: Sendable, Outcome: Sendable>: Sendable {
     case tick
 }
 
-/// What a replica is to do.
+/// An action for a replica.
 package enum ReplicationAction<Change: Sendable, Outcome: Sendable>: Sendable {
-    /// Once; a failure that leaves open whether it arrived is a `disconnected`.
+    /// Appends the entry once; a failure that leaves open whether it arrived is a `disconnected`.
     case append(LogEntry<Change>)
-    /// What stands behind these positions, as soon as there is any, or soon.
+    /// Reads what stands behind these positions, as soon as there is any, or soon.
     case read(number: UInt64, [(block: Int, after: LogPosition)])
     case check(number: UInt64, [(block: Int, mark: LogMark)])
     case apply(ApplyBatch<Change>)

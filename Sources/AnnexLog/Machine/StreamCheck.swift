@@ -1,6 +1,6 @@
 package import AnnexCore
 
-/// What the log says of one stream, against the position up to which this replica has read it.
+/// The log's facts about one stream, against the position up to which this replica has read it.
 package struct StreamFacts: Sendable, Equatable {
     package let block: Int
     /// The position that was asked about.

@@ -13,11 +13,11 @@ package struct EntryCodec {
 
     package enum Decoded {
         case entry(LogEntry<StateChange>)
-        /// Of users of another shard.
+        /// It is about users of another shard.
         case foreign
         /// None that this program wrote.
         case unknown
-        /// What no client could have stored: a weight or a time beyond its limits. The same for all replicas, whatever version
+        /// No client could have stored it: a weight or a time is beyond its limits. The same for all replicas, whatever version
         /// they serve.
         case outsideLimits
     }

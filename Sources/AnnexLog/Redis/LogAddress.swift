@@ -1,6 +1,6 @@
 package import AnnexCore
 
-/// Where the log is: `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE][?prefix=PREFIX]`.
+/// The address of the log: `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE][?prefix=PREFIX]`.
 package struct LogAddress: Sendable, Equatable, CustomStringConvertible {
     package let host: String
     package let port: Int
@@ -8,7 +8,7 @@ package struct LogAddress: Sendable, Equatable, CustomStringConvertible {
     package let user: String?
     package private(set) var password: String?
     package let database: Int
-    /// What the log's keys begin with, so that clusters can share a database.
+    /// The beginning of the log's keys, so that clusters can share a database.
     package let prefix: String
 
     package static let standardPrefix = "annex"

@@ -3,7 +3,7 @@ import AnnexWire
 
 /// The streams of one index: their names, what is asked of them, and what their answers mean.
 package struct LogStreams: Sendable {
-    /// By block. In a Redis Cluster all lie in one slot, as the index's name is their hash tag.
+    /// Names of the streams, by block. In a Redis Cluster all lie in one slot, as the index's name is their hash tag.
     package let keys: [[UInt8]]
     /// Holds the log's id.
     package let identityKey: [UInt8]

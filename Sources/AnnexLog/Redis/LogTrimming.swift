@@ -1,15 +1,15 @@
 package import AnnexCore
 package import AnnexWire
 
-/// What a backup says of the log that it follows.
+/// A backup's position in the log that it follows.
 package struct LogSnapshot: Sendable {
     /// The backup, for messages.
     package let name: String
-    /// Up to where each of the 16 streams is applied.
+    /// The positions up to which each of the 16 streams is applied.
     package let marks: [LogMark]
-    /// Whose changes it has; nil where it does not say.
+    /// The slots whose changes it has; nil where it does not say.
     package let slots: SlotSet?
-    /// Of which log; nil where it does not say.
+    /// The id of the log; nil where it does not say.
     package let identity: LogIdentity?
 
     package init(name: String, marks: [LogMark], slots: SlotSet?, identity: LogIdentity?) {

@@ -4,7 +4,7 @@ import AnnexStore
 import AnnexWire
 import Logging
 
-/// What the machine wants done, as commands to the log and changes of the state. On the loop.
+/// Carries out the machine's actions, as commands to the log and changes of the state. On the loop.
 extension LogFollower {
     func append(_ entry: LogEntry<StateChange>) {
         let sequence = entry.key.sequence

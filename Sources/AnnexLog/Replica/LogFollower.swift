@@ -17,7 +17,7 @@ package final class LogFollower: @unchecked Sendable {
     typealias Machine = ReplicationMachine<StateChange, Outcome>
     typealias Completion = @Sendable (Result<(outcome: StateOutcome?, token: PositionToken), AnnexError>) -> Void
 
-    /// What others ask of the loop, gathered so that many wake it once.
+    /// Requests of other threads to the loop, gathered so that many wake it once.
     enum Message {
         case change(StateChange, until: Int64?, Completion)
         case stored(block: Int, key: EntryKey?, Result<LoggedOutcome, AnnexError>)

@@ -21,7 +21,7 @@ package struct LogSettings: Sendable {
     package var ageWarning = 30 * 86_400
     /// WAITPOS that wait at a time, at most.
     package var waiterLimit = 10_000
-    /// Whose changes this replica applies.
+    /// The slots whose changes this replica applies.
     package var slots = SlotSet.all
 
     package init() {}

@@ -43,7 +43,7 @@ struct LogStatus {
 
     var isWell: Bool { self.phase == .following && self.stall == nil }
 
-    /// For the server's log: a sentence that changes when something has happened.
+    /// A sentence for the server's log, which changes when something has happened.
     var said: String {
         switch self.phase {
         case .cutOff(let reason): "Cut off from the log, events are refused: \(reason)"

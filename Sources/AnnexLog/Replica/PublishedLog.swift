@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexEngine
 import Synchronization
 
-/// What a replica shows of its log to other threads: each part right at some moment of late.
+/// The follower's figures for other threads: each is right as of some recent moment.
 final class PublishedLog: Sendable {
     private let marks: Mutex<[LogMark]>
     private let state = Mutex<LogReport?>(nil)

@@ -1,4 +1,4 @@
-/// What a change is about, as far as its order among others matters.
+/// The subject of a change, as far as its order among others matters.
 package struct ChangeSubject: Sendable, Equatable {
     package enum Kind: Sendable, Equatable {
         /// The time is nil where the server that receives it gives one, so that it never takes another's place.

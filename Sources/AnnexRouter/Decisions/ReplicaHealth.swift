@@ -1,4 +1,4 @@
-/// What a router thinks of one replica, from the PINGs on its own connection and from how requests end.
+/// The health of one replica in the eyes of a router, from the PINGs on its own connection and from how requests end.
 ///
 ///     probing ──2 answers──▶ healthy ◀──answer, success── suspect
 ///        │  ▲                   │                            │
@@ -26,7 +26,7 @@ package struct ReplicaHealth: Sendable, Equatable {
     }
 
     package private(set) var state = State.probing
-    /// Not merely slow: its connection is gone. A replica of this kind is asked under no circumstances.
+    /// Its connection is gone; it is not merely slow. A replica of this kind is asked under no circumstances.
     package private(set) var isGone = false
     /// It answers its PINGs, as far as it was asked: whatever else is wrong with it, it runs.
     package var answersPings: Bool { self.misses == 0 && !self.isGone }
@@ -38,7 +38,7 @@ package struct ReplicaHealth: Sendable, Equatable {
     private var failures = 0
     private var firstFailure: UInt64 = 0
     private var hasFailedSincePong = false
-    /// Until when it stays ejected, whatever PINGs say.
+    /// It stays ejected until then, whatever PINGs say.
     private var holdEnd: UInt64 = 0
     private var holds: UInt64 = 0
 
@@ -126,7 +126,7 @@ package struct ReplicaHealth: Sendable, Equatable {
         return self.state == .healthy && self.failures >= 2 ? self.enter(.suspect, .failures, now) : nil
     }
 
-    /// Where PINGs are answered and nothing has failed since the last, what failed before is history.
+    /// Forgets earlier failures where PINGs are answered and nothing has failed since the last one.
     private mutating func forgetOldFailures() {
         if !self.hasFailedSincePong { self.failures = 0 }
         self.hasFailedSincePong = false

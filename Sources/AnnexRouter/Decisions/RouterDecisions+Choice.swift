@@ -78,7 +78,7 @@ extension RouterDecisions {
         return self.chooseUnfit(in: shard, for: request, again: again, now)
     }
 
-    /// Of a replica that was taken back lately: whether this request is of its share, which grows from a twentieth on. Its caches
+    /// Whether this request is of the share of a replica that was taken back lately, which grows from a twentieth on. Its caches
     /// are cold, and what sent it away may not be over.
     private mutating func takesShare(_ replica: Int, _ now: UInt64) -> Bool {
         let whole = Double(self.settings.slowStart)
@@ -122,7 +122,7 @@ extension RouterDecisions {
         return .replica(best, rank: Self.worstRank)
     }
 
-    /// Of a replica that was left out.
+    /// Whether a replica that was left out may be asked all the same.
     func mayStillAnswer(_ replica: Int, _ now: UInt64) -> Bool {
         let health = self.replicas[replica].health
         guard !health.isGone else { return false }
@@ -142,7 +142,7 @@ extension RouterDecisions {
         }
     }
 
-    /// What is compared between replicas that are equally good: of heavy reads first of all those that are under way.
+    /// The load by which equally good replicas are compared: for heavy reads first of all those that are under way.
     private func owed(by replica: Int, _ kind: RequestKind) -> Int {
         let all = self.replicas[replica].inFlight
         return kind == .heavyRead ? self.replicas[replica].queues[OwedQueue.heavy].count << 20 + all : all

@@ -27,7 +27,7 @@ extension RouterDecisions {
         return .wait(RequestID(index: index, generation: generation))
     }
 
-    /// Whose queue it waits in: that of its slot; where any shard will do, the shortest.
+    /// The shard whose queue it waits in: that of its slot, or the shortest where any shard will do.
     private func shardToWaitFor(_ request: borrowing PendingRequest) -> Int {
         guard request.slot < 0 else { return self.topology.shard(of: Int(request.slot)) ?? -1 }
         return self.waiting.indices.min { self.waiting[$0].count < self.waiting[$1].count } ?? -1

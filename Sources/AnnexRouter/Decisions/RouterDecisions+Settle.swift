@@ -185,7 +185,7 @@ extension RouterDecisions {
         return .resend(self.send(index, to: replica, .redirect, now))
     }
 
-    /// What an outcome says about the replica.
+    /// Takes down what an outcome tells of its replica.
     private mutating func learn(_ reply: OwedReply, _ outcome: Outcome, _ now: UInt64) {
         let replica = Int(reply.replica)
         let memory = now.saturatingAdd(self.settings.refusalMemory)

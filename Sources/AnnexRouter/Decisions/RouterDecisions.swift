@@ -1,6 +1,6 @@
 package import AnnexCore
 
-/// Where each request goes, when it is sent again, and when it ends: everything a router decides, apart from its sockets.
+/// Decides where each request goes, when it is sent again, and when it ends: everything a router does, apart from its sockets.
 ///
 /// One for each event loop, used by that loop alone. It knows no clock: `now` is a monotonic time in nanoseconds that the
 /// caller read. It draws from its own seeded generator. So the same calls give the same decisions, and a simulation can
@@ -28,7 +28,7 @@ package struct RouterDecisions: ~Copyable {
     var owed = SlotTable<OwedReply>(reserving: 1_024)
     var timers: TimerWheel
     var due: [Int32] = []
-    /// For each shard the heavy reads that wait for their turn.
+    /// Heavy reads that wait for their turn, by shard.
     var waiting: [WaitingReads] = []
     /// A request that has to make room for another one.
     var displaced: Int32?
@@ -39,7 +39,7 @@ package struct RouterDecisions: ~Copyable {
     /// Places in `replicas` whose replica has left for good.
     var freePlaces: [Int] = []
 
-    /// For each shard, when a read there counts as slow; `.max` until enough is known.
+    /// The time from which a read counts as slow, by shard; `.max` until enough is known.
     var hedgeDelays: [UInt64] = []
     var nextRefresh: UInt64
     var scratch = LatencyEstimate()
@@ -263,7 +263,7 @@ package struct RouterDecisions: ~Copyable {
 
     package var hasActions: Bool { self.taken < self.actions.count }
 
-    /// What the machine wants done; nil when there is nothing more.
+    /// The next action that the machine wants done; nil when there is none.
     package mutating func nextAction() -> Action? {
         guard self.taken < self.actions.count else {
             self.actions.removeAll(keepingCapacity: true)

@@ -15,7 +15,7 @@ struct PendingRequest {
     var nudgeAt: UInt64 = .max
     /// An attempt was made whose end says nothing about whether the event was stored.
     var isMaybeStored = false
-    /// Until when an attempt that ended without a reply may still be carried out, by any clock.
+    /// An attempt that ended without a reply may still be carried out until then, by any clock.
     var aliveUntil: UInt64 = 0
     /// There is a reply, which waits for another attempt to end.
     var isKept = false
@@ -63,14 +63,14 @@ struct OwedReply {
     let replica: Int32
     let kind: RequestKind
     let sentAt: UInt64
-    /// Of a change: when it must not be carried out any more.
+    /// The time after which a change must not be carried out any more.
     let expiresAt: UInt64
     /// Neighbours in the replica's queue of the kind.
     var before: Int32
     var after: Int32 = -1
 }
 
-/// What a replica owes of one kind, oldest first: rows in the table of owed replies.
+/// Replies of one kind that a replica owes, oldest first: rows in the table of owed replies.
 struct OwedQueue {
     var count = 0
     var oldest: Int32 = -1
@@ -98,7 +98,7 @@ struct KnownReplica {
 
     /// Replies it owes, those nobody waits for among them: reads, then events, then heavy reads.
     var queues = InlineArray<3, OwedQueue>(repeating: OwedQueue())
-    /// Until when others are asked first, for each of them.
+    /// The times until which others are asked first, one for each kind.
     var avoidUntil = InlineArray<3, UInt64>(repeating: 0)
 
     var nextPing: UInt64
@@ -118,7 +118,7 @@ struct KnownReplica {
     var failures: UInt64 = 0
 
     var inFlight: Int { self.queues[0].count + self.queues[1].count + self.queues[2].count }
-    /// Of reads and events.
+    /// Latency of reads and events.
     var oldestSentAt: UInt64 { min(self.queues[0].oldestSentAt, self.queues[1].oldestSentAt) }
 
     init(_ address: ClusterTopology.Address, shard: Int, now: UInt64) {
@@ -129,7 +129,7 @@ struct KnownReplica {
     }
 }
 
-/// What `annctl cluster status` and `INFO` say about a replica.
+/// A replica as `annctl cluster status` and `INFO` show it.
 package struct ReplicaStatus: Sendable, Equatable {
     package let address: ClusterTopology.Address
     /// Nil: no longer in the topology, but a reply is still owed.
@@ -146,7 +146,7 @@ package struct ReplicaStatus: Sendable, Equatable {
     package let replies: UInt64
     /// Requests that were not answered in time, were lost or could not be served.
     package let failures: UInt64
-    /// Of recent reads, in nanoseconds.
+    /// Latency of recent reads, in nanoseconds.
     package let p50: UInt64?
     package let p99: UInt64?
 }

@@ -80,7 +80,7 @@ package struct RouterSettings: Sendable, Equatable {
         }
     }
 
-    /// Of a heavy read the time in the queue says nothing: its cap does.
+    /// Heavy reads are bounded by their cap: the time they wait in a queue tells nothing.
     func queueAge(of kind: RequestKind) -> UInt64 {
         switch kind {
         case .read: self.readQueueAge

@@ -1,4 +1,4 @@
-/// What a request does, which says whether it may be sent a second time.
+/// The kind of a request, which decides whether it may be sent a second time.
 package enum RequestKind: UInt8, Sendable, CaseIterable {
     case read
     /// A read that may take so long that others must not wait behind it; see `ReadCost`. It has a connection of its own, a
@@ -35,7 +35,7 @@ package struct Dispatch: Sendable, Equatable {
     package let attempt: AttemptID
     package let replica: Int
     package let reason: Reason
-    /// Of a change and of a heavy read: it must not be carried out later. As `now`; `.max` for other reads.
+    /// A change or a heavy read must not be carried out later. On the clock of `now`; `.max` for other reads.
     package let expiresAt: UInt64
 }
 
@@ -81,7 +81,7 @@ extension Failure {
     package var isOver: Bool { self != .lostMaybeStored }
 }
 
-/// What becomes of a new request.
+/// The decision about a new request.
 package enum Decision: Sendable, Equatable {
     case send(Dispatch)
     /// A heavy read that waits for its turn: an action sends it, or says that it failed.
@@ -89,7 +89,7 @@ package enum Decision: Sendable, Equatable {
     case refuse(Failure)
 }
 
-/// What becomes of a reply, or of the request whose attempt ended without one.
+/// The decision about a reply, or about the request whose attempt ended without one.
 package enum Verdict: Sendable, Equatable {
     /// Forward the reply; the request is done.
     case deliver(RequestID)
@@ -104,7 +104,7 @@ package enum Verdict: Sendable, Equatable {
     case deliverKept(RequestID)
 }
 
-/// What the machine wants done on its own account; see `RouterDecisions.nextAction()`.
+/// An action that the machine wants done on its own account; see `RouterDecisions.nextAction()`.
 package enum Action: Sendable, Equatable {
     case send(Dispatch)
     case fail(RequestID, Failure)
@@ -113,7 +113,7 @@ package enum Action: Sendable, Equatable {
     /// Send a PING on the replica's own health connection, opening it where there is none; `fresh`: close it first, as
     /// what was sent there before will not be answered.
     case ping(replica: Int, fresh: Bool)
-    /// For the log, and for what lists nodes.
+    /// A change of health, for the log and for whoever lists nodes.
     case health(replica: Int, HealthChange)
     /// Close the replica's connections for reads and changes: a reply has been owed there for `replyLimit`.
     case reset(replica: Int)

@@ -1,7 +1,7 @@
 /// A share of all requests that may be spent on extra attempts: each request pays in a share of one, each extra attempt takes
 /// one out. What was taken out is at no time more than the reserve and the share of what was paid in.
 package struct ShareBudget: Sendable, Equatable {
-    /// In thousandths of an attempt.
+    /// Counted in thousandths of an attempt.
     private var saved: UInt64
     private let share: UInt64
     private let limit: UInt64

@@ -38,7 +38,7 @@ struct TimerWheel {
         guard end >= self.current else { return }
         let passed = min(end - self.current, UInt64(Self.size - 1))
         let first = end - passed
-        // From now on what is set goes no further back than the list that stays under watch.
+        // Timers that are set from now on go no further back than the list that stays under watch.
         self.current = end
         for list in first...end {
             var index = self.heads[Int(list % UInt64(Self.size))]
@@ -57,7 +57,7 @@ struct TimerWheel {
         }
     }
 
-    /// Not before the current list, nor further ahead than the wheel reaches.
+    /// The list of a time: not before the current one, nor further ahead than the wheel reaches.
     private func list(of time: UInt64) -> UInt64 {
         min(max(time >> Self.shift, self.current), self.current.saturatingAdd(UInt64(Self.size - 1)))
     }

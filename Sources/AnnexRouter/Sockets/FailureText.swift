@@ -1,7 +1,7 @@
 import AnnexCore
 import AnnexWire
 
-/// What a client is told when no shard answered.
+/// The error that a client gets when no shard answered.
 enum FailureText {
     static func write(
         _ failure: Failure,

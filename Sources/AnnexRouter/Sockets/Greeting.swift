@@ -2,7 +2,7 @@ import AnnexNetwork
 import AnnexWire
 import NIOCore
 
-/// What the router says first on a connection to a replica.
+/// The commands with which the router begins a connection to a replica.
 struct Greeting: Sendable {
     var password: String?
     var version = RESPVersion.two
@@ -24,7 +24,7 @@ struct Greeting: Sendable {
 /// An attempt whose reply a link owes.
 struct OwedAttempt {
     let attempt: AttemptID
-    /// Of a request that was split: its reply is needed as a whole.
+    /// Whether it is part of a request that was split: its reply is needed as a whole.
     let isPart: Bool
     /// A second replica may know the item that the first does not.
     var isEvent = false

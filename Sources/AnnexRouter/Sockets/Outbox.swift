@@ -3,7 +3,7 @@ import Synchronization
 
 /// Requests of one link that its replica did not take yet. Small ones are joined, large ones share the bytes of who sent them.
 struct Outbox: ~Copyable {
-    /// For all links of the process together.
+    /// The bound for all links of the process together.
     static let mostBytes = 64 << 20
 
     private var pieces: [ByteBuffer] = []

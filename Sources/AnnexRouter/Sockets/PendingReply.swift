@@ -25,7 +25,7 @@ struct PendingReply {
     var ticket: UInt64?
     /// When the attempt made last must not be carried out any more.
     var expiresAt = UInt64.max
-    /// What the client set for it, in milliseconds since 1970.
+    /// The deadline that the client set, in milliseconds since 1970.
     private(set) var deadline: Int64?
     /// A reply that waits for another attempt to end.
     var kept: (bytes: ByteBuffer, replica: Int)?
@@ -35,9 +35,9 @@ struct PendingReply {
     /// Neighbours among the rows of what the client waits for.
     var rowBefore = -1
     var rowAfter = -1
-    /// What it adds to the client's `costUnderWay`.
+    /// The request's share of the client's `costUnderWay`.
     private(set) var cost = 0
-    /// Whose answers depend on the client's own events; kept only where there are any.
+    /// The users whose answers depend on the client's own events; kept only where the client has sent events.
     private(set) var users: [[UInt8]] = []
     private var passesPositions = false
 
@@ -88,13 +88,13 @@ struct PendingReply {
         self.reply = nil
     }
 
-    /// What the client gets of a reply. A change's comes with its position in the log, which is taken down.
+    /// Makes the client's reply of a replica's. A change's reply comes with its position in the log, which is taken down.
     func finished(_ bytes: ByteBuffer, from replica: Int, reaches: Int) -> ByteBuffer {
         if self.lane != .changes {
             if !self.users.isEmpty { self.client?.reached(self.users, replica: replica, reaches: reaches) }
             return bytes
         }
-        guard let pieces = SplitRequest.elements(of: bytes), pieces.count == 2 else { return bytes }
+        guard let pieces = ReplyArray.elements(of: bytes), pieces.count == 2 else { return bytes }
         if let word = Self.bulk(pieces[1]) { self.client?.add(word) }
         return self.passesPositions ? bytes : pieces[0]
     }

@@ -4,7 +4,7 @@ import AnnexWire
 import NIOCore
 import NIOPosix
 
-/// What a link carries, so that what may be slow does not stand in the way of what is not.
+/// The kind of requests that a link carries: slow ones must not stand in the way of others.
 enum Lane: Int, CaseIterable {
     case reads, changes
     /// Reads that wait for an event to arrive first.
@@ -26,7 +26,7 @@ enum Lane: Int, CaseIterable {
 ///
 /// Unchecked because it lives on one loop. All that is written within one turn of the loop goes out in one piece.
 final class ReplicaLink: @unchecked Sendable {
-    /// What the owner does with what comes.
+    /// The owner's part: it takes replies and losses.
     struct Callbacks {
         /// A whole reply, or the beginning of a large one; returns who takes the rest, where it is not whole.
         let replied: (_ owed: OwedAttempt, _ bytes: ByteBuffer, _ isWhole: Bool) -> ReplyPromise?
@@ -39,7 +39,7 @@ final class ReplicaLink: @unchecked Sendable {
     private static let trackedBytes = 64 << 10
     /// Handed on in pieces from here on.
     private static let largeReply = 64 << 10
-    /// What the reason begins with where a replica does not want the router.
+    /// The reason begins with this where a replica refuses the router.
     static let refusal = "the replica refused the router"
 
     private let address: ClusterTopology.Address
@@ -52,7 +52,7 @@ final class ReplicaLink: @unchecked Sendable {
     private var outbox: Outbox
     private var flushIsScheduled = false
     private var owed = CircularBuffer<OwedAttempt>()
-    /// Of `owed`, those at the end that were not handed to the socket yet.
+    /// Counts the attempts at the end of `owed` that were not handed to the socket yet.
     private var unwritten = 0
     /// Replies to the greeting that are still to come.
     private var greetingReplies = 0
@@ -300,7 +300,7 @@ final class ReplicaLink: @unchecked Sendable {
         _ = self.callbacks.replied(attempt, whole, true)
     }
 
-    /// What has come of a large reply goes on; the rest follows as it comes.
+    /// Hands on the part of a large reply that is here; the rest follows as it comes.
     private func passOn() {
         let bytes = self.partial
         if self.isStreaming {

@@ -1,7 +1,7 @@
 import AnnexCore
 import NIOCore
 
-/// What a reply says of the replica that gave it: read off its first bytes.
+/// Tells from a reply's first bytes in which state its replica is.
 enum ReplyKind {
     /// How replies begin that another replica, or the same one later, need not give.
     private static let beginnings: [(bytes: [UInt8], outcome: Outcome)] = ErrorCode.allCases.compactMap { code in

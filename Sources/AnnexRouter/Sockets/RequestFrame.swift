@@ -8,7 +8,7 @@ struct RequestFrame {
     static let sharedFrom = 16 << 10
 
     private(set) var head = ByteBuffer()
-    /// What follows; several frames may have the same.
+    /// The bytes behind `head`; several frames may share them.
     private(set) var tail: ByteBuffer?
 
     var byteCount: Int { self.head.readableBytes + (self.tail?.readableBytes ?? 0) }
@@ -16,7 +16,7 @@ struct RequestFrame {
     /// Whether `head` lies in the storage in which the client's bytes came, which is kept with it.
     private var isShared = false
 
-    /// What keeping the frame takes, `tail` counted for this frame alone.
+    /// Counts the bytes that are kept with the frame; `tail` counts for this frame alone.
     var heldBytes: Int { self.isShared ? self.head.storageCapacity : self.byteCount }
 
     /// The request as it came. The storage of `head` is used again where it is copied.

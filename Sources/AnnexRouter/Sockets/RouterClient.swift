@@ -2,8 +2,8 @@ import AnnexCore
 import AnnexNetwork
 import NIOCore
 
-/// What a router remembers of a client's connection: what it waits for, so that it can be given up when the client leaves, and how
-/// far its own events came in the log, so that its reads are not answered from before them.
+/// The router's memory of a client's connection: the replies it waits for, so that they can be given up when the client leaves, and
+/// how far its own events came in the log, so that its reads are not answered from before them.
 ///
 /// One per client connection, on its loop. At most one position for each index and block of slots.
 final class RouterClient: Sendable {
@@ -14,6 +14,9 @@ final class RouterClient: Sendable {
     /// Microseconds by `ReadCost` of its reads of middle cost that are under way. Only touched on the connection's loop.
     nonisolated(unsafe) var costUnderWay = 0
 
+    /// Whether the connection is closed. Only touched on its loop.
+    nonisolated(unsafe) var hasLeft = false
+
     // MARK: How far its events came
 
     struct Known {
@@ -22,7 +25,7 @@ final class RouterClient: Sendable {
         let block: Int
         /// Bit r: replica r is known to be there. Of the one that acknowledged it is not: `--ack log`.
         var reached: UInt64 = 0
-        /// For which count of forgetting `reached` holds.
+        /// `reached` holds for this count of forgetting only.
         var reaches = 0
     }
 
@@ -65,7 +68,7 @@ final class RouterClient: Sendable {
     /// Only touched on the connection's loop. At most one for each slot with changes under way.
     nonisolated(unsafe) private var underWay: [UnderWay] = []
 
-    /// Where further changes of the slot go, so that replicas get them in the order in which the client sent them; nil where
+    /// The replica that further changes of the slot go to, so that replicas get them in the order in which the client sent them; nil where
     /// none is under way.
     func replica(ofChangesTo slot: Int?) -> Int? { self.underWay.first { $0.slot == slot }?.replica }
 

@@ -4,7 +4,7 @@ package import AnnexWire
 import Logging
 import NIOCore
 
-/// What goes to replicas, what comes from them, and what time brings.
+/// Requests to replicas, their replies, and timers.
 extension RouterHandler {
     // MARK: Out and in
 
@@ -47,7 +47,7 @@ extension RouterHandler {
         )
     }
 
-    /// What it decides about other requests is done at once, before anybody is answered, who may ask the next.
+    /// Decisions about other requests are carried out at once, before a client is answered and asks the next.
     private func settle(_ attempt: AttemptID, _ outcome: Outcome, redirect: Int? = nil) -> Verdict {
         let verdict = self.decisions.settle(attempt, outcome, redirect: redirect, now: Self.now())
         if self.decisions.hasActions { self.act(later: true) }
@@ -132,7 +132,7 @@ extension RouterHandler {
         client.costUnderWay += self.pending[row].cost
     }
 
-    /// What is kept of a request that has ended; its row is free. Nil where its client has gone.
+    /// Takes a request that has ended out of its row. Nil where its client has gone.
     ///
     /// - Parameter isOver: whether it is certain that no attempt of it can be carried out any more.
     private func take(_ request: RequestID, isOver: Bool) -> PendingReply? {
@@ -154,9 +154,11 @@ extension RouterHandler {
         self.pending[row].end()
     }
 
-    /// What a client waits for who is gone is not asked for again, and its replies are dropped. Changes go on. O(what it waits for).
+    /// Gives up the reads of a client that has gone: they are not sent again, and their replies are dropped. Changes go on.
+    /// O(its requests).
     package func abandon(_ connection: ConnectionState) {
         guard let client = connection.memory as? RouterClient else { return }
+        client.hasLeft = true
         var row = client.firstRow
         while row >= 0 {
             let next = self.pending[row].rowAfter

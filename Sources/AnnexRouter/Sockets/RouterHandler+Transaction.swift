@@ -8,7 +8,7 @@ extension RouterHandler {
         _ changes: [Request],
         connection: inout ConnectionState
     ) throws(ArgumentFailure) -> ChangeBatch {
-        // What a shard would take for no command at all would cost every client of the link.
+        // A shard closes the link, and with it every client's requests, over bytes that are no command.
         for change in changes { try change.checkAsChange() }
         let slot = changes[0].withArgument(1) { Slot.of($0) }
         for change in changes where change.withArgument(1, { Slot.of($0) }) != slot {
@@ -80,9 +80,9 @@ private final class BatchReplies: ReplySink, @unchecked Sendable {
 
     /// Nil where the reply is none of the changes.
     private var taken: [ByteBuffer]? {
-        guard let whole = SplitRequest.elements(of: self.bytes) else { return nil }
+        guard let whole = ReplyArray.elements(of: self.bytes) else { return nil }
         guard self.givesPositions else { return whole.count == self.count ? whole : nil }
-        guard whole.count == 2, let parts = SplitRequest.elements(of: whole[0]), parts.count == self.count else {
+        guard whole.count == 2, let parts = ReplyArray.elements(of: whole[0]), parts.count == self.count else {
             return nil
         }
         return parts.map { part in

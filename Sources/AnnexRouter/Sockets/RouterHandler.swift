@@ -4,7 +4,7 @@ package import AnnexWire
 import Logging
 package import NIOCore
 
-/// What commands mean at a router: each goes to a replica of the shard that has the user, and its reply comes back as it
+/// Carries out commands at a router: each goes to a replica of the shard that has the user, and its reply comes back as it
 /// was given.
 ///
 /// One per event loop, with connections of its own to the replicas, so nothing is shared on a request's way. Unchecked
@@ -19,9 +19,9 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
     let index: Int
     var topology: ClusterTopology
     @exclusivity(unchecked) var decisions: RouterDecisions
-    /// By the index of a request's id.
+    /// Rows, by the index of a request's id.
     @exclusivity(unchecked) var pending: [PendingReply] = []
-    /// By the number of a replica.
+    /// Links, by the number of their replica.
     var replicas: [ReplicaLinks?] = []
     var ticks = 0
     /// Counts the times that what replicas have reached was forgotten.
@@ -75,14 +75,12 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
             return .done
         }
         let client = self.client(of: &connection)
-        // Where a count does not fit, any shard says so.
+        // Any shard refuses a count that does not fit.
         guard command.isAboutUser, let keys = command.keys(in: request) else {
             return self.forward(self.route(id, request, slot: nil, client), request, client, connection, &reply)
         }
         let slot = request.withArgument(keys.lowerBound) { Slot.of($0) }
-        if keys.count > 1, let parts = self.parts(of: request, keys), parts.count > 1 {
-            return self.split(request, keys, parts, client, connection, &reply)
-        }
+        if let split = self.split(request, keys, client, connection, &reply) { return split }
         if command.flags.contains("write") {
             let route = Route(slot: slot, kind: Self.kindOfChange(id, request), keys: keys)
             return self.forwardChange(route, id, request, client, connection, &reply)
@@ -122,7 +120,7 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         return Self.kind(ofChanges: (try? AtomicArguments(request).changes) ?? [request])
     }
 
-    /// Of a read. It is heavy where it costs much, or where the client has much under way already.
+    /// The route of a read. It is heavy where it costs much, or where the client has much under way already.
     ///
     /// - Parameter users: how many a part of it has.
     func route(
@@ -218,7 +216,7 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         return row
     }
 
-    /// Where a request is kept; makes room.
+    /// The row of a request; makes room for it.
     func makeRow(_ request: RequestID) -> Int {
         let row = Int(request.index)
         while self.pending.count <= row { self.pending.append(PendingReply()) }

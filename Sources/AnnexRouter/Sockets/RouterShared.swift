@@ -2,10 +2,10 @@ package import AnnexCore
 package import Logging
 import Synchronization
 
-/// What all loops of a router share: who serves what, as of now, and how replicas are treated.
+/// State that all loops of a router share: the topology as of now, and how replicas are treated.
 package final class RouterShared: Sendable {
     package let settings: RouterSettings
-    /// Of the replicas; nil where they need none.
+    /// The replicas' password; nil where they need none.
     let password: String?
     let logger: Logger
     /// Bytes that all links hold for replicas which did not take them yet.
@@ -54,11 +54,11 @@ package final class RouterShared: Sendable {
 
     func publish(_ report: RouterReport, loop: Int) { self.state.withLock { $0.reports[loop] = report } }
 
-    /// As each loop said it last, within half a second.
+    /// The last report of each loop, at most half a second old.
     package var reports: [RouterReport] { self.state.withLock { state in state.reports.values.map { $0 } } }
 }
 
-/// What one loop of a router has to tell.
+/// The figures of one loop of a router.
 package struct RouterReport: Sendable {
     package let counters: RouterCounters
     /// Heavy reads that wait for their turn.

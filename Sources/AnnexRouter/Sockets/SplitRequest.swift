@@ -1,35 +1,33 @@
 import AnnexCore
-import AnnexNetwork
 import AnnexWire
 import NIOCore
+import NIOPosix
 
 /// A request that goes to several shards in parts, and whose reply is put together from theirs in the order asked.
 ///
-/// Lives on one loop.
+/// Lives on one loop; what takes a loop too long is put together on another thread.
 final class SplitRequest {
-    /// A part's reply, and where its elements lie: the first begins at `ends[0]`, each ends at the next.
-    private struct Answers {
-        let bytes: ByteBuffer
-        let ends: [Int]
-    }
+    /// Replies above this size are put together elsewhere: some 10 ns a byte where answers are short.
+    private static let bytesOnLoop = 32 << 10
 
     let reply: ReplyPromise
-    /// For each answer, in the order asked: which part has it.
+    private let loop: any EventLoop
     private let partOf: [Int]
     /// Counts the users of each part.
     private let counts: [Int]
-    private var answers: [Answers?]
+    private var parts: [ByteBuffer?]
     private var missing: Int
     private var isOver = false
 
     /// - Parameter partOf: for each answer the part that brings it; a part's answers come in this order.
-    init(reply: ReplyPromise, partOf: [Int], parts: Int) {
+    init(reply: ReplyPromise, partOf: [Int], parts: Int, loop: any EventLoop) {
         self.reply = reply
+        self.loop = loop
         self.partOf = partOf
         var counts = Array(repeating: 0, count: parts)
         for part in partOf { counts[part] += 1 }
         self.counts = counts
-        self.answers = Array(repeating: nil, count: parts)
+        self.parts = Array(repeating: nil, count: parts)
         self.missing = parts
     }
 
@@ -44,36 +42,70 @@ final class SplitRequest {
                 )
             )
         }
-        guard let ends = Self.ends(of: bytes), ends.count == self.counts[part] + 1 else { return self.end(with: bytes) }
-        self.answers[part] = Answers(bytes: bytes, ends: ends)
+        guard bytes.readableBytesView.starts(with: "*\(self.counts[part])\r\n".utf8) else {
+            return self.end(with: bytes)
+        }
+        self.parts[part] = bytes
         self.missing -= 1
-        if self.missing == 0 { self.end(with: self.merged()) }
+        guard self.missing == 0 else { return }
+        let answers = SplitAnswers(parts: self.parts.compactMap { $0 }, partOf: self.partOf, counts: self.counts)
+        self.parts = []
+        if answers.byteCount <= Self.bytesOnLoop { return self.end(with: answers.merged()) }
+        NIOThreadPool.singleton.runIfActive(eventLoop: self.loop) { answers.merged() }
+            .assumeIsolated().whenSuccess { self.end(with: $0) }
     }
 
+    func end(with bytes: ByteBuffer) {
+        guard !self.isOver else { return }
+        self.isOver = true
+        self.parts = []
+        self.reply.fulfilNow(bytes)
+    }
+}
+
+/// The replies of all parts of a request.
+struct SplitAnswers: Sendable {
+    /// Arrays, of as many elements as `counts` says.
+    let parts: [ByteBuffer]
+    /// Gives the part of each answer, in the order asked.
+    let partOf: [Int]
+    let counts: [Int]
+
+    var byteCount: Int { self.parts.reduce(0) { $0 + $1.readableBytes } }
+
     /// All answers in the order asked. Each byte is copied once. O(bytes + answers).
-    private func merged() -> ByteBuffer {
-        let answers = self.answers.compactMap { $0 }
-        var places = self.counts.map { count in
-            var places: [Int] = []
-            places.reserveCapacity(count)
-            return places
+    func merged() -> ByteBuffer {
+        var ends: [[Int]] = []
+        for (part, bytes) in self.parts.enumerated() {
+            guard let found = ReplyArray.ends(of: bytes), found.count == self.counts[part] + 1 else {
+                return ByteBuffer(
+                    string:
+                        "-\(ErrorCode.error.rawValue) a shard's answers cannot be told apart; please report this\r\n"
+                )
+            }
+            ends.append(found)
+        }
+        var offsets = self.counts.map { count in
+            var offsets: [Int] = []
+            offsets.reserveCapacity(count)
+            return offsets
         }
         var size = 0
         for part in self.partOf {
-            let (ends, next) = (answers[part].ends, places[part].count)
-            places[part].append(size)
-            size += ends[next + 1] - ends[next]
+            let next = offsets[part].count
+            offsets[part].append(size)
+            size += ends[part][next + 1] - ends[part][next]
         }
         var whole = ByteBufferAllocator().buffer(capacity: size + 24)
         whole.writeString("*\(self.partOf.count)\r\n")
         whole.writeWithUnsafeMutableBytes(minimumWritableBytes: size) { out in
-            for (part, answer) in answers.enumerated() {
-                answer.bytes.withUnsafeReadableBytes { bytes in
-                    for (number, place) in places[part].enumerated() {
+            for (part, answer) in self.parts.enumerated() {
+                answer.withUnsafeReadableBytes { bytes in
+                    for (number, offset) in offsets[part].enumerated() {
                         let element = UnsafeRawBufferPointer(
-                            rebasing: bytes[answer.ends[number]..<answer.ends[number + 1]]
+                            rebasing: bytes[ends[part][number]..<ends[part][number + 1]]
                         )
-                        UnsafeMutableRawBufferPointer(rebasing: out[place..<place + element.count])
+                        UnsafeMutableRawBufferPointer(rebasing: out[offset..<offset + element.count])
                             .copyMemory(from: element)
                     }
                 }
@@ -81,38 +113,5 @@ final class SplitRequest {
             return size
         }
         return whole
-    }
-
-    func end(with bytes: ByteBuffer) {
-        guard !self.isOver else { return }
-        self.isOver = true
-        self.answers = []
-        self.reply.fulfilNow(bytes)
-    }
-
-    /// Where the elements of an array lie in its bytes: the first begins at the first number, each ends at the next; nil for another
-    /// reply, and for one that is cut. O(bytes).
-    private static func ends(of bytes: ByteBuffer) -> [Int]? {
-        bytes.withUnsafeReadableBytes { bytes -> [Int]? in
-            guard bytes.first == UInt8(ascii: "*"), let line = bytes.firstIndex(of: UInt8(ascii: "\n")) else {
-                return nil
-            }
-            var scanner = ReplyScanner()
-            var position = line + 1
-            var ends = [position]
-            while position < bytes.count {
-                guard (try? scanner.next(bytes, from: &position)) != nil else { return nil }
-                ends.append(position)
-            }
-            return ends
-        }
-    }
-
-    /// The elements of an array, each as it came; nil for another reply. O(bytes).
-    static func elements(of bytes: ByteBuffer) -> [ByteBuffer]? {
-        guard let ends = Self.ends(of: bytes) else { return nil }
-        return zip(ends, ends.dropFirst()).compactMap { start, end in
-            bytes.getSlice(at: bytes.readerIndex + start, length: end - start)
-        }
     }
 }
