@@ -22,6 +22,7 @@ extension RouterHandler {
     }
 
     func split(
+        _ command: CommandSpecification,
         _ request: Request,
         _ keys: Range<Int>,
         _ parts: [(shard: Int, users: [Int])],
@@ -44,7 +45,8 @@ extension RouterHandler {
             let slot = request.withArgument(part.users[0]) { Slot.of($0) }
             // Only reads behind the client's own events need them.
             let users = client.known.isEmpty ? [] : part.users.map { request.bytesOf($0) }
-            return (users, frame, self.route(.mtopk, request, slot: slot, users: part.users.count, client))
+            let cost = command.cost.microseconds(request, users: part.users.count)
+            return (users, frame, self.route(cost, slot: slot, client))
         }
         let bytes = pieces.reduce(options.readableBytes) { $0 + $1.1.head.readableBytes }
         return .pending(bytes: bytes) { promise in
