@@ -60,7 +60,7 @@ final class TestHandler: CommandHandler {
     }
 
     func handle(
-        _ id: CommandID,
+        _ id: HandlerCommand,
         _ request: Request,
         connection: inout ConnectionState,
         reply: inout ReplyWriter

@@ -33,12 +33,13 @@ final class Bench {
 
     func run(_ request: Request) {
         self.reply.rewind(to: 0)
-        guard case .command(let found, _) = CommandTable.standard.lookup(request) else {
+        guard case .command(let found, _) = CommandTable.standard.lookup(request), case .handler(let id) = found.id
+        else {
             Issue.record("not in the table")
             return
         }
         self.ranElsewhere = false
-        switch self.handler.handle(found.id, request, connection: &self.connection, reply: &self.reply) {
+        switch self.handler.handle(id, request, connection: &self.connection, reply: &self.reply) {
         case .done, .close: break
         case .elsewhere(_, let work):
             self.ranElsewhere = true

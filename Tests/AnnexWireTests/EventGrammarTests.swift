@@ -44,24 +44,20 @@ import Testing
     }
 
     @Test func lists() throws {
-        let seen = try ListArguments(
-            request(["SEEN", "u", "WITHTIMES", "COUNT", "1000000", "INDEX", "x"]),
-            fixed: 2,
-            times: true
-        )
+        let seen = try SeenArguments(request(["SEEN", "u", "WITHTIMES", "COUNT", "1000000", "INDEX", "x"]))
         #expect(seen.withTimes && seen.count == 1_000_000 && seen.index == 6)
         for count in ["0", "-1", "1000001", "9223372036854775807", "x"] {
             #expect(throws: ArgumentFailure.self) {
-                _ = try ListArguments(request(["SEEN", "u", "COUNT", count]), fixed: 2, times: true)
+                _ = try SeenArguments(request(["SEEN", "u", "COUNT", count]))
             }
         }
         #expect(throws: ArgumentFailure.syntax(request(["x", "WITHTIMES"]), near: 1)) {
-            _ = try ListArguments(request(["EXPLAIN", "u", "i", "WITHTIMES"]), fixed: 3, times: false)
+            _ = try ExplainArguments(request(["EXPLAIN", "u", "i", "WITHTIMES"]))
         }
-        #expect(try NamedArguments(request(["FORGET", "u", "INDEX", "x"]), fixed: 2).index == 3)
-        #expect(throws: ArgumentFailure.self) { _ = try NamedArguments(request(["FORGET", "u", "x"]), fixed: 2) }
+        #expect(try ForgetArguments(request(["FORGET", "u", "INDEX", "x"])).index == 3)
+        #expect(throws: ArgumentFailure.self) { _ = try ForgetArguments(request(["FORGET", "u", "x"])) }
         #expect(throws: ArgumentFailure.self) {
-            _ = try NamedArguments(request(["FORGET", "u", "INDEX", "x", "y"]), fixed: 2)
+            _ = try ForgetArguments(request(["FORGET", "u", "INDEX", "x", "y"]))
         }
         #expect(throws: ArgumentFailure.self) {
             _ = try WhyNotArguments(request(["WHYNOT", "u", "i", "5", "WITHSCORES"]))

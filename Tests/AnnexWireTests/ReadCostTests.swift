@@ -6,8 +6,8 @@ import Testing
 @Suite("Cost of a read")
 struct ReadCostTests {
     static func cost(_ words: [String], users: Int? = nil) throws -> Int {
-        let id = try #require(CommandID(rawValue: words[0].lowercased()))
-        return ReadCost.microseconds(id, Request(words.map { Array($0.utf8) }), users: users)
+        let command = try #require(CommandTable.standard.specification(named: words[0]))
+        return command.cost.microseconds(Request(words.map { Array($0.utf8) }), users: users)
     }
 
     static func names(_ count: Int) -> [String] { (0..<count).map { "n\($0)" } }

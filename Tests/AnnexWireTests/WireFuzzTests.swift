@@ -21,7 +21,10 @@ import Testing
         "TRUTH",
         "EXCLUDE", "WITHSCORES", "WITHATTRIBS", "ELE", "FP32", "VALUES", "EPSILON", "0.5", "nan", "1e39", "RAW",
         "MATCH",
-        "SAMPLES", "topk", "\r\n", "\0\u{7f}\u{85}", "", "client|kill", "\u{7}",
+        "SAMPLES", "topk", "EVENT", "EVENT.DEL", "FORGET", "ATOMIC", "SEEN", "EXPLAIN", "WHYNOT", "WAITPOS", "HELLO",
+        "KILL",
+        "AT", "HISTORY", "WEIGHTS", "WITHSEEN", "WITHTIMES", "TIMEOUT", "KAPPA", "AUTH", "SETNAME", "ID", "SKIPME",
+        "YES", "\r\n", "\0\u{7f}\u{85}", "", "client|kill", "\u{7}",
     ]
 
     @Test func mutatedFramesKeepTheInvariants() throws {
@@ -134,10 +137,9 @@ import Testing
     private static func dispatch(_ request: Request, _ reply: inout ReplyWriter) {
         let table = CommandTable.standard
         switch table.lookup(request) {
-        case .unknown: reply.error(code: .error, table.unknownCommand(request))
-        case .wrongArity(let name, _): reply.error(code: .error, table.wrongArity(name))
+        case .refused(let failure, _): reply.error(failure)
         case .command(let found, _):
-            if found.id == .command {
+            if found.id == .connection(.command) {
                 // The whole table is long; once in a while is enough.
                 return request.count == 1 ? reply.integer(0) : table.writeCommandReply(request, &reply)
             }
@@ -152,13 +154,30 @@ import Testing
     }
 
     private static func parseArguments(_ id: CommandID, _ request: Request) throws(ArgumentFailure) {
+        switch id {
+        case .connection(.hello): _ = try HelloArguments(request)
+        case .connection(.client) where request.matches(1, "KILL"): _ = try ClientKillArguments(request, own: 1)
+        case .connection: break
+        case .handler(let id): try Self.parseArguments(id, request)
+        }
+    }
+
+    private static func parseArguments(_ id: HandlerCommand, _ request: Request) throws(ArgumentFailure) {
         var positions: [Range<Int>] = []
         switch id {
-        case .topk: positions = [try TopKArguments(request).options.exclude]
+        case .topk: positions = Self.positions(try TopKArguments(request).options)
         case .mtopk:
             let arguments = try MTopKArguments(request)
-            positions = [arguments.users, arguments.options.exclude]
+            positions = Self.positions(arguments.options) + [arguments.users]
         case .score: positions = [try ScoreArguments(request).items]
+        case .seen: _ = try SeenArguments(request)
+        case .explain: _ = try ExplainArguments(request)
+        case .whynot: positions = Self.positions(try WhyNotArguments(request).options)
+        case .event: _ = try ChangeArguments(.event, request)
+        case .eventDelete: _ = try ChangeArguments(.remove, request)
+        case .forget: _ = try ChangeArguments(.forget, request)
+        case .atomic: for change in try AtomicArguments(request).changes { _ = try ChangeArguments(change) }
+        case .waitpos: _ = try WaitPositionArguments(request)
         case .vsim:
             let query = try VSimArguments(request).query
             for index in 0..<query.componentCount { _ = query.component(index, in: request) }
@@ -168,9 +187,13 @@ import Testing
         case .reload: _ = try ReloadArguments(request)
         case .scan: _ = try ScanArguments(request)
         case .memory: _ = try MemoryUsageArguments(request)
-        default: break
+        case .vdim, .vcard, .vinfo, .vismember, .vgetattr, .indexes, .dbsize, .ready, .type, .exists: break
         }
         #expect(positions.allSatisfy { $0.upperBound <= request.count })
+    }
+
+    private static func positions(_ options: QueryOptions) -> [Range<Int>] {
+        [options.exclude] + [options.history, options.weights].compactMap { $0 }
     }
 }
 

@@ -48,32 +48,32 @@ extension ConnectionHandler {
     }
 
     func cluster() {
-        if self.request.matches(1, "KEYSLOT") {
-            return self.reply.integer(self.request.withArgument(2) { Slot.of($0) })
+        guard let subcommand = self.request.subcommand(ClusterSubcommand.self) else {
+            return self.unknownSubcommand(of: .cluster)
         }
-        guard let cluster = self.loop.cluster else { return self.answerAlone() }
-        if self.request.matches(1, "MYID") {
-            self.reply.bulk(cluster.own.nodeID)
-        } else if self.request.matches(1, "SLOTS") {
-            cluster.writeSlots(&self.reply)
-        } else if self.request.matches(1, "SHARDS") {
-            cluster.writeShards(&self.reply)
-        } else if self.request.matches(1, "NODES") {
-            self.reply.verbatim(cluster.nodes)
-        } else {
-            self.reply.verbatim(cluster.info)
+        guard let cluster = self.loop.cluster else { return self.answerAlone(subcommand) }
+        switch subcommand {
+        case .keyslot: self.keySlot()
+        case .myid: self.reply.bulk(cluster.own.nodeID)
+        case .slots: cluster.writeSlots(&self.reply)
+        case .shards: cluster.writeShards(&self.reply)
+        case .nodes: self.reply.verbatim(cluster.nodes)
+        case .info: self.reply.verbatim(cluster.info)
         }
     }
 
+    private func keySlot() { self.reply.integer(self.request.withArgument(2) { Slot.of($0) }) }
+
     /// What a server that stands alone can say.
-    private func answerAlone() {
-        if self.request.matches(1, "MYID") {
-            self.reply.bulk(self.loop.shared.runID)
-        } else if self.request.matches(1, "INFO") {
+    private func answerAlone(_ subcommand: ClusterSubcommand) {
+        switch subcommand {
+        case .keyslot: self.keySlot()
+        case .myid: self.reply.bulk(self.loop.shared.runID)
+        case .info:
             self.reply.verbatim(
                 "cluster_enabled:0\r\ncluster_state:ok\r\ncluster_slots_assigned:0\r\ncluster_known_nodes:1\r\ncluster_size:0\r\n"
             )
-        } else {
+        case .slots, .shards, .nodes:
             self.reply.error(
                 code: .error,
                 "This instance has cluster support disabled: start it with --cluster FILE"

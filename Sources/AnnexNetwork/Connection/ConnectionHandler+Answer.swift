@@ -17,11 +17,8 @@ extension ConnectionHandler {
         let found: CommandSpecification
         let index: Int
         switch table.lookup(self.request) {
-        case .unknown:
-            self.reply.error(code: .error, table.unknownCommand(self.request))
-            return self.refused(from: from, command: nil)
-        case .wrongArity(let name, let position):
-            self.reply.error(code: .error, table.wrongArity(name))
+        case .refused(let failure, let position):
+            self.reply.error(failure)
             return self.refused(from: from, command: position)
         case .command(let specification, let position):
             found = specification
@@ -61,7 +58,9 @@ extension ConnectionHandler {
 
     /// Whether the deadline of the command has passed; the answer is written then. A second DEADLINE takes the first's place.
     private func isExpired(_ found: CommandSpecification) -> Bool {
-        guard let late = WallClock.millisecondsPast(self.state.deadline), found.id != .deadline else { return false }
+        guard let late = WallClock.millisecondsPast(self.state.deadline), found.pipelineClass != .prefix else {
+            return false
+        }
         ServerShared.writeExpired(late, &self.reply)
         return true
     }
@@ -73,21 +72,23 @@ extension ConnectionHandler {
         {
             return .done
         }
-        if found.id == .ready, self.loop.isDraining || self.loop.shared.isLeaving.load(ordering: .relaxed) {
+        if found.id == .handler(.ready), self.loop.isDraining || self.loop.shared.isLeaving.load(ordering: .relaxed) {
             self.reply.error(code: .loading, "not ready: draining, the server ends")
             return .done
         }
-        guard found.owner == .connection else {
+        switch found.id {
+        case .handler(let id):
             return self.loop.handler.handle(
-                found.id,
+                id,
                 self.inbound.request,
                 connection: &self.state,
                 reply: &self.outbound.writer
             )
+        case .connection(let id):
+            let disposition = self.connectionCommand(id)
+            self.reply.version = self.state.respVersion
+            return disposition
         }
-        let disposition = self.connectionCommand(found.id)
-        self.reply.version = self.state.respVersion
-        return disposition
     }
 
     private func refused(from: Int, command: Int?) -> UInt64 {

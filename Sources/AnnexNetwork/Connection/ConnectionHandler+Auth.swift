@@ -33,39 +33,13 @@ extension ConnectionHandler {
 
     /// `HELLO [version [AUTH user password] [SETNAME name]]`. Nothing changes unless all of it is right.
     func hello() -> Disposition {
-        var version = self.state.respVersion
-        if self.request.count > 1 {
-            guard let number = self.request.integer(1) else {
-                self.reply.error(code: .error, "Protocol version is not an integer or out of range")
-                return .done
-            }
-            guard let known = RESPVersion(rawValue: number) else {
-                self.reply.error(code: .noProtocol, "unsupported protocol version")
-                return .done
-            }
-            version = known
+        let arguments: HelloArguments
+        do throws(ArgumentFailure) { arguments = try HelloArguments(self.request) } catch {
+            self.reply.error(error)
+            return .done
         }
-        var credentials: Int?
-        var name: String?
-        var index = 2
-        while index < self.request.count {
-            if self.request.matches(index, "AUTH"), index + 2 < self.request.count {
-                credentials = index + 1
-                index += 3
-            } else if self.request.matches(index, "SETNAME"), index + 1 < self.request.count {
-                guard let label = self.label(index + 1) else {
-                    self.reply.error(code: .error, Self.badLabel)
-                    return .done
-                }
-                name = label
-                index += 2
-            } else {
-                self.syntaxError(near: index)
-                return .done
-            }
-        }
-        if let credentials {
-            switch self.login(user: credentials, password: credentials + 1) {
+        if let user = arguments.user {
+            switch self.login(user: user, password: user + 1) {
             case .refused: return self.delayedRefusal()
             case .tooMany(let seconds):
                 self.refuseGuess(seconds)
@@ -82,14 +56,12 @@ extension ConnectionHandler {
             )
             return .done
         }
-        if let name { self.state.name = name }
-        self.state.respVersion = version
-        self.reply.version = version
+        if let name = arguments.name { self.state.name = name }
+        if let version = arguments.version { self.state.respVersion = version }
+        self.reply.version = self.state.respVersion
         self.writeHello()
         return .done
     }
-
-    static let badLabel = "Client names cannot contain spaces, newlines or special characters"
 
     private func writeHello() {
         self.reply.map(7)

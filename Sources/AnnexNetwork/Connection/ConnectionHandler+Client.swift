@@ -5,51 +5,40 @@ import NIOCore
 /// CLIENT and its subcommands.
 extension ConnectionHandler {
     func client() -> Disposition {
-        let request = self.request
-        if request.matches(1, "ID") {
-            self.reply.integer(Int(clamping: self.state.id))
-        } else if request.matches(1, "GETNAME") {
+        switch self.request.subcommand(ClientSubcommand.self) {
+        case .id: self.reply.integer(Int(clamping: self.state.id))
+        case .getname:
             if self.state.name.isEmpty { self.reply.null() } else { self.reply.bulk(self.state.name) }
-        } else if request.matches(1, "SETNAME") {
-            self.setLabel(\.name, argument: 2)
-        } else if request.matches(1, "SETINFO") {
-            self.setInfo()
-        } else if request.matches(1, "INFO") {
-            self.reply.verbatim(self.listLine() + "\n")
-        } else if request.matches(1, "LIST") {
-            return self.clientList()
-        } else if request.matches(1, "KILL") {
-            return self.clientKill()
-        } else if request.matches(1, "REPLY") {
-            self.setReplyMode()
-        } else if request.matches(1, "CAPA") {
-            // As in Valkey: a capability that the server does not know is no error.
-            if (2..<request.count).contains(where: { request.matches($0, "POSITION") }) {
-                self.state.givesPositions = true
-            }
-            self.reply.status("OK")
-        } else if request.matches(1, "TRACKING") {
-            self.tracking()
-        } else if request.matches(1, "NO-TOUCH") {
-            self.onOff()
-        } else if request.matches(1, "NO-EVICT") {
-            self.onOff()
-        } else {
-            self.unknownSubcommand("CLIENT")
+        case .setname: self.setLabel(\.name, argument: 2)
+        case .setinfo: self.setInfo()
+        case .info: self.reply.verbatim(self.listLine() + "\n")
+        case .list: return self.clientList()
+        case .kill: return self.clientKill()
+        case .reply: self.setReplyMode()
+        case .capa: self.setCapabilities()
+        case .tracking: self.tracking()
+        case .noTouch, .noEvict: self.onOff()
+        case nil: self.unknownSubcommand(of: .client)
         }
         return .done
     }
 
-    private func setLabel(_ path: WritableKeyPath<ConnectionState, String>, argument: Int) {
-        guard self.request.count > argument, let label = self.label(argument) else {
-            return self.reply.error(code: .error, Self.badLabel)
+    /// As in Valkey: a capability that the server does not know is no error.
+    private func setCapabilities() {
+        if (2..<self.request.count).contains(where: { self.request.matches($0, "POSITION") }) {
+            self.state.givesPositions = true
         }
-        self.state[keyPath: path] = label
         self.reply.status("OK")
     }
 
+    private func setLabel(_ path: WritableKeyPath<ConnectionState, String>, argument: Int) {
+        do throws(ArgumentFailure) {
+            self.state[keyPath: path] = try self.request.label(argument)
+            self.reply.status("OK")
+        } catch { self.reply.error(error) }
+    }
+
     private func setInfo() {
-        guard self.request.count == 4 else { return self.wrongArity("client|setinfo") }
         if self.request.matches(2, "LIB-NAME") {
             self.setLabel(\.libName, argument: 3)
         } else if self.request.matches(2, "LIB-VER") {
@@ -60,7 +49,6 @@ extension ConnectionHandler {
     }
 
     private func setReplyMode() {
-        guard self.request.count == 3 else { return self.wrongArity("client|reply") }
         if self.request.matches(2, "ON") {
             self.outbound.mode = .on
             self.reply.status("OK")
@@ -86,7 +74,6 @@ extension ConnectionHandler {
 
     /// NO-EVICT and NO-TOUCH: accepted, nothing changes. The memory limit holds for every client.
     private func onOff() {
-        guard self.request.count == 3 else { return self.wrongArity("client") }
         if self.request.matches(2, "OFF") || self.request.matches(2, "ON") {
             self.reply.status("OK")
         } else {
@@ -146,46 +133,20 @@ extension ConnectionHandler {
         return self.later(future)
     }
 
-    private struct KillFilter: Sendable {
-        var id: UInt64?
-        var address: String?
-        var localAddress: String?
-        var skipID: UInt64?
-
-        func selects(_ connection: ConnectionHandler) -> Bool {
-            if let id, connection.state.id != id { return false }
-            if let address, connection.state.address != address { return false }
-            if let localAddress, connection.localAddress != localAddress { return false }
-            return connection.state.id != self.skipID
-        }
-    }
-
     private func clientKill() -> Disposition {
-        guard self.request.count > 2 else {
-            self.wrongArity("client|kill")
+        let chosen: ClientKillArguments
+        do throws(ArgumentFailure) { chosen = try ClientKillArguments(self.request, own: self.state.id) } catch {
+            self.reply.error(error)
             return .done
         }
-        var filter = KillFilter()
-        let oneAddress = self.request.count == 3
-        if oneAddress {
-            filter.address = self.request.string(2)
-        } else {
-            filter.skipID = self.state.id
-            var index = 2
-            while index < self.request.count {
-                guard index + 1 < self.request.count, self.fill(&filter, at: index) else {
-                    self.syntaxError(near: index)
-                    return .done
-                }
-                index += 2
-            }
-        }
+        let oneAddress = chosen.isOneAddress
         let version = self.state.respVersion
         let own = self.state.id
-        let chosen = filter
         let shared = self.loop.shared
         let future = shared.gather(on: self.loop.eventLoop) { loop -> Int in
-            let victims = loop.connections.values.filter(chosen.selects)
+            let victims = loop.connections.values.filter {
+                chosen.selects(id: $0.state.id, address: $0.state.address, localAddress: $0.localAddress)
+            }
             for victim in victims {
                 if victim.state.id == own { victim.machine.finishAfterReplies() } else { victim.closeNow() }
             }
@@ -203,25 +164,5 @@ extension ConnectionHandler {
             }
         }
         return self.later(future)
-    }
-
-    private func fill(_ filter: inout KillFilter, at index: Int) -> Bool {
-        if self.request.matches(index, "ID") {
-            guard let number = self.request.integer(index + 1), let id = UInt64(exactly: number) else { return false }
-            filter.id = id
-        } else if self.request.matches(index, "ADDR") {
-            filter.address = self.request.string(index + 1)
-        } else if self.request.matches(index, "LADDR") {
-            filter.localAddress = self.request.string(index + 1)
-        } else if self.request.matches(index, "SKIPME") {
-            if self.request.matches(index + 1, "NO") {
-                filter.skipID = nil
-            } else if !self.request.matches(index + 1, "YES") {
-                return false
-            }
-        } else {
-            return false
-        }
-        return true
     }
 }

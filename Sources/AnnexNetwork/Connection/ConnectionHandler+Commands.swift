@@ -4,7 +4,7 @@ import NIOCore
 
 /// The commands that concern the connection itself. Arity has been checked against the table.
 extension ConnectionHandler {
-    func connectionCommand(_ id: CommandID) -> Disposition {
+    func connectionCommand(_ id: ConnectionCommand) -> Disposition {
         switch id {
         case .ping: self.ping()
         case .echo: self.echoArgument(1)
@@ -23,15 +23,13 @@ extension ConnectionHandler {
         case .info: return self.info()
         case .slowlog: return self.slowlog()
         case .latency: return self.latency()
-        case .acl: self.reply.bulk("default")
+        case .acl: self.acl()
         case .role: self.role()
         case .multi: self.multi()
         case .exec: self.exec()
         case .discard: self.discard()
         case .watch: self.watch()
         case .cluster: self.cluster()
-        default:
-            self.reply.error(code: .error, "this command is not served here")
         }
         return .done
     }
@@ -42,27 +40,12 @@ extension ConnectionHandler {
         self.request.withArgument(index) { bytes in self.reply.bulk(bytes) }
     }
 
-    func unknownSubcommand(_ container: String) {
-        let name = self.request.withArgument(1) { bytes in Printable.escape(bytes) }
-        self.reply.error(code: .error, "unknown subcommand '\(name)'. Try \(container) HELP.")
+    /// The subcommand is none of the container's.
+    func unknownSubcommand(of container: ConnectionCommand) {
+        self.reply.error(.unknownSubcommand(of: container.rawValue, self.request))
     }
 
-    func wrongArity(_ name: String) {
-        self.reply.error(code: .error, self.loop.shared.table.wrongArity(name))
-    }
-
-    func syntaxError(near index: Int) {
-        let word = self.request.withArgument(index) { bytes in Printable.escape(bytes) }
-        self.reply.error(code: .error, "syntax error near '\(word)'")
-    }
-
-    /// A name of a client or library: printable ASCII without spaces, so that CLIENT LIST stays one line per client.
-    func label(_ index: Int) -> String? {
-        self.request.withArgument(index) { bytes -> String? in
-            guard bytes.count <= 128, bytes.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else { return nil }
-            return String(decoding: bytes, as: UTF8.self)
-        }
-    }
+    func syntaxError(near index: Int) { self.reply.error(.syntax(self.request, near: index)) }
 
     /// The reply's bytes come from other loops or from a timer; the future completes on this loop.
     func later(_ bytes: EventLoopFuture<ByteBuffer>) -> Disposition {
@@ -87,7 +70,7 @@ extension ConnectionHandler {
         switch self.request.count {
         case 1: self.reply.status("PONG")
         case 2: self.echoArgument(1)
-        default: self.wrongArity("ping")
+        default: self.reply.error(.wrongArity(ConnectionCommand.ping.rawValue))
         }
     }
 
@@ -100,18 +83,10 @@ extension ConnectionHandler {
     }
 
     private func deadline() {
-        let given = { self.request.printable(1) }
-        guard let time = self.request.integer(1) else {
-            return self.reply.error(
-                code: .error,
-                "invalid DEADLINE '\(given())': give whole milliseconds since 1970, in 64 bits"
-            )
-        }
-        if let problem = EventTime.problem(Int64(time)) {
-            return self.reply.error(code: .error, "invalid DEADLINE '\(given())': the time \(problem)")
-        }
-        self.nextDeadline = Int64(time)
-        self.reply.status("OK")
+        do throws(ArgumentFailure) {
+            self.nextDeadline = try self.request.time(1, "DEADLINE")
+            self.reply.status("OK")
+        } catch { self.reply.error(error) }
     }
 
     private func reset() {
@@ -135,6 +110,13 @@ extension ConnectionHandler {
         self.reply.bulk("master")
         self.reply.integer(0)
         self.reply.array(0)
+    }
+
+    private func acl() {
+        switch self.request.subcommand(AclSubcommand.self) {
+        case .whoami: self.reply.bulk("default")
+        case nil: self.unknownSubcommand(of: .acl)
+        }
     }
 
     private func command() {

@@ -7,12 +7,10 @@ extension ConnectionHandler {
     // MARK: CONFIG
 
     func config() -> Disposition {
-        let request = self.request
-        if request.matches(1, "GET") {
-            self.configGet()
-        } else if request.matches(1, "SET") {
-            self.configSet()
-        } else if request.matches(1, "RESETSTAT") {
+        switch self.request.subcommand(ConfigSubcommand.self) {
+        case .get: self.configGet()
+        case .set: self.configSet()
+        case .resetstat:
             let version = self.state.respVersion
             let shared = self.loop.shared
             return self.later(
@@ -20,14 +18,12 @@ extension ConnectionHandler {
                     shared.rendered(version) { $0.status("OK") }
                 }
             )
-        } else {
-            self.unknownSubcommand("CONFIG")
+        case nil: self.unknownSubcommand(of: .config)
         }
         return .done
     }
 
     private func configGet() {
-        guard self.request.count > 2 else { return self.wrongArity("config|get") }
         guard self.request.count <= 66 else {
             return self.reply.error(code: .error, "too many patterns; give at most 64")
         }
@@ -43,7 +39,11 @@ extension ConnectionHandler {
     }
 
     private func configSet() {
-        guard self.request.count >= 4, self.request.count % 2 == 0 else { return self.wrongArity("config|set") }
+        guard self.request.count % 2 == 0 else {
+            return self.reply.error(
+                .wrongArity("\(ConnectionCommand.config.rawValue)|\(ConfigSubcommand.set.rawValue)")
+            )
+        }
         let pairs = stride(from: 2, to: self.request.count, by: 2).map { index in
             (name: self.request.string(index).lowercased(), value: self.request.string(index + 1))
         }
@@ -65,7 +65,8 @@ extension ConnectionHandler {
         let request = self.request
         let version = self.state.respVersion
         let shared = self.loop.shared
-        if request.matches(1, "GET") {
+        switch request.subcommand(SlowlogSubcommand.self) {
+        case .get:
             var limit = 10
             if request.count > 2 {
                 guard let number = request.integer(2), number >= -1 else {
@@ -83,22 +84,23 @@ extension ConnectionHandler {
                     return shared.rendered(version) { writer in Self.write(newest, &writer) }
                 }
             )
-        } else if request.matches(1, "LEN") {
+        case .len:
             return self.later(
                 shared.gather(on: self.loop.eventLoop) { loop in loop.slowlog.entries.count }.map { counts in
                     let count = min(counts.reduce(0, +), shared.settings.slowlogLength)
                     return shared.rendered(version) { $0.integer(count) }
                 }
             )
-        } else if request.matches(1, "RESET") {
+        case .reset:
             return self.later(
                 shared.gather(on: self.loop.eventLoop) { loop in loop.slowlog.reset() }.map { _ in
                     shared.rendered(version) { $0.status("OK") }
                 }
             )
+        case nil:
+            self.unknownSubcommand(of: .slowlog)
+            return .done
         }
-        self.unknownSubcommand("SLOWLOG")
-        return .done
     }
 
     private static func write(_ entries: some Collection<Slowlog.Entry>, _ writer: inout ReplyWriter) {
@@ -119,11 +121,10 @@ extension ConnectionHandler {
 
     func latency() -> Disposition {
         let request = self.request
-        if request.matches(1, "LATEST") {
-            self.reply.array(0)
-        } else if request.matches(1, "RESET") {
-            self.reply.integer(0)
-        } else if request.matches(1, "HISTOGRAM") {
+        switch request.subcommand(LatencySubcommand.self) {
+        case .latest: self.reply.array(0)
+        case .reset: self.reply.integer(0)
+        case .histogram:
             guard request.count <= 258 else {
                 self.reply.error(code: .error, "too many names; give at most 256")
                 return .done
@@ -139,8 +140,7 @@ extension ConnectionHandler {
                     return shared.rendered(version) { writer in Self.write(commands, &writer) }
                 }
             )
-        } else {
-            self.unknownSubcommand("LATENCY")
+        case nil: self.unknownSubcommand(of: .latency)
         }
         return .done
     }

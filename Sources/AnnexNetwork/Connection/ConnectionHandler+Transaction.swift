@@ -6,26 +6,25 @@ extension ConnectionHandler {
     /// Keeps the present command for EXEC, where one is to come. False: it runs now.
     func isKept(_ found: CommandSpecification) -> Bool {
         guard self.machine.transaction.isGathering else { return false }
-        switch found.id {
-        case .exec, .discard, .reset, .quit: return false
-        case .multi:
-            self.refuseInTransaction("MULTI calls can not be nested")
-            return true
-        default: break
+        switch found.inTransaction {
+        case .runs: return false
+        case .begins: self.refuseInTransaction("MULTI calls can not be nested")
+        case .refused: self.refuseInTransaction("'\(found.name)' is not allowed behind MULTI: send it before")
+        case .kept: self.keep(found)
         }
-        guard found.isAllowedInTransaction else {
-            self.refuseInTransaction("'\(found.name)' is not allowed behind MULTI: send it before")
-            return true
-        }
+        return true
+    }
+
+    private func keep(_ found: CommandSpecification) {
         guard self.loop.shared.hasRoom(for: self.request.heldBytes) else {
             self.machine.transaction.refused()
             self.reply.error(code: .overloaded, "all clients together hold too much; try again in a moment")
-            return true
+            return
         }
         do throws(ArgumentFailure) {
             try self.machine.transaction.keep(
                 self.request,
-                isChange: found.isChange,
+                isChange: found.change != nil,
                 byteLimit: self.loop.shared.configuration.limits.commandBytes
             )
             self.reply.status("QUEUED")
@@ -33,7 +32,6 @@ extension ConnectionHandler {
             self.machine.transaction.refused()
             self.reply.error(error)
         }
-        return true
     }
 
     private func refuseInTransaction(_ text: String) {

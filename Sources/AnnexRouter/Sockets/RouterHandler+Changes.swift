@@ -15,18 +15,30 @@ struct HeldChange: Sendable {
 
 /// Changes, which keep the order in which their client sent them.
 extension RouterHandler {
+    /// A change, whose user is argument 1.
+    ///
+    /// - Parameter subject: nil where some argument is wrong: a shard says which.
+    func forwardChange(
+        _ kind: RequestKind,
+        _ subject: ChangeSubject?,
+        _ request: Request,
+        _ connection: inout ConnectionState,
+        _ reply: inout ReplyWriter
+    ) -> Disposition {
+        let route = Route(slot: request.withArgument(1) { Slot.of($0) }, kind: kind, keys: 1..<2)
+        let client = self.client(of: &connection)
+        guard let subject else { return self.forward(route, request, client, connection, &reply) }
+        return self.forwardChange(route, subject, request, client, connection, &reply)
+    }
+
     func forwardChange(
         _ route: Route,
-        _ id: CommandID,
+        _ subject: ChangeSubject,
         _ request: Request,
         _ client: RouterClient,
         _ connection: ConnectionState,
         _ reply: inout ReplyWriter
     ) -> Disposition {
-        guard let subject = ChangeSubject(id, request) else {
-            // Some argument is wrong: a shard says which.
-            return self.forward(route, request, client, connection, &reply)
-        }
         if let ticket = client.order.begin(subject) {
             return self.forward(route, request, client, connection, ticket: ticket, &reply)
         }
@@ -89,9 +101,25 @@ extension RouterHandler {
     }
 }
 
+extension RouterHandler {
+    /// Of several together.
+    static func kind(ofChanges changes: [Request]) -> RequestKind {
+        changes.allSatisfy { (try? ChangeArguments($0))?.isIdempotent ?? false } ? .idempotentEvent : .event
+    }
+}
+
+extension ChangeArguments {
+    /// Whether it may be stored twice, as that is the same as once: an event with a time.
+    var isIdempotent: Bool {
+        switch self {
+        case .event(let event): event.time != nil
+        case .remove, .forget: false
+        }
+    }
+}
+
 extension ChangeSubject {
-    /// Nil where the arguments are wrong.
-    init?(_ id: CommandID, _ request: Request) {
+    init(_ arguments: ChangeArguments, _ request: Request) {
         func hash(_ index: Int) -> Int {
             request.withArgument(index) { bytes in
                 var hasher = Hasher()
@@ -99,14 +127,10 @@ extension ChangeSubject {
                 return hasher.finalize()
             }
         }
-        switch id {
-        case .event:
-            guard let arguments = try? EventArguments(request) else { return nil }
-            self.init(.event(time: arguments.time), user: hash(arguments.user), item: hash(arguments.item))
-        case .eventDelete: self.init(.remove, user: hash(1), item: hash(2))
-        case .forget: self.init(.forget, user: hash(1))
-        case .atomic: self.init(.several, user: 0)
-        default: return nil
+        switch arguments {
+        case .event(let event): self.init(.event(time: event.time), user: hash(event.user), item: hash(event.item))
+        case .remove(let remove): self.init(.remove, user: hash(remove.user), item: hash(remove.item))
+        case .forget(let forget): self.init(.forget, user: hash(forget.user))
         }
     }
 }

@@ -12,6 +12,7 @@ extension RouterHandler {
     ///
     /// - Parameter keys: positions of the users.
     func split(
+        _ command: CommandSpecification,
         _ request: Request,
         _ keys: Range<Int>,
         _ client: RouterClient,
@@ -25,7 +26,7 @@ extension RouterHandler {
                 guard shards.count > 1 else { return nil }
                 if Self.refuses(request, &reply) { return .done }
                 let plan = SplitPlan(shards, request, keys)
-                return .pending(bytes: plan.byteCount) { self.begin(plan, request, client, connection, $0) }
+                return .pending(bytes: plan.byteCount) { self.begin(command, plan, request, client, connection, $0) }
             } catch {
                 self.fail(.unowned, error.slot, .heavy, &reply)
                 return .done
@@ -40,7 +41,7 @@ extension RouterHandler {
             }.assumeIsolated().whenComplete { result in
                 guard !client.hasLeft else { return }
                 switch result {
-                case .success(let plan): self.begin(plan, request, client, connection, promise)
+                case .success(let plan): self.begin(command, plan, request, client, connection, promise)
                 case .failure(let error):
                     var writer = ReplyWriter(version: connection.respVersion, buffer: ByteBuffer())
                     self.fail(.unowned, (error as? SplitPlan.Unowned)?.slot, .heavy, &writer)
@@ -60,6 +61,7 @@ extension RouterHandler {
     }
 
     private func begin(
+        _ command: CommandSpecification,
         _ plan: SplitPlan,
         _ request: Request,
         _ client: RouterClient,
@@ -68,7 +70,8 @@ extension RouterHandler {
     ) {
         let split = SplitRequest(reply: promise, partOf: plan.partOf, parts: plan.parts.count, loop: self.loop)
         for (number, part) in plan.parts.enumerated() {
-            let route = self.route(.mtopk, request, slot: part.slot, users: part.users.count, client)
+            let cost = command.cost.microseconds(request, users: part.users.count)
+            let route = self.route(cost, slot: part.slot, client)
             let decision = self.decisions.begin(
                 route.kind,
                 slot: route.slot,

@@ -9,7 +9,7 @@ extension RouterHandler {
         connection: inout ConnectionState
     ) throws(ArgumentFailure) -> ChangeBatch {
         // A shard closes the link, and with it every client's requests, over bytes that are no command.
-        for change in changes { try change.checkAsChange() }
+        for change in changes { _ = try ChangeArguments(change) }
         let slot = changes[0].withArgument(1) { Slot.of($0) }
         for change in changes where change.withArgument(1, { Slot.of($0) }) != slot {
             throw ArgumentFailure(
@@ -36,7 +36,8 @@ extension RouterHandler {
         _ replies: BatchReplies
     ) {
         var refusal = ReplyWriter(version: state.respVersion, buffer: ByteBuffer())
-        if case .pending(_, let start) = self.forwardChange(route, .atomic, request, client, state, &refusal) {
+        let subject = ChangeSubject(.several, user: 0)
+        if case .pending(_, let start) = self.forwardChange(route, subject, request, client, state, &refusal) {
             start(ReplyPromise(replies, number: 0))
         } else {
             replies.fulfilNow(0, refusal.buffer, isLast: true)

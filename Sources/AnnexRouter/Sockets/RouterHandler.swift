@@ -27,10 +27,9 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
     /// Counts the times that what replicas have reached was forgotten.
     var reaches = 0
     private var timer: RepeatedTask?
-    private let commands: [CommandID: CommandSpecification]
 
     /// - Parameter index: of the loop, on which this is called.
-    package init(_ shared: RouterShared, index: Int, loop: any EventLoop, table: CommandTable = .standard) {
+    package init(_ shared: RouterShared, index: Int, loop: any EventLoop) {
         self.shared = shared
         self.loop = loop
         self.index = index
@@ -41,9 +40,6 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
             seed: SystemRandomNumberGenerator.seed(),
             now: Self.now()
         )
-        var commands: [CommandID: CommandSpecification] = [:]
-        for specification in table.specifications { commands[specification.id] = specification }
-        self.commands = commands
         shared.watch { topology in loop.execute { self.adopt(topology) } }
         self.timer = loop.scheduleRepeatedTask(initialDelay: .zero, delay: Self.tickInterval) { _ in self.tick() }
     }
@@ -53,40 +49,72 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
     // MARK: Requests
 
     package func handle(
-        _ id: CommandID,
+        _ id: HandlerCommand,
         _ request: Request,
         connection: inout ConnectionState,
         reply: inout ReplyWriter
     ) -> Disposition {
-        if id == .reload {
+        let command = id.specification
+        switch command.routing {
+        case .anywhere: return self.read(command, request, keys: nil, &connection, &reply)
+        case .user: return self.read(command, request, keys: command.keys(in: request), &connection, &reply)
+        case .users: return self.readParts(command, request, &connection, &reply)
+        case .change(let change):
+            let arguments = try? ChangeArguments(change, request)
+            let kind: RequestKind = arguments?.isIdempotent ?? false ? .idempotentEvent : .event
+            let subject = arguments.map { ChangeSubject($0, request) }
+            return self.forwardChange(kind, subject, request, &connection, &reply)
+        case .changes:
+            let kind = (try? AtomicArguments(request)).map { Self.kind(ofChanges: $0.changes) } ?? .event
+            return self.forwardChange(kind, ChangeSubject(.several, user: 0), request, &connection, &reply)
+        case .atRouter(let answer): return self.answer(answer, request, &connection, &reply)
+        }
+    }
+
+    /// What no shard can answer.
+    private func answer(
+        _ answer: CommandSpecification.RouterAnswer,
+        _ request: Request,
+        _ connection: inout ConnectionState,
+        _ reply: inout ReplyWriter
+    ) -> Disposition {
+        switch answer {
+        case .waitForPosition: return self.waitForPosition(request, &connection, &reply)
+        case .readiness: self.writeReadiness(&reply)
+        case .refuseReload:
             reply.error(
                 code: .error,
                 "a router reloads nothing: `annctl cluster reload` takes replica by replica"
             )
-            return .done
         }
-        if id == .ready {
-            self.writeReadiness(&reply)
-            return .done
-        }
-        if id == .waitpos { return self.waitForPosition(request, &connection, &reply) }
-        guard let command = self.commands[id] else {
-            reply.error(code: .error, "this command is not served here")
-            return .done
-        }
+        return .done
+    }
+
+    /// - Parameter keys: nil where any shard answers, were it only by saying that a count does not fit.
+    private func read(
+        _ command: CommandSpecification,
+        _ request: Request,
+        keys: Range<Int>?,
+        _ connection: inout ConnectionState,
+        _ reply: inout ReplyWriter
+    ) -> Disposition {
         let client = self.client(of: &connection)
-        // Any shard refuses a count that does not fit.
-        guard command.isAboutUser, let keys = command.keys(in: request) else {
-            return self.forward(self.route(id, request, slot: nil, client), request, client, connection, &reply)
-        }
-        let slot = request.withArgument(keys.lowerBound) { Slot.of($0) }
-        if let split = self.split(request, keys, client, connection, &reply) { return split }
-        if command.flags.contains("write") {
-            let route = Route(slot: slot, kind: Self.kindOfChange(id, request), keys: keys)
-            return self.forwardChange(route, id, request, client, connection, &reply)
-        }
-        let route = self.route(id, request, slot: slot, keys: keys, client)
+        let slot = keys.map { request.withArgument($0.lowerBound) { Slot.of($0) } }
+        let route = self.route(command.cost.microseconds(request), slot: slot, keys: keys ?? 0..<0, client)
         return self.forward(route, request, client, connection, &reply)
+    }
+
+    /// A read of several users: a part for each shard that has some of them.
+    private func readParts(
+        _ command: CommandSpecification,
+        _ request: Request,
+        _ connection: inout ConnectionState,
+        _ reply: inout ReplyWriter
+    ) -> Disposition {
+        let keys = command.keys(in: request)
+        let client = self.client(of: &connection)
+        if let keys, let parts = self.split(command, request, keys, client, connection, &reply) { return parts }
+        return self.read(command, request, keys: keys, &connection, &reply)
     }
 
     func client(of connection: inout ConnectionState) -> RouterClient {
@@ -107,31 +135,10 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         reply.error(code: .loading, "not ready: no replica serves shard \(names)")
     }
 
-    /// Events with a time may be stored twice: it is the same as once.
-    static func kind(ofChanges changes: [Request]) -> RequestKind {
-        let isIdempotent = changes.allSatisfy { change in
-            change.matches(0, "EVENT") && (try? EventArguments(change))?.time != nil
-        }
-        return isIdempotent ? .idempotentEvent : .event
-    }
-
-    private static func kindOfChange(_ id: CommandID, _ request: Request) -> RequestKind {
-        guard id == .atomic else { return Self.kind(ofChanges: [request]) }
-        return Self.kind(ofChanges: (try? AtomicArguments(request).changes) ?? [request])
-    }
-
     /// The route of a read. It is heavy where it costs much, or where the client has much under way already.
     ///
-    /// - Parameter users: how many a part of it has.
-    func route(
-        _ id: CommandID,
-        _ request: Request,
-        slot: Int?,
-        keys: Range<Int> = 0..<0,
-        users: Int? = nil,
-        _ client: RouterClient
-    ) -> Route {
-        let cost = ReadCost.microseconds(id, request, users: users)
+    /// - Parameter cost: microseconds by `ReadCost`.
+    func route(_ cost: Int, slot: Int?, keys: Range<Int> = 0..<0, _ client: RouterClient) -> Route {
         guard cost > RouterSettings.clientCost else { return Route(slot: slot, kind: .read, keys: keys) }
         let isHeavy =
             cost > self.shared.settings.heavyCost || client.costUnderWay + cost > self.shared.settings.heavyCost

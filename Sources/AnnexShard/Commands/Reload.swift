@@ -1,0 +1,33 @@
+import AnnexCore
+import AnnexEngine
+import AnnexWire
+
+/// RELOAD.
+extension ShardHandler {
+    func reload(_ request: Request) throws(ArgumentFailure) -> Disposition {
+        let arguments = try ReloadArguments(request)
+        let index = try self.lane(request, name: arguments.index).version.description.index
+        var version: EntryName?
+        if let position = arguments.version {
+            guard let name = EntryName(request.string(position)) else {
+                throw ArgumentFailure(
+                    "'\(request.printable(position))' is no version's name; INDEXES and `annctl list` show them"
+                )
+            }
+            version = name
+        }
+        let engine = self.engine
+        let wanted = version
+        return .pending(bytes: request.heldBytes) { promise in
+            engine.reload(index, version: wanted) { result in
+                promise.fulfil { reply in
+                    switch result {
+                    case .success(let served): reply.simpleString(served.value)
+                    case .failure(let error):
+                        reply.error(code: .error, "RELOAD failed, the version before is still served: \(error)")
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+/// Commands of a connection with one argument or none.
+extension CommandSpecification {
+    static let ping = CommandSpecification(
+        .ping,
+        flags: fastFlags,
+        categories: ["@fast", "@connection"],
+        tips: ["request_policy:all_shards", "response_policy:all_succeeded"],
+        group: "connection",
+        summary: "Answers PONG, or the message.",
+        arguments: [.string("message").optional],
+        reply: ("simple string `PONG`, or the message as bulk string", "as RESP2")
+    )
+
+    static let echo = CommandSpecification(
+        .echo,
+        flags: fastFlags,
+        categories: ["@fast", "@connection"],
+        group: "connection",
+        summary: "Answers the message.",
+        arguments: [.string("message")],
+        reply: ("bulk string", "bulk string")
+    )
+
+    static let quit = CommandSpecification(
+        .quit,
+        flags: fastFlags,
+        categories: ["@fast", "@connection"],
+        group: "connection",
+        summary: "Closes the connection once everything before is answered.",
+        reply: okReply,
+        ignoresFurtherWords: true,
+        beforeAuthentication: true,
+        inTransaction: .runs
+    )
+
+    static let reset = CommandSpecification(
+        .reset,
+        flags: fastFlags,
+        categories: ["@fast", "@connection"],
+        group: "connection",
+        summary: "Puts the connection back as it was when made.",
+        reply: ("simple string `RESET`", "simple string `RESET`"),
+        beforeAuthentication: true,
+        inTransaction: .runs
+    )
+
+    static let select = CommandSpecification(
+        .select,
+        flags: fastFlags,
+        categories: ["@fast", "@connection"],
+        group: "connection",
+        summary: "For clients that always send it: the one database is 0.",
+        arguments: [.integer("index")],
+        reply: okReply
+    )
+
+    static let deadline = CommandSpecification(
+        .deadline,
+        flags: fastFlags,
+        categories: ["@fast", "@connection"],
+        group: "connection",
+        summary:
+            "For the next command of this connection only: where the server's clock is past the time "
+            + "when the command would begin, also after it waited in a queue, nothing is done and the answer is `TIMEOUT`. "
+            + "With a log a change carries the time along, and every replica skips it where its place in the log is later.",
+        arguments: [.integer("unix-ms")],
+        reply: okReply,
+        pipelineClass: .prefix,
+        inTransaction: .refused
+    )
+
+    static let readonly = CommandSpecification(
+        .readonly,
+        flags: fastFlags,
+        categories: ["@fast", "@connection"],
+        group: "cluster",
+        summary: "For cluster clients; changes nothing on a server that stands alone.",
+        reply: okReply
+    )
+
+    static let readwrite = CommandSpecification(
+        .readwrite,
+        flags: fastFlags,
+        categories: ["@fast", "@connection"],
+        group: "cluster",
+        summary: "For cluster clients; changes nothing on a server that stands alone.",
+        reply: okReply
+    )
+
+    static let asking = CommandSpecification(
+        .asking,
+        flags: fastFlags,
+        categories: ["@fast", "@connection"],
+        group: "cluster",
+        summary: "For cluster clients; changes nothing on a server that stands alone.",
+        reply: okReply
+    )
+}

@@ -1,0 +1,118 @@
+package import AnnexCore
+package import NIOCore
+
+/// What becomes of a command after its handler looked at it: the one way to answer now, elsewhere, or later.
+package enum Disposition: Sendable {
+    /// The reply is written.
+    case done
+    /// The reply is written; the connection closes when it has been sent.
+    case close
+    /// `work` runs on another thread. The reply comes in the command's turn, and nothing else of the connection runs until
+    /// then. The closure writes exactly one reply; what it holds is counted as the request's bytes. It looks at the signal now
+    /// and then: once it was told to stop, what it has written is dropped, and an error goes out in its place.
+    case elsewhere(WorkClass, work: @Sendable (inout ReplyWriter, StopSignal) -> Void)
+    /// The reply comes in the command's turn, as soon as the promise is fulfilled; no thread waits for it. Until then only
+    /// commands of the same pipeline class run on the connection. `start` runs at once, on the loop, and must not block.
+    ///
+    /// - Parameter bytes: what is held for the command until it is answered.
+    case pending(bytes: Int, start: @Sendable (ReplyPromise) -> Void)
+}
+
+/// Which threads run what leaves the loop, so that what takes seconds does not stand in the way of what takes milliseconds.
+package enum WorkClass: Sendable, CaseIterable {
+    /// A query that takes longer than a loop may be kept.
+    case query
+    /// Numbers for people who look at a server in trouble: must not wait behind queries.
+    case report
+}
+
+/// A reply that somebody owes a connection.
+package struct ReplyPromise: Sendable {
+    package typealias Writing = @Sendable (inout ReplyWriter) -> Void
+
+    private let sink: any ReplySink
+    private let number: Int
+
+    /// - Parameter number: which of the replies that the sink waits for.
+    package init(_ sink: any ReplySink, number: Int) {
+        self.sink = sink
+        self.number = number
+    }
+
+    /// Gives the reply; exactly once, on any thread. `write` runs on the connection's loop and writes exactly one reply.
+    package func fulfil(_ write: @escaping Writing) { self.sink.fulfil(self.number, write) }
+
+    /// Gives the reply, or its next piece, as bytes. On the connection's loop only, and not before `handle` has returned.
+    package func fulfilNow(_ bytes: ByteBuffer, isLast: Bool = true) {
+        self.sink.fulfilNow(self.number, bytes, isLast: isLast)
+    }
+
+    /// More (or fewer) bytes are held for the reply. On the connection's loop only.
+    ///
+    /// - Returns: nil where that is fine; else how many bytes one reply may hold: let go of them and send an error.
+    package func hold(_ change: Int) -> Int? { self.sink.hold(self.number, change) }
+
+    /// Closes the connection: the rest of a reply that has begun will not come. On its loop only.
+    package func cut() { self.sink.cut() }
+}
+
+/// A connection, as those see it who owe it replies.
+package protocol ReplySink: AnyObject, Sendable {
+    /// Any thread.
+    func fulfil(_ number: Int, _ write: @escaping ReplyPromise.Writing)
+    func fulfilNow(_ number: Int, _ bytes: ByteBuffer, isLast: Bool)
+    func hold(_ number: Int, _ change: Int) -> Int?
+    func cut()
+}
+
+/// What handlers may know and change of a connection.
+package struct ConnectionState: Sendable {
+    package let id: UInt64
+    /// The client's address and port.
+    package let address: String
+    package var name = ""
+    package var libName = ""
+    package var libVer = ""
+    package var respVersion = RESPVersion.two
+    package var authenticated: Bool
+    /// What the handler remembers of the connection, for as long as it is open.
+    package var memory: (any AnyObject & Sendable)?
+    /// Whether replies to changes tell where they stand in the log.
+    package var givesPositions = false
+    /// After which the command at hand must not begin any more: milliseconds since 1970, as DEADLINE before it said.
+    package var deadline: Int64?
+
+    package init(id: UInt64, address: String, authenticated: Bool) {
+        self.id = id
+        self.address = address
+        self.authenticated = authenticated
+    }
+}
+
+/// The meaning of the commands that do not concern the connection itself. One per event loop, called only on it.
+package protocol CommandHandler: AnyObject {
+    /// Writes exactly one reply, unless the answer is `.elsewhere` or `.pending`. The request's arity has been checked.
+    func handle(
+        _ id: HandlerCommand,
+        _ request: Request,
+        connection: inout ConnectionState,
+        reply: inout ReplyWriter
+    ) -> Disposition
+
+    /// Takes changes that are to be stored together: EVENT, EVENT.DEL and FORGET, whose arity has been checked. Checks all of
+    /// them and stores none yet.
+    ///
+    /// - Throws: why none of them may be stored.
+    func batch(_ changes: [Request], connection: inout ConnectionState) throws(ArgumentFailure) -> ChangeBatch
+
+    /// The connection is closed: nobody waits for the replies that it is still owed.
+    func abandon(_ connection: ConnectionState)
+}
+
+extension CommandHandler {
+    package func abandon(_ connection: ConnectionState) {}
+
+    package func batch(_ changes: [Request], connection: inout ConnectionState) throws(ArgumentFailure) -> ChangeBatch {
+        throw ArgumentFailure("this server stores no changes")
+    }
+}

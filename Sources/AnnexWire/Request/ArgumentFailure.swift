@@ -1,0 +1,88 @@
+package import AnnexCore
+
+/// Why the arguments of a command are refused: the code and the text of its error reply.
+package struct ArgumentFailure: Error, Equatable, Sendable {
+    package let code: ErrorCode
+    /// What is wrong and what would be right. Words of the client in it are escaped and cut.
+    package let message: String
+
+    package init(code: ErrorCode = .error, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+
+    /// A word that the command does not know, knows only once, or whose value is missing.
+    package static func syntax(_ request: Request, near index: Int) -> Self {
+        Self("syntax error near '\(request.printable(index))'")
+    }
+}
+
+extension ReplyWriter {
+    package mutating func error(_ failure: ArgumentFailure) { self.error(code: failure.code, failure.message) }
+}
+
+extension Request {
+    /// The integer at `index`, if it is within `range`.
+    ///
+    /// - Throws: `ERR invalid NAME 'WORD': give an integer from A to B`.
+    func integer(_ index: Int, _ name: StaticString, in range: ClosedRange<Int>) throws(ArgumentFailure) -> Int {
+        guard let value = self.integer(index), range.contains(value) else {
+            throw ArgumentFailure(
+                "invalid \(name) '\(self.printable(index))': give an integer from \(range.lowerBound) to "
+                    + "\(range.upperBound)"
+            )
+        }
+        return value
+    }
+
+    /// The weight of an event: so that no sum of any number of them, and no score, leaves a float's range.
+    package func weight(_ index: Int) throws(ArgumentFailure) -> Double {
+        guard let value = self.double(index), abs(value) <= Limits.maximumWeight else {
+            throw ArgumentFailure("invalid weight '\(self.printable(index))': give a number from -1e30 to 1e30")
+        }
+        return value
+    }
+
+    /// A time, in milliseconds since 1970, that may be one of an event.
+    package func time(_ index: Int, _ name: StaticString) throws(ArgumentFailure) -> Int64 {
+        guard let time = self.integer(index) else {
+            throw ArgumentFailure(
+                "invalid \(name) '\(self.printable(index))': give whole milliseconds since 1970, in 64 bits"
+            )
+        }
+        if let problem = EventTime.problem(Int64(time)) {
+            throw ArgumentFailure("invalid \(name) '\(self.printable(index))': the time \(problem)")
+        }
+        return Int64(time)
+    }
+
+    /// A share of the part across a centroid: above 0, at most 1.
+    func kappa(_ index: Int) throws(ArgumentFailure) -> Float {
+        guard let value = self.float(index), value > 0, value <= 1 else {
+            throw ArgumentFailure("invalid KAPPA '\(self.printable(index))': give a number above 0, at most 1")
+        }
+        return value
+    }
+
+    /// The positions of the words that the count at `index` announces; `name` is what is counted.
+    ///
+    /// - Parameters:
+    ///   - minimum: the smallest count.
+    ///   - following: how many arguments must be left behind the words.
+    func counted(
+        _ index: Int,
+        _ name: @autoclosure () -> String,
+        minimum: Int,
+        following: Int = 0
+    ) throws(ArgumentFailure) -> Range<Int> {
+        let available = max(0, self.count - index - 1 - following)
+        guard let count = self.integer(index), count >= minimum, count <= available else {
+            let name = name()
+            throw ArgumentFailure(
+                "invalid number of \(name) '\(self.printable(index))': give an integer from \(minimum), then as many "
+                    + "\(name); \(available) could follow"
+            )
+        }
+        return index + 1..<index + 1 + count
+    }
+}

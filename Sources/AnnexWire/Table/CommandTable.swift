@@ -1,0 +1,121 @@
+import AnnexCore
+
+/// The one table of commands: dispatch, arity, `COMMAND`, help and the reference come from it.
+package struct CommandTable: Sendable {
+    package enum Lookup {
+        /// `position` is that in `specifications`.
+        case command(CommandSpecification, position: Int)
+        /// It is unknown, or has too few or too many words; then `position` is the command's.
+        case refused(ArgumentFailure, position: Int?)
+    }
+
+    /// By name.
+    package let specifications: [CommandSpecification]
+    private let positions: NamePositions
+
+    package static let standard = CommandTable(
+        ConnectionCommand.allCases.map(\.specification) + HandlerCommand.allCases.map(\.specification)
+    )
+
+    package init(_ specifications: [CommandSpecification]) {
+        self.specifications = specifications.sorted { $0.name < $1.name }
+        self.positions = NamePositions(self.specifications.map(\.name))
+    }
+
+    /// The table without one command, or one subcommand (`client|kill`), which is then unknown everywhere.
+    package func removing(_ name: String) -> CommandTable {
+        let gone = name.lowercased()
+        return CommandTable(
+            self.specifications.filter { $0.name != gone }.map { specification in
+                guard specification.subcommands.contains(where: { $0.name == gone }) else { return specification }
+                return specification.replacing(subcommands: specification.subcommands.filter { $0.name != gone })
+            }
+        )
+    }
+
+    package func specification(named name: String) -> CommandSpecification? {
+        let parts = name.lowercased().split(separator: "|", maxSplits: 1)
+        guard let first = parts.first, let packed = PackedName(String(first)),
+            let found = self.positions[packed].map({ self.specifications[$0] })
+        else { return nil }
+        return parts.count == 1 ? found : found.subcommands.first { $0.name == name.lowercased() }
+    }
+
+    /// Finds the command of a request and checks its arity. Allocates nothing for a command that is found.
+    package func lookup(_ request: Request) -> Lookup {
+        guard request.count > 0, let packed = request.withArgument(0, { PackedName($0) }),
+            let position = self.positions[packed]
+        else { return .refused(.unknownCommand(request), position: nil) }
+        let found = self.specifications[position]
+        guard found.accepts(count: request.count) else {
+            return .refused(.wrongArity(found.name), position: position)
+        }
+        if !found.subcommands.isEmpty, request.count > 1, let sub = self.subcommand(of: found, request, 1),
+            !sub.accepts(count: request.count)
+        {
+            return .refused(.wrongArity(sub.name), position: position)
+        }
+        return .command(found, position: position)
+    }
+
+    /// Answers what the table alone can answer of a command with subcommands: `HELP`, and a subcommand that it does not
+    /// have. True where the reply is written; false where the owner has to answer.
+    package func answerSubcommand(
+        of command: CommandSpecification,
+        _ request: Request,
+        _ reply: inout ReplyWriter
+    ) -> Bool {
+        guard !command.subcommands.isEmpty, request.count > 1 else { return false }
+        guard let sub = self.subcommand(of: command, request, 1) else {
+            reply.error(.unknownSubcommand(of: command.name, request))
+            return true
+        }
+        guard sub.name.hasSuffix("|help") else { return false }
+        reply.array(command.subcommands.count * 2)
+        for sub in command.subcommands {
+            reply.bulk(sub.syntax)
+            reply.bulk("    " + sub.summary)
+        }
+        return true
+    }
+
+    func subcommand(of parent: CommandSpecification, _ request: Request, _ index: Int) -> CommandSpecification? {
+        request.withArgument(index) { bytes in
+            parent.subcommands.first { sub in
+                let child = sub.name.utf8.dropFirst(parent.name.utf8.count + 1)
+                return child.count == bytes.count
+                    && zip(child, bytes).allSatisfy { $0 == ($1 >= 0x41 && $1 <= 0x5a ? $1 | 0x20 : $1) }
+            }
+        }
+    }
+}
+
+extension ArgumentFailure {
+    /// A command that is not in the table: the name and the first arguments, cut and escaped.
+    static func unknownCommand(_ request: Request) -> Self {
+        var text = "unknown command '\(request.count > 0 ? request.printable(0) : "")', with args beginning with: "
+        var index = 1
+        while index < request.count, text.utf8.count < 256 {
+            text += "'\(request.printable(index))' "
+            index += 1
+        }
+        return Self(text)
+    }
+
+    /// - Parameter name: in lower case; `parent|child` of a subcommand.
+    package static func wrongArity(_ name: String) -> Self { Self("wrong number of arguments for '\(name)' command") }
+
+    /// Word 1 is no subcommand of the command.
+    package static func unknownSubcommand(of name: String, _ request: Request) -> Self {
+        Self("unknown subcommand '\(request.printable(1))'. Try \(name.uppercased()) HELP.")
+    }
+}
+
+extension Request {
+    /// Word 1 as one of the subcommands; nil where it is none of them.
+    package func subcommand<Subcommand: RawRepresentable<String>>(_ kind: Subcommand.Type = Subcommand.self)
+        -> Subcommand?
+    {
+        self.count > 1 ? Subcommand(rawValue: self.string(1).lowercased()) : nil
+    }
+}
