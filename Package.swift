@@ -95,7 +95,7 @@ let package = Package(
             swiftSettings: settings
         ),
         .target(
-            name: "AnnexNetwork",
+            name: "AnnexServer",
             dependencies: ["AnnexCore", "AnnexWire", "CMalloc", nioCore, nioPosix, logging, crypto, histogram],
             swiftSettings: settings
         ),
@@ -104,13 +104,13 @@ let package = Package(
         .target(name: "AnnexShard", dependencies: ["AnnexCore", "AnnexWire", "AnnexEngine"], swiftSettings: settings),
         .target(
             name: "AnnexRouter",
-            dependencies: ["AnnexCore", "AnnexWire", "AnnexNetwork", nioCore, nioPosix, logging],
+            dependencies: ["AnnexCore", "AnnexWire", "AnnexServer", nioCore, nioPosix, logging],
             swiftSettings: settings
         ),
         .target(
             name: "AnnexLog",
             dependencies: [
-                "AnnexCore", "AnnexWire", "AnnexStore", "AnnexEngine", "AnnexNetwork", nioCore, nioPosix, logging,
+                "AnnexCore", "AnnexWire", "AnnexStore", "AnnexEngine", "AnnexServer", nioCore, nioPosix, logging,
             ],
             swiftSettings: settings
         ),
@@ -119,7 +119,7 @@ let package = Package(
         .executableTarget(
             name: "annctl",
             dependencies: [
-                "AnnexCore", "AnnexBuild", "AnnexEngine", "AnnexFormats", "AnnexLog", "AnnexNetwork", "AnnexRouter",
+                "AnnexCore", "AnnexBuild", "AnnexEngine", "AnnexFormats", "AnnexLog", "AnnexServer", "AnnexRouter",
                 "AnnexShard", "AnnexStore", "AnnexWire", "CBusError", "CResolv", argumentParser, logging, nioCore,
                 nioPosix, "Yams",
             ],
@@ -160,7 +160,7 @@ let package = Package(
                 nioCore,
             ]
         ),
-        tests("AnnexNetwork", ["AnnexWire", nioCore, logging]),
+        tests("AnnexServer", ["AnnexWire", nioCore, logging]),
         tests("AnnexLog", ["AnnexEngine", "AnnexStore", "AnnexWire", nioCore]),
         tests("AnnexRouter", ["AnnexLog", "CAllocationCounter"]),
     ],

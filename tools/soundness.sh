@@ -34,10 +34,10 @@ declare -A allowed=(
     [AnnexBuild]="AnnexCore AnnexIndex AnnexStore AnnexFormats AnnexLinearAlgebra Yams Crypto Logging $system"
     [AnnexEngine]="AnnexCore AnnexIndex AnnexStore AnnexLinearAlgebra Crypto Logging $system"
     [AnnexTraining]="AnnexCore AnnexFormats AnnexLinearAlgebra $system"
-    [AnnexNetwork]="AnnexCore AnnexWire CMalloc NIO* ServiceLifecycle Logging Crypto Histogram $system"
+    [AnnexServer]="AnnexCore AnnexWire CMalloc NIO* ServiceLifecycle Logging Crypto Histogram $system"
     [AnnexShard]="AnnexCore AnnexWire AnnexEngine Logging $system"
-    [AnnexRouter]="AnnexCore AnnexWire AnnexNetwork NIO* Logging $system"
-    [AnnexLog]="AnnexCore AnnexWire AnnexStore AnnexEngine AnnexNetwork NIO* Logging $system"
+    [AnnexRouter]="AnnexCore AnnexWire AnnexServer NIO* Logging $system"
+    [AnnexLog]="AnnexCore AnnexWire AnnexStore AnnexEngine AnnexServer NIO* Logging $system"
     [annctl]="Annex* CBusError CResolv ArgumentParser ServiceLifecycle Logging Yams NIO* UnixSignals $system"
 )
 

@@ -1,6 +1,6 @@
 import AnnexCore
 import AnnexFormats
-import AnnexNetwork
+import AnnexServer
 import ArgumentParser
 import Foundation
 

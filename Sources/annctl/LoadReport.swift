@@ -1,4 +1,4 @@
-import AnnexNetwork
+import AnnexServer
 import Foundation
 
 /// What `bench server` measured, for people and for programs.

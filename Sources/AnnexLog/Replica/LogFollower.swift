@@ -1,6 +1,6 @@
 package import AnnexCore
 import AnnexEngine
-import AnnexNetwork
+import AnnexServer
 package import AnnexStore
 import AnnexWire
 package import Logging

@@ -1,6 +1,6 @@
 import AnnexCore
 import AnnexEngine
-import AnnexNetwork
+import AnnexServer
 
 /// How a replica stands to its log at one moment.
 struct LogStatus {

@@ -1,4 +1,4 @@
-import AnnexNetwork
+import AnnexServer
 import AnnexWire
 import NIOCore
 

@@ -1,5 +1,5 @@
 import AnnexCore
-import AnnexNetwork
+import AnnexServer
 package import AnnexWire
 import Logging
 package import NIOCore

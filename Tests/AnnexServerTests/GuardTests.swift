@@ -1,4 +1,4 @@
-import AnnexNetwork
+import AnnexServer
 import Glibc
 import Testing
 

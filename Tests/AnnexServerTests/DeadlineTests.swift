@@ -1,4 +1,4 @@
-import AnnexNetwork
+import AnnexServer
 import Dispatch
 import Foundation
 import Testing

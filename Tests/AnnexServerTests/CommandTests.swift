@@ -1,4 +1,4 @@
-import AnnexNetwork
+import AnnexServer
 import Testing
 
 @Suite(.serialized) struct CommandTests {
