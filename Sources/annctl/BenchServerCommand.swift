@@ -1,5 +1,5 @@
 import AnnexCore
-import AnnexServer
+import AnnexTools
 import ArgumentParser
 import Foundation
 

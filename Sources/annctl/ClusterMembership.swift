@@ -1,3 +1,4 @@
+import AnnexClient
 import AnnexCore
 import AnnexServer
 import Dispatch

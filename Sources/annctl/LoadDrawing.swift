@@ -1,4 +1,4 @@
-import AnnexServer
+import AnnexTools
 import Foundation
 
 /// Latency by percentile, one line a run, over an axis on which each further nine takes as much room as the one before;

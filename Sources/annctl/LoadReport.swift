@@ -1,4 +1,4 @@
-import AnnexServer
+import AnnexTools
 import Foundation
 
 /// What `bench server` measured, for people and for programs.

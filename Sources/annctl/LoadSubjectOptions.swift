@@ -1,6 +1,7 @@
+import AnnexClient
 import AnnexCore
 import AnnexFormats
-import AnnexServer
+import AnnexTools
 import AnnexWire
 import ArgumentParser
 

@@ -1,5 +1,5 @@
+import AnnexClient
 import AnnexCore
-import AnnexServer
 import AnnexWire
 import ArgumentParser
 

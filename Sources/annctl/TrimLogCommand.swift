@@ -1,6 +1,6 @@
+import AnnexClient
 import AnnexCore
 import AnnexLog
-import AnnexServer
 import AnnexStore
 import AnnexWire
 import ArgumentParser

@@ -1,5 +1,4 @@
 import AnnexCore
-import AnnexServer
 import AnnexStore
 import AnnexWire
 import Logging

@@ -1,6 +1,5 @@
 package import AnnexCore
 import AnnexEngine
-import AnnexServer
 package import AnnexStore
 import AnnexWire
 package import Logging

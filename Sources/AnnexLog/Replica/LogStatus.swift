@@ -1,6 +1,5 @@
 import AnnexCore
 import AnnexEngine
-import AnnexServer
 
 /// How a replica stands to its log at one moment.
 struct LogStatus {

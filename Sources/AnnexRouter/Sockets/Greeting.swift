@@ -1,4 +1,3 @@
-import AnnexServer
 import AnnexWire
 import NIOCore
 

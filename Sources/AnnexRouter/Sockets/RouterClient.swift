@@ -1,5 +1,5 @@
 import AnnexCore
-import AnnexServer
+import AnnexWire
 import NIOCore
 
 /// What a router remembers of a client's connection: what it waits for, so that it can be given up when the client leaves, and how

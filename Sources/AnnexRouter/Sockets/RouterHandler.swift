@@ -1,5 +1,4 @@
 import AnnexCore
-import AnnexServer
 package import AnnexWire
 import Logging
 package import NIOCore

@@ -1,11 +1,11 @@
-import AnnexCore
+package import AnnexCore
 import Glibc
 import NIOCore
 import NIOPosix
 
 /// What a client says about a connection that did not come about, or broke.
 package enum ConnectionFailure {
-    static func refused(_ error: any Error, at address: String) -> AnnexError {
+    package static func refused(_ error: any Error, at address: String) -> AnnexError {
         AnnexError(
             .system,
             "cannot connect: \(Self.reason(error))",
@@ -14,7 +14,7 @@ package enum ConnectionFailure {
         )
     }
 
-    static func broken(_ error: any Error, at address: String) -> AnnexError {
+    package static func broken(_ error: any Error, at address: String) -> AnnexError {
         AnnexError(
             .system,
             "the connection broke: \(Self.text(error))",

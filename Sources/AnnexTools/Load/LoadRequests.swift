@@ -1,4 +1,5 @@
 package import AnnexCore
+import AnnexWire
 import NIOCore
 
 /// Every request that a load can send, encoded once, and how to draw one.

@@ -1,4 +1,6 @@
+import AnnexClient
 import AnnexCore
+import AnnexWire
 import NIOCore
 
 /// Whom a connection tells what happens on it.

@@ -1,6 +1,6 @@
 import AnnexCore
-import AnnexServer
 import AnnexTestSupport
+import AnnexTools
 import Foundation
 import Testing
 

@@ -76,9 +76,9 @@ package final class PasswordGuesses: Sendable {
     package static func key(_ address: String) -> String {
         let host = address.split(separator: ":").dropLast().joined(separator: ":")
         guard address.hasPrefix("["), let end = address.firstIndex(of: "]") else { return host }
-        var bytes = in6_addr()
+        var bytes: [UInt8] = Array(repeating: 0, count: 16)
         let text = String(address[address.index(after: address.startIndex)..<end])
         guard inet_pton(AF_INET6, text, &bytes) == 1 else { return host }
-        return withUnsafeBytes(of: &bytes) { $0.prefix(8).map { String($0, radix: 16) }.joined(separator: ".") }
+        return bytes.prefix(8).map { String($0, radix: 16) }.joined(separator: ".")
     }
 }

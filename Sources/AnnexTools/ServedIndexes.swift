@@ -1,3 +1,4 @@
+import AnnexClient
 package import AnnexCore
 package import AnnexWire
 

@@ -1,4 +1,4 @@
-import Glibc
+import AnnexCore
 import NIOCore
 
 enum LoadClock {
@@ -6,11 +6,7 @@ enum LoadClock {
     static func now() -> UInt64 { NIODeadline.now().uptimeNanoseconds }
 
     /// Processor time of the calling thread, in nanoseconds.
-    static func threadProcessorTime() -> UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
-        return UInt64(max(time.tv_sec, 0)) &* 1_000_000_000 &+ UInt64(max(time.tv_nsec, 0))
-    }
+    static func threadProcessorTime() -> UInt64 { UInt64(clamping: ThreadClock.nanoseconds()) }
 }
 
 extension UInt64 {

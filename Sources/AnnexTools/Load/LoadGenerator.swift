@@ -1,3 +1,4 @@
+import AnnexClient
 import AnnexCore
 import Glibc
 import NIOCore

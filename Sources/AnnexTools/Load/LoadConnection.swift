@@ -1,4 +1,6 @@
+import AnnexClient
 import AnnexCore
+import AnnexWire
 import NIOCore
 
 /// One connection of a load: greets the server, then sends what its worker wants and reports what comes back.

@@ -1,4 +1,3 @@
-package import AnnexWire
 package import NIOCore
 
 /// Commands as arrays of bulk strings.
@@ -7,12 +6,12 @@ package enum RequestEncoder {
     private static let bufferBytes = 4 << 20
 
     /// `count` requests, of the words that `words` gives for each number, as slices of few buffers.
-    static func encode(_ count: Int, _ words: (Int) -> [[UInt8]]) -> [ByteBuffer] {
+    package static func encode(_ count: Int, _ words: (Int) -> [[UInt8]]) -> [ByteBuffer] {
         Self.slices(count) { Self.append(words($0), to: &$1) }
     }
 
     /// `count` pieces, as `append` writes each by its number, as slices of few buffers.
-    static func slices(_ count: Int, _ append: (Int, inout ByteBuffer) -> Void) -> [ByteBuffer] {
+    package static func slices(_ count: Int, _ append: (Int, inout ByteBuffer) -> Void) -> [ByteBuffer] {
         var out: [ByteBuffer] = []
         out.reserveCapacity(count)
         while out.count < count {
@@ -51,7 +50,7 @@ package enum RequestEncoder {
         return request.bytes.getSlice(at: start, length: request.bytes.writerIndex - start) ?? ByteBuffer()
     }
 
-    static func append(bulks words: [[UInt8]], to buffer: inout ByteBuffer) {
+    package static func append(bulks words: [[UInt8]], to buffer: inout ByteBuffer) {
         for word in words { word.withUnsafeBytes { Self.append(bulk: $0, to: &buffer) } }
     }
 

@@ -1,5 +1,6 @@
 import AnnexCore
-import AnnexServer
+import AnnexTestSupport
+import AnnexTools
 import Testing
 
 private let pong = "+PONG\r\n"
@@ -9,7 +10,7 @@ private func load(
     _ change: (inout LoadSettings) -> Void,
     _ answer: @escaping @Sendable (Int) -> FakeServer.Answer = { _ in .say(pong) }
 ) async throws -> (result: LoadResult, requests: Int) {
-    let server = try FakeServer(answer)
+    let server = try FakeServer { number, _ in answer(number) }
     defer { server.stop() }
     var settings = LoadSettings()
     settings.port = server.port

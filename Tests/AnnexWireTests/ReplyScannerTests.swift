@@ -1,6 +1,6 @@
 import AnnexCore
-import AnnexServer
 import AnnexTestSupport
+import AnnexWire
 import Testing
 
 /// Replies one behind the other, as text: "ok", or what an error says.

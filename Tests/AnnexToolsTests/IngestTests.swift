@@ -1,6 +1,6 @@
 import AnnexCore
-import AnnexServer
 import AnnexTestSupport
+import AnnexTools
 import AnnexWire
 import Foundation
 import Testing

@@ -1,4 +1,6 @@
+import AnnexClient
 import AnnexCore
+import AnnexWire
 import NIOCore
 import NIOPosix
 
