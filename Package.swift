@@ -115,7 +115,7 @@ let package = Package(
         .target(
             name: "AnnexLog",
             dependencies: [
-                "AnnexCore", "AnnexWire", "AnnexStore", "AnnexEngine", "AnnexClient", nioCore, nioPosix, logging,
+                "AnnexCore", "AnnexWire", "AnnexStore", "AnnexEngine", "AnnexClient", nioCore, logging,
             ],
             swiftSettings: settings
         ),

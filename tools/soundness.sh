@@ -38,7 +38,7 @@ declare -A allowed=(
     [AnnexClient]="AnnexCore AnnexWire NIOCore NIOPosix Logging $system"
     [AnnexShard]="AnnexCore AnnexWire AnnexEngine Logging $system"
     [AnnexRouter]="AnnexCore AnnexWire AnnexClient NIO* Logging $system"
-    [AnnexLog]="AnnexCore AnnexWire AnnexStore AnnexEngine AnnexClient NIO* Logging $system"
+    [AnnexLog]="AnnexCore AnnexWire AnnexStore AnnexEngine AnnexClient NIOCore Logging $system"
     [AnnexTools]="AnnexCore AnnexWire AnnexClient NIOCore NIOPosix Crypto Histogram $system"
     [annctl]="Annex* CBusError CResolv ArgumentParser ServiceLifecycle Logging Yams NIO* UnixSignals $system"
 )

@@ -33,18 +33,22 @@ package struct ServedIndexes: Sendable {
 
     /// Asks a server; as `choose`.
     package static func choose(_ name: String?, host: String, port: Int, password: String?) async throws -> [UInt8] {
-        let address = "\(host):\(port)"
-        let client = try await LineClient.connect(host: host, port: port)
+        var settings = RESPSettings(host: host, port: port)
+        settings.greeting = password.map { [RESPSettings.auth($0)] } ?? []
+        let client = try await RESPClient.connect(settings)
         let outcome: Result<[UInt8], any Error>
         do {
-            func send(_ words: String...) async throws -> ReplyValue {
-                let reply = try await client.send(words.map { Array($0.utf8) })
-                guard case .error(let text) = reply else { return reply }
+            let reply = try await client.send("INDEXES")
+            if case .error(let text) = reply {
                 let message = "the server answered '\(Printable.escape(text, limit: 1024))'"
-                throw AnnexError(.system, message, at: address, hint: "Is it `annctl serve`? See --password-file")
+                throw AnnexError(
+                    .system,
+                    message,
+                    at: settings.address,
+                    hint: "Is it `annctl serve`? See --password-file"
+                )
             }
-            if let password { _ = try await send("AUTH", password) }
-            outcome = .success(try ServedIndexes(try await send("INDEXES")).choose(name, at: address))
+            outcome = .success(try ServedIndexes(reply).choose(name, at: settings.address))
         } catch { outcome = .failure(error) }
         await client.close()
         return try outcome.get()

@@ -1,5 +1,4 @@
 package import AnnexCore
-import AnnexWire
 import NIOCore
 import NIOPosix
 import Synchronization
@@ -71,11 +70,9 @@ private final class HealthProbe: @unchecked Sendable {
     private let loop: any EventLoop
     private let settings: HealthMonitor.Settings
     private let report: HealthMonitor.Report
-    private var channel: (any Channel)?
-    private var isConnecting = false
+    private var pings: PingConnection?
     private var task: RepeatedTask?
-    private var hasAnswered = false
-    private var nanos: UInt64 = 0
+    private var nanos: UInt64?
 
     init(
         _ address: ClusterTopology.Address,
@@ -91,7 +88,17 @@ private final class HealthProbe: @unchecked Sendable {
 
     func start() {
         let interval = TimeAmount(self.settings.interval)
-        self.connect()
+        var connection = RESPSettings(host: self.address.host, port: self.address.port)
+        connection.connectTimeout = interval
+        let pings = PingConnection(
+            connection,
+            password: self.settings.password,
+            patience: Self.patience,
+            loop: self.loop,
+            callbacks: .init(answered: { [weak self] in self?.nanos = $0 }, ended: {})
+        )
+        self.pings = pings
+        pings.ping()
         self.task = self.loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [weak self] _ in
             self?.tick()
         }
@@ -100,48 +107,13 @@ private final class HealthProbe: @unchecked Sendable {
     func stop() {
         self.task?.cancel()
         self.task = nil
-        self.channel?.close(promise: nil)
-        self.channel = nil
+        self.pings?.close()
     }
 
     /// Tells of the interval that is over and begins the next.
     private func tick() {
-        self.report(self.address, self.hasAnswered ? self.nanos : nil)
-        self.hasAnswered = false
-        guard let channel else { return self.connect() }
-        channel.writeAndFlush(PingHandler.Ping(), promise: nil)
-    }
-
-    private func connect() {
-        guard !self.isConnecting else { return }
-        self.isConnecting = true
-        let password = self.settings.password
-        ClientBootstrap(group: self.loop)
-            .connectTimeout(TimeAmount(self.settings.interval))
-            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(
-                        PingHandler(password: password, patience: Self.patience) { [weak self] in self?.answered($0) }
-                    )
-                }
-            }
-            .connect(host: self.address.host, port: self.address.port)
-            .assumeIsolated()
-            .whenComplete { result in
-                self.isConnecting = false
-                guard case .success(let channel) = result else { return }
-                guard self.task != nil else { return channel.close(promise: nil) }
-                self.channel = channel
-                channel.closeFuture.assumeIsolated().whenComplete { _ in
-                    if self.channel === channel { self.channel = nil }
-                }
-                channel.writeAndFlush(PingHandler.Ping(), promise: nil)
-            }
-    }
-
-    private func answered(_ nanos: UInt64) {
-        self.hasAnswered = true
-        self.nanos = nanos
+        self.report(self.address, self.nanos)
+        self.nanos = nil
+        self.pings?.ping()
     }
 }

@@ -142,7 +142,7 @@ package final class LogFollower: @unchecked Sendable {
                 self.waiters.add(waiter, self.machine.mark(waiter.block).position)
             }
         }
-        self.links?.append.flush()
+        self.links?.flush()
         self.publishMarks()
     }
 

@@ -2,14 +2,13 @@ import AnnexClient
 import AnnexCore
 import AnnexWire
 import NIOCore
-import NIOPosix
 
 /// Sends the events of some of the users in their order, several at a time, on a connection of its own.
 ///
 /// Where the server does not take one, the replies to those behind it do not count: from it on all are sent again, in
 /// order, after a pause that doubles. So of two events of the same user, item and time the last one wins in any case.
 /// Everything happens on the run's loop.
-final class IngestLane: IngestConnectionOwner {
+final class IngestLane {
     private static let pauses = (first: TimeAmount.milliseconds(50), longest: TimeAmount.seconds(2))
 
     private enum State {
@@ -24,14 +23,14 @@ final class IngestLane: IngestConnectionOwner {
     private unowned let run: IngestRun
     private let number: Int
     private var state = State.ready
-    private var connection: IngestConnection?
+    private var connection: RESPConnection?
+    /// Counts connections: what an old one says is of no interest any more.
+    private var attempt = 0
     /// Events that were sent and not answered: the lane's first ones, from a failed one on.
     private var inFlight = 0
     /// Since the last reply that settled something.
     private var failures = 0
     private var failingSince: UInt64?
-    /// When the last reply came, or events went out that wait alone, or the connecting began.
-    private var waitingSince: UInt64 = 0
 
     init(_ run: IngestRun, number: Int) { (self.run, self.number) = (run, number) }
 
@@ -48,14 +47,19 @@ final class IngestLane: IngestConnectionOwner {
             let event = self.run.window.event(of: self.number, behind: self.inFlight + commands.count)
         { commands.append(self.run.words(event)) }
         guard !commands.isEmpty else { return }
-        if self.inFlight == 0 { self.waitingSince = LoadClock.now() }
         guard let connection else {
             self.state = .connecting
             return self.connect()
         }
         self.inFlight += commands.count
         self.run.sent += commands.count
-        connection.send(commands)
+        for words in commands {
+            connection.send(words, within: self.run.replyPatience) { result in
+                // What ends a connection is told to `lost`.
+                if case .success(let reply) = result { self.replied(reply) }
+            }
+        }
+        connection.flush()
     }
 
     /// Nothing more is sent; what waits for replies goes on waiting.
@@ -65,82 +69,86 @@ final class IngestLane: IngestConnectionOwner {
     }
 
     func close() {
-        self.connection?.close()
+        self.attempt += 1
+        self.connection?.close("the run is over")
         self.connection = nil
         self.inFlight = 0
         self.state = .ready
-    }
-
-    /// Called now and then: the run fails where there was no reply for too long.
-    func look(_ now: UInt64, patience: UInt64) {
-        let isConnecting = if case .connecting = self.state { true } else { false }
-        guard self.isWaiting || isConnecting, self.waitingSince.addingClamped(patience) < now else { return }
-        let text = "no reply to \(isConnecting ? "AUTH" : "EVENT")"
-        let hint = "Does it still run? Wait longer with --patience"
-        self.run.fail(AnnexError(.system, text, at: self.run.settings.address, hint: hint))
     }
 
     // MARK: The connection
 
     private func connect() {
-        let settings = self.run.settings
-        let connection = IngestConnection(address: settings.address, password: settings.password, owner: self)
-        self.connection = connection
-        let handler = NIOLoopBound(connection, eventLoop: self.run.eventLoop)
-        ClientBootstrap(group: self.run.eventLoop)
-            .connectTimeout(.seconds(4))
-            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(handler.value) }
+        self.attempt += 1
+        let attempt = self.attempt
+        RESPConnection.connect(
+            self.run.connection,
+            on: self.run.eventLoop,
+            // Not with each reply: a second one to the same event would be taken for that to the next.
+            afterReplies: { self.proceed() },
+            onClose: { self.lost($0, attempt) }
+        ).assumeIsolated().whenComplete { result in
+            switch result {
+            case .success(let connection): self.opened(connection, attempt)
+            case .failure(let error):
+                let failure = error as? RESPFailure ?? .broken(error, at: self.run.settings.address)
+                self.lost(failure, attempt)
             }
-            .connect(host: settings.host, port: settings.port)
-            .whenFailure { error in
-                handler.value.end(ConnectionFailure.refused(error, at: settings.address))
-            }
+        }
     }
 
-    func opened(_ connection: IngestConnection) {
-        guard case .connecting = self.state else { return }
+    private func opened(_ connection: RESPConnection, _ attempt: Int) {
+        guard attempt == self.attempt, case .connecting = self.state else {
+            return connection.close("it came too late")
+        }
+        self.connection = connection
         self.state = .ready
         self.proceed()
     }
 
-    func lost(_ error: AnnexError, isRefused: Bool) {
-        self.connection = nil
-        if isRefused { return self.run.fail(error) }
+    private func lost(_ failure: RESPFailure, _ attempt: Int) {
+        guard attempt == self.attempt else { return }
         let wasWaiting = self.isWaiting
+        self.connection = nil
         self.inFlight = 0
+        switch failure.kind {
+        case .refused, .unasked: return self.run.fail(failure.error)
+        case .late:
+            let hint = "Does it still run? Wait longer with --patience"
+            return self.run.fail(AnnexError(.system, failure.text, at: failure.address, hint: hint))
+        case .unreachable, .senseless, .lost, .closed: break
+        }
         switch self.state {
         case .ready where !wasWaiting:
             // Where there is something to send, that opens another.
             self.proceed()
-        case .ready, .connecting, .draining: self.tryAgain(error)
+        case .ready, .connecting, .draining: self.tryAgain(failure.error)
         case .pausing: break
         }
     }
 
     // MARK: Replies
 
-    func replied(error text: [UInt8]?) {
-        guard self.isWaiting else {
-            // No telling any more which reply is whose.
-            let text = "the server sent a reply that nobody asked for"
-            return self.run.fail(AnnexError(.system, text, at: self.run.settings.address))
-        }
+    private func replied(_ reply: ReplyValue) {
         self.inFlight -= 1
-        self.waitingSince = LoadClock.now()
         if case .draining = self.state {
             if !self.isWaiting { self.pause() }
             return
         }
-        guard let text else { return self.settle(rejection: nil) }
-        let reason = Printable.escape(text, limit: ReplyScanner.maximumErrorBytes)
+        guard let text = Self.error(in: reply) else { return self.settle(rejection: nil) }
+        let reason = Printable.escape(text, limit: RESPFailure.shownBytes)
         let error = AnnexError(.system, "the server answered '\(reason)'", at: self.run.settings.address)
-        switch IngestAnswer(error: text) {
+        switch IngestAnswer(error: Array(text.utf8)) {
         case .reject: self.settle(rejection: reason)
         case .never: self.giveUp(error)
         case .notNow: self.tryAgain(error)
         }
+    }
+
+    /// The first error in a reply, if there is one.
+    private static func error(in reply: ReplyValue) -> String? {
+        if case .error(let text) = reply { return text }
+        return reply.elements?.lazy.compactMap { self.error(in: $0) }.first
     }
 
     private func settle(rejection: String?) {
@@ -148,9 +156,6 @@ final class IngestLane: IngestConnectionOwner {
         self.failures = 0
         self.run.settle(self.number, rejection: rejection)
     }
-
-    /// Not in `settle`: a second reply to the same event would be taken for one to the next.
-    func mayContinue() { self.proceed() }
 
     private func tryAgain(_ error: AnnexError) {
         let now = LoadClock.now()

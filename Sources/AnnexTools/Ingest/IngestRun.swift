@@ -1,3 +1,4 @@
+import AnnexClient
 import AnnexCore
 import NIOCore
 import NIOPosix
@@ -17,6 +18,9 @@ package final class IngestRun: @unchecked Sendable {
     let eventLoop: any EventLoop
     /// In nanoseconds.
     let patience: UInt64
+    /// A lane that hears nothing for so long while it waits for a reply ends the run.
+    let replyPatience: TimeAmount
+    let connection: RESPSettings
     private let group: MultiThreadedEventLoopGroup
     let source: any IngestSource
     let tell: @Sendable (IngestNews) -> Void
@@ -63,6 +67,8 @@ package final class IngestRun: @unchecked Sendable {
         self.group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         self.eventLoop = self.group.next()
         self.patience = settings.patience.nanoseconds
+        self.replyPatience = .nanoseconds(Int64(clamping: max(self.patience, Self.longestWait)))
+        self.connection = settings.connection(replyPatience: self.replyPatience)
         self.source = source
         self.tell = news
         self.tail = [Array("INDEX".utf8), Array(progress.index.utf8)]
@@ -175,7 +181,6 @@ package final class IngestRun: @unchecked Sendable {
 
     private func look() {
         let now = LoadClock.now()
-        for lane in self.lanes { lane.look(now, patience: max(self.patience, Self.longestWait)) }
         if !self.isSaving, self.savedAt.addingClamped(Self.saveInterval) <= now { self.save() }
         self.tellProgress()
         self.endIfDone()

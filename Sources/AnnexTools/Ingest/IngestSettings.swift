@@ -1,4 +1,6 @@
+import AnnexClient
 package import AnnexCore
+import NIOCore
 
 /// Where a file of events goes, and how.
 package struct IngestSettings: Sendable {
@@ -20,6 +22,19 @@ package struct IngestSettings: Sendable {
     package init(progressFile: String) { self.progressFile = progressFile }
 
     var address: String { "\(self.host):\(self.port)" }
+
+    func connection(replyPatience: TimeAmount) -> RESPSettings {
+        var connection = RESPSettings(host: self.host, port: self.port)
+        connection.greeting = self.password.map { [RESPSettings.auth($0)] } ?? []
+        connection.connectTimeout = .seconds(4)
+        connection.greetingTimeout = replyPatience
+        connection.progressExtendsDeadlines = true
+        // The reply to an event is one line.
+        connection.limits.bulkBytes = 64 << 10
+        connection.limits.elements = 1 << 10
+        connection.limits.replyBytes = 1 << 20
+        return connection
+    }
 }
 
 /// What somebody who waits may want to know.

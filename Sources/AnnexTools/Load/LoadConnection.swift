@@ -3,18 +3,18 @@ import AnnexCore
 import AnnexWire
 import NIOCore
 
-/// One connection of a load: greets the server, then sends what its worker wants and reports what comes back.
-/// Everything happens on the worker's loop.
+/// One connection of a load: sends what its worker wants and reports what comes back. Everything happens on the worker's
+/// loop.
+///
+/// It has a scanner of its own instead of `RESPConnection`: what measures must build no value of a reply, and needs the
+/// number of its bytes.
 final class LoadConnection: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
     private let worker: LoadWorker
-    private let password: String?
-    private let greeted: EventLoopPromise<Void>
-    /// Replies to the greeting that are still to come.
-    private var greetings = 0
-    private var isGreeting = true
+    /// Before, `RESPBootstrap` tells whoever connects what goes wrong.
+    private var isGreeted = false
 
     private var context: ChannelHandlerContext?
     private var scanner = ReplyScanner()
@@ -24,11 +24,12 @@ final class LoadConnection: ChannelInboundHandler {
     /// In the worker's queue of connections that may send.
     var isQueued = false
 
-    /// - Parameter greeted: succeeds when the server has answered PING; its failure is an `AnnexError`.
-    init(worker: LoadWorker, password: String?, greeted: EventLoopPromise<Void>) {
-        self.worker = worker
-        self.password = password
-        self.greeted = greeted
+    init(_ worker: LoadWorker) { self.worker = worker }
+
+    /// The server has answered the greeting.
+    func greeted() {
+        self.isGreeted = true
+        self.worker.add(self)
     }
 
     /// Requests that wait for a reply.
@@ -52,23 +53,12 @@ final class LoadConnection: ChannelInboundHandler {
 
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
 
-    func channelActive(context: ChannelHandlerContext) {
-        var hello = ByteBuffer()
-        if let password {
-            RequestEncoder.append([Array("AUTH".utf8), Array(password.utf8)], to: &hello)
-            self.greetings += 1
-        }
-        RequestEncoder.append([Array("PING".utf8)], to: &hello)
-        self.greetings += 1
-        context.writeAndFlush(self.wrapOutboundOut(hello), promise: nil)
-    }
-
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let now = LoadClock.now()
         do {
             try self.unwrapInboundIn(data).withUnsafeReadableBytes { try self.read($0, at: now) }
         } catch {
-            self.fail(AnnexError(.system, "the server's reply makes no sense: \(error)", at: self.worker.address))
+            self.fail(.senseless(error, at: self.worker.address))
         }
     }
 
@@ -85,11 +75,9 @@ final class LoadConnection: ChannelInboundHandler {
     }
 
     private func replied(_ outcome: ReplyScanner.Outcome, at now: UInt64) {
-        if self.isGreeting { return self.greetingReplied(outcome) }
         guard let flight = self.flights.popFirst() else {
-            return self.fail(
-                AnnexError(.system, "the server sent a reply that nobody asked for", at: self.worker.address)
-            )
+            let text = outcome == .error ? String(decoding: self.scanner.errorText, as: UTF8.self) : nil
+            return self.fail(.unasked(text, at: self.worker.address))
         }
         self.worker.replied(
             to: flight,
@@ -99,41 +87,18 @@ final class LoadConnection: ChannelInboundHandler {
         )
     }
 
-    private func greetingReplied(_ outcome: ReplyScanner.Outcome) {
-        guard outcome == .value else {
-            let text = Printable.escape(self.scanner.errorText, limit: ReplyScanner.maximumErrorBytes)
-            let hint = self.password == nil ? "If it wants a password, give --password-file" : "See --password-file"
-            return self.fail(AnnexError(.system, "the server answered '\(text)'", at: self.worker.address, hint: hint))
-        }
-        self.greetings -= 1
-        guard self.greetings == 0 else { return }
-        self.isGreeting = false
-        self.worker.add(self)
-        self.greeted.succeed(())
-    }
-
     func channelReadComplete(context: ChannelHandlerContext) {
-        if !self.isGreeting { self.worker.mayContinue(self) }
+        if self.isGreeted { self.worker.mayContinue(self) }
     }
 
-    func channelInactive(context: ChannelHandlerContext) {
-        self.fail(
-            AnnexError(
-                .system,
-                "the server closed a connection",
-                at: self.worker.address,
-                hint: "Does it still run? Does it allow so many connections?"
-            )
-        )
-    }
+    func channelInactive(context: ChannelHandlerContext) { self.fail(.closed(at: self.worker.address)) }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        self.fail(ConnectionFailure.broken(error, at: self.worker.address))
+        self.fail(.broken(error, at: self.worker.address))
     }
 
-    /// Of a greeting, or of the whole run.
-    private func fail(_ error: AnnexError) {
-        if self.isGreeting { self.greeted.fail(error) } else { self.worker.fail(error) }
+    private func fail(_ failure: RESPFailure) {
+        if self.isGreeted { self.worker.fail(failure.error) }
         self.close()
     }
 }

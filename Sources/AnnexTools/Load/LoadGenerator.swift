@@ -46,37 +46,15 @@ package enum LoadGenerator {
     private static func connect(_ worker: LoadWorker, _ settings: LoadSettings) async throws {
         let loop = worker.eventLoop
         let patience = TimeAmount.nanoseconds(Int64(clamping: settings.timeout.nanoseconds))
-        let password = settings.password
-        let greeted = loop.makePromise(of: Void.self)
+        var connection = RESPSettings(host: settings.host, port: settings.port)
+        connection.greeting = (settings.password.map { [RESPSettings.auth($0)] } ?? []) + [[Array("PING".utf8)]]
+        connection.connectTimeout = patience
+        connection.readsOncePerTurn = true
         do {
-            _ = try await ClientBootstrap(group: loop)
-                .connectTimeout(patience)
-                .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-                .channelOption(.maxMessagesPerRead, value: 1)
-                .channelInitializer { channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        let connection = LoadConnection(worker: worker, password: password, greeted: greeted)
-                        try channel.pipeline.syncOperations.addHandler(connection)
-                    }
-                }
-                .connect(host: settings.host, port: settings.port).get()
-        } catch {
-            let failure = ConnectionFailure.refused(error, at: worker.address)
-            greeted.fail(failure)
-            throw failure
-        }
-        let late = loop.scheduleTask(in: patience) {
-            greeted.fail(
-                AnnexError(
-                    .system,
-                    "connected, but PING was not answered in time",
-                    at: worker.address,
-                    hint: "Does a server listen there that speaks RESP? See --port and --timeout"
-                )
-            )
-        }
-        defer { late.cancel() }
-        try await greeted.futureResult.get()
+            try await RESPBootstrap.greet(connection, on: loop) { LoadConnection(worker) }.flatMapThrowing { channel in
+                try channel.pipeline.syncOperations.handler(type: LoadConnection.self).greeted()
+            }.get()
+        } catch let failure as RESPFailure { throw failure.error }
     }
 
     /// Each connection needs a descriptor; the soft limit is often 1,024. Where it cannot be raised, connecting fails
