@@ -95,8 +95,13 @@ let package = Package(
             swiftSettings: settings
         ),
         .target(
-            name: "AnnexNetwork",
-            dependencies: ["AnnexCore", "AnnexWire", "CMalloc", nioCore, nioPosix, logging, crypto, histogram],
+            name: "AnnexServer",
+            dependencies: ["AnnexCore", "AnnexWire", "CMalloc", nioCore, nioPosix, logging, crypto],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "AnnexClient",
+            dependencies: ["AnnexCore", "AnnexWire", nioCore, nioPosix],
             swiftSettings: settings
         ),
 
@@ -104,14 +109,19 @@ let package = Package(
         .target(name: "AnnexShard", dependencies: ["AnnexCore", "AnnexWire", "AnnexEngine"], swiftSettings: settings),
         .target(
             name: "AnnexRouter",
-            dependencies: ["AnnexCore", "AnnexWire", "AnnexNetwork", nioCore, nioPosix, logging],
+            dependencies: ["AnnexCore", "AnnexWire", "AnnexClient", nioCore, nioPosix, logging],
             swiftSettings: settings
         ),
         .target(
             name: "AnnexLog",
             dependencies: [
-                "AnnexCore", "AnnexWire", "AnnexStore", "AnnexEngine", "AnnexNetwork", nioCore, nioPosix, logging,
+                "AnnexCore", "AnnexWire", "AnnexStore", "AnnexEngine", "AnnexClient", nioCore, logging,
             ],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "AnnexTools",
+            dependencies: ["AnnexCore", "AnnexWire", "AnnexClient", nioCore, nioPosix, crypto, histogram],
             swiftSettings: settings
         ),
 
@@ -119,9 +129,9 @@ let package = Package(
         .executableTarget(
             name: "annctl",
             dependencies: [
-                "AnnexCore", "AnnexBuild", "AnnexEngine", "AnnexFormats", "AnnexLog", "AnnexNetwork", "AnnexRouter",
-                "AnnexShard", "AnnexStore", "AnnexWire", "CBusError", "CResolv", argumentParser, logging, nioCore,
-                nioPosix, "Yams",
+                "AnnexCore", "AnnexBuild", "AnnexClient", "AnnexEngine", "AnnexFormats", "AnnexLog", "AnnexRouter",
+                "AnnexServer", "AnnexShard", "AnnexStore", "AnnexTools", "AnnexWire", "CBusError", "CResolv",
+                argumentParser, logging, nioCore, nioPosix, "Yams",
             ],
             swiftSettings: settings
         ),
@@ -160,7 +170,9 @@ let package = Package(
                 nioCore,
             ]
         ),
-        tests("AnnexNetwork", ["AnnexWire", nioCore, logging]),
+        tests("AnnexServer", ["AnnexWire", nioCore, logging]),
+        tests("AnnexClient", ["AnnexWire", nioCore, nioPosix]),
+        tests("AnnexTools", ["AnnexWire"]),
         tests("AnnexLog", ["AnnexEngine", "AnnexStore", "AnnexWire", nioCore]),
         tests("AnnexRouter", ["AnnexLog", "CAllocationCounter"]),
     ],

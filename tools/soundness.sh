@@ -25,7 +25,7 @@ complain() {
 
 system="Swift Glibc Musl Foundation FoundationEssentials Synchronization Dispatch"
 declare -A allowed=(
-    [AnnexCore]="Synchronization"
+    [AnnexCore]="Glibc Synchronization"
     [AnnexIndex]="AnnexCore CFaissShim CAnnexKernels $system"
     [AnnexStore]="AnnexCore CLMDB CChecksum $system"
     [AnnexFormats]="AnnexCore CZlib $system"
@@ -34,10 +34,12 @@ declare -A allowed=(
     [AnnexBuild]="AnnexCore AnnexIndex AnnexStore AnnexFormats AnnexLinearAlgebra Yams Crypto Logging $system"
     [AnnexEngine]="AnnexCore AnnexIndex AnnexStore AnnexLinearAlgebra Crypto Logging $system"
     [AnnexTraining]="AnnexCore AnnexFormats AnnexLinearAlgebra $system"
-    [AnnexNetwork]="AnnexCore AnnexWire CMalloc NIO* ServiceLifecycle Logging Crypto Histogram $system"
+    [AnnexServer]="AnnexCore AnnexWire CMalloc NIO* ServiceLifecycle Logging Crypto $system"
+    [AnnexClient]="AnnexCore AnnexWire NIOCore NIOPosix Logging $system"
     [AnnexShard]="AnnexCore AnnexWire AnnexEngine Logging $system"
-    [AnnexRouter]="AnnexCore AnnexWire AnnexNetwork NIO* Logging $system"
-    [AnnexLog]="AnnexCore AnnexWire AnnexStore AnnexEngine AnnexNetwork NIO* Logging $system"
+    [AnnexRouter]="AnnexCore AnnexWire AnnexClient NIO* Logging $system"
+    [AnnexLog]="AnnexCore AnnexWire AnnexStore AnnexEngine AnnexClient NIOCore Logging $system"
+    [AnnexTools]="AnnexCore AnnexWire AnnexClient NIOCore NIOPosix Crypto Histogram $system"
     [annctl]="Annex* CBusError CResolv ArgumentParser ServiceLifecycle Logging Yams NIO* UnixSignals $system"
 )
 

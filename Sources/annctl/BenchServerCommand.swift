@@ -1,5 +1,5 @@
 import AnnexCore
-import AnnexNetwork
+import AnnexTools
 import ArgumentParser
 import Foundation
 

@@ -1,5 +1,6 @@
+import AnnexClient
 import AnnexCore
-import AnnexNetwork
+import AnnexServer
 import Dispatch
 import Foundation
 import Logging

@@ -1,59 +1,30 @@
+import AnnexClient
 import AnnexCore
-import AnnexNetwork
 import AnnexWire
+import NIOCore
 
 /// A replica, asked from the command line.
 struct ClusterNode: Sendable {
     typealias Address = ClusterTopology.Address
 
     let address: Address
-    private let client: LineClient
+    private let client: RESPClient
 
-    /// Connects and, where there is a password, logs in; gives up after `seconds`.
+    /// Connects, logs in where there is a password, and asks for a sign of life; gives up after `seconds`.
     ///
     /// - Throws: `.system`, at the address, where nothing answers or the password is refused.
     static func connect(_ address: Address, password: String?, seconds: Double = 2) async throws -> ClusterNode {
-        let client = try await LineClient.connect(
-            host: address.host,
-            port: address.port,
-            timeoutSeconds: max(1, Int64(seconds))
-        )
-        let node = ClusterNode(address: address, client: client)
-        do {
-            if let password { _ = try await node.ask("AUTH", password, seconds: seconds) }
-            _ = try await node.ask("PING", seconds: seconds)
-        } catch {
-            await node.close()
-            throw error
-        }
-        return node
+        var settings = RESPSettings(host: address.host, port: address.port)
+        settings.greeting = (password.map { [RESPSettings.auth($0)] } ?? []) + [[Array("PING".utf8)]]
+        settings.connectTimeout = TimeAmount(.seconds(max(1, seconds)))
+        return ClusterNode(address: address, client: try await RESPClient.connect(settings))
     }
 
     /// A command's reply.
     ///
-    /// - Throws: `.system` for an error reply, and where none came within `seconds`.
+    /// - Throws: `.system` for an error reply, and where none came within `seconds`; the connection is of no more use then.
     func ask(_ words: String..., seconds: Double = 5) async throws -> ReplyValue {
-        let client = self.client
-        let reply = try await withThrowingTaskGroup(of: ReplyValue?.self) { group in
-            group.addTask { try await client.send(words.map { Array($0.utf8) }) }
-            group.addTask {
-                try await Task.sleep(for: .seconds(seconds))
-                return nil
-            }
-            let first = try await group.next() ?? nil
-            // Nothing but closing ends a send that is not answered.
-            if first == nil { await client.close() }
-            group.cancelAll()
-            return first
-        }
-        guard let reply else {
-            throw AnnexError(
-                .system,
-                "\(words[0]) was not answered within \(seconds) s",
-                at: self.address.description,
-                hint: "Look at its log, and whether the process is stopped"
-            )
-        }
+        let reply = try await self.client.send(words.map { Array($0.utf8) }, within: .seconds(seconds))
         if case .error(let text) = reply {
             throw AnnexError(.system, Printable.escape(text, limit: 1_024), at: self.address.description)
         }

@@ -1,6 +1,6 @@
 import AnnexCore
 import AnnexFormats
-import AnnexNetwork
+import AnnexTools
 import ArgumentParser
 import Foundation
 

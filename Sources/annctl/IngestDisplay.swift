@@ -1,4 +1,4 @@
-import AnnexNetwork
+import AnnexTools
 import Foundation
 
 /// What a run of `ingest` says while it runs: a bar on a terminal, elsewhere a line every ten seconds.

@@ -1,4 +1,4 @@
-import AnnexNetwork
+import AnnexTools
 import Foundation
 
 /// Latency by percentile, one line a run, over an axis on which each further nine takes as much room as the one before;
@@ -40,7 +40,9 @@ struct LoadDrawing {
         out.append(SVG.label(across.middle, Self.panelHeight - 18, "percentile"))
         for (number, run) in self.report.runs.enumerated() {
             let colour = SVG.colours[number % SVG.colours.count]
-            let path = run.result.curve.map { (across.coordinate(-log10($0.share)), up.coordinate(Self.log($0.micros))) }
+            let path = run.result.curve.map {
+                (across.coordinate(-log10($0.share)), up.coordinate(Self.log($0.micros)))
+            }
             out.append(SVG.polyline(path, colour))
             let y = Self.top + 16 * Double(number)
             out.append(SVG.label(Self.width - Self.right + 12, y, run.name, "start", colour))

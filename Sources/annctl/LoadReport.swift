@@ -1,4 +1,4 @@
-import AnnexNetwork
+import AnnexTools
 import Foundation
 
 /// What `bench server` measured, for people and for programs.

@@ -1,8 +1,10 @@
+import AnnexClient
 import AnnexCore
 import AnnexFormats
-import AnnexNetwork
+import AnnexTools
 import AnnexWire
 import ArgumentParser
+import NIOCore
 
 /// What the requests of a load are about.
 struct LoadSubjectOptions: ParsableArguments {
@@ -64,27 +66,28 @@ struct LoadSubjectOptions: ParsableArguments {
     // MARK: What the server tells
 
     private func ask(_ settings: LoadSettings, _ subjects: inout LoadRequests.Subjects) async throws {
-        let seconds = settings.timeout.components.seconds + 1
-        let client = try await LineClient.connect(host: settings.host, port: settings.port, timeoutSeconds: seconds)
-        // Who waits for a reply then gets an error.
-        let late = Task {
-            try await Task.sleep(for: .seconds(seconds))
-            await client.close()
-        }
+        let patience = settings.timeout + .seconds(1)
+        var connection = RESPSettings(host: settings.host, port: settings.port)
+        connection.greeting = settings.password.map { [RESPSettings.auth($0)] } ?? []
+        connection.connectTimeout = TimeAmount(patience)
+        let client = try await RESPClient.connect(connection)
         let found = subjects
         let outcome: Result<LoadRequests.Subjects, any Error>
-        do { outcome = .success(try await Self.ask(client, settings, found)) } catch { outcome = .failure(error) }
-        late.cancel()
+        do { outcome = .success(try await Self.ask(client, connection.address, patience, found)) } catch {
+            outcome = .failure(error)
+        }
         await client.close()
         subjects = try outcome.get()
     }
 
-    private static func ask(_ client: LineClient, _ settings: LoadSettings, _ known: LoadRequests.Subjects) async throws
-        -> LoadRequests.Subjects
-    {
-        let address = "\(settings.host):\(settings.port)"
+    private static func ask(
+        _ client: RESPClient,
+        _ address: String,
+        _ patience: Duration,
+        _ known: LoadRequests.Subjects
+    ) async throws -> LoadRequests.Subjects {
         func send(_ words: [[UInt8]]) async throws -> ReplyValue {
-            let reply = try await client.send(words)
+            let reply = try await client.send(words, within: patience)
             guard case .error(let text) = reply else { return reply }
             throw AnnexError(
                 .system,
@@ -94,7 +97,6 @@ struct LoadSubjectOptions: ParsableArguments {
             )
         }
         var subjects = known
-        if let password = settings.password { _ = try await send([Array("AUTH".utf8), Array(password.utf8)]) }
         let index: [UInt8]
         if let named = subjects.index {
             index = named

@@ -1,5 +1,5 @@
+import AnnexClient
 import AnnexCore
-import AnnexNetwork
 import AnnexWire
 import ArgumentParser
 
@@ -52,9 +52,14 @@ struct QueryCommand: AsyncParsableCommand {
     private struct NotYet: Error { let cause: any Error }
 
     private func printAnswer() async throws {
-        let client: LineClient
-        do { client = try await LineClient.connect(host: self.host, port: self.port) } catch {
-            throw NotYet(cause: error)
+        var settings = RESPSettings(host: self.host, port: self.port)
+        var hello = ["HELLO", "3"]
+        if let passwordFile { hello += ["AUTH", "default", try Password.read(passwordFile)] }
+        settings.greeting = [hello.map { Array($0.utf8) }]
+        let client: RESPClient
+        switch await RESPClient.attempt(settings) {
+        case .success(let connected): client = connected
+        case .failure(let failure): throw failure.kind == .unreachable ? NotYet(cause: failure.error) : failure.error
         }
         let outcome = await self.ask(client)
         await client.close()
@@ -66,13 +71,8 @@ struct QueryCommand: AsyncParsableCommand {
         }
     }
 
-    private func ask(_ client: LineClient) async -> Result<ReplyValue, any Error> {
+    private func ask(_ client: RESPClient) async -> Result<ReplyValue, any Error> {
         do {
-            var hello = ["HELLO", "3"]
-            if let passwordFile { hello += ["AUTH", "default", try Password.read(passwordFile)] }
-            if case .error(let text) = try await client.send(hello.map { Array($0.utf8) }) {
-                throw AnnexError(.system, text, at: "\(self.host):\(self.port)")
-            }
             let reply = try await client.send(self.command.map { Array($0.utf8) })
             guard case .error(let text) = reply else { return .success(reply) }
             let error = AnnexError(.system, Printable.escape(text, limit: 1024))

@@ -1,6 +1,6 @@
 import AnnexCore
-import AnnexNetwork
 import AnnexRouter
+import AnnexServer
 import AnnexWire
 import ArgumentParser
 import Foundation

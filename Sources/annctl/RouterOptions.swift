@@ -1,6 +1,6 @@
 import AnnexCore
-import AnnexNetwork
 import AnnexRouter
+import AnnexServer
 import Synchronization
 
 /// What stands under `router:` in a topology's file.

@@ -1,6 +1,6 @@
 import AnnexCore
 import AnnexLog
-import AnnexNetwork
+import AnnexServer
 import AnnexWire
 import Foundation
 import Yams

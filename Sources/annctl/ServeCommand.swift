@@ -2,7 +2,7 @@ import AnnexBuild
 import AnnexCore
 import AnnexEngine
 import AnnexLog
-import AnnexNetwork
+import AnnexServer
 import AnnexShard
 import AnnexStore
 import AnnexWire

@@ -1,10 +1,11 @@
+import AnnexClient
 import AnnexCore
 import AnnexLog
-import AnnexNetwork
 import AnnexStore
 import AnnexWire
 import ArgumentParser
 import Foundation
+import NIOCore
 
 struct TrimLogCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -48,7 +49,7 @@ struct TrimLogCommand: AsyncParsableCommand {
             let reasons = Self.words(trimming.untouched)
             throw AnnexError(.usage, "nothing was removed: \(reasons.isEmpty ? "no stream lies in --slots" : reasons)")
         }
-        let client = try await LineClient.connect(host: address.host, port: address.port)
+        let client = try await RESPClient.connect(address.connection(timeout: .seconds(5)))
         let outcome = await self.trim(trimming, address, client)
         await client.close()
         try outcome.get()
@@ -97,15 +98,10 @@ struct TrimLogCommand: AsyncParsableCommand {
             .joined(separator: "; ")
     }
 
-    private func trim(_ trimming: LogTrimming, _ address: LogAddress, _ client: LineClient) async -> Result<
+    private func trim(_ trimming: LogTrimming, _ address: LogAddress, _ client: RESPClient) async -> Result<
         Void, any Error
     > {
         do {
-            for words in address.greetings {
-                if case .error(let text) = try await client.send(words) {
-                    throw AnnexError(.system, Printable.escape(text, limit: 200), at: "\(address)")
-                }
-            }
             if let refusal = trimming.refusal(identity: try await client.send(trimming.askIdentity)) {
                 throw AnnexError(.usage, "nothing was removed: \(refusal)", at: "\(address)")
             }

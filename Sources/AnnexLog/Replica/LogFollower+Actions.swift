@@ -1,5 +1,4 @@
 import AnnexCore
-import AnnexNetwork
 import AnnexStore
 import AnnexWire
 import Logging
@@ -8,7 +7,7 @@ import Logging
 extension LogFollower {
     func append(_ entry: LogEntry<StateChange>) {
         let sequence = entry.key.sequence
-        self.links?.append.send(self.streams.append(entry.block, EntryCodec.fields(of: entry))) { reply in
+        self.links?.append(self.streams.append(entry.block, EntryCodec.fields(of: entry))) { reply in
             if case .bulk(let id) = reply, let position = LogPosition(id) {
                 self.handle(.appended(sequence: sequence, position))
             } else if case .error(let text) = reply {
@@ -26,7 +25,7 @@ extension LogFollower {
     func read(_ number: UInt64, _ blocks: [(block: Int, after: LogPosition)]) {
         let count = self.settings.replication.readCount
         let words = self.streams.read(blocks, count: count, milliseconds: self.settings.readMilliseconds)
-        self.links?.read.send(words) { reply in
+        self.links?.read(words) { reply in
             if case .error(let text) = reply { return self.links?.close(text) ?? () }
             guard let found = self.streams.entries(reply) else {
                 return self.links?.close("its answer to XREAD makes no sense") ?? ()
@@ -35,9 +34,8 @@ extension LogFollower {
                 (stream.block, stream.entries.map { self.entry($0.position, $0.fields, stream.block) })
             }
             self.handle(.read(number: number, entries))
-            self.links?.append.flush()
+            self.links?.flush()
         }
-        self.links?.read.flush()
     }
 
     private func entry(_ position: LogPosition, _ fields: [ReplyValue], _ block: Int) -> ReadEntry<StateChange> {
@@ -72,19 +70,19 @@ extension LogFollower {
 
     /// Gives the log an id, unless it has one; whose it is then, the next check tells.
     func claim(_ identity: LogIdentity) {
-        self.links?.append.send(self.streams.claim(identity)) { _ in }
-        self.links?.append.flush()
+        self.links?.append(self.streams.claim(identity)) { _ in }
+        self.links?.flush()
     }
 
     func check(_ number: UInt64, _ marks: [(block: Int, mark: LogMark)]) {
         guard let links else { return }
         var facts: [StreamFacts] = []
         var identity: LogIdentity?
-        links.append.send(self.streams.askIdentity) { reply in
+        links.append(self.streams.askIdentity) { reply in
             do throws(RedisFailure) { identity = try LogStreams.identity(reply) } catch { links.close("\(error)") }
         }
         let before = WallClock.milliseconds()
-        links.append.send([Array("TIME".utf8)]) { reply in
+        links.append([Array("TIME".utf8)]) { reply in
             guard let parts = reply.elements, parts.count == 2, let seconds = parts[0].text.flatMap({ Int64($0) }),
                 let micros = parts[1].text.flatMap({ Int64($0) }), (0..<(1 << 40)).contains(seconds)
             else { return }
@@ -94,8 +92,8 @@ extension LogFollower {
         for (block, mark) in marks {
             var info = ReplyValue.null
             let commands = self.streams.check(block, mark.position)
-            links.append.send(commands[0]) { info = $0 }
-            links.append.send(commands[1]) { range in
+            links.append(commands[0]) { info = $0 }
+            links.append(commands[1]) { range in
                 guard let fact = LogStreams.facts(block, mark, info, range) else {
                     let text = info.text ?? range.text ?? "no sense"
                     return links.close(
@@ -106,6 +104,6 @@ extension LogFollower {
                 if facts.count == marks.count { self.handle(.checked(number: number, facts, log: identity)) }
             }
         }
-        links.append.flush()
+        links.flush()
     }
 }

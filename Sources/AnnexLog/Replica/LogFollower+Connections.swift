@@ -1,3 +1,4 @@
+import AnnexClient
 import AnnexCore
 import NIOCore
 
@@ -7,12 +8,12 @@ extension LogFollower {
         guard !self.isStopped else { return }
         self.attempt += 1
         let attempt = self.attempt
-        let lost: @Sendable (String) -> Void = { reason in self.lostConnection(attempt, reason) }
-        let address = self.address
-        let timeout = self.settings.answerTimeout
+        let lost: @Sendable (RESPFailure) -> Void = { self.lostConnection(attempt, $0.text) }
+        let connection = self.address.connection(timeout: self.settings.answerTimeout)
+        let settings = self.settings
         let loop = self.loop
-        RedisConnection.connect(to: address, on: loop, timeout: timeout, onClose: lost).flatMap { append in
-            RedisConnection.connect(to: address, on: loop, timeout: timeout, onClose: lost).map { LogLinks(append, $0) }
+        RESPConnection.connect(connection, on: loop, onClose: lost).flatMap { append in
+            RESPConnection.connect(connection, on: loop, onClose: lost).map { LogLinks(append, $0, settings) }
                 .flatMapErrorThrowing { error in
                     append.close("\(error)")
                     throw error
@@ -46,14 +47,8 @@ extension LogFollower {
     }
 
     func tick() {
-        let now = NIODeadline.now()
-        if let links, let silent = links.silence(at: now, reading: .milliseconds(self.settings.readMilliseconds)),
-            silent > self.settings.answerTimeout
-        {
-            links.close("no answer for \(silent.nanoseconds / 1_000_000) ms")
-        }
         self.handle(.tick)
-        self.links?.append.flush()
+        self.links?.flush()
         self.waiters.expire(at: Self.now) { _, position in
             "this replica has applied its stream up to \(position), which is not there yet"
         }

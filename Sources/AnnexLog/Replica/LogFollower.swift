@@ -1,6 +1,5 @@
 package import AnnexCore
 import AnnexEngine
-import AnnexNetwork
 package import AnnexStore
 import AnnexWire
 package import Logging
@@ -143,7 +142,7 @@ package final class LogFollower: @unchecked Sendable {
                 self.waiters.add(waiter, self.machine.mark(waiter.block).position)
             }
         }
-        self.links?.append.flush()
+        self.links?.flush()
         self.publishMarks()
     }
 

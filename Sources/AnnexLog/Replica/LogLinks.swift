@@ -1,23 +1,45 @@
+import AnnexClient
+import AnnexWire
 import NIOCore
 
 /// The two connections of a replica to its log. On the loop.
+///
+/// A completion runs for a reply only: where a connection ends, `LogFollower` lets go of both and begins anew.
 struct LogLinks: Sendable {
-    let append: RedisConnection
-    let read: RedisConnection
+    private let appending: RESPConnection
+    private let reading: RESPConnection
+    /// A reply that takes longer means that the log is gone.
+    private let patience: TimeAmount
+    /// The same for a read, which waits in the log first.
+    private let readPatience: TimeAmount
 
-    init(_ append: RedisConnection, _ read: RedisConnection) {
-        self.append = append
-        self.read = read
+    init(_ append: RESPConnection, _ read: RESPConnection, _ settings: LogSettings) {
+        (self.appending, self.reading) = (append, read)
+        self.patience = settings.answerTimeout
+        self.readPatience = settings.answerTimeout + .milliseconds(settings.readMilliseconds)
+    }
+
+    /// Queues a command for the connection that appends; `flush` sends what is queued.
+    func append(_ words: [[UInt8]], _ completion: @escaping (ReplyValue) -> Void) {
+        self.appending.send(words, within: self.patience) { result in
+            guard case .success(let reply) = result else { return }
+            completion(reply)
+        }
+    }
+
+    func flush() { self.appending.flush() }
+
+    /// Sends a command that may wait in the log.
+    func read(_ words: [[UInt8]], _ completion: @escaping (ReplyValue) -> Void) {
+        self.reading.send(words, within: self.readPatience) { result in
+            guard case .success(let reply) = result else { return }
+            completion(reply)
+        }
+        self.reading.flush()
     }
 
     func close(_ reason: String) {
-        self.append.close(reason)
-        self.read.close(reason)
-    }
-
-    /// How long the log owes an answer; a read may take `reading` longer. Nil where nothing is owed.
-    func silence(at now: NIODeadline, reading: TimeAmount) -> TimeAmount? {
-        let longest = max(self.append.silence(at: now), self.read.silence(at: now) - reading)
-        return longest > .zero ? longest : nil
+        self.appending.close(reason)
+        self.reading.close(reason)
     }
 }

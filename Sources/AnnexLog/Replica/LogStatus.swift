@@ -1,6 +1,5 @@
 import AnnexCore
 import AnnexEngine
-import AnnexNetwork
 
 /// How a replica stands to its log at one moment.
 struct LogStatus {

@@ -1,8 +1,7 @@
+import AnnexClient
 import AnnexCore
-import AnnexNetwork
 import AnnexWire
 import NIOCore
-import NIOPosix
 
 /// The kind of requests that a link carries: slow ones must not stand in the way of others.
 enum Lane: Int, CaseIterable {
@@ -35,6 +34,7 @@ final class ReplicaLink: @unchecked Sendable {
         let failed: (_ text: String) -> Void
     }
 
+    static let connectTimeout = TimeAmount.milliseconds(500)
     /// Fewer are not followed until the socket took them: that would cost an allocation for each flush.
     private static let trackedBytes = 64 << 10
     /// Handed on in pieces from here on.
@@ -158,22 +158,16 @@ final class ReplicaLink: @unchecked Sendable {
         self.state = .connecting
         self.generation += 1
         let generation = self.generation
-        ClientBootstrap(group: self.loop)
-            .connectTimeout(.milliseconds(500))
-            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            // A second read would only say that there is no more.
-            .channelOption(.maxMessagesPerRead, value: 1)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(LinkHandler(self, generation))
-                }
-            }
-            .connect(host: self.address.host, port: self.address.port)
+        var settings = RESPSettings(host: self.address.host, port: self.address.port)
+        settings.connectTimeout = Self.connectTimeout
+        settings.readsOncePerTurn = true
+        // The greeting goes out with the first requests, so that they need not wait for its answers.
+        RESPBootstrap.connect(settings, on: self.loop) { LinkHandler(self, generation) }
             .assumeIsolated()
             .whenComplete { result in
                 switch result {
                 case .success(let channel): self.opened(channel, generation)
-                case .failure(let error): self.ended("cannot connect: \(error)", generation)
+                case .failure(let error): self.ended("\(error)", generation)
                 }
             }
     }

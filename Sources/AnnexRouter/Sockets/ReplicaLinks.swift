@@ -1,5 +1,5 @@
+import AnnexClient
 import AnnexCore
-import AnnexNetwork
 import AnnexWire
 import NIOCore
 
@@ -7,7 +7,7 @@ import NIOCore
 /// Lives on one loop.
 final class ReplicaLinks {
     let replica: Int
-    let health: HealthLink
+    let health: PingConnection
     private let address: ClusterTopology.Address
     private let shared: RouterShared
     private let loop: any EventLoop
@@ -20,7 +20,7 @@ final class ReplicaLinks {
         shared: RouterShared,
         loop: any EventLoop,
         callbacks: @escaping (Lane) -> ReplicaLink.Callbacks,
-        health: HealthLink.Callbacks
+        health: PingConnection.Callbacks
     ) {
         self.replica = replica
         self.address = address
@@ -28,7 +28,15 @@ final class ReplicaLinks {
         self.loop = loop
         self.callbacks = callbacks
         self.links = Array(repeating: nil, count: 2 * Lane.allCases.count)
-        self.health = HealthLink(address, password: shared.password, loop: loop, callbacks: health)
+        var settings = RESPSettings(host: address.host, port: address.port)
+        settings.connectTimeout = ReplicaLink.connectTimeout
+        self.health = PingConnection(
+            settings,
+            password: shared.password,
+            patience: 16,
+            loop: loop,
+            callbacks: health
+        )
     }
 
     func send(_ dispatch: Dispatch, _ entry: PendingReply, settings: RouterSettings, reaches: Int) {

@@ -1,4 +1,3 @@
-import AnnexNetwork
 import AnnexWire
 import NIOCore
 

@@ -1,5 +1,5 @@
 import AnnexCore
-import AnnexNetwork
+import AnnexWire
 import NIOCore
 
 /// The router's memory of a client's connection: the replies it waits for, so that they can be given up when the client leaves, and

@@ -1,5 +1,4 @@
 import AnnexCore
-import AnnexNetwork
 import AnnexWire
 import NIOCore
 

@@ -1,5 +1,5 @@
+import AnnexClient
 import AnnexCore
-import AnnexNetwork
 package import AnnexWire
 import Logging
 import NIOCore
@@ -30,8 +30,8 @@ extension RouterHandler {
             shared: self.shared,
             loop: self.loop,
             callbacks: { [unowned self] in self.callbacks(replica, $0) },
-            health: HealthLink.Callbacks(
-                answered: { [unowned self] in self.decisions.pong(replica, now: Self.now()) },
+            health: PingConnection.Callbacks(
+                answered: { [unowned self] _ in self.decisions.pong(replica, now: Self.now()) },
                 ended: { [unowned self] in self.decisions.gone(replica, now: Self.now()) }
             )
         )

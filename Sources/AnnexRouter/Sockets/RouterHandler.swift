@@ -1,5 +1,4 @@
 import AnnexCore
-import AnnexNetwork
 package import AnnexWire
 import Logging
 package import NIOCore

@@ -1,0 +1,58 @@
+import AnnexClient
+package import AnnexCore
+import NIOCore
+
+/// Where a file of events goes, and how.
+package struct IngestSettings: Sendable {
+    package var host = "127.0.0.1"
+    package var port = 7700
+    /// Sent with AUTH on each connection; nil: none.
+    package var password: String?
+    /// The server flushes once for all who wait, so events a second grow with them.
+    package var connections = 64
+    /// Events that a connection may wait for at a time.
+    package var pipeline = 16
+    /// Where `IngestProgress` is kept.
+    package var progressFile: String
+    /// For so long an event is tried again that the server does not take, or does not answer.
+    package var patience: Duration = .seconds(30)
+    /// The run ends where there are more rejects, with those of earlier runs. Nil: it does not.
+    package var maximumRejects: Int?
+
+    package init(progressFile: String) { self.progressFile = progressFile }
+
+    var address: String { "\(self.host):\(self.port)" }
+
+    func connection(replyPatience: TimeAmount) -> RESPSettings {
+        var connection = RESPSettings(host: self.host, port: self.port)
+        connection.greeting = self.password.map { [RESPSettings.auth($0)] } ?? []
+        connection.connectTimeout = .seconds(4)
+        connection.greetingTimeout = replyPatience
+        connection.progressExtendsDeadlines = true
+        // The reply to an event is one line.
+        connection.limits.bulkBytes = 64 << 10
+        connection.limits.elements = 1 << 10
+        connection.limits.replyBytes = 1 << 20
+        return connection
+    }
+}
+
+/// What somebody who waits may want to know.
+package enum IngestNews: Sendable {
+    /// A share of the file is done; with events acknowledged and lines rejected by this run.
+    case progress(fraction: Double, acknowledged: Int, rejected: Int)
+    /// Something went wrong that is tried again, or works again.
+    case note(String)
+}
+
+package struct IngestResult: Sendable {
+    /// As the progress file has it.
+    package var progress: IngestProgress
+    /// By this run: events that went out, each once more where it was tried again.
+    package var sent: Int
+    package var acknowledged: Int
+    package var rejected: Int
+    package var seconds: Double
+    /// Why it ended before the file did.
+    package var failure: AnnexError?
+}

@@ -1,0 +1,17 @@
+import AnnexCore
+import NIOCore
+
+enum LoadClock {
+    /// Nanoseconds of the monotonic clock, the one of `NIODeadline`.
+    static func now() -> UInt64 { NIODeadline.now().uptimeNanoseconds }
+
+    /// Processor time of the calling thread, in nanoseconds.
+    static func threadProcessorTime() -> UInt64 { UInt64(clamping: ThreadClock.nanoseconds()) }
+}
+
+extension UInt64 {
+    func addingClamped(_ other: UInt64) -> UInt64 {
+        let (sum, overflow) = self.addingReportingOverflow(other)
+        return overflow ? .max : sum
+    }
+}

@@ -1,0 +1,98 @@
+import AnnexCore
+import AnnexServer
+import Testing
+
+@Suite struct PartTests {
+    @Test func stateMachineWaitsAndResumes() {
+        var machine = ConnectionStateMachine()
+        #expect(machine.mayParse && machine.mayRead)
+        machine.waitForReplies()
+        var mayRead = machine.readWanted()
+        #expect(!machine.mayParse && !machine.mayRead && !mayRead)
+        machine.outputIsBlocked()
+        machine.repliesWentOut()
+        var goesOn = machine.takeHeldRead()
+        #expect(!machine.mayParse && !goesOn, "the client takes no bytes")
+        goesOn = machine.outputDrained()
+        mayRead = machine.takeHeldRead()
+        #expect(goesOn && mayRead)
+        machine.yield()
+        #expect(!machine.mayParse && !machine.mayRead)
+        goesOn = machine.resume()
+        #expect(goesOn && machine.mayParse)
+        machine.beginTurn()
+        machine.outputIsBlocked()
+        goesOn = machine.outputDrained()
+        #expect(!goesOn, "the turn goes on by itself")
+        machine.endTurn()
+        machine.inputClosed()
+        #expect(machine.mayParse && !machine.mayRead)
+        machine.ranDry()
+        let closes = [machine.beginClosing(), machine.beginClosing()]
+        #expect(machine.isFinishing && closes == [true, false], "closed once")
+        machine.closed()
+        machine.finish()
+        machine.repliesWentOut()
+        goesOn = machine.resume() || machine.beginClosing()
+        #expect(machine.isClosed && !goesOn)
+    }
+
+    @Test func whatMustWaitIsKept() {
+        var machine = ConnectionStateMachine()
+        let isAdmitted = machine.admit(mayOvertake: false)
+        #expect(isAdmitted, "nothing is owed")
+        machine.waitForReplies()
+        machine.finishAfterReplies()
+        #expect(machine.isWaiting && !machine.keepsRequest)
+        machine.repliesWentOut()
+        #expect(machine.isFinishing && !machine.isWaiting, "closes when its reply went out")
+        var other = ConnectionStateMachine()
+        let text = other.fail("no protocol")
+        #expect(text == "no protocol" && other.isFinishing && !other.takesInput)
+    }
+
+    @Test(arguments: [
+        ("*", "", true), ("max*", "maxclients", true), ("MAX?lients", "maxclients", true), ("a[b-d]e", "ace", true),
+        ("a[^b-d]e", "ace", false), ("\\*", "*", true), ("\\*", "a", false), ("a*b*c", "axxbxxc", true),
+        ("a*b*c", "axxbxx", false), ("[a", "a", true), ("", "a", false), ("a", "", false), ("**?", "x", true),
+    ])
+    func globPatterns(pattern: String, text: String, matches: Bool) {
+        #expect(GlobPattern(pattern).matches(text) == matches)
+    }
+
+    @Test func globPatternsAreNotExponential() {
+        let pattern = GlobPattern(String(repeating: "*a", count: 200) + "b")
+        #expect(!pattern.matches(String(repeating: "a", count: 2_000)))
+    }
+
+    @Test func histogramBucketsCoverTheirValues() {
+        var previous = -1
+        for value in Array(0..<5_000) + (0..<62).map({ 1 << $0 }) {
+            let bucket = LatencyHistogram.bucket(value)
+            if value < 1 << 40 { #expect(LatencyHistogram.upperBound(bucket) >= value) }
+            if value == previous + 1 { #expect(bucket >= LatencyHistogram.bucket(previous)) }
+            previous = value
+        }
+        var histogram = LatencyHistogram()
+        for value in 1...1_000 { histogram.add(value * 1_000) }
+        #expect((500_000...532_000).contains(histogram.quantile(0.5)))
+        #expect((990_000...1_060_000).contains(histogram.quantile(0.99)))
+        #expect(histogram.cumulativeMicroseconds().last?.count == 1_000)
+    }
+
+    @Test func slowlogIsBounded() {
+        var log = Slowlog(length: 2)
+        for id in 0..<5 {
+            log.append(.init(id: id, time: 0, microseconds: 1, arguments: [], address: "", name: ""))
+        }
+        #expect(log.entries.map(\.id) == [3, 4])
+        log.length = 0
+        #expect(log.entries.isEmpty)
+    }
+
+    @Test func passwordsAreComparedByDigest() {
+        let hash = PasswordHash(password: "secret")
+        #expect(hash.accepts("secret".utf8) && !hash.accepts("secre".utf8) && !hash.accepts("".utf8))
+        #expect(hash == PasswordHash(password: "secret") && hash != PasswordHash(password: "other"))
+    }
+}
