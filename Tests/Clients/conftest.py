@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import annex
+import live
 from cluster import Cluster
 from cluster_network import Loopback, Namespaces
 
@@ -117,6 +118,12 @@ def small(folder) -> tuple[annex.Catalogue, dict]:
     """A small catalogue and its files, for tests that build versions of their own."""
     catalogue = annex.make_catalogue("small", "ip", items=300, users=20, dimension=8)
     return catalogue, annex.save_catalogue(catalogue, folder / "input" / "small")
+
+
+@pytest.fixture(scope="session")
+def als_shop(folder):
+    """An index that folds in, for the tests of live users; each module serves it with a state of its own."""
+    return live.make_shop(folder / "live", "als")
 
 
 # A cluster that tests share, mended after each.
