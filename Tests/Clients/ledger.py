@@ -157,7 +157,7 @@ class Ledger:
         before = {worker: len(worker.entries) for worker in self.workers}
 
         def fresh(shard: int) -> int:
-            return sum(where(entry) for worker in workers[shard] for entry in worker.entries[before[worker]:])
+            return sum(bool(where(entry)) for worker in workers[shard] for entry in worker.entries[before[worker]:])
 
         annex.wait_until(lambda: self._broken or all(fresh(shard) >= count for shard in workers), within, f"{count} answers of each shard")
 
