@@ -26,6 +26,23 @@ def pytest_report_header(config):
     ]
 
 
+# What `tools/test --quick` runs: files that show plain meaning in seconds. A test among them that takes long is marked `slow`.
+QUICK = {
+    "test_10_oracle", "test_12_inputs", "test_20_redis_py", "test_21_tools", "test_22_languages", "test_23_transactions",
+    "test_30_limits", "test_40_versions", "test_60_live_users", "test_60_forgetting", "test_60_reasons", "test_90_deploy",
+    "test_91_kubernetes", "test_94_units", "test_95_docs",
+}
+
+
+def pytest_collection_modifyitems(items):
+    files = {item.path.stem for item in items}
+    if len(files) > len(QUICK):  # not where files were named
+        assert QUICK <= files, f"QUICK in conftest.py names what is not there: {sorted(QUICK - files)}"
+    for item in items:
+        if item.path.stem in QUICK and item.get_closest_marker("slow") is None:
+            item.add_marker("quick")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def many_descriptors():
     annex.raise_descriptor_limit()

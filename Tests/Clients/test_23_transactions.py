@@ -177,6 +177,7 @@ class Sender(threading.Thread):
             self.connection.socket.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["direct", "log"])
 def test_killed_at_any_moment_all_or_none(shop, tmp_path, fact, kind):
     rng, kills = annex.generator(f"together {kind}"), annex.setting("ANNEX_EXEC_KILLS", 4)
