@@ -10,6 +10,7 @@
 #   7. Faults that simulations plant stand around the product, in Tests: Sources name none.
 #   8. README has at most 200 lines, none over 140 characters; links in README and docs lead to files of the tree.
 #   9. Every target of Package.swift stands in docs/architecture.md.
+#  10. Client tests wait for conditions: time.sleep stands in Tests/Clients/annex.py only, behind names that say why.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -115,6 +116,12 @@ forbid() {
 forbid '^[[:space:]]*@testable' '@testable' Tests
 forbid '\b(TODO|FIXME|XXX)\b' 'a placeholder' Sources Tests
 forbid '\b(try|as)![[:space:]]' 'a forced try or cast' Sources
+
+# --- 10. Sleeps ------------------------------------------------------------------------------------------------------
+
+checks=$((checks + 1))
+sleeps=$(grep -rn --include='*.py' 'time\.sleep' Tests/Clients | grep -v '^Tests/Clients/annex\.py:' || true)
+[[ -z $sleeps ]] || while read -r hit; do complain "a sleep (see wait_until in annex.py): ${hit:0:160}"; done <<<"$sleeps"
 
 # --- 7. Planted faults -----------------------------------------------------------------------------------------------
 

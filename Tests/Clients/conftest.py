@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import annex
+import live
 from cluster import Cluster
 from cluster_network import Loopback, Namespaces
 
@@ -23,6 +24,23 @@ def pytest_report_header(config):
         f"seed: {annex.SEED} (ANNEX_SEED), commit: {commit or 'unknown'}, machine: {platform.machine()}, "
         f"{os.cpu_count()} cores, kernel {platform.release()}",
     ]
+
+
+# What `tools/test --quick` runs: files that show plain meaning in seconds. A test among them that takes long is marked `slow`.
+QUICK = {
+    "test_10_oracle", "test_12_inputs", "test_20_redis_py", "test_21_tools", "test_22_languages", "test_23_transactions",
+    "test_30_limits", "test_40_versions", "test_60_live_users", "test_60_forgetting", "test_60_reasons", "test_90_deploy",
+    "test_91_kubernetes", "test_94_units", "test_95_docs",
+}
+
+
+def pytest_collection_modifyitems(items):
+    files = {item.path.stem for item in items}
+    if len(files) > len(QUICK):  # not where files were named
+        assert QUICK <= files, f"QUICK in conftest.py names what is not there: {sorted(QUICK - files)}"
+    for item in items:
+        if item.path.stem in QUICK and item.get_closest_marker("slow") is None:
+            item.add_marker("quick")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -117,6 +135,12 @@ def small(folder) -> tuple[annex.Catalogue, dict]:
     """A small catalogue and its files, for tests that build versions of their own."""
     catalogue = annex.make_catalogue("small", "ip", items=300, users=20, dimension=8)
     return catalogue, annex.save_catalogue(catalogue, folder / "input" / "small")
+
+
+@pytest.fixture(scope="session")
+def als_shop(folder):
+    """An index that folds in, for the tests of live users; each module serves it with a state of its own."""
+    return live.make_shop(folder / "live", "als")
 
 
 # A cluster that tests share, mended after each.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import socket
 import threading
-import time
+
+import annex
 
 
 class FakeStateServer:
@@ -107,7 +108,7 @@ class FakeStateServer:
             self.open += 1
             self.most = max(self.most, self.open)
             delay = self.random.random() * self.delay
-        time.sleep(delay)
+        annex.pace(delay)
         said = self.answer(words, number) if self.answer else None
         with self.lock:
             self.open -= 1
@@ -123,5 +124,5 @@ class FakeStateServer:
                 self.events[user, item, at] = weight
                 self.log.append((connection, user, item, weight, at))
                 return b"close" if said == "store and close" else b"+OK\r\n"
-        time.sleep(60)
+        annex.lasting(60, "it never answers")
         return b"close"

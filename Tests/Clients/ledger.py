@@ -151,13 +151,26 @@ class Ledger:
                 worker.connection.socket.close()
             assert not worker.is_alive(), "a client hangs"
 
+    def wait_for(self, count: int, within: float = 30, shards=None, where=lambda entry: True) -> None:
+        """While the load runs: until each shard's users have `count` more answers (all, or those that `where` says)."""
+        workers = {shard: [w for w in self.workers if w.shard == shard] for shard in shards or range(len(self.cluster.shards))}
+        before = {worker: len(worker.entries) for worker in self.workers}
+
+        def fresh(shard: int) -> int:
+            return sum(bool(where(entry)) for worker in workers[shard] for entry in worker.entries[before[worker]:])
+
+        annex.wait_until(lambda: self._broken or all(fresh(shard) >= count for shard in workers), within, f"{count} answers of each shard")
+
+    @property
+    def _broken(self) -> BaseException | None:
+        return next((worker.broken for worker in self.workers if worker.broken is not None), None)
+
     @functools.cached_property
     def entries(self) -> list[Entry]:
         """All requests, by the time of their answers; of a ledger that is closed."""
         assert self.stopping.is_set(), "the ledger is still written"
-        for worker in self.workers:
-            if worker.broken is not None:
-                raise worker.broken
+        if self._broken is not None:
+            raise self._broken
         return sorted((entry for worker in self.workers for entry in worker.entries), key=lambda e: e.done)
 
     @functools.cached_property

@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 
 import pytest
 import redis
@@ -178,6 +177,7 @@ class Sender(threading.Thread):
             self.connection.socket.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["direct", "log"])
 def test_killed_at_any_moment_all_or_none(shop, tmp_path, fact, kind):
     rng, kills = annex.generator(f"together {kind}"), annex.setting("ANNEX_EXEC_KILLS", 4)
@@ -201,7 +201,7 @@ def test_killed_at_any_moment_all_or_none(shop, tmp_path, fact, kind):
                 for sender in senders:
                     sender.start()
                 annex.wait_until(lambda: sum(len(s.acknowledged) for s in senders) > 20 or any(s.failure for s in senders), 30, "events")
-                time.sleep(float(rng.uniform(0, 0.15)))
+                annex.drawn_moment(rng, 0, 0.15)
                 os.kill(server.process.pid, signal.SIGKILL)
                 injected += 1
                 for sender in senders:

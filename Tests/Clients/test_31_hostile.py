@@ -152,7 +152,7 @@ def test_replies_nobody_reads(fresh, catalogues, fact):
                 stalled_since = stalled_since or time.monotonic()
                 if time.monotonic() - stalled_since > 2:
                     break
-                time.sleep(0.01)
+                annex.pace(0.01)
             except ConnectionError:
                 closed = True
                 break

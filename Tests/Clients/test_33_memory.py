@@ -65,7 +65,7 @@ def campaign(servers, port: int, seconds: float, label: str, fact) -> None:
         for n, server in enumerate(servers):
             assert server.process.poll() is None, f"it ended with {server.process.returncode}:\n{server.text()[-3000:]}"
             peaks[n] = max(peaks[n], anonymous_bytes(server.process.pid))
-        time.sleep(0.005)
+        annex.pace(0.005)
     stop.set()
     for client in clients:
         client.join(60)
@@ -128,7 +128,7 @@ def test_requests_that_wait_are_counted(heavy, tmp_path):
             thread.start()
         while any(thread.is_alive() for thread in threads):
             peak = max(peak, anonymous_bytes(server.process.pid))
-            time.sleep(0.005)
+            annex.pace(0.005)
         stop.set()
         server.assert_alive()
         allowed = ALL_CLIENTS + SLACK + cache_limits(server.port)

@@ -59,7 +59,7 @@ def test_no_command_keeps_a_loop(large, tmp_path, fact):
                     began = time.monotonic()
                     other.call("INFO", "stats")
                     infos.append(time.monotonic() - began)
-                time.sleep(0.002)
+                annex.pace(0.002)
         stop.set()
         for client in clients:
             client.join(60)

@@ -124,6 +124,7 @@ def test_reload_follows_current_or_the_named_version(three, tmp_path):
         assert served() == names[1]
 
 
+@pytest.mark.slow
 def test_swaps_under_load_fail_nothing(three, tmp_path, fact):
     index, names = three
     stop, failures, answered = threading.Event(), [], [0]

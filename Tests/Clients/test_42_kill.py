@@ -59,8 +59,7 @@ def test_kill_9_during_builds(tmp_path, fact):
                 while process.poll() is None and time.monotonic() < end and not publishing(index):
                     pass
             else:
-                # Not a wait for luck: the moment of death is what the seed draws.
-                time.sleep(float(rng.uniform(0, whole_build)))
+                annex.drawn_moment(rng, 0, whole_build)
             if kill(process):
                 killed += 1
             else:

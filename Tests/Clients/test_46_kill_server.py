@@ -70,8 +70,7 @@ def test_kill_9_of_the_server_during_swaps(swapping, tmp_path, fact):
             stop, moments = threading.Event(), collections.Counter()
             threads = storm(server, names, stop, moments)
             annex.wait_until(lambda: moments["ended"] >= 2, 30, "two swaps")
-            # Not a wait for luck: the moment of death is what the seed draws, within a few swaps.
-            time.sleep(float(rng.uniform(0, 3 * swap_takes)))
+            annex.drawn_moment(rng, 0, 3 * swap_takes)  # within a few swaps
             server.process.send_signal(signal.SIGKILL)
             server.process.wait(10)
             stop.set()
@@ -124,7 +123,7 @@ def test_kill_9_of_builds_and_server_while_they_publish(tmp_path, fact):
             build = start(build_command(place, files, 100 + turn))
             until_it_publishes(build, place)
             # From the manifest to the rename and to `current` there are some 20 flushes; kills come before, within and after.
-            time.sleep(float(rng.uniform(0, publish)))
+            annex.drawn_moment(rng, 0, publish)
             c.send(annex.encode("RELOAD", "published"))
             if rng.random() < 0.5:
                 server.process.send_signal(signal.SIGKILL)

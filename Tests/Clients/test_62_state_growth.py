@@ -144,7 +144,8 @@ def test_sigterm_while_events_come_in(shop, tmp_path, fact, turn):
         for thread in threads:
             thread.start()
         annex.wait_until(lambda: len(acknowledged) == 16, 30, "every connection had an event stored")
-        time.sleep(0.2)
+        more = sum(acknowledged.values()) + 200
+        annex.wait_until(lambda: sum(acknowledged.values()) >= more, 30, "events flow")
         started = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         code = server.process.wait(10)

@@ -85,8 +85,7 @@ def test_kill_9_while_events_come_in(shop, tmp_path, fact):
             for writer in writers:
                 writer.start()
             annex.wait_until(lambda: all(w.acknowledged or not w.is_alive() for w in writers), 30, "every connection had an event stored")
-            # Not a wait for luck: the moment of death is what the seed draws.
-            time.sleep(float(rng.uniform(0, 0.5)))
+            annex.drawn_moment(rng, 0, 0.5)
             server.process.send_signal(signal.SIGKILL)
             server.process.wait(10)
             for writer in writers:
@@ -100,7 +99,7 @@ def test_kill_9_while_events_come_in(shop, tmp_path, fact):
         check_file(state / "shop" / STATE, known, flying, counted)
         if turn % 4 == 3:  # killed again while it comes up
             process = start_raw(server)
-            time.sleep(float(rng.uniform(0, 1.2 * recovery)))
+            annex.drawn_moment(rng, 0, 1.2 * recovery)
             counted["killed again"] += process.poll() is None
             process.kill()
             process.wait(10)
@@ -135,7 +134,7 @@ def test_kill_9_while_the_state_is_made(shop, tmp_path, fact):
         while not place.exists() and process.poll() is None and time.monotonic() < end:
             pass
         # Making it takes some flushes: the moment of death is what the seed draws.
-        time.sleep(float(rng.uniform(0, 0.015)))
+        annex.drawn_moment(rng, 0, 0.015)
         process.kill()
         process.wait(10)
         counted["made" if (place / STATE).exists() else "half made"] += 1
@@ -174,7 +173,7 @@ def test_kill_9_while_a_large_state_is_checked(shop, tmp_path, fact):
         end = time.monotonic() + float(rng.uniform(0.5, 1)) * takes
         while time.monotonic() < end and not any("check-state" in line for line in processes_with(str(tmp_path))):
             pass
-        time.sleep(float(rng.uniform(0, 0.2)) * takes)
+        annex.drawn_moment(rng, 0, 0.2 * takes)
         while_checking += any("check-state" in line for line in processes_with(str(tmp_path)))
         process.kill()
         process.wait(10)
@@ -249,7 +248,9 @@ def test_by_interval_a_kill_loses_no_more_than_the_interval(shop, tmp_path, fact
         threads = [threading.Thread(target=send, args=(n,)) for n in range(4)]
         for thread in threads:
             thread.start()
-        time.sleep(2)
+        begun = time.monotonic()
+        # Longer than an interval, so that something has to be on the disk.
+        annex.wait_until(lambda: answered and answered[-1][0] > begun + interval + slack + 0.5, 30, "events flow")
         killed = time.monotonic()
         server.process.send_signal(signal.SIGKILL)
         server.process.wait(10)
@@ -317,10 +318,7 @@ def test_killed_while_the_state_is_checked(shop, tmp_path, fact):
         with serve(shop.index, state=state, log=tmp_path / f"next{turn}.log") as server, server.connect() as c:
             assert len(seen(c, "u7")) > 0
         os.kill(child, signal.SIGCONT)
-        deadline = time.monotonic() + 10
-        while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert not Path(f"/proc/{child}").exists(), "the check outlives the server that it was for"
+        annex.wait_until(lambda: not Path(f"/proc/{child}").exists(), 10, "the check ends with the server that it was for")
         if caught == 3:
             break
     fact(f"servers killed while their state was checked: {caught}, each followed by a start beside the check")

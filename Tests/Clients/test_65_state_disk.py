@@ -96,7 +96,7 @@ class Reader(threading.Thread):
                         self.failures.append("a short answer")
                     self.longest = max(self.longest, time.monotonic() - started)
                     self.reads += 1
-                    time.sleep(0.001)
+                    annex.pace(0.001)
         except Exception as error:  # noqa: BLE001: every failure counts
             self.failures.append(repr(error))
 
@@ -130,7 +130,7 @@ class Sender(threading.Thread):
                         error = None
                     except ServerError as refusal:
                         error = str(refusal)
-                        time.sleep(0.002)
+                        annex.pace(0.002)
                     self.answers.append((time.monotonic(), time.monotonic() - started, error))
         except Exception as error:  # noqa: BLE001
             self.broken.append(repr(error))
@@ -172,7 +172,7 @@ def test_a_full_disk_refuses_events_and_reads_go_on(shop, disk, tmp_path, fact):
                 for sender in senders:
                     refused_after.append(annex.wait_until(lambda: sender.first(full, True), 10, "events are refused"))
                 disk.fill()  # what an aborted write gave back
-                time.sleep(0.3)
+                annex.wait_until(lambda: all(s.latest(full + 0.2) for s in senders), 10, "everybody is answered on the full disk")
                 assert not [s.broken for s in senders if s.broken]
                 late = [a for s in senders for a in s.latest(full + 0.2)]
                 assert late and all(error is not None for _, _, error in late), "an event was taken by a full disk"

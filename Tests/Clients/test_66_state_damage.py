@@ -105,7 +105,7 @@ def start(shop, state, log, within=30.0):
                 if c.call("PING") == "PONG":
                     return process, port
         except (OSError, EOFError):
-            time.sleep(0.01)
+            annex.pace(0.01)
     return process, port
 
 

@@ -195,9 +195,9 @@ def test_swaps_under_load(versions, tmp_path, fact):
             for version in (*versions, versions[0]):  # what each takes the first time is no leak
                 point(index, version.name)
                 annex.wait_until(lambda: served(c) == version.name, 10, f"{version.name} is served")
-            time.sleep(1)
+            annex.lasting(1, "what the swaps left behind is over")
             quiet = time.monotonic()
-            time.sleep(2)
+            annex.lasting(2, "answers without swaps are measured")
             noisy = time.monotonic()
             before = settled(server)
             for turn in range(swaps):
@@ -214,14 +214,14 @@ def test_swaps_under_load(versions, tmp_path, fact):
                     took["RELOAD"].append(time.monotonic() - started)
                     assert served(c) == version.name
                 assert not load.failures, load.failures[:3]
-                time.sleep(0.1)
+                annex.pace(0.1)
             calm = time.monotonic()
             point(index, versions[0].name)
             annex.wait_until(lambda: served(c) == versions[0].name, 10, "the first version is served")
             annex.wait_until(lambda: mapped(server) == {versions[0].name} or load.failures, 10, "only the served version is mapped")
             end = time.monotonic() + 10
             while time.monotonic() < end and settled(server)[2] > 1.05 * before[2]:
-                time.sleep(0.1)
+                annex.pace(0.1)
             after = settled(server)
         assert not load.failures, load.failures[:3]
         server.assert_alive()
@@ -308,10 +308,10 @@ def test_a_damaged_version_is_refused_and_the_old_one_stays(versions, tmp_path, 
             for target in ("versions/20990201T000000Z-00000000", "../elsewhere", "/nowhere"):
                 os.symlink(target, index / ".tmp-current")
                 os.rename(index / ".tmp-current", index / "current")
-                time.sleep(2 * WATCH)
+                annex.lasting(2 * WATCH, "nothing is taken from where there is no version")
                 assert served(c) == versions[0].name
             os.unlink(index / "current")
-            time.sleep(2 * WATCH)
+            annex.lasting(2 * WATCH, "nothing is taken from where there is no version")
             assert served(c) == versions[0].name and not load.failures, load.failures[:3]
             # A whole one is taken again.
             point(index, versions[2].name)
@@ -333,7 +333,7 @@ def test_reload_of_a_version_is_not_undone_by_the_watch(versions, tmp_path):
     point(index, versions[0].name)
     with serve(index, state=tmp_path / "state", log=tmp_path / "log", options=["--watch", WATCH]) as server, server.connect() as c:
         c.call("RELOAD", "shop", versions[1].name)
-        time.sleep(4 * WATCH)
+        annex.lasting(4 * WATCH, "the watch changes nothing")
         assert served(c) == versions[1].name, "the watch took back what RELOAD was told to serve"
         point(index, versions[2].name)
         annex.wait_until(lambda: served(c) == versions[2].name, 10, "a moved `current` is noticed")
@@ -344,7 +344,7 @@ def test_without_a_watch_only_reload_swaps(versions, tmp_path):
     point(index, versions[0].name)
     with serve(index, state=tmp_path / "state", log=tmp_path / "log", options=["--watch", 0]) as server, server.connect() as c:
         point(index, versions[1].name)
-        time.sleep(1.5)
+        annex.lasting(1.5, "nobody looks for a version")
         assert served(c) == versions[0].name
         assert text(c.call("RELOAD", "shop")) == versions[1].name and served(c) == versions[1].name
 

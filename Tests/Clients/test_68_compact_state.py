@@ -55,7 +55,7 @@ def test_killed_at_any_moment(folder, tmp_path, fact):
         shutil.rmtree(turn, ignore_errors=True)
         shutil.copytree(state, turn)
         process = subprocess.Popen([annex.annctl_path(), "compact-state", str(turn / "shop"), "--until", str(CUT + EVENTS)], stdout=subprocess.DEVNULL)
-        time.sleep(float(rng.uniform(0, 2 * took)))
+        annex.drawn_moment(rng, 0, 2 * took)
         process.send_signal(signal.SIGKILL)
         process.wait()
         outcomes[counts(turn / "shop")] += 1  # KeyError: neither the one nor the other

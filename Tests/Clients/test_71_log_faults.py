@@ -64,7 +64,7 @@ class Writer(threading.Thread):
                     elif isinstance(reply, ServerError) and NOT_STORED in str(reply):
                         assert reply.code in ("ERR", "OVERLOADED", "MASTERDOWN"), reply
                         self.refused.add(event)
-                        time.sleep(0.005)
+                        annex.pace(0.005)
                     elif isinstance(reply, ServerError) and reply.code == "TIMEOUT" and any(u in str(reply) for u in UNKNOWN):
                         self.unknown.add(event)
                     else:
@@ -116,6 +116,13 @@ def started(servers, shop, label: str, per_server: int = 4, depth: int = 4) -> l
     return writers
 
 
+def wait_for_more(writers, count: int = 40) -> None:
+    """Until so many more of their events were acknowledged."""
+    acknowledged = lambda: sum(len(writer.acknowledged) for writer in writers)  # noqa: E731
+    wanted = acknowledged() + count
+    annex.wait_until(lambda: acknowledged() >= wanted or any(w.failure for w in writers), 30, f"{count} more events acknowledged")
+
+
 def ended(writers) -> None:
     for writer in writers:
         writer.over.set()
@@ -133,7 +140,7 @@ def test_kill_9_of_replicas(shop, log, tmp_path, fact, ack):
         for turn in range(kills // 2):
             with replica(shop.index, tmp_path / "a", log, "--ack", ack) as a:
                 fresh = started([a, b], shop, f"k{turn}")
-                time.sleep(float(rng.uniform(0.15, 0.6)))
+                annex.drawn_moment(rng, 0.15, 0.6)
                 a.process.send_signal(signal.SIGKILL)
                 a.process.wait(10)
                 # Its users go on through the other one at once.
@@ -141,7 +148,7 @@ def test_kill_9_of_replicas(shop, log, tmp_path, fact, ack):
                     start = time.monotonic()
                     live.event(c, f"after{turn}", shop.catalogue.ids[20])
                     assert time.monotonic() - start < 1
-                time.sleep(0.1)
+                wait_for_more(fresh)
                 ended(fresh)
                 writers += fresh
         with replica(shop.index, tmp_path / "a", log, "--ack", ack) as a:
@@ -215,14 +222,14 @@ def test_connections_to_the_log_that_are_cut(shop, log, tmp_path, fact):
             writers = started([a, b], shop, "c")
             swallowed = collections.Counter()
             for turn in range(cuts):
-                time.sleep(float(rng.uniform(0.1, 0.35)))
+                annex.drawn_moment(rng, 0.1, 0.35)
                 if turn % 2:
                     proxy.swallows = "answers" if turn % 4 == 1 else "questions"
                     swallowed[proxy.swallows] += 1
-                    time.sleep(float(rng.uniform(0.01, 0.15)))
+                    annex.drawn_moment(rng, 0.01, 0.15)
                 proxy.cut()
                 proxy.swallows = ""
-            time.sleep(0.3)
+            wait_for_more(writers)
             ended(writers)
             counted = check(log, [a, b], writers, shop)
             assert counted["refused"] > 0 and counted["acknowledged"] > 0 and counted["open"] > counted["open, stored"]
@@ -292,11 +299,11 @@ def test_replicas_that_are_stopped_while_others_go_on(shop, log, tmp_path, fact)
     with replica(shop.index, tmp_path / "a", log) as a, replica(shop.index, tmp_path / "b", log) as b:
         writers = started([a, b], shop, "s")
         for turn in range(pauses):
-            time.sleep(0.2)
+            wait_for_more(writers)
             (a, b)[turn % 2].process.send_signal(signal.SIGSTOP)
-            time.sleep(2.6)  # longer than the log waits for an answer, and than a change may take
+            annex.lasting(2.6, "longer than the log waits for an answer, and than a change may take")
             (a, b)[turn % 2].process.send_signal(signal.SIGCONT)
-        time.sleep(0.5)
+        wait_for_more(writers)
         ended(writers)
         counted = check(log, [a, b], writers, shop)
     fact(f"log: {pauses} replicas stopped for longer than every deadline: {counted['acknowledged']} events acknowledged, 0 lost, 0 twice")
@@ -310,11 +317,11 @@ def test_a_log_that_is_killed_and_keeps_what_it_has(shop, tmp_path, fact):
         with replica(shop.index, tmp_path / "a", log, "--ack", "log") as a, replica(shop.index, tmp_path / "b", log) as b:
             writers = started([a, b], shop, "r")
             for _ in range(kills):
-                time.sleep(float(rng.uniform(0.2, 0.5)))
+                annex.drawn_moment(rng, 0.2, 0.5)
                 log.kill()
-                time.sleep(float(rng.uniform(0, 0.3)))
+                annex.drawn_moment(rng, 0, 0.3)
                 log.start()
-                time.sleep(0.5)
+                wait_for_more(writers)
             ended(writers)
             counted = check(log, [a, b], writers, shop)
             assert counted["refused"] > 0 and counted["acknowledged"] > 0
@@ -326,7 +333,7 @@ def test_a_log_that_lost_its_disk(shop, log, tmp_path, fact):
     """It comes back empty: no replica takes a change, all read on, and all begin anew from one backup."""
     with replica(shop.index, tmp_path / "a", log, "--max-lag", "2") as a, replica(shop.index, tmp_path / "b", log, "--max-lag", "2") as b:
         writers = started([a, b], shop, "d")
-        time.sleep(0.4)
+        wait_for_more(writers)
         ended(writers)
         before = check(log, [a, b], writers, shop)["acknowledged"]
         log.kill()
@@ -337,7 +344,7 @@ def test_a_log_that_lost_its_disk(shop, log, tmp_path, fact):
                 error = connection.error("EVENT", "u1", shop.catalogue.ids[20])
                 assert NOT_STORED in str(error) and "lost" in str(error) and "estore" in str(error)
                 assert "lost" in log_line(connection, INDEX)["problem"]
-            time.sleep(2.5)
+            annex.lasting(2.5, "longer than --max-lag")
             for connection in (c, d):
                 # There is nothing newer anywhere, so that nothing is too old.
                 assert len(connection.call("TOPK", "u1", 5)) == 5
@@ -376,7 +383,7 @@ def test_a_log_that_forgot_the_last_of_it(shop, log, tmp_path):
                 live.event(d, f"u{n % 30}", shop.catalogue.ids[200 + n])
             # The log has more entries by now than the other one has read of it, and still it is another log.
             assert log.entries(INDEX) == 250
-            time.sleep(1.5)
+            annex.lasting(1.5, "it goes on refusing")
             assert NOT_STORED in str(c.error("EVENT", "u1", shop.catalogue.ids[20])) and log_line(c, INDEX)["status"] == "refusing"
             assert int(live.state_line(c, INDEX)["events"]) == 200 and int(live.state_line(d, INDEX)["events"]) == 250
 
@@ -429,7 +436,7 @@ def test_a_server_starts_and_stops_without_its_log(shop, tmp_path):
 def test_sigterm_answers_what_was_accepted(shop, log, tmp_path):
     with replica(shop.index, tmp_path / "a", log) as a:
         writers = started([a], shop, "t", per_server=8)
-        time.sleep(0.4)
+        wait_for_more(writers)
         a.process.send_signal(signal.SIGTERM)
         start = time.monotonic()
         assert a.process.wait(8) == 0 and time.monotonic() - start < 5

@@ -105,7 +105,7 @@ class Others:
                 self.times.append(time.monotonic() - began)
                 if isinstance(reply, ServerError):
                     self.errors.append((words[0], str(reply)))
-                time.sleep(0.01)
+                annex.pace(0.01)
 
     def __enter__(self) -> "Others":
         for thread in self.threads:
@@ -139,7 +139,7 @@ def burn(share: float, seconds: float) -> None:
         until = time.monotonic() + WANTED * share
         while time.monotonic() < until:
             pass
-        time.sleep(WANTED * (1 - share))
+        annex.pace(WANTED * (1 - share))
 
 
 def test_one_greedy_client_is_nobody_elses_trouble(wide, tmp_path, fact):
@@ -149,13 +149,13 @@ def test_one_greedy_client_is_nobody_elses_trouble(wide, tmp_path, fact):
         changes = routed.text().count("health changed")
         with Greedy(routed, words, connections=6, deep=2) as greedy:
             busy = [process.process.pid for process in [routed, *routed.replicas]] + [process.pid for process in greedy.processes]
-            time.sleep(0.3)
+            annex.lasting(0.3, "the greedy client gets going")
             used, waited = processor_seconds(*busy), [seconds_without_processor(routed.process.pid)]
             with Others(routed) as others:
-                time.sleep(SECONDS)
+                annex.lasting(SECONDS, "others are measured beside it")
             used = processor_seconds(*busy) - used
             waited.append(seconds_without_processor(routed.process.pid))
-        time.sleep(0.6)
+        annex.lasting(0.6, "INFO counts twice a second")
         figures = routed.figures()
         health, changed = routed.health(), routed.text().count("health changed") - changes
         annex.wait_until(lambda: routed.figures()["router_heavy_waiting"] == 0, 20, "what the greedy client asked is over")
@@ -166,7 +166,7 @@ def test_one_greedy_client_is_nobody_elses_trouble(wide, tmp_path, fact):
             burner.start()
         waited.append(seconds_without_processor(routed.process.pid))
         with Others(routed) as beside:
-            time.sleep(SECONDS)
+            annex.lasting(SECONDS, "others are measured beside foreign processes")
         waited.append(seconds_without_processor(routed.process.pid))
         for burner in burners:
             burner.join(30)
@@ -280,8 +280,7 @@ def test_an_event_of_a_new_item_finds_the_replica_that_knows_it(folder, tmp_path
                 assert c.call("EVENT", f"someone-{n}", new) == "OK"
         with routed.connect() as c:
             assert c.error("EVENT", "someone", "no-such-item").code == "NOITEM"
-        time.sleep(0.6)
-        assert routed.figures()["router_second_opinions"] >= 5
+        annex.wait_until(lambda: routed.figures()["router_second_opinions"] >= 5, 5, "the other replica was asked")
 
 
 def test_a_file_that_is_being_written_is_not_adopted(indexes, catalogues, tmp_path):
@@ -292,7 +291,7 @@ def test_a_file_that_is_being_written_is_not_adopted(indexes, catalogues, tmp_pa
         for epoch in range(2, 4):
             half = f"epoch: {epoch}\nshards:\n  - slots: 0-16383\n    replicas: [127.0.0.1:{ports[0]}]\n"
             routed.file.write_text(half)
-            time.sleep(0.7)
+            annex.lasting(0.7, "half of the file is there for less than two looks")
             routed.file.write_text(half.replace("]", f", 127.0.0.1:{ports[1]}]"))
             annex.wait_until(lambda: routed.figures()["router_epoch"] == epoch, 5, "the router follows")
             assert len(routed.health()) == 2
@@ -338,7 +337,7 @@ def test_reconnects_come_ever_later(tmp_path, fact):
             while time.monotonic() < end:
                 asked += 1
                 assert isinstance(c.error("TOPK", "u", 3), ServerError)
-                time.sleep(0.004)
+                annex.pace(0.004)
     replica.listener.close()
     fact(f"a replica that hangs up: {asked} requests in 3 s made {replica.accepted} connections")
     assert asked > 100 and replica.accepted < 40

@@ -28,7 +28,7 @@ def test_chaos(cluster, cluster_catalogue, fact):
             thread.start()
         end = time.monotonic() + CHAOS
         while time.monotonic() < end and all(t.is_alive() for t in trouble):
-            time.sleep(0.1)
+            annex.pace(0.1)
         stop.set()
         for thread in trouble:
             thread.join(60)
@@ -70,11 +70,11 @@ def test_no_split_brain(cluster, cluster_catalogue, fact):
                 inject(cluster, kind, node)
                 done.append((kind, node))
                 counted[kind] += 1
-                time.sleep(float(rng.uniform(0.1, 0.8)))
+                annex.drawn_moment(rng, 0.1, 0.8)
             rng.shuffle(done)
             for kind, node in done:
                 mend(cluster, kind, node)
-                time.sleep(float(rng.uniform(0, 0.3)))
+                annex.drawn_moment(rng, 0, 0.3)
             cluster.mend()
     fact(f"split brain: {SPLITS} schedules, faults {dict(counted)}; through the router {len(ledger.acknowledged)} acknowledged, straight to a replica "
          f"{len(direct.acknowledged)}, {sum(not e.ok for e in direct.of(reading=False))} refused or unanswered")
@@ -85,7 +85,7 @@ def test_no_split_brain(cluster, cluster_catalogue, fact):
 def test_the_ledger_finds_what_is_missing(cluster, cluster_catalogue):
     """Otherwise the tests above say nothing: one acknowledged event is taken back behind the ledger's back."""
     with Ledger(cluster, cluster_catalogue.ids) as ledger:
-        time.sleep(1)
+        ledger.wait_for(60)
     ledger.check_nothing_lost()
     user, item = next(iter(ledger.acknowledged))
     with cluster.router.connect() as c:

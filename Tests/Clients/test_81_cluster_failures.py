@@ -32,14 +32,14 @@ def test_one_replica_killed(cluster, cluster_catalogue, fact):
     """R1, R2: kill -9 of one replica after the other, under load."""
     rng, outages, others, windows = annex.generator("replicas killed"), defaultdict(list), [], []
     with Ledger(cluster, cluster_catalogue.ids) as ledger:
-        time.sleep(2)
+        ledger.wait_for(120)
         for _ in range(KILLS):
             shard = int(rng.integers(len(cluster.shards)))
             node = cluster.shards[shard][int(rng.integers(2))]
-            time.sleep(float(rng.uniform(0.2, 0.6)))
+            annex.drawn_moment(rng, 0.2, 0.6)
             begin = time.monotonic()
             node.kill()
-            time.sleep(2)
+            ledger.wait_for(180)
             windows.append((shard, begin, time.monotonic()))
             node.start()
             cluster.wait_until_whole()
@@ -68,10 +68,10 @@ def test_acknowledged_by_the_log_alone(cluster_network, cluster_index, cluster_c
     with type(cluster_network)() as network, Cluster(cluster_index, tmp_path, network, shards=1, ack="log") as cluster:
         with Ledger(cluster, cluster_catalogue.ids, rate=200) as ledger:
             for _ in range(max(2, KILLS // 2)):
-                time.sleep(float(rng.uniform(0.3, 0.8)))
+                annex.drawn_moment(rng, 0.3, 0.8)
                 node = cluster.replicas[int(rng.integers(2))]
                 node.kill()
-                time.sleep(0.5)
+                ledger.wait_for(60)
                 node.start()
                 cluster.wait_until_whole()
         fact(f"--ack log, {max(2, KILLS // 2)} replicas killed (-9): " + prove(cluster, ledger))
@@ -81,17 +81,17 @@ def test_one_replica_stopped_and_resumed(cluster, cluster_catalogue, fact):
     """R5 for one of two: SIGSTOP. Nobody waits for it for longer than the deadline, and it is taken back."""
     node = cluster.shards[0][0]
     with Ledger(cluster, cluster_catalogue.ids) as ledger:
-        time.sleep(1.5)
+        ledger.wait_for(120)
         begin = time.monotonic()
         node.pause()
         annex.wait_until(lambda: cluster.health(cluster.router)[node.name] == "ejected", 5, f"{node.name} is left out")
         out_after = time.monotonic() - begin
-        time.sleep(1.5)
+        ledger.wait_for(120)
         resumed = time.monotonic()
         node.resume()
         annex.wait_until(lambda: cluster.health(cluster.router)[node.name] == "healthy", 10, f"{node.name} is taken back")
         back_after = time.monotonic() - resumed
-        time.sleep(0.5)
+        ledger.wait_for(30)
     reads = ledger.of([0], True, begin, resumed)
     elsewhere = ledger.outage(1, True, begin, resumed)
     outage = {reading: max(0.0, ledger.outage(0, reading, begin, resumed) - elsewhere) for reading in (True, False)}
@@ -115,9 +115,9 @@ def test_a_lost_replica_is_replaced(cluster, cluster_catalogue, tmp_path, fact):
         assert done.returncode == 0, done.stdout + done.stderr
 
     with Ledger(cluster, cluster_catalogue.ids) as ledger:
-        time.sleep(1)
+        ledger.wait_for(60)
         annctl("backup", cluster.state(kept), "--output", tmp_path / "a.backup")
-        time.sleep(0.5)
+        ledger.wait_for(30)
         lost.kill()
         shutil.rmtree(cluster.state(lost))
         before = entries_of_the_log(cluster)
@@ -129,7 +129,7 @@ def test_a_lost_replica_is_replaced(cluster, cluster_catalogue, tmp_path, fact):
         lost.start()
         cluster.wait_until_whole()
         back_after = time.monotonic() - began
-        time.sleep(0.5)
+        ledger.wait_for(30)
     fact(f"a replica made anew from a backup in {back_after:.2f} s, the log cut from {before} to {after} entries; "
          f"{len(ledger.failed(reading=True))} of {len(ledger.of(reading=True))} reads failed")
     fact("  " + prove(cluster, ledger))
@@ -146,7 +146,7 @@ def test_a_replica_without_its_log_refuses_events(cuttable, cluster_catalogue, f
     cluster, cut = cuttable, cuttable.shards[0][0]
     user, item = cluster.users(0, 1, "cut-off-")[0], cluster_catalogue.ids[7]
     with Ledger(cluster, cluster_catalogue.ids) as ledger, Ledger(cluster, cluster_catalogue.ids, direct=True) as direct, cut.connect(5) as c:
-        time.sleep(1)
+        ledger.wait_for(60)
         assert c.call("EVENT", user, item) == "OK"
         began = time.monotonic()
         cluster.cut(cut, cluster.log)
@@ -160,12 +160,12 @@ def test_a_replica_without_its_log_refuses_events(cuttable, cluster_catalogue, f
                 annex.check_error_text(refusal)
             assert time.monotonic() - started < 2.5, "an EVENT that hangs"
             assert c.call("SEEN", user)[-1] == item.encode(), "reads go on"
-            time.sleep(0.1)
+            annex.pace(0.1)
         assert refusal, "a replica without its log took events"
         lagging = annex.wait_until(lambda: next((e for e in [raised(c, "SEEN", user)] if e), None), MAX_LAG + 3,
                                    f"no reads after a lag of {MAX_LAG} s")
         lagged_after = time.monotonic() - began
-        time.sleep(0.5)
+        ledger.wait_for(30)
         cluster.heal(cut)
         annex.wait_until(lambda: cut.answers("EVENT", user, item), 5, "events again")
         back_after = time.monotonic() - began - lagged_after
@@ -196,7 +196,7 @@ def ask(cluster: Cluster, user: str, times: int) -> list[tuple[float, str]]:
             started = time.monotonic()
             error = raised(c, "TOPK", user, 5, "HISTORY", 1, cluster.item)
             found.append((time.monotonic() - started, error or ""))
-            time.sleep(0.01)
+            annex.pace(0.01)
     return found
 
 
@@ -205,7 +205,7 @@ def test_a_whole_shard_gone(how, cluster, cluster_catalogue, fact):
     """R4, R5: its users get errors at once that name the slot; the others notice nothing; it comes back by itself."""
     user = cluster.users(0, 1, "gone-")[0]
     with Ledger(cluster, cluster_catalogue.ids) as ledger:
-        time.sleep(2)
+        ledger.wait_for(120)
         begin = time.monotonic()
         for node in cluster.shards[0]:
             node.kill() if how == "killed" else node.pause()
@@ -213,7 +213,7 @@ def test_a_whole_shard_gone(how, cluster, cluster_catalogue, fact):
         annex.wait_until(lambda: {cluster.health(cluster.router)[n.name] for n in cluster.shards[0]} <= {"ejected", "probing"}, 5, "both are out")
         out_after = time.monotonic() - begin
         errors = ask(cluster, user, 60)
-        time.sleep(1)
+        ledger.wait_for(60, shards=[1])
         end = time.monotonic()
         for node in cluster.shards[0]:
             node.start() if how == "killed" else node.resume()
@@ -234,10 +234,11 @@ def test_a_whole_shard_gone(how, cluster, cluster_catalogue, fact):
 def test_the_log_gone(how, cluster, cluster_catalogue, fact):
     """No event is taken, none hangs, no read fails; when it is back, so are events."""
     with Ledger(cluster, cluster_catalogue.ids) as ledger:
-        time.sleep(1)
+        ledger.wait_for(60)
         begin = time.monotonic()
         cluster.log.kill() if how == "killed" else cluster.log.pause()
-        time.sleep(2)
+        ledger.wait_for(8, where=lambda entry: not entry.reading and entry.errors)
+        ledger.wait_for(60, where=lambda entry: entry.reading)
         end = time.monotonic()
         cluster.log.start() if how == "killed" else cluster.log.resume()
         for node in cluster.replicas:

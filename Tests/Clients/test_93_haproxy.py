@@ -92,7 +92,7 @@ class Client(threading.Thread):
                 self.failed.append(repr(error))
                 try:
                     c.socket.close()
-                    time.sleep(0.02)
+                    annex.pace(0.02)
                     c = self.connect()
                     self.ask(c)
                 except (OSError, EOFError, annex.ServerError) as again:
@@ -100,7 +100,7 @@ class Client(threading.Thread):
                     return
             self.asked += 1
             self.slowest = max(self.slowest, time.monotonic() - started)
-            time.sleep(0.002)
+            annex.pace(0.002)
 
 
 @pytest.mark.parametrize("how", ["killed", "stopped", "drained"])
@@ -114,12 +114,12 @@ def test_one_of_two_routers_goes(how, cluster_index, tmp_path, fact):
         clients = [Client(port, stop) for _ in range(8)]
         for client in clients:
             client.start()
-        time.sleep(0.5)
+        annex.wait_until(lambda: all(client.asked > 20 for client in clients), 20, "all ask")
         before = [client.asked for client in clients]
         assert min(before) > 0
         try:
             {"killed": first.kill, "stopped": first.pause, "drained": first.process.terminate}[how]()
-            time.sleep(OUT_WITHIN + 1)
+            annex.lasting(OUT_WITHIN + 1, "longer than it may take to leave it out")
             assert all(client.is_alive() for client in clients), [c.failed_twice for c in clients]
             with annex.Connection(port, timeout=1) as c:  # and a new client is not sent to the one that is gone
                 assert c.call("AUTH", PASSWORD) == "OK" and c.call("PING") == "PONG"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import select
 import socket
 import threading
-import time
 
 import numpy as np
 
@@ -134,7 +133,7 @@ class Client(threading.Thread):
                 self.session()
             except (ConnectionError, TimeoutError, OSError):
                 self.dropped += 1  # an eviction, or a limit: the server may do that to a client, and goes on itself
-                time.sleep(0.01)
+                annex.pace(0.01)
 
     def session(self) -> None:
         with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
@@ -149,7 +148,7 @@ class Client(threading.Thread):
                 if manner == "reads":
                     self.take(connection, 0.3)
             if manner == "slow":
-                time.sleep(0.3)
+                annex.pace(0.3)
                 self.take(connection, 0.3)
             self.left += manner == "leaves"
 
