@@ -1,4 +1,4 @@
-import AnnexNetwork
+import AnnexWire
 import NIOCore
 
 /// The elements of an encoded array, without making values of them.

@@ -1,5 +1,5 @@
 import AnnexCore
-import AnnexNetwork
+import AnnexServer
 import AnnexWire
 import NIOCore
 
