@@ -115,13 +115,22 @@ let package = Package(
             swiftSettings: settings
         ),
 
-        // MARK: - L5 the executable
+        // MARK: - L5 what a running process is made of
+        .target(
+            name: "AnnexNode",
+            dependencies: [
+                "AnnexCore", "AnnexBuild", "AnnexEngine", "AnnexLog", "AnnexNetwork", "AnnexRouter", "AnnexShard",
+                "AnnexStore", "AnnexWire", "CResolv", logging, nioCore, nioPosix, "Yams",
+            ],
+            swiftSettings: settings
+        ),
+
+        // MARK: - L6 the executable
         .executableTarget(
             name: "annctl",
             dependencies: [
-                "AnnexCore", "AnnexBuild", "AnnexEngine", "AnnexFormats", "AnnexLog", "AnnexNetwork", "AnnexRouter",
-                "AnnexShard", "AnnexStore", "AnnexWire", "CBusError", "CResolv", argumentParser, logging, nioCore,
-                nioPosix, "Yams",
+                "AnnexCore", "AnnexBuild", "AnnexEngine", "AnnexFormats", "AnnexLog", "AnnexNetwork", "AnnexNode",
+                "AnnexStore", "AnnexWire", "CBusError", argumentParser, logging, nioCore, nioPosix, "Yams",
             ],
             swiftSettings: settings
         ),
@@ -163,6 +172,7 @@ let package = Package(
         tests("AnnexNetwork", ["AnnexWire", nioCore, logging]),
         tests("AnnexLog", ["AnnexEngine", "AnnexStore", "AnnexWire", nioCore]),
         tests("AnnexRouter", ["AnnexLog", "CAllocationCounter"]),
+        tests("AnnexNode", ["AnnexBuild", "AnnexNetwork", "AnnexStore", "AnnexWire", logging, nioCore]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

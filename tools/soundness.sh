@@ -38,7 +38,8 @@ declare -A allowed=(
     [AnnexShard]="AnnexCore AnnexWire AnnexEngine Logging $system"
     [AnnexRouter]="AnnexCore AnnexWire AnnexNetwork NIO* Logging $system"
     [AnnexLog]="AnnexCore AnnexWire AnnexStore AnnexEngine AnnexNetwork NIO* Logging $system"
-    [annctl]="Annex* CBusError CResolv ArgumentParser ServiceLifecycle Logging Yams NIO* UnixSignals $system"
+    [AnnexNode]="AnnexCore AnnexBuild AnnexEngine AnnexStore AnnexLog AnnexShard AnnexRouter AnnexNetwork AnnexWire CResolv NIO* Logging Yams $system"
+    [annctl]="Annex* CBusError ArgumentParser ServiceLifecycle Logging Yams NIO* UnixSignals $system"
 )
 
 # imports_of FOLDER: "module file:line" for each import of its Swift files, whatever attributes, access and kind it has.

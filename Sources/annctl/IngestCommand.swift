@@ -1,6 +1,7 @@
 import AnnexCore
 import AnnexFormats
 import AnnexNetwork
+import AnnexNode
 import ArgumentParser
 import Foundation
 

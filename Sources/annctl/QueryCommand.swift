@@ -1,5 +1,6 @@
 import AnnexCore
 import AnnexNetwork
+import AnnexNode
 import AnnexWire
 import ArgumentParser
 

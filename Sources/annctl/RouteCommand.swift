@@ -1,11 +1,7 @@
-import AnnexCore
 import AnnexNetwork
-import AnnexRouter
-import AnnexWire
+import AnnexNode
 import ArgumentParser
-import Foundation
 import Logging
-import NIOCore
 
 struct RouteCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -54,84 +50,32 @@ struct RouteCommand: AsyncParsableCommand {
         LoggingSystem.bootstrap { BackgroundLogHandler(label: $0) }
         defer { LogWriter.shared.flush() }
         let logger = Logger(label: "annex")
-        let file = try TopologyFile(self.config)
-        var configuration = ServerConfiguration()
-        configuration.host = self.host
-        configuration.port = self.port
-        configuration.threads = self.threads ?? ProcessInfo.processInfo.activeProcessorCount
-        configuration.maximumConnections = self.maxConnections
-        configuration.idleTimeout = .seconds(self.idleTimeout)
-        configuration.version = ProductVersion.text
-        let password = try self.passwordFile.map { try Password.read($0) }
-        configuration.passwordHash = password.map { PasswordHash(password: $0) }
-        try configuration.validate()
-        let stale = TopologyAlarm()
-        let shared = RouterShared(
-            topology: file.topology,
-            settings: try RouterOptions.settings(file.router, at: self.config),
-            password: try self.shardPasswordFile.map { try Password.read($0) } ?? password,
-            logger: logger,
-            onStale: { stale.raise(logger) }
-        )
-        let watch = TopologyWatch(self.config, first: file.topology, logger) { changed in
-            guard try RouterOptions.settings(changed.router, at: "router") == shared.settings else {
-                throw AnnexError(.usage, "what is under 'router' changes when the router starts again", at: "router")
-            }
-            shared.change(to: changed.topology)
-        }
-        defer { watch.stop() }
-        try await self.serve(shared, configuration, watch, logger)
-    }
-
-    private func serve(
-        _ shared: RouterShared,
-        _ configuration: ServerConfiguration,
-        _ watch: TopologyWatch,
-        _ logger: Logger
-    ) async throws {
+        let node = try RouterNode(try self.settings(), logger: logger)
         let stop = StopSignals()
-        // To a cluster client the router is the one node that has all slots.
-        let itself = ClusterTopology.Address(host: "", port: self.port)
-        let alone = ClusterTopology(
-            epoch: 1,
-            shards: [.init(name: "router", slots: .all, replicas: [itself])]
-        )
-        let server = try LineServer(
-            configuration: configuration,
-            makeHandler: { index, loop in RouterHandler(shared, index: index, loop: loop) },
-            info: { RouterInfo.sections(shared) },
-            cluster: self.port == 0 ? nil : ClusterView(ClusterView.Snapshot(topology: alone, own: itself)),
-            logger: logger
-        )
         stop.servingBegins()
-        let address = try await server.start()
-        logger.info(
-            "Routing",
-            metadata: [
-                "address": "\(address.ipAddress ?? configuration.host):\(address.port ?? configuration.port)",
-                "shards": "\(shared.topology.shards.count)", "replicas": "\(shared.topology.addresses.count)",
-            ]
-        )
+        try await node.start()
         let signal = await stop.wait()
         if self.drainPause > 0 {
             logger.info("Leaving", metadata: ["signal": "\(signal)", "pause_seconds": "\(self.drainPause)"])
-            server.leave()
+            node.leave()
             await stop.wait(atMost: .seconds(self.drainPause))
         }
         logger.info("Draining", metadata: ["signal": "\(signal)"])
-        // Loops that are gone follow no file.
-        watch.stop()
-        await server.shutdown(grace: .seconds(4))
+        await node.stop()
         logger.info("Stopped")
     }
-}
 
-/// Says once a minute that shards and this router disagree about who serves whom.
-private final class TopologyAlarm: Sendable {
-    private let last = LockedTime()
-
-    func raise(_ logger: Logger) {
-        guard self.last.passed(.seconds(60)) else { return }
-        logger.warning("A shard answered MOVED: its topology is another one than this router's; compare the files")
+    private func settings() throws -> RouterNodeSettings {
+        var settings = RouterNodeSettings()
+        settings.topologyFile = self.config
+        settings.server.host = self.host
+        settings.server.port = self.port
+        if let threads { settings.server.threads = threads }
+        settings.server.maximumConnections = self.maxConnections
+        settings.server.idleTimeout = .seconds(self.idleTimeout)
+        settings.server.version = ProductVersion.text
+        settings.password = try self.passwordFile.map { try Password.read($0) }
+        settings.shardPassword = try self.shardPasswordFile.map { try Password.read($0) }
+        return settings
     }
 }

@@ -1,6 +1,7 @@
 import AnnexCore
 import AnnexLog
 import AnnexNetwork
+import AnnexNode
 import AnnexWire
 import Foundation
 import Yams
@@ -36,8 +37,7 @@ enum ServeSettings {
     /// Applies a file. Unknown keys and wrong values are errors that name them; bounds are checked by `validate()`.
     static func apply(
         _ path: String,
-        to configuration: inout ServerConfiguration,
-        _ live: inout LiveSettings
+        to settings: inout ShardSettings
     ) throws {
         func bad(_ why: String) -> AnnexError {
             AnnexError(.usage, why, at: path, hint: "Keys: " + Self.keys.joined(separator: ", "))
@@ -55,28 +55,28 @@ enum ServeSettings {
             let key = keyNode.string ?? ""
             guard let text = value.scalar?.string else { throw bad("'\(Printable.escape(key))' is not a single value") }
             switch key {
-            case "host": configuration.host = text
+            case "host": settings.server.host = text
             case "password-file":
-                live.password = try Password.read(Self.resolve(text, beside: path))
-            case "state": live.stateFolder = Self.resolve(text, beside: path)
-            case "durability": try live.setDurability(text)
+                settings.password = try Password.read(Self.resolve(text, beside: path))
+            case "state": settings.stateFolder = Self.resolve(text, beside: path)
+            case "durability": try settings.setDurability(text)
             case "cold":
                 guard let cold = ColdStart(rawValue: text) else { throw bad("'cold' is error or popular") }
-                live.cold = cold
-            case "log": live.log = text
+                settings.cold = cold
+            case "log": settings.log = text
             case "log-password-file":
-                live.logPassword = try Password.read(Self.resolve(text, beside: path))
+                settings.logPassword = try Password.read(Self.resolve(text, beside: path))
             case "ack":
                 guard let ack = LogAcknowledgement(rawValue: text) else { throw bad("'ack' is replica or log") }
-                live.acknowledgement = ack
+                settings.acknowledgement = ack
             case "cold-half-life", "watch", "max-lag":
                 guard let number = Double(text), number.isFinite else {
                     throw bad("'\(key)' is no number: '\(Printable.escape(text))'")
                 }
                 switch key {
-                case "watch": live.watchSeconds = number
-                case "max-lag": live.maximumLagSeconds = number
-                default: live.coldHalfLifeDays = number
+                case "watch": settings.watchSeconds = number
+                case "max-lag": settings.maximumLagSeconds = number
+                default: settings.coldHalfLifeDays = number
                 }
             default:
                 guard let entry = Self.numbers.first(where: { $0.key == key }) else {
@@ -85,7 +85,7 @@ enum ServeSettings {
                 guard let number = Int(text), number >= -1, number <= 1 << 45 else {
                     throw bad("'\(key)' is no whole number in range: '\(Printable.escape(text))'")
                 }
-                entry.set(&configuration, number)
+                entry.set(&settings.server, number)
             }
         }
     }
