@@ -130,7 +130,7 @@ let package = Package(
             name: "annctl",
             dependencies: [
                 "AnnexCore", "AnnexBuild", "AnnexEngine", "AnnexFormats", "AnnexLog", "AnnexNetwork", "AnnexNode",
-                "AnnexStore", "AnnexWire", "CBusError", argumentParser, logging, nioCore, nioPosix, "Yams",
+                "AnnexStore", "AnnexWire", "CBusError", argumentParser, logging, nioCore, nioPosix,
             ],
             swiftSettings: settings
         ),
@@ -172,7 +172,7 @@ let package = Package(
         tests("AnnexNetwork", ["AnnexWire", nioCore, logging]),
         tests("AnnexLog", ["AnnexEngine", "AnnexStore", "AnnexWire", nioCore]),
         tests("AnnexRouter", ["AnnexLog", "CAllocationCounter"]),
-        tests("AnnexNode", ["AnnexBuild", "AnnexNetwork", "AnnexStore", "AnnexWire", logging, nioCore]),
+        tests("AnnexNode", ["AnnexBuild", "AnnexNetwork", "AnnexRouter", logging, nioCore]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

@@ -4,6 +4,8 @@ import AnnexNode
 import ArgumentParser
 import Foundation
 
+extension SearchEngine: ExpressibleByArgument {}
+
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",

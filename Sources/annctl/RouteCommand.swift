@@ -18,47 +18,22 @@ struct RouteCommand: AsyncParsableCommand {
             """
     )
 
-    @Option(help: ArgumentHelp("Who serves which users; see deploy/cluster.yaml.", valueName: "file.yaml"))
-    var config: String
-    @Option(help: "Address to bind; any but loopback needs --password-file.") var host = "127.0.0.1"
-    @Option(help: "Port; 0 takes a free one.") var port = 7600
-    @Option(help: "Event loops. (default: one per core)") var threads: Int?
-    @Option(help: ArgumentHelp("File whose first line is the clients' password.", valueName: "file"))
-    var passwordFile: String?
-    @Option(help: ArgumentHelp("The same of the shards. (default: that of the clients)", valueName: "file"))
-    var shardPasswordFile: String?
-    @Option(help: "Connections served at once.") var maxConnections = 10_000
-    @Option(help: "Seconds of silence after which a connection is closed; 0: never.") var idleTimeout = 0
-    @Option(
-        help: ArgumentHelp(
-            "Seconds from SIGTERM on in which READY says that the router ends and everything else is as before: for balancers "
-                + "that need time to notice. A second signal ends them early.",
-            valueName: "seconds"
-        )
-    )
-    var drainPause = 0
-
-    func validate() throws {
-        guard (0...65_535).contains(self.port) else { throw ValidationError("--port is 0 to 65535, got \(self.port)") }
-        guard self.idleTimeout >= 0 else { throw ValidationError("--idle-timeout is not negative") }
-        guard (0...3_600).contains(self.drainPause) else {
-            throw ValidationError("--drain-pause is 0 to 3600 seconds, got \(self.drainPause)")
-        }
-    }
+    @OptionGroup var flags: RouterFlags
 
     func run() async throws {
         LoggingSystem.bootstrap { BackgroundLogHandler(label: $0) }
         defer { LogWriter.shared.flush() }
         let logger = Logger(label: "annex")
-        let node = try RouterNode(try self.settings(), logger: logger)
+        let settings = try self.settings()
+        let node = try RouterNode(settings, logger: logger)
         let stop = StopSignals()
         stop.servingBegins()
         try await node.start()
         let signal = await stop.wait()
-        if self.drainPause > 0 {
-            logger.info("Leaving", metadata: ["signal": "\(signal)", "pause_seconds": "\(self.drainPause)"])
+        if settings.drainPauseSeconds > 0 {
+            logger.info("Leaving", metadata: ["signal": "\(signal)", "pause_seconds": "\(settings.drainPauseSeconds)"])
             node.leave()
-            await stop.wait(atMost: .seconds(self.drainPause))
+            await stop.wait(atMost: .seconds(settings.drainPauseSeconds))
         }
         logger.info("Draining", metadata: ["signal": "\(signal)"])
         await node.stop()
@@ -67,15 +42,8 @@ struct RouteCommand: AsyncParsableCommand {
 
     private func settings() throws -> RouterNodeSettings {
         var settings = RouterNodeSettings()
-        settings.topologyFile = self.config
-        settings.server.host = self.host
-        settings.server.port = self.port
-        if let threads { settings.server.threads = threads }
-        settings.server.maximumConnections = self.maxConnections
-        settings.server.idleTimeout = .seconds(self.idleTimeout)
         settings.server.version = ProductVersion.text
-        settings.password = try self.passwordFile.map { try Password.read($0) }
-        settings.shardPassword = try self.shardPasswordFile.map { try Password.read($0) }
+        try self.flags.given.apply(to: &settings)
         return settings
     }
 }

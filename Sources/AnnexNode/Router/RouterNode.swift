@@ -18,6 +18,8 @@ package struct RouterNodeSettings: Sendable {
     }
     /// Of the shards; nil: that of the clients.
     package var shardPassword: String?
+    /// For whoever stops the node: between `leave` and `stop`.
+    package var drainPauseSeconds = 0
     /// Seconds between looks at the topology's file.
     package var topologySeconds = 1.0
 
@@ -43,6 +45,7 @@ package final class RouterNode: Sendable {
     ///
     /// - Throws: `.usage` for a topology or settings that must not be served.
     package init(_ settings: RouterNodeSettings, logger: Logger) throws(AnnexError) {
+        try settings.server.validate()
         let path = settings.topologyFile
         let file = try TopologyFile(path)
         let stale = TopologyAlarm(logger)

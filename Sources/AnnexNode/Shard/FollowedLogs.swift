@@ -34,7 +34,7 @@ struct FollowedLogs: Sendable {
     ) {
         var following = LogSettings()
         following.slots = slots
-        following.replication.acknowledgement = settings.acknowledgement ?? .replica
+        if let acknowledgement = settings.acknowledgement { following.replication.acknowledgement = acknowledgement }
         if let seconds = settings.maximumLagSeconds {
             following.maximumLag = seconds == 0 ? nil : Int64(seconds * 1_000)
         }
