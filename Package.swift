@@ -125,13 +125,22 @@ let package = Package(
             swiftSettings: settings
         ),
 
-        // MARK: - L5 the executable
+        // MARK: - L5 what a running process is made of
+        .target(
+            name: "AnnexNode",
+            dependencies: [
+                "AnnexCore", "AnnexBuild", "AnnexClient", "AnnexEngine", "AnnexLog", "AnnexServer", "AnnexRouter", "AnnexShard",
+                "AnnexStore", "AnnexWire", "CResolv", logging, nioCore, nioPosix, "Yams",
+            ],
+            swiftSettings: settings
+        ),
+
+        // MARK: - L6 the executable
         .executableTarget(
             name: "annctl",
             dependencies: [
-                "AnnexCore", "AnnexBuild", "AnnexClient", "AnnexEngine", "AnnexFormats", "AnnexLog", "AnnexRouter",
-                "AnnexServer", "AnnexShard", "AnnexStore", "AnnexTools", "AnnexWire", "CBusError", "CResolv",
-                argumentParser, logging, nioCore, nioPosix, "Yams",
+                "AnnexCore", "AnnexBuild", "AnnexClient", "AnnexEngine", "AnnexFormats", "AnnexLog", "AnnexNode", "AnnexServer",
+                "AnnexStore", "AnnexTools", "AnnexWire", "CBusError", argumentParser, logging, nioCore, nioPosix,
             ],
             swiftSettings: settings
         ),
@@ -175,6 +184,7 @@ let package = Package(
         tests("AnnexTools", ["AnnexWire"]),
         tests("AnnexLog", ["AnnexEngine", "AnnexStore", "AnnexWire", nioCore]),
         tests("AnnexRouter", ["AnnexLog", "CAllocationCounter"]),
+        tests("AnnexNode", ["AnnexBuild", "AnnexServer", "AnnexRouter", logging, nioCore]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

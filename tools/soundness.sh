@@ -6,7 +6,8 @@
 #   3. What is generated or local is not tracked: Package.resolved, .build, versions, current.
 #   4. Tests use `package` access, no @testable (tools/test builds without testable imports).
 #   5. No placeholder, no `try!` or `as!` in Sources.
-#   6. docs/protocol.md is what `annctl protocol-docs` prints (when ANNCTL names an annctl).
+#   6. docs/protocol.md and docs/settings.md are what `annctl protocol-docs` and `settings-docs` print (when ANNCTL names an
+#      annctl).
 #   7. Faults that simulations plant stand around the product, in Tests: Sources name none.
 #   8. README has at most 200 lines, none over 140 characters; links in README and docs lead to files of the tree.
 #   9. Every target of Package.swift stands in docs/architecture.md.
@@ -41,7 +42,8 @@ declare -A allowed=(
     [AnnexRouter]="AnnexCore AnnexWire AnnexClient NIO* Logging $system"
     [AnnexLog]="AnnexCore AnnexWire AnnexStore AnnexEngine AnnexClient NIOCore Logging $system"
     [AnnexTools]="AnnexCore AnnexWire AnnexClient NIOCore NIOPosix Crypto Histogram $system"
-    [annctl]="Annex* CBusError CResolv ArgumentParser ServiceLifecycle Logging Yams NIO* UnixSignals $system"
+    [AnnexNode]="AnnexCore AnnexBuild AnnexClient AnnexEngine AnnexStore AnnexLog AnnexShard AnnexRouter AnnexServer AnnexWire CResolv NIO* Logging Yams $system"
+    [annctl]="Annex* CBusError ArgumentParser ServiceLifecycle Logging NIO* UnixSignals $system"
 )
 
 # imports_of FOLDER: "module file:line" for each import of its Swift files, whatever attributes, access and kind it has.
@@ -153,11 +155,13 @@ done < <(find Sources -mindepth 1 -maxdepth 1 -type d -printf '%f\n')
 # --- 6. Generated docs -----------------------------------------------------------------------------------------------
 
 if [[ -n ${ANNCTL:-} ]]; then
-    checks=$((checks + 1))
-    if ! difference=$("$ANNCTL" protocol-docs | diff - docs/protocol.md 2>&1); then
-        complain "docs/protocol.md is not what the command table says; run: $ANNCTL protocol-docs > docs/protocol.md"
-        head -n 20 <<<"$difference"
-    fi
+    for page in protocol settings; do
+        checks=$((checks + 1))
+        if ! difference=$("$ANNCTL" "$page-docs" | diff - "docs/$page.md" 2>&1); then
+            complain "docs/$page.md is not what its table says; run: $ANNCTL $page-docs > docs/$page.md"
+            head -n 20 <<<"$difference"
+        fi
+    done
 fi
 
 printf 'soundness: %d checks, %d wrong\n' "$checks" "$wrong"

@@ -20,7 +20,6 @@ package final class Engine: Sendable {
     private struct State {
         var versions: [ServedVersion] = []
         var status: [EntryName: Status] = [:]
-        var observers: [@Sendable () -> Void] = []
     }
 
     /// A load that was asked for, and who waits for it.
@@ -38,6 +37,8 @@ package final class Engine: Sendable {
     }
 
     private let state = Mutex(State())
+    /// Held while they are called.
+    private let observers = Mutex<[@Sendable () -> Void]>([])
     private let reloading = Mutex(())
     private let loads = Mutex(Loads())
     private let loader = DispatchQueue(label: "annex-load")
@@ -65,8 +66,11 @@ package final class Engine: Sendable {
 
     package func status(of index: EntryName) -> Status { self.state.withLock { $0.status[index] ?? Status() } }
 
-    /// `body` runs after each swap, on the thread that swapped.
-    package func onSwap(_ body: @escaping @Sendable () -> Void) { self.state.withLock { $0.observers.append(body) } }
+    /// `body` runs after each swap, on the thread that swapped. It must not block, and must not call `onSwap`.
+    package func onSwap(_ body: @escaping @Sendable () -> Void) { self.observers.withLock { $0.append(body) } }
+
+    /// No observer is called any more when this returns, whatever is still being loaded.
+    package func stopObserving() { self.observers.withLock { $0 = [] } }
 
     /// Loads a version and serves it instead of the index's present one. Blocks; one reload at a time.
     ///
@@ -127,7 +131,7 @@ package final class Engine: Sendable {
     }
 
     private func swap(_ fresh: ServedVersion) {
-        let (observers, old) = self.state.withLock { state in
+        let old = self.state.withLock { state in
             let index = fresh.description.index
             var old: ServedVersion?
             if let offset = state.versions.firstIndex(where: { $0.description.index == index }) {
@@ -137,9 +141,9 @@ package final class Engine: Sendable {
             state.status[index, default: Status()].reloads += 1
             state.status[index, default: Status()].lastError = nil
             self.generationCounter.add(1, ordering: .releasing)
-            return (state.observers, old)
+            return old
         }
         if let old { self.retired.take(old) }
-        for observer in observers { observer() }
+        self.observers.withLock { for observer in $0 { observer() } }
     }
 }

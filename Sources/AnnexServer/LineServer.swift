@@ -65,7 +65,9 @@ package final class LineServer: Sendable {
         }
         shared.started(loops: loops)
         for loop in loops { try await loop.eventLoop.submit { loop.startSweeping() }.get() }
-        shared.cluster?.watch { _ in
+        // The view may outlive the server, and must not keep it.
+        shared.cluster?.watch { [weak shared] _ in
+            guard let shared else { return }
             // As of when the loop comes to it, so that none is overtaken by the one before.
             for loop in shared.loops { loop.eventLoop.execute { loop.cluster = shared.cluster?.snapshot } }
         }
@@ -79,6 +81,8 @@ package final class LineServer: Sendable {
             shared.bound(port: address.port ?? 0)
             return address
         } catch {
+            // There is nothing left for `shutdown` to do.
+            self.stopping.store(true, ordering: .relaxed)
             await self.stopThreads()
             throw AnnexError(
                 .system,
@@ -200,5 +204,7 @@ package final class LineServer: Sendable {
     private func stopThreads() async {
         await self.shared.work.shutdown()
         try? await self.group.shutdownGracefully()
+        // Loops and what they share hold one another: what handlers have open would stay open.
+        self.shared.started(loops: [])
     }
 }

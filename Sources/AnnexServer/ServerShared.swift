@@ -50,8 +50,8 @@ final class ServerShared: Sendable {
 
     private struct Changing {
         var loops: [LoopContext] = []
-        var settings: RuntimeSettings
-        var port = 0
+        /// As configured, with what CONFIG SET and the system have changed since, and the real port.
+        var configuration: ServerConfiguration
     }
     private let changing: Mutex<Changing>
 
@@ -78,20 +78,22 @@ final class ServerShared: Sendable {
         var generator = SystemRandomNumberGenerator()
         let half = { String(generator.next(), radix: 16) }
         self.runID = half() + half()
-        self.changing = Mutex(Changing(settings: RuntimeSettings(configuration)))
+        self.changing = Mutex(Changing(configuration: configuration))
     }
 
     var loops: [LoopContext] { self.changing.withLock { $0.loops } }
-    var settings: RuntimeSettings { self.changing.withLock { $0.settings } }
-    var port: Int { self.changing.withLock { $0.port } }
+    /// What holds now.
+    var current: ServerConfiguration { self.changing.withLock { $0.configuration } }
+    var settings: RuntimeSettings { RuntimeSettings(self.current) }
+    var port: Int { self.current.port }
 
     func started(loops: [LoopContext]) { self.changing.withLock { $0.loops = loops } }
-    func bound(port: Int) { self.changing.withLock { $0.port = port } }
+    func bound(port: Int) { self.changing.withLock { $0.configuration.port = port } }
 
     /// The operating system allows fewer connections than configured.
     func limitConnections(to count: Int) {
         self.maximumConnections.store(count, ordering: .relaxed)
-        self.changing.withLock { $0.settings.maximumConnections = count }
+        self.changing.withLock { $0.configuration.maximumConnections = count }
     }
 
     /// Runs `body` on every loop; the results arrive on `eventLoop`, in no particular order of execution.
@@ -104,16 +106,16 @@ final class ServerShared: Sendable {
     }
 
     /// Changes several settings or, if one cannot be changed, none. Loops follow within their next tick.
-    func change(_ pairs: [(name: String, value: String)]) -> (name: String, change: RuntimeSettings.Change)? {
+    func change(_ pairs: [(name: String, value: String)]) -> (name: String, change: ServerParameters.Change)? {
         let outcome = self.changing.withLock {
-            changing -> (failed: (String, RuntimeSettings.Change)?, new: RuntimeSettings, loops: [LoopContext]) in
-            var settings = changing.settings
+            changing -> (failed: (String, ServerParameters.Change)?, new: RuntimeSettings, loops: [LoopContext]) in
+            var configuration = changing.configuration
             for (name, value) in pairs {
-                let change = settings.set(name, to: value)
-                guard change == .changed else { return ((name, change), changing.settings, []) }
+                let change = ServerParameters.set(name, to: value, in: &configuration)
+                guard change == .changed else { return ((name, change), RuntimeSettings(configuration), []) }
             }
-            changing.settings = settings
-            return (nil, settings, changing.loops)
+            changing.configuration = configuration
+            return (nil, RuntimeSettings(configuration), changing.loops)
         }
         if let failed = outcome.failed { return failed }
         self.maximumConnections.store(outcome.new.maximumConnections, ordering: .relaxed)

@@ -16,6 +16,7 @@ struct Annctl: AsyncParsableCommand {
             BenchCommand.self, TuneCommand.self, ClusterCommand.self, CheckStateCommand.self, CompactStateCommand.self,
             BackupCommand.self,
             RestoreCommand.self, TrimLogCommand.self, ProtocolDocumentCommand.self,
+            SettingsDocumentCommand.self,
         ]
     )
 

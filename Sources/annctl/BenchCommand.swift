@@ -1,7 +1,10 @@
 import AnnexBuild
 import AnnexCore
+import AnnexNode
 import ArgumentParser
 import Foundation
+
+extension SearchEngine: ExpressibleByArgument {}
 
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,4 +1,5 @@
 import AnnexCore
+import AnnexNode
 import AnnexTools
 import ArgumentParser
 import Foundation

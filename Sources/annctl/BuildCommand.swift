@@ -1,6 +1,7 @@
 import AnnexBuild
 import AnnexCore
 import AnnexFormats
+import AnnexNode
 import ArgumentParser
 import Foundation
 
@@ -215,22 +216,5 @@ enum WorkingFolder {
     /// A file that a flag names, wherever the recipe lies.
     static func absolute(_ file: String) -> String {
         file.hasPrefix("/") ? file : FileManager.default.currentDirectoryPath + "/" + file
-    }
-}
-
-enum IndexFolder {
-    /// The name of an index is that of its folder.
-    static func name(of folder: String) throws -> EntryName {
-        let last = URL(fileURLWithPath: folder).standardizedFileURL.lastPathComponent
-        let isPlain = folder.split(separator: "/").last != ".."
-        guard isPlain, let name = EntryName(last) else {
-            throw AnnexError(
-                .usage,
-                "'\(Printable.escape(isPlain ? last : folder))' is no index name",
-                at: Printable.escape(folder),
-                hint: "Names are of [A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-            )
-        }
-        return name
     }
 }

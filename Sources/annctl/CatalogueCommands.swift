@@ -1,5 +1,6 @@
 import AnnexBuild
 import AnnexCore
+import AnnexNode
 import ArgumentParser
 import Foundation
 

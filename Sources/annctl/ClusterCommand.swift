@@ -1,4 +1,5 @@
 import AnnexCore
+import AnnexNode
 import ArgumentParser
 
 /// What looks after a cluster as a whole.

@@ -1,5 +1,6 @@
 import AnnexCore
 import AnnexFormats
+import AnnexNode
 import AnnexTools
 import ArgumentParser
 import Foundation

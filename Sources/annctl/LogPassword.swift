@@ -1,5 +1,6 @@
 import AnnexCore
 import AnnexLog
+import AnnexNode
 
 /// The log's password, which no command line should hold: every user of the machine can read those.
 enum LogPassword {

@@ -1,5 +1,6 @@
 import AnnexClient
 import AnnexCore
+import AnnexNode
 import AnnexWire
 import ArgumentParser
 

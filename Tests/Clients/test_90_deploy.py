@@ -169,6 +169,22 @@ def test_cluster_yaml_has_each_setting_of_routers(tmp_path):
     assert "no shard owns slots 8192" in annex.said(annex.run_annctl("route", "--config", tmp_path / "cluster.yaml", "--port", 0))
 
 
+@pytest.mark.parametrize("command, heading", [("serve", "## A shard"), ("route", "## A router")])
+def test_each_flag_of_settings_md_is_there_and_counts(command, heading, tmp_path):
+    """The reference has the flags that --help has, and what is said with each is looked at: an impossible value is refused."""
+    text = (DEPLOY.parent / "docs/settings.md").read_text().partition(heading)[2].partition("\n## ")[0]
+    flags = set(re.findall(r"^\| `[a-z-]+` \| `--([a-z-]+)`", text, re.M))
+    said = annex.said(annex.run_annctl(command, "--help"))
+    shown = set(re.findall(r"^  (?:-h, )?--([a-z-]+)", said, re.M)) - {"help", "version"}
+    assert len(flags) > 5 and flags == (shown - {"config"} if command == "serve" else shown)
+    words = ("serve", tmp_path / "none") if command == "serve" else ("route",)
+    for flag in flags - {"state"}:
+        more = ("--config", tmp_path / "none.yaml") if command == "route" and flag != "config" else ()
+        more += ("--cluster", tmp_path / "none.yaml") if flag in ("slots", "announce") else ()
+        done = annex.run_annctl(*words, *more, f"--{flag}", "!")
+        assert done.returncode == 64 and ("!" in annex.said(done) or "--log needs --state" in annex.said(done)), f"{flag}: {annex.said(done)}"
+
+
 def test_annex_yaml_has_each_setting_with_its_default(indexes, tmp_path):
     """Served with it, as with all it has in comments, CONFIG GET says what it says without it."""
     text, index = (DEPLOY / "annex.yaml").read_text(), indexes["ip-hnsw"]

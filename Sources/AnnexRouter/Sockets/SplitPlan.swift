@@ -1,5 +1,4 @@
 import AnnexCore
-import AnnexServer
 import AnnexWire
 import NIOCore
 

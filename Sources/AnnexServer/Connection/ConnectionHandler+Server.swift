@@ -29,7 +29,7 @@ extension ConnectionHandler {
         }
         let patterns = (2..<self.request.count).map { GlobPattern(self.request.string($0)) }
         let shared = self.loop.shared
-        let found = ServerParameters.all(shared.configuration, shared.settings, port: shared.port)
+        let found = ServerParameters.all(shared.current)
             .filter { parameter in patterns.contains { $0.matches(parameter.0) } }
         self.reply.map(found.count)
         for (name, value) in found {

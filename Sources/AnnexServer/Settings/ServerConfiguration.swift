@@ -1,8 +1,8 @@
 package import AnnexCore
 package import AnnexWire
 
-/// Everything the listener can be told. A value: read once at start; `CONFIG SET` changes only the few settings of
-/// `RuntimeSettings`.
+/// Everything the listener can be told. A value: read once at start; `CONFIG SET` changes only the few settings
+/// that `ServerSettings` allows it. Bounds, names and meanings of all of them stand there too.
 package struct ServerConfiguration: Sendable {
     /// Address to bind: an IP literal or `localhost`. Anything but loopback needs a password.
     package var host = "127.0.0.1"
@@ -80,34 +80,6 @@ package struct ServerConfiguration: Sendable {
                 hint: "Set a password (--password-file FILE), or bind 127.0.0.1"
             )
         }
-        let ranges: [(name: String, value: Int, range: ClosedRange<Int>)] = [
-            ("port", self.port, 0...65_535), ("threads", self.threads, 1...1_024),
-            ("deferred-threads", self.deferredThreads, 1...1_024),
-            ("maximum-deferred", self.maximumDeferred, 1...1_000_000),
-            ("max-connections", self.maximumConnections, 1...1_000_000),
-            ("pipeline-depth", self.pipelineDepth, 1...1_000_000),
-            ("output-buffer-bytes", self.outputBufferBytes, 1_024...(1 << 31)),
-            ("pipeline-buffer-bytes", self.pipelineBufferBytes, 65_536...(1 << 30)),
-            ("all-clients-bytes", self.allClientsBytes, 65_536...(1 << 45)),
-            ("slowlog-max-len", self.slowlogLength, 0...1_000_000), ("backlog", self.backlog, 1...65_535),
-            ("max-auth-failures", self.maximumAuthFailures, 1...1_000),
-        ]
-        for (name, value, range) in ranges where !range.contains(value) {
-            throw AnnexError(
-                .usage,
-                "\(name) is \(value)",
-                hint: "Give a value from \(range.lowerBound) to \(range.upperBound)"
-            )
-        }
-        let times: [(name: String, value: Duration, zero: Bool)] = [
-            ("idle-timeout", self.idleTimeout, true), ("auth-timeout", self.authTimeout, false),
-            ("unfinished-command-timeout", self.unfinishedCommandTimeout, false),
-            ("stalled-timeout", self.stalledTimeout, false), ("tcp-keepalive", self.tcpKeepalive, true),
-            ("auth-failure-delay", self.authFailureDelay, true), ("sweep-interval", self.sweepInterval, false),
-        ]
-        for (name, value, zero) in times
-        where value < .zero || value > .seconds(31_536_000) || (!zero && value == .zero) {
-            throw AnnexError(.usage, "\(name) is \(value)", hint: "Give a positive time of at most one year")
-        }
+        for setting in ServerSettings.all { try setting.check(self) }
     }
 }

@@ -1,27 +1,30 @@
-import AnnexCore
+package import AnnexCore
 import Foundation
 import Yams
 
 /// `cluster.yaml`: who serves which users.
-struct TopologyFile {
-    let topology: ClusterTopology
+package struct TopologyFile: Sendable {
+    package let topology: ClusterTopology
     /// Key and value of `router:`, as written.
     let router: [(key: String, value: String)]
+    /// What was read, byte for byte.
+    let bytes: Data
 
     /// Reads and checks a file.
     ///
     /// - Throws: `.usage`, with the line where there is one, for what is not readable, and for what must not be served:
     ///   slots that nobody owns or two do, an address that is there twice.
-    init(_ path: String) throws(AnnexError) {
+    package init(_ path: String) throws(AnnexError) {
         guard let data = FileManager.default.contents(atPath: path), data.count <= 1 << 20 else {
             throw AnnexError(.usage, "cannot read the topology", at: path, hint: "Give a YAML file of at most 1 MiB")
         }
-        try self.init(text: String(decoding: data, as: UTF8.self), at: path)
+        try self.init(data, at: path)
     }
 
-    init(text: String, at path: String) throws(AnnexError) {
+    /// - Parameter path: for errors.
+    init(_ bytes: Data, at path: String) throws(AnnexError) {
         let node: Node?
-        do { node = try Yams.compose(yaml: text) } catch {
+        do { node = try Yams.compose(yaml: String(decoding: bytes, as: UTF8.self)) } catch {
             throw AnnexError(.usage, "not YAML: \(error)", at: path)
         }
         let reader = TopologyReader(path: path)
@@ -50,6 +53,7 @@ struct TopologyFile {
         guard shards.count <= 1_024 else { throw reader.bad("\(shards.count) shards; at most 1024 are served", nil) }
         self.topology = ClusterTopology(epoch: epoch, shards: shards)
         self.router = router
+        self.bytes = bytes
         let faults = self.topology.faults
         guard faults.isEmpty else {
             throw AnnexError(

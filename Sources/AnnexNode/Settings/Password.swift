@@ -1,9 +1,9 @@
-import AnnexCore
+package import AnnexCore
 import Foundation
 
-enum Password {
+package enum Password {
     /// The first line of a file that holds nothing else of weight.
-    static func read(_ path: String) throws -> String {
+    package static func read(_ path: String) throws(AnnexError) -> String {
         guard let data = FileManager.default.contents(atPath: path) else {
             throw AnnexError(.usage, "cannot read the password file", at: path)
         }

@@ -1,11 +1,10 @@
-import AnnexBuild
-import AnnexCore
-import AnnexEngine
-import AnnexStore
-import ArgumentParser
+package import AnnexBuild
+package import AnnexCore
+package import AnnexEngine
+package import AnnexStore
 
 /// What searches a version.
-enum SearchEngine: String, ExpressibleByArgument, CaseIterable {
+package enum SearchEngine: String, Sendable, CaseIterable {
     /// Annex's own scan and walk, over `serving.bin` and FAISS's graph.
     case annex
     /// FAISS's search over `index.faiss`, as a reference.
@@ -13,14 +12,14 @@ enum SearchEngine: String, ExpressibleByArgument, CaseIterable {
 }
 
 /// From files on disk to a served version: the one place where the manifest's facts become the engine's.
-enum VersionLoading {
+package enum VersionLoading {
     /// Loads and warms a verified version, then looks whether its files are still the ones that were verified.
     ///
     /// - Parameters:
     ///   - name: what clients call the index: the folder's name, which a copy may have changed.
     ///   - state: what users did since; nil keeps nothing.
     ///   - log: of the state; nil where this server alone orders changes.
-    static func load(
+    package static func load(
         _ verified: VerifiedVersion,
         as name: EntryName? = nil,
         engine: SearchEngine = .annex,
@@ -71,7 +70,7 @@ enum VersionLoading {
     }
 
     /// What must hold before a version becomes current: it loads as `serve` loads it, and answers.
-    static func prove(_ verified: VerifiedVersion) throws(AnnexError) { _ = try Self.load(verified) }
+    package static func prove(_ verified: VerifiedVersion) throws(AnnexError) { _ = try Self.load(verified) }
 
     /// FAISS knows no kappa: an eighth of the lists stands in for it, and the recall of that was not measured.
     private static func leaveToFaiss(_ description: inout VersionDescription) {

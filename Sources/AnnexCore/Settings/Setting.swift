@@ -1,0 +1,241 @@
+/// One thing that a server can be told: its names, what it may be, and what it means.
+///
+/// `Settings` is the value that holds it, and a fresh one of these has the default. Readers of flags and files, bounds, `CONFIG` and the
+/// reference in docs/settings.md all come from this.
+package struct Setting<Settings>: Sendable {
+    /// Where people may say it, and see it.
+    package struct Sources: OptionSet, Sendable {
+        package let rawValue: Int
+        package init(rawValue: Int) { self.rawValue = rawValue }
+
+        /// As `--name`.
+        package static var flag: Sources { Sources(rawValue: 1) }
+        /// As `name:` in a YAML file.
+        package static var file: Sources { Sources(rawValue: 2) }
+        /// By `CONFIG SET`, while the server runs.
+        package static var configSet: Sources { Sources(rawValue: 4) }
+    }
+
+    package enum Value: Sendable {
+        case whole(
+            ClosedRange<Int>,
+            read: @Sendable (Settings) -> Int,
+            write: @Sendable (inout Settings, Int) -> Void
+        )
+        /// A time, said in whole seconds. Code may set parts of a second, so the bounds hold for what is said only.
+        case seconds(
+            ClosedRange<Int>,
+            read: @Sendable (Settings) -> Duration,
+            write: @Sendable (inout Settings, Duration) -> Void
+        )
+        /// A number with a fraction. `form` says in words what is accepted.
+        case number(
+            form: String,
+            accepts: @Sendable (Double) -> Bool,
+            read: @Sendable (Settings) -> Double?,
+            write: @Sendable (inout Settings, Double) -> Void
+        )
+        /// What `write` understands. A path of a file is relative to that file.
+        case text(
+            form: String,
+            isPath: Bool,
+            read: @Sendable (Settings) -> String?,
+            write: @Sendable (inout Settings, String) throws(AnnexError) -> Void
+        )
+    }
+
+    /// The flag without its dashes, and the key of the file.
+    package let name: String
+    package let sources: Sources
+    /// As `CONFIG GET` shows it; nil: it does not.
+    package let parameter: String?
+    /// Of the value; empty where it has none.
+    package let unit: String
+    /// In place of the default, where that differs between machines.
+    package let automatic: String?
+    package let help: String
+    package let value: Value
+
+    package init(
+        _ name: String,
+        _ sources: Sources,
+        parameter: String? = nil,
+        unit: String = "",
+        automatic: String? = nil,
+        _ value: Value,
+        help: String
+    ) {
+        self.name = name
+        self.sources = sources
+        self.parameter = parameter
+        self.unit = unit
+        self.automatic = automatic
+        self.help = help
+        self.value = value
+    }
+}
+
+extension Setting.Value {
+    package static func whole(_ path: any WritableKeyPath<Settings, Int> & Sendable, _ range: ClosedRange<Int>) -> Self
+    {
+        .whole(range, read: { $0[keyPath: path] }, write: { $0[keyPath: path] = $1 })
+    }
+
+    package static func seconds(
+        _ path: any WritableKeyPath<Settings, Duration> & Sendable,
+        _ range: ClosedRange<Int>
+    ) -> Self {
+        .seconds(range, read: { $0[keyPath: path] }, write: { $0[keyPath: path] = $1 })
+    }
+
+    /// One of a few words.
+    package static func choice<Choice: RawRepresentable & CaseIterable & Sendable>(
+        read: @escaping @Sendable (Settings) -> Choice?,
+        write: @escaping @Sendable (inout Settings, Choice) -> Void
+    ) -> Self where Choice.RawValue == String {
+        let form = Choice.allCases.map(\.rawValue).joined(separator: " or ")
+        return .text(form: form, isPath: false, read: { read($0)?.rawValue }) { settings, text throws(AnnexError) in
+            guard let choice = Choice(rawValue: text) else {
+                throw AnnexError(.usage, "is '\(Printable.escape(text))'", hint: "Give \(form)")
+            }
+            write(&settings, choice)
+        }
+    }
+
+    /// The same of a part of a larger value.
+    func within<Outer>(
+        _ part: any WritableKeyPath<Outer, Settings> & Sendable
+    ) -> Setting<Outer>.Value {
+        switch self {
+        case .whole(let range, let read, let write):
+            .whole(range, read: { read($0[keyPath: part]) }, write: { write(&$0[keyPath: part], $1) })
+        case .seconds(let range, let read, let write):
+            .seconds(range, read: { read($0[keyPath: part]) }, write: { write(&$0[keyPath: part], $1) })
+        case .number(let form, let accepts, let read, let write):
+            .number(
+                form: form,
+                accepts: accepts,
+                read: { read($0[keyPath: part]) },
+                write: { write(&$0[keyPath: part], $1) }
+            )
+        case .text(let form, let isPath, let read, let write):
+            .text(form: form, isPath: isPath, read: { read($0[keyPath: part]) }) { outer, text throws(AnnexError) in
+                try write(&outer[keyPath: part], text)
+            }
+        }
+    }
+}
+
+extension Setting {
+    /// The same of a part of a larger value.
+    package func within<Outer>(_ part: any WritableKeyPath<Outer, Settings> & Sendable) -> Setting<Outer> {
+        Setting<Outer>(
+            self.name,
+            Setting<Outer>.Sources(rawValue: self.sources.rawValue),
+            parameter: self.parameter,
+            unit: self.unit,
+            automatic: self.automatic,
+            self.value.within(part),
+            help: self.help
+        )
+    }
+
+    /// The same where it cannot be said in some of the ways.
+    package func without(_ ways: Sources) -> Setting<Settings> {
+        Setting(
+            self.name,
+            self.sources.subtracting(ways),
+            parameter: self.parameter,
+            unit: self.unit,
+            automatic: self.automatic,
+            self.value,
+            help: self.help
+        )
+    }
+
+    /// What whole numbers are accepted.
+    package var bounds: ClosedRange<Int>? {
+        switch self.value {
+        case .whole(let range, _, _), .seconds(let range, _, _): range
+        case .number, .text: nil
+        }
+    }
+
+    /// The value as people say it; nil where nothing is set.
+    package func text(of settings: Settings) -> String? {
+        switch self.value {
+        case .whole(_, let read, _): return "\(read(settings))"
+        case .seconds(_, let read, _): return "\(read(settings).components.seconds)"
+        case .number(_, _, let read, _):
+            guard let number = read(settings) else { return nil }
+            return Int(exactly: number).map { "\($0)" } ?? "\(number)"
+        case .text(_, _, let read, _): return read(settings)
+        }
+    }
+
+    /// Sets what a person said.
+    ///
+    /// - Parameters:
+    ///   - label: how the error names it, as `--port` or `'port'`.
+    ///   - folder: that relative paths begin at; nil: the working folder.
+    /// - Throws: `.usage` for what it cannot be, with what it can.
+    package func set(
+        _ text: String,
+        in settings: inout Settings,
+        label: String,
+        relativeTo folder: String? = nil
+    ) throws(AnnexError) {
+        switch self.value {
+        case .whole(let range, _, let write):
+            write(&settings, try self.whole(text, range, label))
+        case .seconds(let range, _, let write):
+            write(&settings, .seconds(try self.whole(text, range, label)))
+        case .number(let form, let accepts, _, let write):
+            guard let number = Double(text), number.isFinite, accepts(number) else {
+                throw self.refused(text, label, hint: "Give a number: \(form) \(self.unit)")
+            }
+            write(&settings, number)
+        case .text(_, let isPath, _, let write):
+            let beside = isPath && !text.hasPrefix("/") ? folder.map { $0.isEmpty ? text : $0 + "/" + text } : nil
+            do throws(AnnexError) { try write(&settings, beside ?? text) } catch {
+                // What a file says has a location of its own; all else lacks the name.
+                guard error.location == nil else { throw error }
+                throw AnnexError(error.code, "\(label) \(error.message)", hint: error.hint)
+            }
+        }
+    }
+
+    private func whole(_ text: String, _ range: ClosedRange<Int>, _ label: String) throws(AnnexError) -> Int {
+        guard let number = Int(text), range.contains(number) else {
+            let hint = "Give a whole number from \(range.lowerBound) to \(range.upperBound)"
+            throw self.refused(text, label, hint: hint)
+        }
+        return number
+    }
+
+    private func refused(_ text: String, _ label: String, hint: String) -> AnnexError {
+        AnnexError(.usage, "\(label) is '\(Printable.escape(text))'", hint: hint)
+    }
+
+    /// Looks at the bounds of what code may have set.
+    ///
+    /// - Throws: `.usage` for a value that must not be.
+    package func check(_ settings: Settings) throws(AnnexError) {
+        switch self.value {
+        case .whole(let range, let read, _):
+            let value = read(settings)
+            guard !range.contains(value) else { return }
+            let hint = "Give a value from \(range.lowerBound) to \(range.upperBound)"
+            throw AnnexError(.usage, "\(self.name) is \(value)", hint: hint)
+        case .seconds(let range, let read, _):
+            let value = read(settings)
+            let isLongEnough = range.lowerBound == 0 ? value >= .zero : value > .zero
+            guard !isLongEnough || value > .seconds(range.upperBound) else { return }
+            throw AnnexError(.usage, "\(self.name) is \(value)", hint: "Give a positive time of at most one year")
+        case .number(let form, let accepts, let read, _):
+            guard let value = read(settings), !accepts(value) else { return }
+            throw AnnexError(.usage, "--\(self.name) is \(form) \(self.unit), got \(value)")
+        case .text: return
+        }
+    }
+}

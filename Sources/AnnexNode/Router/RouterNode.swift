@@ -1,0 +1,145 @@
+package import AnnexCore
+import AnnexRouter
+package import AnnexServer
+import Foundation
+package import Logging
+package import NIOCore
+import Synchronization
+
+/// What a router is told when it starts.
+package struct RouterNodeSettings: Sendable {
+    /// The listener. Its password is that of `password`.
+    package var server = ServerConfiguration()
+    /// Who serves which users; its `router:` says how replicas are treated.
+    package var topologyFile = ""
+    /// Of clients; nil: none is needed.
+    package var password: String? {
+        didSet { self.server.passwordHash = self.password.map { PasswordHash(password: $0) } }
+    }
+    /// Of the shards; nil: that of the clients.
+    package var shardPassword: String?
+    /// For whoever stops the node: between `leave` and `stop`.
+    package var drainPauseSeconds = 0
+    /// Seconds between looks at the topology's file.
+    package var topologySeconds = 1.0
+
+    /// One event loop per core.
+    package init() {
+        self.server.port = 7_600
+        self.server.threads = ProcessInfo.processInfo.activeProcessorCount
+    }
+}
+
+/// A router as a process runs it: the topology and its file, the decisions of each loop, and the server.
+///
+/// `init`, `start`, `stop`: each once, in this order. What fails leaves nothing running.
+package final class RouterNode: Sendable {
+    private let settings: RouterNodeSettings
+    private let logger: Logger
+    private let shared: RouterShared
+    private let server: LineServer
+    private let watch: TopologyWatch
+    private let parts = NodeParts()
+
+    /// Reads the topology. Nothing listens yet.
+    ///
+    /// - Throws: `.usage` for a topology or settings that must not be served.
+    package init(_ settings: RouterNodeSettings, logger: Logger) throws(AnnexError) {
+        try settings.server.validate()
+        let path = settings.topologyFile
+        let file = try TopologyFile(path)
+        let stale = TopologyAlarm(logger)
+        let shared = RouterShared(
+            topology: file.topology,
+            settings: try RouterOptions.settings(file.router, at: path),
+            password: settings.shardPassword ?? settings.password,
+            logger: logger,
+            onStale: { stale.raise() }
+        )
+        self.settings = settings
+        self.logger = logger
+        self.shared = shared
+        let server = try LineServer(
+            configuration: settings.server,
+            makeHandler: { index, loop in RouterHandler(shared, index: index, loop: loop) },
+            info: { RouterInfo.sections(shared) },
+            cluster: Self.view(port: settings.server.port),
+            logger: logger
+        )
+        self.server = server
+        self.parts.add("server") { await server.shutdown(grace: .seconds(4)) }
+        self.watch = TopologyWatch(path, first: file, every: settings.topologySeconds, logger)
+    }
+
+    /// To a cluster client the router is the one node that has all slots. Nil where the port is not known yet.
+    private static func view(port: Int) -> ClusterView? {
+        guard port != 0 else { return nil }
+        let itself = ClusterTopology.Address(host: "", port: port)
+        let alone = ClusterTopology(
+            epoch: 1,
+            shards: [ClusterTopology.Shard(name: "router", slots: .all, replicas: [itself])]
+        )
+        return ClusterView(ClusterView.Snapshot(topology: alone, own: itself))
+    }
+
+    /// Listens, and follows the topology's file from now on.
+    ///
+    /// - Returns: the address, with the real port where 0 was asked for.
+    /// - Throws: `.system` where it cannot listen; the node has ended then.
+    @discardableResult package func start() async throws -> SocketAddress {
+        let (watch, shared) = (self.watch, self.shared)
+        // Loops that are gone follow no file.
+        self.parts.add("topology") { watch.stop() }
+        do {
+            let address = try await self.server.start()
+            watch.start { changed throws(AnnexError) in
+                guard try RouterOptions.settings(changed.router, at: "router") == shared.settings else {
+                    throw AnnexError(
+                        .usage,
+                        "what is under 'router' changes when the router starts again",
+                        at: "router"
+                    )
+                }
+                shared.change(to: changed.topology)
+            }
+            self.logger.info(
+                "Routing",
+                metadata: [
+                    "address": "\(ShardNode.text(address, self.settings.server))",
+                    "shards": "\(shared.topology.shards.count)", "replicas": "\(shared.topology.addresses.count)",
+                ]
+            )
+            return address
+        } catch {
+            await self.parts.end(self.logger)
+            throw error
+        }
+    }
+
+    /// From now on READY says that the router ends; everything else is as before.
+    package func leave() { self.server.leave() }
+
+    /// Answers what clients have sent, then ends every part. Takes at most some 4 s.
+    package func stop() async { await self.parts.end(self.logger) }
+}
+
+/// Says once a minute that shards and this router disagree about who serves whom. Any thread.
+private final class TopologyAlarm: Sendable {
+    private static let interval = Duration.seconds(60)
+    private let logger: Logger
+    private let last = Mutex<ContinuousClock.Instant?>(nil)
+
+    init(_ logger: Logger) { self.logger = logger }
+
+    func raise() {
+        let isDue = self.last.withLock { last in
+            if let before = last, ContinuousClock.now - before < Self.interval { return false }
+            last = .now
+            return true
+        }
+        guard isDue else { return }
+        self.logger.warning(
+            "A shard answered MOVED: its topology is another one than this router's; compare the files"
+        )
+    }
+}

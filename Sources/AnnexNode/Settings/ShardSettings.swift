@@ -1,0 +1,105 @@
+package import AnnexCore
+package import AnnexLog
+package import AnnexServer
+package import AnnexStore
+import Foundation
+
+/// What users get of whom nothing is known.
+package enum ColdStart: String, Sendable, CaseIterable { case error, popular }
+
+/// What a shard is told when it starts.
+package struct ShardSettings: Sendable {
+    /// The listener. Its password is that of `password`.
+    package var server = ServerConfiguration()
+    /// Folders of indexes; clients call each by the folder's name.
+    package var folders: [String] = []
+    package var searching = SearchEngine.annex
+    /// Of clients, and of the other servers of a cluster; nil: none is needed.
+    package var password: String? {
+        didSet { self.server.passwordHash = self.password.map { PasswordHash(password: $0) } }
+    }
+
+    /// The folder of states; nil keeps none.
+    package var stateFolder: String?
+    /// Nil: an EVENT is answered once it is durable. Otherwise it is answered from memory, and written after this time.
+    package var durabilityInterval: Duration?
+    package var cold = ColdStart.error
+    /// Nil: all events count the same.
+    package var coldHalfLifeDays: Double?
+    /// Seconds between looks at `current`; 0: never.
+    package var watchSeconds = 1.0
+
+    /// Where the log is; nil: this server alone orders changes.
+    package var log: String?
+    /// Nil: the password, if any, stands in the address.
+    package var logPassword: String?
+    /// Nil: not given.
+    package var acknowledgement: LogAcknowledgement?
+    /// Nil: not given.
+    package var maximumLagSeconds: Double?
+
+    /// The file that says who serves which users; nil: this server serves all of them.
+    package var topologyFile: String?
+    /// What the caller believes to be this shard's slots; nil: whatever the file says.
+    package var slots: SlotSet?
+    /// This server's address in the file; nil: its host and port.
+    package var announced: ClusterTopology.Address?
+
+    /// Who walks the pages of a state before it is opened.
+    package var pageCheck = PageChecking.here
+    /// How long to wait for another process to let go of a state.
+    package var lockPatience = Duration.seconds(10)
+    /// How many seconds the start waits until all logs are reached; without them it goes on.
+    package var logPatience = 2.0
+    /// Seconds between looks at the topology's file.
+    package var topologySeconds = 1.0
+
+    /// One event loop per core.
+    package init() { self.server.threads = ProcessInfo.processInfo.activeProcessorCount }
+
+    /// `commit`, or `interval:MS`.
+    var durabilityText: String {
+        guard let interval = self.durabilityInterval else { return "commit" }
+        return "interval:\(interval / .milliseconds(1))"
+    }
+
+    /// The same as a person says it.
+    ///
+    /// - Throws: `.usage`, as the rest of a sentence that begins with the name.
+    mutating func setDurability(_ text: String) throws(AnnexError) {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        if parts == ["commit"] {
+            self.durabilityInterval = nil
+        } else if parts.count == 2, parts[0] == "interval", let ms = Int(parts[1]), (1...60_000).contains(ms) {
+            self.durabilityInterval = .milliseconds(ms)
+        } else {
+            let text = Printable.escape(text)
+            throw AnnexError(.usage, "is commit or interval:MS, MS from 1 to 60000, got '\(text)'")
+        }
+    }
+
+    /// Refuses what cannot be served or must not be.
+    ///
+    /// - Throws: `.usage`.
+    package func validate() throws(AnnexError) {
+        try self.server.validate()
+        try self.validateChanges()
+        for setting in ShardTable.own { try setting.check(self) }
+        if self.coldHalfLifeDays != nil, self.cold != .popular {
+            throw AnnexError(.usage, "--cold-half-life is for --cold popular")
+        }
+    }
+
+    /// What needs a state, and what needs a log.
+    private func validateChanges() throws(AnnexError) {
+        if self.durabilityInterval != nil, self.stateFolder == nil {
+            throw AnnexError(.usage, "--durability needs --state")
+        }
+        if self.log != nil, self.stateFolder == nil { throw AnnexError(.usage, "--log needs --state") }
+        if self.log == nil, self.logPassword != nil {
+            throw AnnexError(.usage, "--log-password-file needs --log")
+        }
+        if self.log == nil, self.acknowledgement != nil { throw AnnexError(.usage, "--ack needs --log") }
+        if self.log == nil, self.maximumLagSeconds != nil { throw AnnexError(.usage, "--max-lag needs --log") }
+    }
+}

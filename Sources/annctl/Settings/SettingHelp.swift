@@ -1,0 +1,34 @@
+import AnnexCore
+import AnnexServer
+import AnnexNode
+import ArgumentParser
+
+extension ArgumentHelp {
+    /// A shard's flag as its table describes it.
+    static func of(_ setting: ShardTable.Row) -> ArgumentHelp { Self.of(setting, fresh: ShardSettings()) }
+
+    static func of(_ setting: Setting<ServerConfiguration>) -> ArgumentHelp {
+        Self.of(setting.within(\ShardSettings.server), fresh: ShardSettings())
+    }
+
+    /// A router's flag as its table describes it.
+    static func of(_ setting: RouterTable.Row) -> ArgumentHelp { Self.of(setting, fresh: RouterNodeSettings()) }
+
+    private static func of<Settings>(_ setting: Setting<Settings>, fresh: Settings) -> ArgumentHelp {
+        let byDefault = setting.defaultText(fresh).map { " (default: \($0))" } ?? ""
+        return ArgumentHelp("\(setting.help)\(byDefault)", valueName: setting.placeholder)
+    }
+}
+
+/// Flags that were given, each with its setting.
+extension Array {
+    /// Applies them; those that were not given change nothing.
+    ///
+    /// - Throws: `.usage` for a value that a setting cannot have.
+    func apply<Settings>(to settings: inout Settings) throws where Element == (Setting<Settings>, String?) {
+        for (setting, text) in self {
+            guard let text else { continue }
+            try setting.set(text, in: &settings, label: "--" + setting.name)
+        }
+    }
+}

@@ -1,0 +1,123 @@
+import Glibc
+
+/// A reply of RESP2, as the bytes say it.
+indirect enum Reply: Equatable {
+    case text(String)
+    case error(String)
+    case list([Reply])
+    case null
+
+    var texts: [String]? {
+        guard case .list(let elements) = self else { return nil }
+        return elements.compactMap { if case .text(let text) = $0 { text } else { nil } }
+    }
+}
+
+/// A client on a plain blocking socket, which shares no code with the server. A server that says nothing for 20 s fails the test.
+final class PlainClient {
+    struct Failure: Error { let message: String }
+
+    private let descriptor: Int32
+    private var received: [UInt8] = []
+    private var offset = 0
+
+    init(port: Int) throws {
+        self.descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = UInt16(port).bigEndian
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        let result = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(self.descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        guard result == 0 else { throw Failure(message: "connect: errno \(errno)") }
+        var patience = timeval(tv_sec: 20, tv_usec: 0)
+        setsockopt(self.descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+    }
+
+    deinit { close(self.descriptor) }
+
+    /// Sends commands in one go, without reading.
+    func send(_ commands: [[String]]) throws {
+        let text = commands.map { words in
+            "*\(words.count)\r\n" + words.map { "$\($0.utf8.count)\r\n\($0)\r\n" }.joined()
+        }.joined()
+        let bytes = Array(text.utf8)
+        var sent = 0
+        while sent < bytes.count {
+            let count = bytes[sent...].withUnsafeBytes {
+                Glibc.send(self.descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+            }
+            guard count > 0 else { throw Failure(message: "send: errno \(errno)") }
+            sent += count
+        }
+    }
+
+    func ask(_ words: String...) throws -> Reply {
+        try self.send([words])
+        return try self.reply()
+    }
+
+    /// The field of a line of INFO.
+    func info(_ section: String, _ name: String) throws -> String? {
+        guard case .text(let text) = try self.ask("INFO", section) else { return nil }
+        let line = text.split(whereSeparator: \.isNewline).first { $0.hasPrefix(name + ":") }
+        return line.map { String($0.dropFirst(name.utf8.count + 1)) }
+    }
+
+    /// Whether the server has closed, with every reply read.
+    func isAtEnd() throws -> Bool {
+        guard self.offset == self.received.count else { return false }
+        return try !self.more()
+    }
+
+    func reply() throws -> Reply {
+        let line = try self.line()
+        let rest = String(line.dropFirst())
+        switch line.first {
+        case "+", ":": return .text(rest)
+        case "-": return .error(rest)
+        case "$":
+            guard let count = Int(rest), count >= 0 else { return .null }
+            let text = try self.take(count)
+            _ = try self.take(2)
+            return .text(text)
+        case "*":
+            guard let count = Int(rest), count >= 0 else { return .null }
+            return .list(try (0..<count).map { _ in try self.reply() })
+        default: throw Failure(message: "no reply of RESP2: '\(line)'")
+        }
+    }
+
+    private func line() throws -> String {
+        while true {
+            if let end = self.received[self.offset...].firstIndex(of: 10) {
+                defer { self.offset = end + 1 }
+                return String(decoding: self.received[self.offset..<max(self.offset, end - 1)], as: UTF8.self)
+            }
+            guard try self.more() else { throw Failure(message: "closed in the middle of a reply") }
+        }
+    }
+
+    private func take(_ count: Int) throws -> String {
+        while self.received.count - self.offset < count {
+            guard try self.more() else { throw Failure(message: "closed in the middle of a reply") }
+        }
+        defer { self.offset += count }
+        return String(decoding: self.received[self.offset..<(self.offset + count)], as: UTF8.self)
+    }
+
+    /// False at the end of the stream.
+    private func more() throws -> Bool {
+        var chunk = [UInt8](repeating: 0, count: 65_536)
+        let count = recv(self.descriptor, &chunk, chunk.count, 0)
+        if count == 0 || (count < 0 && errno == ECONNRESET) { return false }
+        guard count > 0 else { throw Failure(message: "nothing received: errno \(errno)") }
+        self.received.removeFirst(self.offset)
+        self.offset = 0
+        self.received += chunk.prefix(count)
+        return true
+    }
+}
