@@ -1,3 +1,4 @@
+import AnnexCore
 import AnnexWire
 import Testing
 
@@ -63,5 +64,26 @@ import Testing
             _ = try WhyNotArguments(request(["WHYNOT", "u", "i", "5", "WITHSCORES"]))
         }
         #expect(try WhyNotArguments(request(["WHYNOT", "u", "i", "10000", "WITHSEEN"])).options.withSeen)
+    }
+
+    @Test func waiting() throws {
+        let index = try #require(EntryName("shop"))
+        let position = LogPosition(milliseconds: 17, sequence: 3)
+        let block = Slot.block(of: request("u").withArgument(0) { Slot.of($0) })
+        let token = "\(PositionToken(index: index, block: block, position: position, log: nil))"
+        func refusal(_ words: String...) -> String? {
+            do throws(ArgumentFailure) {
+                _ = try WaitPositionArguments(request(["WAITPOS", "u"] + words))
+                return nil
+            } catch { return error.message }
+        }
+        #expect(try WaitPositionArguments(request("WAITPOS", "u", token)).milliseconds == 1_000)
+        #expect(try WaitPositionArguments(request("WAITPOS", "u", token, "timeout", "60000")).milliseconds == 60_000)
+        #expect(refusal(token, "TIMEOUT") == "syntax error near 'TIMEOUT'")
+        #expect(refusal(token, "FANCY", "1") == "syntax error near 'FANCY'")
+        #expect(refusal(token, "TIMEOUT", "x", "y") == "syntax error near 'y'")
+        #expect(refusal(token, "TIMEOUT", "60001") == "invalid TIMEOUT '60001': give an integer from 0 to 60000")
+        #expect(refusal("x") == "'x' is no position: give one as EVENT answers it after CLIENT CAPA position")
+        #expect(refusal(token + "x") != nil)
     }
 }

@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexEngine
 import AnnexWire
 
-/// Replies, and parts of them, that several commands give.
+/// An item's attributes, as a part of a reply.
 enum AttributeReply {
     /// The JSON text, or null.
     static func write(_ ordinal: Int32, _ context: QueryContext, _ reply: inout ReplyWriter) {
