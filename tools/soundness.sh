@@ -10,6 +10,7 @@
 #   7. Faults that simulations plant are named in Sources only by the machine that has them.
 #   8. README has at most 200 lines, none over 140 characters; links in README and docs lead to files of the tree.
 #   9. Every target of Package.swift stands in docs/architecture.md.
+#  10. No circle of files inside a target, no folder with more than 20 files (tools/circles.py).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -137,6 +138,13 @@ while read -r target; do
     checks=$((checks + 1))
     grep -q "\`$target\`" docs/architecture.md || complain "docs/architecture.md does not mention the target $target"
 done < <(find Sources -mindepth 1 -maxdepth 1 -type d -printf '%f\n')
+
+# --- 10. Circles and folders -----------------------------------------------------------------------------------------
+
+checks=$((checks + 1))
+if ! circles=$(python3 tools/circles.py); then
+    while read -r line; do complain "$line"; done < <(head -n -1 <<<"$circles")
+fi
 
 # --- 6. Generated docs -----------------------------------------------------------------------------------------------
 

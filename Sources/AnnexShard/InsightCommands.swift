@@ -14,7 +14,7 @@ enum InsightCommands {
     ) -> Bool {
         let found: [SeenItem]?
         do {
-            found = try request.withArgument(1) {
+            found = try request.withIdentifier(1) {
                 try context.seen(by: $0, count: arguments.count ?? Int.max, limit: limit)
             }
         } catch {
@@ -39,12 +39,12 @@ enum InsightCommands {
         _ context: QueryContext,
         _ reply: inout ReplyWriter
     ) {
-        guard let item = request.withArgument(2, { context.ordinal(of: $0) }) else {
+        guard let item = request.withIdentifier(2, { context.ordinal(of: $0) }) else {
             return Self.noItem(request, 2, context, &reply)
         }
         let explanation: Explanation
         do {
-            explanation = try request.withArgument(1) {
+            explanation = try request.withIdentifier(1) {
                 try context.explain($0, item: item, count: arguments.count ?? 10)
             }
         } catch let error as AnnexError where error.code == .notFound {
@@ -77,7 +77,7 @@ enum InsightCommands {
         _ context: QueryContext,
         _ reply: inout ReplyWriter
     ) {
-        let item = request.withArgument(arguments.item) { context.ordinal(of: $0) }
+        let item = request.withIdentifier(arguments.item) { context.ordinal(of: $0) }
         let isListed = arguments.options.exclude.contains { position in
             request.withArgument(position) { listed in
                 request.withArgument(arguments.item) { $0.elementsEqual(listed) }

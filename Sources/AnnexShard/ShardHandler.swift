@@ -184,7 +184,7 @@ package final class ShardHandler: CommandHandler {
             let lane = try self.freshLane(request, name: arguments.index)
             let limit = Int(WorkEstimate.loopBudgetNanos / WorkEstimate.nanosPerSeenItem)
             // Where even this cannot be read, the command says why.
-            let nanos = (try? request.withArgument(1) { try lane.context.nanosToRead($0) }) ?? 0
+            let nanos = (try? request.withIdentifier(1) { try lane.context.nanosToRead($0) }) ?? 0
             let mayFit = nanos <= WorkEstimate.loopBudgetNanos || arguments.count ?? .max <= limit
             let isMade =
                 mayFit

@@ -84,7 +84,7 @@ enum VectorSetCommands {
                 }
             } catch { throw ArgumentFailure("\(error)") }
         }
-        if let ordinal = request.withArgument(position, { context.ordinal(of: $0) }) {
+        if let ordinal = request.withIdentifier(position, { context.ordinal(of: $0) }) {
             do throws(AnnexError) { return try context.answer(query, near: ordinal) } catch {
                 throw ArgumentFailure("\(error)")
             }
@@ -134,7 +134,7 @@ enum VectorSetCommands {
         _ reply: inout ReplyWriter
     ) throws(ArgumentFailure) {
         let context = lane.context
-        func ordinal(_ position: Int) -> Int32? { request.withArgument(position) { context.ordinal(of: $0) } }
+        func ordinal(_ position: Int) -> Int32? { request.withIdentifier(position) { context.ordinal(of: $0) } }
         switch id {
         case .vdim: reply.integer(lane.version.description.dimension)
         case .vcard: reply.integer(lane.version.description.itemCount)
@@ -159,13 +159,13 @@ enum VectorSetCommands {
         context.withVector(ordinal) { row in
             guard raw else {
                 reply.array(row.count)
-                for value in row { reply.double(value) }
+                for index in row.indices { reply.double(row[index]) }
                 return
             }
             reply.array(3)
             reply.status("f32")
-            reply.bulk(UnsafeRawBufferPointer(row))
-            reply.double(row.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot())
+            row.withUnsafeBytes { reply.bulk($0) }
+            reply.double(row.indices.reduce(0.0) { $0 + Double(row[$1]) * Double(row[$1]) }.squareRoot())
         }
     }
 
