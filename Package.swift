@@ -9,7 +9,7 @@ let settings: [SwiftSetting] =
         .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
     ] + (Context.environment["CI"] == nil ? [] : [.treatAllWarnings(as: .error)])
 
-/// For targets that hold native handles or raw memory: every unsafe use is marked in the source.
+/// For targets that hold native handles, raw memory or files: every unsafe use is marked in the source.
 let strict = settings + [.strictMemorySafety()]
 
 /// `ANNEX_SANITIZE=1`, which `tools/test --only sanitizers` sets: only what reaches native code and its tests, so that
@@ -87,12 +87,12 @@ let package = Package(
             dependencies: [
                 "AnnexCore", "AnnexIndex", "AnnexStore", "AnnexFormats", "AnnexLinearAlgebra", "Yams", crypto, logging,
             ],
-            swiftSettings: settings
+            swiftSettings: strict
         ),
         .target(
             name: "AnnexEngine",
             dependencies: ["AnnexCore", "AnnexIndex", "AnnexStore", "AnnexLinearAlgebra", crypto],
-            swiftSettings: settings
+            swiftSettings: strict
         ),
         .target(
             name: "AnnexServer",

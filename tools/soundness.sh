@@ -12,6 +12,7 @@
 #   8. README has at most 200 lines, none over 140 characters; links in README and docs lead to files of the tree.
 #   9. Every target of Package.swift stands in docs/architecture.md.
 #  10. Client tests wait for conditions: time.sleep stands in Tests/Clients/annex.py only, behind names that say why.
+#  11. No circle of files inside a target, no folder with more than 20 files (tools/circles.py).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -151,6 +152,13 @@ while read -r target; do
     checks=$((checks + 1))
     grep -q "\`$target\`" docs/architecture.md || complain "docs/architecture.md does not mention the target $target"
 done < <(find Sources -mindepth 1 -maxdepth 1 -type d -printf '%f\n')
+
+# --- 10. Circles and folders -----------------------------------------------------------------------------------------
+
+checks=$((checks + 1))
+if ! circles=$(python3 tools/circles.py); then
+    while read -r line; do complain "$line"; done < <(head -n -1 <<<"$circles")
+fi
 
 # --- 6. Generated docs -----------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ package struct BuildPipeline {
     let recipe: Recipe
     private let indexFolder: String
     private let threads: Int
-    private let proof: Catalogue.Proof
+    private let proof: PublishedVersions.Proof
     private let progress: (BuildProgress) -> Void
     private var seconds: [(BuildProgress.Stage, Double)] = []
     var rejects: [(file: String, row: RejectedRow)] = []
@@ -25,7 +25,7 @@ package struct BuildPipeline {
         recipe: Recipe,
         indexFolder: String,
         threads: Int,
-        proof: @escaping Catalogue.Proof = { _ in },
+        proof: @escaping PublishedVersions.Proof = { _ in },
         progress: @escaping (BuildProgress) -> Void
     ) {
         self.recipe = recipe
@@ -83,7 +83,7 @@ package struct BuildPipeline {
         }
     }
 
-    /// What is known of the index that was kept, once it is written: it is not held any more when the version is loaded to
+    /// The facts of the index that was kept, once it is written: it is not held any more when the version is loaded to
     /// prove it.
     private struct WrittenIndex {
         var kind: IndexKind
@@ -188,7 +188,7 @@ package struct BuildPipeline {
         )
         return BuildResult(
             version: version,
-            folder: Catalogue.folder(of: self.indexFolder, version),
+            folder: PublishedVersions.folder(of: self.indexFolder, version),
             manifest: manifest,
             microsPerQuery: index.outcome.micros.last ?? 0,
             candidateMicros: index.micros,

@@ -24,7 +24,7 @@ enum BuildReport {
         var processor: String
         var system: String
         var queryTimes: [Point]
-        /// At the chosen point of each kind that was tried.
+        /// Measurements at the chosen point of each kind that was tried.
         var candidates: [Candidate]
     }
 
@@ -37,7 +37,7 @@ enum BuildReport {
         candidates: [(kind: String, micros: Double)]
     ) throws -> Data {
         var usage = rusage()
-        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+        unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
         let report = Report(
             built: ISO8601DateFormatter().string(from: started),
             stages: seconds.map { Report.Step(stage: $0.0.rawValue, seconds: $0.1) },

@@ -6,7 +6,7 @@ import Foundation
 
 /// A version searched in this process, without a server: recall beside speed, at several efforts.
 package struct IndexBenchmark {
-    /// One effort's figures.
+    /// The figures of one effort.
     package struct Line: Encodable, Sendable {
         package var effort: String
         /// Mean over the queries, and the worst one.
@@ -70,7 +70,7 @@ package struct IndexBenchmark {
             dimension: manifest.storedDimension
         )
         let layout =
-            try usesFaiss || !manifest.hasServingFile
+            try usesFaiss
             ? nil
             : ScanLayout.load(
                 path: folder + "/" + VersionLayout.serving,
@@ -132,7 +132,7 @@ package struct IndexBenchmark {
             }
             let store = try UserStore(folder: folder + "/" + VersionLayout.users, dimension: manifest.storedDimension)
             var values: [Float] = []
-            try store.forEachVector { values += $0.bindMemory(to: Float.self) }
+            try store.appendVectors(to: &values)
             all = .users(values, dimension: manifest.storedDimension, isBiased: isBiased)
         case .file(let path):
             let reader = try FactorSource(path).open(skipBadRows: false)

@@ -6,12 +6,12 @@ import Dispatch
 struct IndexCandidate {
     let index: VectorIndex
     let layout: ScanLayout
-    /// On users where there are some, else on items.
+    /// Measured on users where there are some, else on items.
     let outcome: RecallMeasurement.Outcome
-    /// On items, where `outcome` is on users.
+    /// Measured on items, where `outcome` is on users.
     let onItems: RecallMeasurement.Outcome?
     var seconds: [(BuildProgress.Stage, Double)]
-    /// On users who leave out what is best for them; of the winner only.
+    /// Measured on users who leave out their best items; of the winner only.
     var leavingOut: Manifest.LeavingOut?
 
     var kind: IndexKind { self.index.kind }
@@ -47,7 +47,7 @@ struct CandidateBuilder {
     /// One of several kinds and why.
     struct Choice {
         var winner: IndexCandidate
-        /// In the order they were tried.
+        /// Candidates in the order in which they were tried.
         var tried: [Manifest.Candidate]
         var micros: [Double]
     }
@@ -134,7 +134,7 @@ struct CandidateBuilder {
         candidate.seconds.append((.recall, Double(DispatchTime.now().uptimeNanoseconds - begin) / 1e9))
     }
 
-    /// On users where there are some, then on items: the two kinds of query that clients send.
+    /// Measures on users where there are some, then on items: the two kinds of query that clients send.
     private func measure(
         _ index: VectorIndex,
         _ layout: ScanLayout,

@@ -56,7 +56,7 @@ package struct Tuning {
         ) { _ in }
     }
 
-    /// What `auto` would try, and more: clusters of several numbers, graphs of two degrees.
+    /// The kinds that `auto` would try, and more: clusters of several numbers, graphs of two degrees.
     package func defaultKinds() throws(AnnexError) -> [IndexKind] {
         var names = ["Flat"]
         let root = Double(self.manifest.items).squareRoot()

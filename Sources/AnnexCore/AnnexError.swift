@@ -32,7 +32,7 @@ package struct AnnexError: Error, Equatable, CustomStringConvertible {
     package let message: String
     /// A file, `file:row` or `file:row:column`.
     package let location: String?
-    /// What to do next, as a sentence.
+    /// Says what to do next, as a sentence.
     package let hint: String?
 
     package init(_ code: Code, _ message: String, at location: String? = nil, hint: String? = nil) {

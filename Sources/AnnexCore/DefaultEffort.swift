@@ -1,6 +1,6 @@
 /// The effort of queries that state none, as the build measured it.
 package struct DefaultEffort: Equatable, Sendable {
-    /// What it takes where each query leaves out its own best `items`.
+    /// The effort for queries that leave out their own best `items` items.
     package struct LeavingOut: Equatable, Sendable {
         package var items: Int
         package var effort: SearchEffort
@@ -8,7 +8,7 @@ package struct DefaultEffort: Equatable, Sendable {
         package init(items: Int, effort: SearchEffort) { (self.items, self.effort) = (items, effort) }
     }
 
-    /// Without exclusions.
+    /// The effort for queries that leave nothing out.
     package var plain: SearchEffort
     /// Nil where it was not measured.
     package var leavingOut: LeavingOut?

@@ -20,7 +20,7 @@ package enum ErrorCode: String, Sendable, CaseIterable, CustomStringConvertible 
 
     package var description: String { self.rawValue }
 
-    /// What it says, for the reference.
+    /// The meaning of the code, for the reference.
     package var meaning: String {
         switch self {
         case .error: "the command, its arguments or the frame are wrong, or the server failed to carry it out"

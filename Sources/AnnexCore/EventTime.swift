@@ -12,7 +12,7 @@ package enum EventTime {
     private static let microsecondsOf1973: Int64 = 100_000_000_000_000
     private static let nanosecondsOf1973: Int64 = 100_000_000_000_000_000
 
-    /// What is wrong with a time, as words that follow "the time …"; nil where nothing is. O(1).
+    /// The fault of a time, as words that follow "the time …"; nil where nothing is. O(1).
     package static func problem(_ time: Int64) -> String? {
         let wanted = "times are milliseconds since 1970"
         switch time {

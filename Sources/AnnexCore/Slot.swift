@@ -18,7 +18,7 @@ package enum Slot {
 
     package static func of(_ key: [UInt8]) -> Int { key.withUnsafeBytes { Self.of($0) } }
 
-    /// What of the key is hashed: the bytes between the first `{` and the next `}`, if there are any; else all of it.
+    /// The part of the key that is hashed: the bytes between the first `{` and the next `}`, if there are any; else all of it.
     private static func tag(of key: UnsafeRawBufferPointer) -> Range<Int> {
         var open = 0
         while open < key.count, key[open] != UInt8(ascii: "{") { open += 1 }

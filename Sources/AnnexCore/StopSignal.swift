@@ -7,7 +7,7 @@ import Synchronization
 package final class StopSignal: Sendable {
     private let isRaised = Atomic<Bool>(false)
     private let wasSeen = Atomic<Bool>(false)
-    /// In nanoseconds; the largest number for no deadline.
+    /// The deadline in nanoseconds; the largest number for none.
     private let deadline: UInt64
     private let now: @Sendable () -> UInt64
 

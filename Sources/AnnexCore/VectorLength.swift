@@ -1,6 +1,6 @@
 /// Which vectors float32 searches can compute with.
 package enum VectorLength {
-    /// What is wrong with a vector of this length; nil where nothing is. NaN and infinity are wrong too.
+    /// The fault of a vector of this length; nil where there is none. NaN and infinity are wrong too.
     ///
     /// - Parameter length: Euclidean, computed in float64.
     package static func problem(_ length: Double, metric: Metric) -> String? {

@@ -61,7 +61,7 @@ package final class Engine: Sendable {
     /// Changes with every swap. One acquiring load: cheap enough for every command.
     package var generation: Int { self.generationCounter.load(ordering: .acquiring) }
 
-    /// What is served now, in the order in which the indexes were named.
+    /// The versions that are served now, in the order in which the indexes were named.
     package var versions: [ServedVersion] { self.state.withLock { $0.versions } }
 
     package func status(of index: EntryName) -> Status { self.state.withLock { $0.status[index] ?? Status() } }
@@ -92,7 +92,7 @@ package final class Engine: Sendable {
         }
     }
 
-    /// The same on a thread of its own, so that nothing else waits for it. A load that has not begun is joined; one that runs is
+    /// Reloads on a thread of its own, so that nothing else waits for it. A load that has not begun is joined; one that runs is
     /// joined where it is of the same named version, as `current` may have moved since it was read.
     ///
     /// - Parameter completion: runs once, on that thread, and must not block.

@@ -10,24 +10,14 @@ package import Synchronization
 /// Every thread searches through a `QueryContext` of its own.
 package final class ServedVersion: Sendable {
     package let description: VersionDescription
-    let items: ItemStore
-    let users: UserStore?
-    let vectors: VectorFile
-    /// What solves for users' vectors from histories; nil where the version does not say how.
-    package let foldIn: FoldInModel?
-    /// What FAISS holds; nil where the scan layout is all that searches need.
+    let catalogue: Catalogue
+    let users: KnownUsers
+    /// FAISS's index; nil where the scan layout is all that searches need.
     let index: VectorIndex?
     let layout: ScanLayout?
-    /// What users did since; nil where nothing keeps it.
-    package let state: StateStore?
-    /// What orders changes for all replicas; nil where the state alone does.
+    /// Orders changes for all replicas; nil where the state alone does.
     package let log: (any ReplicatedLog)?
-    /// Users as the state has changed them.
-    let resolvedUsers = ResolvedUserCache()
-    /// The long histories among them, with their equations.
-    let incrementalFoldIns: IncrementalFoldInCache
-    let solves = SolveCount()
-    /// What unknown users get; nil where they get an error.
+    /// Items for unknown users; nil where they get an error.
     let popular = Mutex<PopularItems?>(nil)
     /// Events and trained items that were read to count what is popular.
     package let popularityRead = Atomic<Int>(0)
@@ -51,36 +41,13 @@ package final class ServedVersion: Sendable {
     ) throws(AnnexError) {
         let files = description.files
         self.description = description
-        self.state = state
         self.log = log
-        self.incrementalFoldIns = IncrementalFoldInCache(dimension: description.storedDimension)
-        self.vectors = try VectorFile(
-            path: files.vectors,
-            rows: description.itemCount,
-            dimension: description.storedDimension
-        )
-        self.items = try ItemStore(path: files.items)
-        try Self.check("items", self.items.count, description.itemCount, files.items)
-        self.users = try files.users.map { folder throws(AnnexError) in
-            try UserStore(folder: folder, dimension: description.storedDimension, itemCount: description.itemCount)
-        }
-        try Self.check("users", self.users?.count ?? 0, description.userCount, files.users)
-        try Self.check("histories", self.users?.historyCount ?? 0, description.historyCount, files.users)
-        self.foldIn = try files.foldIn.map { path throws(AnnexError) in
-            try FoldInModel.load(path: path, dimension: description.storedDimension, bias: description.bias)
-        }
-        guard self.foldIn?.method == description.foldIn else {
-            throw AnnexError(
-                .damaged,
-                "folds in otherwise than the manifest says",
-                at: files.foldIn,
-                hint: "Build the version again, or roll back"
-            )
-        }
+        self.catalogue = try Catalogue(description)
+        self.users = try KnownUsers(description, state)
         self.totalBytes = description.totalBytes
-        let hasAttributes = self.items.attributesCount > 0
+        let hasAttributes = self.catalogue.attributesCount > 0
         self.bytesPerAttribute =
-            hasAttributes ? Double(Self.size(of: files.items)) / Double(max(self.items.attributesCount, 1)) : 0
+            hasAttributes ? Double(Self.size(of: files.items)) / Double(max(self.catalogue.attributesCount, 1)) : 0
         self.layout = try files.serving.map { path throws(AnnexError) in
             try ScanLayout.load(
                 path: path,
@@ -104,17 +71,7 @@ package final class ServedVersion: Sendable {
 
     private static func size(of path: String) -> Int {
         var status = stat()
-        return stat(path, &status) == 0 ? Int(status.st_size) : 0
-    }
-
-    private static func check(_ what: String, _ found: Int, _ expected: Int, _ path: String?) throws(AnnexError) {
-        guard found != expected else { return }
-        throw AnnexError(
-            .damaged,
-            "has \(found) \(what) where the manifest says \(expected)",
-            at: path,
-            hint: "Build the version again, or roll back"
-        )
+        return unsafe stat(path, &status) == 0 ? Int(status.st_size) : 0
     }
 
     /// Asks for the neighbours of some of its own items, so that a version that cannot answer is never served and the
@@ -160,6 +117,12 @@ package final class ServedVersion: Sendable {
         }
     }
 
+    /// Keeps what users did since; nil where nothing does.
+    package var state: StateStore? { self.users.state }
+
+    /// Solves for users' vectors from histories; nil where the version does not say how.
+    package var foldIn: FoldInModel? { self.users.foldIn }
+
     /// The neighbours of an item, top level first; nil without a graph. A graph that is walked over codes has one level.
     package func links(of ordinal: Int32) -> [[Int32]]? {
         self.layout?.links(of: ordinal).map { [$0] } ?? self.index?.links(of: ordinal)
@@ -172,10 +135,10 @@ package final class ServedVersion: Sendable {
     package let bytesPerAttribute: Double
 
     /// Items that have attributes.
-    package var attributesCount: Int { self.items.attributesCount }
+    package var attributesCount: Int { self.catalogue.attributesCount }
 
     /// Bytes of heap that this version holds, by part; mapped files (`vectors.f32`, LMDB) are not counted.
-    package var heapBytes: Int { self.items.memoryBytes + (self.layout?.byteCount ?? 0) }
+    package var heapBytes: Int { self.catalogue.heapBytes + (self.layout?.byteCount ?? 0) }
 
     /// Bytes of the scan layout; 0 without one.
     package var layoutBytes: Int { self.layout?.byteCount ?? 0 }

@@ -2,9 +2,9 @@ package import AnnexCore
 import AnnexIndex
 package import AnnexLinearAlgebra
 
-/// What the engine needs to know of a version: the facts of its manifest, read and verified by whoever calls.
+/// The facts of a version that the engine needs: those of its manifest, read and verified by whoever calls.
 package struct VersionDescription: Sendable {
-    /// Where the parts lie; absolute or relative to the working folder.
+    /// The paths of the parts; absolute or relative to the working folder.
     package struct Files: Sendable {
         package var index: String
         package var vectors: String
@@ -13,7 +13,7 @@ package struct VersionDescription: Sendable {
         package var items: String
         /// The folder of `00.lmdb` … `15.lmdb`; nil where the version has neither users nor histories.
         package var users: String?
-        /// What solves for users' vectors; nil where histories are not folded in.
+        /// The file that solving for users' vectors needs; nil where histories are not folded in.
         package var foldIn: String?
 
         package init(index: String, vectors: String, serving: String?, items: String, users: String?) {
@@ -31,7 +31,7 @@ package struct VersionDescription: Sendable {
     package var metric: Metric
     /// Components of a vector as clients see it.
     package var dimension: Int
-    /// Of a biased model, whose rows have one component more; nil for all others.
+    /// The bias of a biased model, whose rows have one component more; nil for all others.
     package var bias: ModelBias?
     package var itemCount: Int
     /// Users with a vector.
@@ -42,7 +42,7 @@ package struct VersionDescription: Sendable {
     package var trainedUntil: Int64?
     /// How users' vectors follow from histories; nil for not at all.
     package var foldIn: FoldInModel.Method?
-    /// What a weight of 1 counts when a user's vector is solved for; nil where none is.
+    /// The confidence that a weight of 1 has when a user's vector is solved for; nil where none is.
     package var weightScale: Double? { self.foldIn?.confidence }
     /// The size up to which an event's weight is folded in. Clients' events are refused above it; others came into the state
     /// by the log, or under a version with a smaller alpha.
@@ -92,11 +92,19 @@ package struct VersionDescription: Sendable {
         self.files = files
     }
 
+    /// - Throws: `.damaged` where a file holds another number of something than the manifest says.
+    static func check(_ name: String, _ found: Int, _ expected: Int, _ path: String?) throws(AnnexError) {
+        guard found != expected else { return }
+        throw AnnexError(
+            .damaged,
+            "has \(found) \(name) where the manifest says \(expected)",
+            at: path,
+            hint: "Build the version again, or roll back"
+        )
+    }
+
     /// Components of a row.
     package var storedDimension: Int { self.dimension + (self.bias == nil ? 0 : ModelBias.components) }
-
-    /// Whether users have trained histories, so that events after `trainedUntil` are all that is to be added to them.
-    package var hasHistories: Bool { self.trainedUntil != nil }
 
     /// The search parameter that trades speed for recall; nil where every search is exact.
     package var knob: IndexKind.Knob? { self.kind.knob(self.metric, withCodes: self.files.serving != nil) }
@@ -106,7 +114,7 @@ package struct VersionDescription: Sendable {
         self.readsByKappa.first { $0.kappa >= kappa - 1e-6 }?.items
     }
 
-    /// What a query that states no effort and leaves out `count` items gets.
+    /// The effort of a query that states none and leaves out `count` items.
     package func effort(leavingOut count: Int) -> SearchEffort {
         self.defaultEffort.leavingOut(count, of: self.itemCount)
     }

@@ -123,7 +123,7 @@ extension Searcher {
         }
     }
 
-    /// The same of the first `count` of `scratch.chosen`.
+    /// Rescores the first `count` of `scratch.chosen`.
     private func rescoreChosen(
         _ count: Int,
         _ query: UnsafeBufferPointer<Float>,

@@ -47,7 +47,7 @@ package struct Searcher: Sendable {
     ///   - limit: how far it may go; where that is too short the report says so. A scan of everything in place of what was
     ///     asked for is not begun where it might not end within the limit.
     package func search(
-        query: UnsafeBufferPointer<Float>,
+        query: Span<Float>,
         queryNorm: Float,
         k: Int,
         effort: SearchEffort,
@@ -55,6 +55,21 @@ package struct Searcher: Sendable {
         limit: SearchLimit = .none,
         scratch: inout SearchScratch,
         hits: inout [Hit]
+    ) throws(AnnexError) -> SearchReport {
+        unsafe try query.withUnsafeBufferPointer { query throws(AnnexError) in
+            unsafe try self.search(query, queryNorm, k, effort, exclusion, limit, &scratch, &hits)
+        }
+    }
+
+    private func search(
+        _ query: UnsafeBufferPointer<Float>,
+        _ queryNorm: Float,
+        _ k: Int,
+        _ effort: SearchEffort,
+        _ exclusion: borrowing ExclusionMarks,
+        _ limit: SearchLimit,
+        _ scratch: inout SearchScratch,
+        _ hits: inout [Hit]
     ) throws(AnnexError) -> SearchReport {
         precondition(k >= 1 && k <= Limits.maximumK && query.count == self.vectors.dimension, "unchecked arguments")
         let eligible = self.vectors.rows - exclusion.count
@@ -186,7 +201,7 @@ package struct Searcher: Sendable {
                 return
             }
             scratch.beginPool(k: k, metric: self.metric)
-            // What came before has read some, and has its own share of the limit.
+            // The search before has read some rows, and has its own share of the limit.
             scratch.scan.begin(SearchLimit(stop: limit.stop))
             unsafe layout.searchExactly(
                 codes,

@@ -42,7 +42,7 @@ struct TopPool {
 
     var isFull: Bool { self.heap.count >= self.k }
     var count: Int { self.heap.count }
-    /// Of the worst hit kept; the pool is not empty. It may be no number, and then nothing is below it.
+    /// The score of the worst hit that is kept; the pool is not empty. It may be no number, and then nothing is below it.
     var worstScore: Float { self.heap[0].score }
 
     @inline(__always)

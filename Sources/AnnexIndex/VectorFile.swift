@@ -58,19 +58,19 @@ import Glibc
     private var floats: UnsafePointer<Float> { unsafe self.base.assumingMemoryBound(to: Float.self) }
 
     /// Lends one row: `dimension` floats. `ordinal` must be within the rows.
-    package func withRow<R>(_ ordinal: Int, _ body: (UnsafeBufferPointer<Float>) throws -> R) rethrows -> R {
+    package func withRow<R>(_ ordinal: Int, _ body: (Span<Float>) throws -> R) rethrows -> R {
         precondition(ordinal >= 0 && ordinal < self.rows, "ordinal out of range")
-        return unsafe try body(
-            UnsafeBufferPointer(start: self.floats + ordinal * self.stride, count: self.dimension)
-        )
+        return try body(unsafe Span(_unsafeStart: self.floats + ordinal * self.stride, count: self.dimension))
     }
 
     /// Lends all rows, `stride` floats apart.
-    package func withRows<R>(_ body: (UnsafePointer<Float>) throws -> R) rethrows -> R { unsafe try body(self.floats) }
+    package func withRows<R>(_ body: (Span<Float>) throws -> R) rethrows -> R {
+        try body(unsafe Span(_unsafeStart: self.floats, count: self.rows * self.stride))
+    }
 
     /// Lends the norms, one per row.
-    package func withNorms<R>(_ body: (UnsafePointer<Float>) throws -> R) rethrows -> R {
-        unsafe try body(self.floats + self.rows * self.stride)
+    package func withNorms<R>(_ body: (Span<Float>) throws -> R) rethrows -> R {
+        try body(unsafe Span(_unsafeStart: self.floats + self.rows * self.stride, count: self.rows))
     }
 
     /// Lengths of rows whose float32 scores are computed without overflow or loss of digits, for queries of such lengths too.
@@ -91,7 +91,11 @@ import Glibc
     /// The exact float32 score of one row: equal bits on every processor. O(dimension).
     ///
     /// - Parameter query: `dimension` floats.
-    package func score(
+    package func score(_ query: Span<Float>, queryNorm: Float, _ ordinal: Int32, _ metric: Metric) -> Float {
+        unsafe query.withUnsafeBufferPointer { unsafe self.score($0, queryNorm: queryNorm, ordinal, metric) }
+    }
+
+    func score(
         _ query: UnsafeBufferPointer<Float>,
         queryNorm: Float,
         _ ordinal: Int32,
@@ -110,7 +114,7 @@ import Glibc
     }
 
     /// Scores of `count` rows from `first` on, written to `out`. O(count × dimension).
-    package func scores(
+    func scores(
         _ query: UnsafeBufferPointer<Float>,
         queryNorm: Float,
         first: Int,
@@ -128,6 +132,25 @@ import Glibc
         guard metric == .cosine else { return }
         for index in out.indices {
             unsafe target[index] = Self.cosine(target[index], queryNorm, self.norm(first + index))
+        }
+    }
+
+    /// The exact float32 scores of rows that stand behind each other: a third of the time that each alone takes. Needs
+    /// 4 bytes of the stack for each.
+    package func forEachScore(
+        _ query: Span<Float>,
+        queryNorm: Float,
+        of rows: Range<Int>,
+        _ metric: Metric,
+        _ body: (Int32, Float) -> Void
+    ) {
+        unsafe query.withUnsafeBufferPointer { query in
+            unsafe withUnsafeTemporaryAllocation(of: Float.self, capacity: rows.count) { scores in
+                unsafe self.scores(query, queryNorm: queryNorm, first: rows.lowerBound, metric: metric, into: scores)
+                for index in 0..<rows.count {
+                    body(Int32(truncatingIfNeeded: rows.lowerBound + index), unsafe scores[index])
+                }
+            }
         }
     }
 

@@ -33,11 +33,11 @@ package final class VectorFileWriter {
     deinit { if self.descriptor >= 0 { close(self.descriptor) } }
 
     /// - Parameter row: `dimension` finite floats.
-    package func write(row: UnsafeBufferPointer<Float>, ordinal: Int) throws(AnnexError) {
+    package func write(row: Span<Float>, ordinal: Int) throws(AnnexError) {
         precondition(row.count == self.dimension && ordinal >= 0 && ordinal < self.rows, "row out of range")
         var sum: Double = 0
         for index in 0..<self.dimension {
-            let value = unsafe row[index]
+            let value = row[index]
             self.padded[index] = value
             sum += Double(value) * Double(value)
         }

@@ -115,8 +115,8 @@ package final class VectorIndex: Sendable {
         for row in rows {
             let norm = vectors.norm(row)
             let scale = metric == .cosine && norm > 0 ? 1 / norm : 1
-            unsafe vectors.withRow(row) { values in
-                for index in values.indices { out.append(unsafe values[index] * scale) }
+            vectors.withRow(row) { values in
+                for index in values.indices { out.append(values[index] * scale) }
             }
         }
         return out
@@ -223,11 +223,6 @@ package final class VectorIndex: Sendable {
 
     /// The highest level of the graph, counted from 0; nil without a graph.
     package var maximumLevel: Int? { self.walk?.maximumLevel }
-
-    /// The inverted lists; nil without them.
-    package var listCount: Int? {
-        if case .ivf(let lists) = self.kind.family { lists } else { nil }
-    }
 
     /// Derives the scan layout from this index and the rows it was built of: the links of a graph, an order by the
     /// lists of an inverted file, or one order for all. O(rows × dimension); uses `threads` cores.

@@ -21,19 +21,53 @@ package enum ExactSearch {
     ///   - threads: of OpenBLAS, for the whole process until the next call.
     package static func top(
         k: Int,
-        queries: UnsafeBufferPointer<Float>,
+        queries: Span<Float>,
         queryCount: Int,
-        rows: UnsafePointer<Float>,
+        rows: Span<Float>,
         rowCount: Int,
         stride: Int,
         dimension: Int,
-        norms: UnsafePointer<Float>,
+        norms: Span<Float>,
         metric: Metric,
         threads: Int,
         progress: (Double) -> Void
     ) -> [Hit] {
         precondition(k >= 1 && k <= rowCount && queries.count == queryCount * dimension, "unchecked sizes")
-        guard let base = queries.baseAddress else { return [] }
+        precondition(rows.count >= (rowCount - 1) * stride + dimension && norms.count >= rowCount, "too few floats")
+        return unsafe queries.withUnsafeBufferPointer { queries in
+            unsafe rows.withUnsafeBufferPointer { rows in
+                // There is a row, so there is an address; without a query there is nothing to do.
+                guard let queries = queries.baseAddress, let rows = rows.baseAddress else { return [] }
+                return unsafe Self.top(
+                    k,
+                    queries,
+                    queryCount,
+                    rows,
+                    rowCount,
+                    stride,
+                    dimension,
+                    norms,
+                    metric,
+                    threads,
+                    progress
+                )
+            }
+        }
+    }
+
+    private static func top(
+        _ k: Int,
+        _ base: UnsafePointer<Float>,
+        _ queryCount: Int,
+        _ rows: UnsafePointer<Float>,
+        _ rowCount: Int,
+        _ stride: Int,
+        _ dimension: Int,
+        _ norms: Span<Float>,
+        _ metric: Metric,
+        _ threads: Int,
+        _ progress: (Double) -> Void
+    ) -> [Hit] {
         openblas_set_num_threads(Int32(threads))
         var products = [Float](repeating: 0, count: Self.queryBlock * Self.rowBlock)
         var out: [Hit] = []
@@ -63,7 +97,7 @@ package enum ExactSearch {
                     Int32(Self.rowBlock)
                 )
                 for query in 0..<block {
-                    unsafe Self.collect(
+                    Self.collect(
                         products,
                         query * Self.rowBlock,
                         count,
@@ -92,7 +126,7 @@ package enum ExactSearch {
         _ offset: Int,
         _ count: Int,
         _ firstRow: Int,
-        _ norms: UnsafePointer<Float>,
+        _ norms: Span<Float>,
         _ squaredQueryNorm: Float,
         _ metric: Metric,
         _ best: inout BestList
@@ -100,7 +134,7 @@ package enum ExactSearch {
         let queryNorm = squaredQueryNorm.squareRoot()
         for place in 0..<count {
             let dot = products[offset + place]
-            let norm = unsafe norms[firstRow + place]
+            let norm = norms[firstRow + place]
             let score: Float =
                 switch metric {
                 case .ip: dot

@@ -13,7 +13,12 @@ extension FoldInModel {
     /// what `FoldInSolver.contributions` says.
     ///
     /// - Parameter row: the item's, `dimension` floats.
-    package func baseline(of row: UnsafePointer<Float>) -> Double {
+    package func baseline(of row: Span<Float>) -> Double {
+        guard let bias = self.bias else { return 0 }
+        return bias.globalMean + Double(row[self.dimension - 1])
+    }
+
+    func baseline(of row: UnsafePointer<Float>) -> Double {
         guard let bias = self.bias else { return 0 }
         // The row has `dimension` ≥ 2 floats.
         return bias.globalMean + Double(unsafe row[self.dimension - 1])

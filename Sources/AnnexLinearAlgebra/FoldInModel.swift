@@ -27,9 +27,9 @@ package struct FoldInModel: Sendable, Equatable {
     }
 
     package let method: Method
-    /// Of rows and of solved vectors.
+    /// The number of components of rows and of solved vectors.
     package let dimension: Int
-    /// Of a biased model, whose rows end in a bias as `ModelBias` says; then `dimension` counts it.
+    /// The bias of a biased model, whose rows end in it as `ModelBias` says; then `dimension` counts it.
     package let bias: ModelBias?
     /// YᵀY, `dimension` × `dimension`, for ALS; empty for ridge.
     package let gram: [Double]
@@ -92,7 +92,7 @@ extension FoldInModel.Method {
         }
     }
 
-    /// What a weight of 1 counts in the equation: alpha, or 1 without ALS.
+    /// The confidence that a weight of 1 has in the equation: alpha, or 1 without ALS.
     package var confidence: Double {
         switch self {
         case .als(_, let alpha): abs(alpha)

@@ -10,30 +10,34 @@ extension FoldInSolver {
         package var byteCount: Int { (self.matrix.capacity + self.side.capacity) * MemoryLayout<Double>.stride }
     }
 
-    /// As `solve`, and keeps the equation. `count` is above 0.
+    /// Solves as `solve` does, and keeps the equation. `count` is above 0.
     package func solve(
         count: Int,
+        rows: Span<Float>,
+        stride: Int,
         keeping equation: inout Equation,
-        into target: UnsafeMutableBufferPointer<Float>,
-        _ event: (Int) -> (row: UnsafePointer<Float>, weight: Double)
+        into target: inout [Float],
+        _ event: (Int) -> (ordinal: Int32, weight: Double)
     ) -> Bool {
         precondition(target.count == self.dimension && count > 0, "unchecked counts")
-        guard unsafe self.assemble(count, event) else { return false }
+        guard self.assemble(count, rows, stride, event) else { return false }
         self.keep(&equation)
-        return unsafe self.finish(into: target)
+        return self.finish(into: &target)
     }
 
     /// Goes on from a kept equation: some items now have other weights, or are new. O(dimension³ / 3 + count × dimension²),
     /// whatever the history's length. Agrees with `solve` of the whole history to rounding in float64; allocates nothing.
     ///
-    /// - Parameter change: the item's row, what it weighed when the equation was kept, nil if it was not there, and what it
-    ///   weighs now.
+    /// - Parameter change: the item's ordinal, its weight when the equation was kept, nil if it was not there, and its weight
+    ///   now.
     /// - Returns: false as `solve` does; the equation must not be used any more then.
     package func solve(
         count: Int,
+        rows: Span<Float>,
+        stride: Int,
         from equation: inout Equation,
-        into target: UnsafeMutableBufferPointer<Float>,
-        _ change: (Int) -> (row: UnsafePointer<Float>, old: Double?, weight: Double)
+        into target: inout [Float],
+        _ change: (Int) -> (ordinal: Int32, old: Double?, weight: Double)
     ) -> Bool {
         let dimension = self.dimension
         precondition(target.count == dimension && equation.side.count == dimension, "unchecked dimension")
@@ -43,14 +47,18 @@ extension FoldInSolver {
         }
         for place in 0..<dimension { unsafe self.side[place] = equation.side[place] }
         (self.addedCount, self.takenOffCount) = (0, 0)
-        for number in 0..<count {
-            let (row, old, weight) = unsafe change(number)
-            guard unsafe self.add(row, from: old, to: weight) else { return false }
+        let isPossible = unsafe rows.withUnsafeBufferPointer { rows in
+            for number in 0..<count {
+                let (ordinal, old, weight) = change(number)
+                guard unsafe self.add(self.row(ordinal, rows, stride), from: old, to: weight) else { return false }
+            }
+            return true
         }
+        guard isPossible else { return false }
         self.addRows()
         self.takeRowsOff()
         self.keep(&equation)
-        return unsafe self.finish(into: target)
+        return self.finish(into: &target)
     }
 
     private func keep(_ equation: inout Equation) {

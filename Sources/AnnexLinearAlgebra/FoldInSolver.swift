@@ -15,7 +15,7 @@ import Glibc
     /// See `FoldInModel.equation`.
     private let factors: Int
     private let biasComponent: Double
-    /// By columns; the lower triangle counts, and becomes the Cholesky factor.
+    /// The matrix by columns; its lower triangle counts, and becomes the Cholesky factor.
     let matrix: UnsafeMutablePointer<Double>
     /// Scaled rows that wait to be added and to be taken off, `blockEvents` each.
     let added: UnsafeMutablePointer<Double>
@@ -52,35 +52,37 @@ import Glibc
     /// weights: add them up first.
     ///
     /// - Parameters:
+    ///   - rows: of all items, `stride` floats apart.
     ///   - target: `dimension` floats; what they are where there is no solution is not defined.
-    ///   - event: asked once for each of 0 ..< `count`, in order: the item's row of `dimension` floats, which must live
-    ///     until the next call, and the weight.
+    ///   - event: asked once for each of 0 ..< `count`, in order: the item's ordinal, and the weight.
     /// - Returns: false where there is no finite solution: weights that are not finite or too large, or so many that are
     ///   below 1 / alpha in size that the matrix is not positive definite.
     package func solve(
         count: Int,
-        into target: UnsafeMutableBufferPointer<Float>,
-        _ event: (Int) -> (row: UnsafePointer<Float>, weight: Double)
+        rows: Span<Float>,
+        stride: Int,
+        into target: inout [Float],
+        _ event: (Int) -> (ordinal: Int32, weight: Double)
     ) -> Bool {
         precondition(target.count == self.dimension, "unchecked dimension")
         guard count > 0 else {
-            unsafe target.update(repeating: 0)
-            if let bias = self.model.bias { unsafe target[self.factors] = Float(bias.globalMean) }
+            for place in target.indices { target[place] = 0 }
+            if let bias = self.model.bias { target[self.factors] = Float(bias.globalMean) }
             return true
         }
-        guard unsafe self.assemble(count, event) else { return false }
-        return unsafe self.finish(into: target)
+        guard self.assemble(count, rows, stride, event) else { return false }
+        return self.finish(into: &target)
     }
 
     /// Solves what was assembled.
-    func finish(into target: UnsafeMutableBufferPointer<Float>) -> Bool {
+    func finish(into target: inout [Float]) -> Bool {
         guard self.decompose() else { return false }
         self.substitute()
         if let bias = self.model.bias { unsafe self.side[self.factors] += bias.globalMean }
         for place in 0..<self.dimension {
             let value = unsafe Float(self.side[place])
             guard value.isFinite else { return false }
-            unsafe target[place] = value
+            target[place] = value
         }
         return true
     }
@@ -90,31 +92,46 @@ import Glibc
     /// negative weight under ALS gives 0: it bends the matrix, and pushes nowhere by itself.
     ///
     /// - Parameters:
-    ///   - item: its row, `dimension` floats.
-    ///   - out: `count` places.
+    ///   - item: its ordinal.
+    ///   - out: `count` numbers.
     ///   - event: as in `solve`; asked twice for each.
     /// - Returns: false where there is no finite solution.
     package func contributions(
-        to item: UnsafePointer<Float>,
+        to item: Int32,
         count: Int,
-        into out: UnsafeMutableBufferPointer<Double>,
-        _ event: (Int) -> (row: UnsafePointer<Float>, weight: Double)
+        rows: Span<Float>,
+        stride: Int,
+        into out: inout [Double],
+        _ event: (Int) -> (ordinal: Int32, weight: Double)
     ) -> Bool {
         precondition(out.count == count, "unchecked count")
         guard count > 0 else { return true }
-        guard unsafe self.factorize(count, event) else { return false }
-        unsafe self.put(item, 1, at: self.side)
-        self.substitute()
-        for number in 0..<count {
-            let (row, weight) = unsafe event(number)
-            var dot = 0.0
-            for place in 0..<self.factors { dot += unsafe Double(row[place]) * self.side[place] }
-            if self.factors < self.dimension { dot += unsafe self.biasComponent * self.side[self.factors] }
-            let value = unsafe dot * self.pull(weight, row)
-            guard value.isFinite else { return false }
-            unsafe out[number] = value
+        guard self.assemble(count, rows, stride, event), self.decompose() else { return false }
+        return unsafe rows.withUnsafeBufferPointer { rows in
+            unsafe self.put(self.row(item, rows, stride), 1, at: self.side)
+            self.substitute()
+            for number in 0..<count {
+                let (ordinal, weight) = event(number)
+                let row = unsafe self.row(ordinal, rows, stride)
+                var dot = 0.0
+                for place in 0..<self.factors { dot += unsafe Double(row[place]) * self.side[place] }
+                if self.factors < self.dimension { dot += unsafe self.biasComponent * self.side[self.factors] }
+                let value = unsafe dot * self.pull(weight, row)
+                guard value.isFinite else { return false }
+                out[number] = value
+            }
+            return true
         }
-        return true
+    }
+
+    /// An item's row: `dimension` floats within the rows that were lent.
+    @inline(__always)
+    func row(_ ordinal: Int32, _ rows: UnsafeBufferPointer<Float>, _ stride: Int) -> UnsafePointer<Float> {
+        let begin = Int(ordinal) * stride
+        guard ordinal >= 0, begin + self.dimension <= rows.count, let base = rows.baseAddress else {
+            preconditionFailure("ordinal out of range")
+        }
+        return unsafe base + begin
     }
 
     // MARK: The equation
@@ -137,24 +154,24 @@ import Glibc
         }
     }
 
-    /// The right side into `side`, the Cholesky factor into `matrix`; false where there is none.
-    private func factorize(
+    /// Puts the right side and the matrix of a history together.
+    func assemble(
         _ count: Int,
-        _ event: (Int) -> (row: UnsafePointer<Float>, weight: Double)
+        _ rows: Span<Float>,
+        _ stride: Int,
+        _ event: (Int) -> (ordinal: Int32, weight: Double)
     ) -> Bool {
-        guard unsafe self.assemble(count, event) else { return false }
-        return self.decompose()
-    }
-
-    /// The right side and the matrix of a history.
-    func assemble(_ count: Int, _ event: (Int) -> (row: UnsafePointer<Float>, weight: Double)) -> Bool {
         unsafe self.side.update(repeating: 0, count: self.dimension)
         self.beginMatrix()
         (self.addedCount, self.takenOffCount) = (0, 0)
-        for number in 0..<count {
-            let (row, weight) = unsafe event(number)
-            guard unsafe self.add(row, from: nil, to: weight) else { return false }
+        let isPossible = unsafe rows.withUnsafeBufferPointer { rows in
+            for number in 0..<count {
+                let (ordinal, weight) = event(number)
+                guard unsafe self.add(self.row(ordinal, rows, stride), from: nil, to: weight) else { return false }
+            }
+            return true
         }
+        guard isPossible else { return false }
         self.addRows()
         self.takeRowsOff()
         return true

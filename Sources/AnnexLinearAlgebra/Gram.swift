@@ -15,7 +15,7 @@ package enum Gram {
     ///   - threads: of OpenBLAS, for the whole process until the next call.
     ///   - progress: called with the share of rows that is done, 0 to 1.
     package static func matrix(
-        rows: UnsafePointer<Float>,
+        rows: Span<Float>,
         count: Int,
         stride: Int,
         dimension: Int,
@@ -23,13 +23,18 @@ package enum Gram {
         progress: (Double) -> Void = { _ in }
     ) -> [Double] {
         precondition(count >= 0 && dimension >= 1 && stride >= dimension, "unchecked sizes")
+        precondition(count == 0 || rows.count >= (count - 1) * stride + dimension, "too few floats")
         BLASThreads.set(threads)
         var block = [Double](repeating: 0, count: Self.blockRows * dimension)
         var sums = [Double](repeating: 0, count: dimension * dimension)
         for first in Swift.stride(from: 0, to: count, by: Self.blockRows) {
             let taken = min(Self.blockRows, count - first)
-            unsafe Self.widen(rows + first * stride, taken, stride, dimension, &block)
-            // By columns: each row of Y is a column of the block; the lower triangle gets block · blockᵀ.
+            unsafe rows.withUnsafeBufferPointer { rows in
+                // There is a row, so there is an address.
+                guard let base = rows.baseAddress else { return }
+                unsafe Self.widen(base + first * stride, taken, stride, dimension, &block)
+            }
+            // The block is stored by columns: each row of Y is one of them; the lower triangle gets block · blockᵀ.
             unsafe cblas_dsyrk(
                 CBLAS.columnMajor,
                 CBLAS.lower,

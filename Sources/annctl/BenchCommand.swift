@@ -63,7 +63,7 @@ struct BenchIndexCommand: ParsableCommand {
             $0 == "users" ? .users : $0 == "items" ? .items : .file($0)
         }
         let benchmark = try IndexBenchmark(
-            folder: Catalogue.folder(of: self.index.folder, self.index.resolved()),
+            folder: PublishedVersions.folder(of: self.index.folder, self.index.resolved()),
             queries: source,
             limit: self.count,
             k: self.k,
@@ -84,7 +84,7 @@ struct BenchIndexCommand: ParsableCommand {
         }
         let kind = manifest.parsedKind
         let knob = Metric(rawValue: manifest.metric).flatMap {
-            kind?.knob($0, withCodes: manifest.hasServingFile && self.engine == .annex)
+            kind?.knob($0, withCodes: self.engine == .annex)
         }
         let ladder: [String] =
             switch knob {

@@ -21,7 +21,7 @@ struct IndexArgument: ParsableArguments {
 
     func resolved() throws -> EntryName {
         if let name = try self.versionName() { return name }
-        return try Catalogue.requiredCurrent(of: self.folder)
+        return try PublishedVersions.requiredCurrent(of: self.folder)
     }
 }
 
@@ -44,14 +44,14 @@ struct ListCommand: ParsableCommand {
     func run() throws {
         // The versions are what somebody looks for whose `current` is lost.
         var current: EntryName?
-        do throws(AnnexError) { current = try Catalogue.current(of: self.folder) } catch {
+        do throws(AnnexError) { current = try PublishedVersions.current(of: self.folder) } catch {
             guard error.code == .damaged else { throw error }
             FileHandle.standardError.write(Data("annctl: \(error)\n".utf8))
         }
-        let rows = try Catalogue.versions(of: self.folder).map { version in
+        let rows = try PublishedVersions.versions(of: self.folder).map { version in
             var row = Row(version: version.value, current: version == current)
             do {
-                let manifest = try Verifier.manifest(Catalogue.folder(of: self.folder, version))
+                let manifest = try Verifier.manifest(PublishedVersions.folder(of: self.folder, version))
                 (row.items, row.users, row.kind) = (manifest.items, manifest.users, manifest.kind)
                 row.recall = manifest.measured.reportedRecall
                 row.bytes = manifest.files.reduce(0) { $0 + $1.bytes }
@@ -88,7 +88,7 @@ struct InspectCommand: ParsableCommand {
 
     func run() throws {
         let version = try self.index.resolved()
-        let folder = Catalogue.folder(of: self.index.folder, version)
+        let folder = PublishedVersions.folder(of: self.index.folder, version)
         let manifest = try Verifier.manifest(folder)
         if self.json { return print(String(decoding: try manifest.encoded(), as: UTF8.self), terminator: "") }
         var facts = TextTable(headings: ["field", "value"])
@@ -139,7 +139,7 @@ struct VerifyCommand: ParsableCommand {
 
     func run() throws {
         guard self.all else { return try self.verify(self.index.versionName()) }
-        for version in try Catalogue.versions(of: self.index.folder) { try self.verify(version) }
+        for version in try PublishedVersions.versions(of: self.index.folder) { try self.verify(version) }
     }
 
     private func verify(_ version: EntryName?) throws {
@@ -163,7 +163,7 @@ struct RollbackCommand: ParsableCommand {
     @Argument(help: ArgumentHelp("The index's folder.", valueName: "indexes/NAME")) var folder: String
 
     func run() throws {
-        let (from, to) = try Catalogue.rollBack(self.folder, proof: VersionLoading.prove)
+        let (from, to) = try PublishedVersions.rollBack(self.folder, proof: VersionLoading.prove)
         print("current: \(to) (\(from.map { "was \($0)" } ?? "none was"))")
     }
 }
@@ -185,7 +185,7 @@ struct UseCommand: ParsableCommand {
 
     func run() throws {
         let version = try IndexArgument.version(self.version, of: self.folder)
-        let from = try Catalogue.use(version, of: self.folder, proof: VersionLoading.prove)
+        let from = try PublishedVersions.use(version, of: self.folder, proof: VersionLoading.prove)
         print("current: \(version) (\(from.map { "was \($0)" } ?? "none was"))")
     }
 }
@@ -199,8 +199,8 @@ struct PruneCommand: ParsableCommand {
     @Option(help: "How many of the newest to keep, at least 1.") var keep: Int
 
     func run() throws {
-        let gone = try Catalogue.prune(self.folder, keep: self.keep)
+        let gone = try PublishedVersions.prune(self.folder, keep: self.keep)
         for version in gone { print("removed \(version)") }
-        print("\(gone.count) removed, \(try Catalogue.versions(of: self.folder).count) left")
+        print("\(gone.count) removed, \(try PublishedVersions.versions(of: self.folder).count) left")
     }
 }

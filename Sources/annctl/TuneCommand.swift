@@ -39,7 +39,7 @@ struct TuneCommand: ParsableCommand {
 
     func run() throws {
         let tuning = try Tuning(
-            folder: Catalogue.folder(of: self.index.folder, self.index.resolved()),
+            folder: PublishedVersions.folder(of: self.index.folder, self.index.resolved()),
             limit: self.count,
             seed: self.seed,
             threads: self.threads ?? ProcessInfo.processInfo.activeProcessorCount

@@ -45,9 +45,7 @@ import Testing
         let reader = try store.makeReader()
         return { user in
             var row = [Float](repeating: 0, count: dimension)
-            let found = Array(user.utf8).withUnsafeBytes { id in
-                row.withUnsafeMutableBufferPointer { reader.copyVector(of: id, into: $0) }
-            }
+            let found = reader.copyVector(of: Array(user.utf8).span, into: &row)
             return found ? row : nil
         }
     }
@@ -62,9 +60,10 @@ import Testing
         let vectors = try VectorFile(path: result.folder + "/" + VersionLayout.vectors, rows: 200, dimension: 7)
         let items = try ItemStore(path: result.folder + "/" + VersionLayout.items).makeReader()
         for number in [0, 1, 17, 199] {
-            let ordinal = try #require(Array("item\(number)".utf8).withUnsafeBytes { items.ordinal(of: $0) })
+            let found = items.ordinal(of: Array("item\(number)".utf8).span)
+            let ordinal = try #require(found)
             let wanted = try shop.row("items.csv", "item\(number)") + [Float(number) / 8 - 3]
-            #expect(vectors.withRow(Int(ordinal)) { Array($0) } == wanted)
+            #expect(vectors.withRow(Int(ordinal)) { Array(copying: $0) } == wanted)
         }
         let user = try self.users(result, dimension: 7)
         for number in [0, 9, 29] {

@@ -18,7 +18,7 @@ import Testing
             self.built = try BuiltIndex(items: 60, users: 4)
             self.old = try self.built.build().version
             self.new = try self.built.build { $0.seed = 2 }.version
-            _ = try Catalogue.use(self.old, of: self.folder)
+            _ = try PublishedVersions.use(self.old, of: self.folder)
         }
 
         func remove() throws { try FileManager.default.removeItem(atPath: self.current) }
@@ -32,7 +32,10 @@ import Testing
         }
         func copy(_ version: EntryName) throws {
             try self.remove()
-            try FileManager.default.copyItem(atPath: Catalogue.folder(of: self.folder, version), toPath: self.current)
+            try FileManager.default.copyItem(
+                atPath: PublishedVersions.folder(of: self.folder, version),
+                toPath: self.current
+            )
         }
     }
 
@@ -45,12 +48,12 @@ import Testing
         ]
         for make in makes {
             try make()
-            #expect(try Catalogue.current(of: index.folder) == index.old)
+            #expect(try PublishedVersions.current(of: index.folder) == index.old)
             #expect(try Verifier.verify(indexFolder: index.folder).version == index.old)
             // Going on from there makes it a link again.
-            #expect(try Catalogue.use(index.new, of: index.folder) == index.old)
+            #expect(try PublishedVersions.use(index.new, of: index.folder) == index.old)
             #expect(try FileManager.default.destinationOfSymbolicLink(atPath: index.current) == "versions/\(index.new)")
-            #expect(try Catalogue.rollBack(index.folder) == (index.new, index.old))
+            #expect(try PublishedVersions.rollBack(index.folder) == (index.new, index.old))
         }
         let left = try FileManager.default.contentsOfDirectory(atPath: index.folder).filter { $0 != ".DS_Store" }
         #expect(left.sorted() == ["current", "versions"])
@@ -80,24 +83,26 @@ import Testing
             let error = #expect(throws: AnnexError.self, "\(words)") { try Verifier.verify(indexFolder: index.folder) }
             #expect(error?.message.contains(words) == true, "\(String(describing: error))")
             #expect(error?.hint?.contains("annctl use \(index.folder) VERSION") == true, "\(String(describing: error))")
-            #expect(try Catalogue.use(index.old, of: index.folder) == nil)
+            #expect(try PublishedVersions.use(index.old, of: index.folder) == nil)
             #expect(try Verifier.verify(indexFolder: index.folder).version == index.old)
             // Without a word on which one, it is the newest.
             try make()
-            #expect(try Catalogue.rollBack(index.folder) == (nil, index.new))
-            #expect(try Catalogue.use(index.old, of: index.folder) == index.new)
+            #expect(try PublishedVersions.rollBack(index.folder) == (nil, index.new))
+            #expect(try PublishedVersions.use(index.old, of: index.folder) == index.new)
         }
     }
 
     @Test func versionsThatAreNotThere() throws {
         let index = try Index()
         let gone = try #require(EntryName("20240101T000000Z-00000000"))
-        let error = #expect(throws: AnnexError.self) { try Catalogue.use(gone, of: index.folder) }
+        let error = #expect(throws: AnnexError.self) { try PublishedVersions.use(gone, of: index.folder) }
         #expect(error?.code == .notFound && error?.hint?.contains("annctl list \(index.folder)") == true)
-        #expect(try Catalogue.current(of: index.folder) == index.old)
+        #expect(try PublishedVersions.current(of: index.folder) == index.old)
         let nowhere = index.built.folder.file("nowhere")
         #expect(
-            #expect(throws: AnnexError.self) { try Catalogue.use(gone, of: nowhere) }?.message.contains("no index")
+            #expect(throws: AnnexError.self) { try PublishedVersions.use(gone, of: nowhere) }?.message.contains(
+                "no index"
+            )
                 == true
         )
     }
@@ -107,16 +112,16 @@ import Testing
         let index = try Index()
         let refusal = AnnexError(.damaged, "does not answer")
         func refuse(_ verified: VerifiedVersion) throws(AnnexError) { throw refusal }
-        #expect(throws: refusal) { try Catalogue.use(index.new, of: index.folder, proof: refuse) }
-        #expect(try Catalogue.current(of: index.folder) == index.old)
-        _ = try Catalogue.use(index.new, of: index.folder)
-        #expect(throws: refusal) { try Catalogue.rollBack(index.folder, proof: refuse) }
-        #expect(try Catalogue.current(of: index.folder) == index.new)
-        let file = Catalogue.folder(of: index.folder, index.old) + "/" + VersionLayout.vectors
+        #expect(throws: refusal) { try PublishedVersions.use(index.new, of: index.folder, proof: refuse) }
+        #expect(try PublishedVersions.current(of: index.folder) == index.old)
+        _ = try PublishedVersions.use(index.new, of: index.folder)
+        #expect(throws: refusal) { try PublishedVersions.rollBack(index.folder, proof: refuse) }
+        #expect(try PublishedVersions.current(of: index.folder) == index.new)
+        let file = PublishedVersions.folder(of: index.folder, index.old) + "/" + VersionLayout.vectors
         try Data([0]).write(to: URL(fileURLWithPath: file))
-        let error = #expect(throws: AnnexError.self) { try Catalogue.use(index.old, of: index.folder) }
+        let error = #expect(throws: AnnexError.self) { try PublishedVersions.use(index.old, of: index.folder) }
         #expect(error?.code == .damaged && error?.location == file)
-        #expect(try Catalogue.current(of: index.folder) == index.new)
+        #expect(try PublishedVersions.current(of: index.folder) == index.new)
     }
 
     /// A build reads all that it wrote, and asks what a server would; then it names the version.
@@ -142,7 +147,10 @@ import Testing
         #expect(
             error?.message.contains("was not published: gave 9 answers") == true && error?.location == "index.faiss"
         )
-        #expect(try Catalogue.versions(of: index.indexFolder) == [] && Catalogue.current(of: index.indexFolder) == nil)
+        #expect(
+            try PublishedVersions.versions(of: index.indexFolder) == []
+                && PublishedVersions.current(of: index.indexFolder) == nil
+        )
         #expect(
             try FileManager.default.contentsOfDirectory(atPath: index.indexFolder + "/versions").allSatisfy {
                 !$0.hasPrefix(".tmp-")
@@ -150,7 +158,7 @@ import Testing
         )
         let good = try build(nil)
         #expect(throws: AnnexError.self) { try build(refusal) }
-        #expect(try Catalogue.current(of: index.indexFolder) == good.version)
+        #expect(try PublishedVersions.current(of: index.indexFolder) == good.version)
         #expect(log.seen.count == 3 && log.seen.allSatisfy { $0.folder.contains("/versions/.tmp-") })
         #expect(
             log.seen[1].manifest == good.manifest && log.seen[1].version.value.suffix(8) == good.version.value.suffix(8)

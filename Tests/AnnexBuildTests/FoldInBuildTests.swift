@@ -73,17 +73,13 @@ import Testing
 
         func vector(_ user: String) -> [Float]? {
             var target = [Float](repeating: 0, count: self.vectors.dimension)
-            let found = Array(user.utf8).withUnsafeBytes { id in
-                target.withUnsafeMutableBufferPointer { self.reader.copyVector(of: id, into: $0) }
-            }
+            let found = self.reader.copyVector(of: Array(user.utf8).span, into: &target)
             return found ? target : nil
         }
 
         func history(_ user: String) -> [(ordinal: Int32, weight: Float)] {
-            Array(user.utf8).withUnsafeBytes { id in
-                self.reader.withHistory(of: id) { view in
-                    view.map { view in (0..<view.count).map { (view.ordinal($0), view.weight($0)) } } ?? []
-                }
+            self.reader.withHistory(of: Array(user.utf8).span) { view in
+                view.map { view in (0..<view.count).map { (view.ordinal($0), view.weight($0)) } } ?? []
             }
         }
 
@@ -97,12 +93,13 @@ import Testing
         func solve(_ user: String, _ model: FoldInModel) -> [Float] {
             let history = self.history(user)
             var target = [Float](repeating: 0, count: self.vectors.dimension)
-            let solved = target.withUnsafeMutableBufferPointer { target in
-                self.vectors.withRows { rows in
-                    FoldInSolver(model).solve(count: history.count, into: target) {
-                        (rows + Int(history[$0].ordinal) * self.vectors.stride, Double(history[$0].weight))
-                    }
-                }
+            let solved = self.vectors.withRows { rows in
+                FoldInSolver(model).solve(
+                    count: history.count,
+                    rows: rows,
+                    stride: self.vectors.stride,
+                    into: &target
+                ) { (history[$0].ordinal, Double(history[$0].weight)) }
             }
             return solved ? target : []
         }

@@ -23,7 +23,7 @@ private final class Forgery {
         try Data("\(hash)  \(VersionLayout.manifest)\n".utf8)
             .write(to: URL(fileURLWithPath: self.folder + "/" + VersionLayout.manifestSum))
         let name = try #require(EntryName("20240229T000000Z-" + hash.prefix(8)))
-        let target = Catalogue.folder(of: self.index.indexFolder, name)
+        let target = PublishedVersions.folder(of: self.index.indexFolder, name)
         if target != self.folder { try FileManager.default.moveItem(atPath: self.folder, toPath: target) }
         self.folder = target
         do throws(AnnexError) {

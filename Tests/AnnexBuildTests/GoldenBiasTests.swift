@@ -17,9 +17,7 @@ import Testing
     private static func vector(_ user: String, _ store: UserStore) throws -> [Float] {
         let reader = try store.makeReader()
         var row = [Float](repeating: .nan, count: 9)
-        let found = Array(user.utf8).withUnsafeBytes { id in
-            row.withUnsafeMutableBufferPointer { reader.copyVector(of: id, into: $0) }
-        }
+        let found = reader.copyVector(of: Array(user.utf8).span, into: &row)
         #expect(found, "\(user)")
         return row
     }
@@ -54,17 +52,15 @@ import Testing
             let norm = Float(query.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot())
             var scratch = SearchScratch()
             var hits: [Hit] = []
-            _ = try query.withUnsafeBufferPointer {
-                try Searcher(index: nil, layout: layout, vectors: vectors, metric: .ip).search(
-                    query: $0,
-                    queryNorm: norm,
-                    k: 5,
-                    effort: .exact,
-                    exclusion: ExclusionMarks(rows: 60),
-                    scratch: &scratch,
-                    hits: &hits
-                )
-            }
+            _ = try Searcher(index: nil, layout: layout, vectors: vectors, metric: .ip).search(
+                query: query.span,
+                queryNorm: norm,
+                k: 5,
+                effort: .exact,
+                exclusion: ExclusionMarks(rows: 60),
+                scratch: &scratch,
+                hits: &hits
+            )
             #expect(hits.count == 5)
             for (hit, want) in zip(hits, top) {
                 #expect(items.identifier(hit.ordinal) == Array(try #require(want[0] as? String).utf8))
@@ -75,7 +71,7 @@ import Testing
 
     @Test func theSameSourceGivesTheSameRows() throws {
         let built = try TemporaryFolder()
-        let (factors, source) = (Self.folder + "/v1/source/", Self.folder + "/v6/source/")
+        let (factors, source) = (Self.folder + "/source/", Self.folder + "/v6/source/")
         var recipe = Recipe(name: try #require(EntryName("shop")), vectors: factors + "items.npy", folder: "/")
         recipe.ids = factors + "items.txt"
         (recipe.users, recipe.userIDs) = (factors + "users.npy", factors + "users.txt")

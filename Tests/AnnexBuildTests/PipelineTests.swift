@@ -22,10 +22,14 @@ import Testing
         for line in try String(contentsOfFile: index.folder.file("items.csv"), encoding: .utf8).split(separator: "\n") {
             let fields = line.split(separator: ",")
             let id = Array(fields[0].utf8)
-            let ordinal = try #require(id.withUnsafeBytes { reader.ordinal(of: $0) })
+            let known = reader.ordinal(of: id.span)
+            let ordinal = try #require(known)
             #expect(items.identifier(ordinal) == id)
-            #expect(vectors.withRow(Int(ordinal)) { Array($0) } == fields.dropFirst().compactMap { Float($0) })
-            let text = reader.withAttributes(ordinal) { $0.map { String(decoding: $0, as: UTF8.self) } }
+            #expect(vectors.withRow(Int(ordinal)) { Array(copying: $0) } == fields.dropFirst().compactMap { Float($0) })
+            let text = reader.withAttributes(ordinal) { json -> String? in
+                guard let json else { return nil }
+                return String(decoding: Array(copying: json), as: UTF8.self)
+            }
             if let text {
                 withAttributes += 1
                 #expect(text.contains("\"id\":\"\(fields[0])\""))
@@ -36,9 +40,7 @@ import Testing
         for line in try String(contentsOfFile: index.folder.file("users.csv"), encoding: .utf8).split(separator: "\n") {
             let fields = line.split(separator: ",")
             var vector = [Float](repeating: 0, count: 5)
-            let found = vector.withUnsafeMutableBufferPointer { vector in
-                Array(fields[0].utf8).withUnsafeBytes { users.copyVector(of: $0, into: vector) }
-            }
+            let found = users.copyVector(of: Array(fields[0].utf8).span, into: &vector)
             #expect(found && vector == fields.dropFirst().compactMap { Float($0) })
         }
     }
@@ -137,7 +139,7 @@ import Testing
         }
         let error = #expect(throws: AnnexError.self) { try pipeline.run() }
         #expect(error?.location?.hasSuffix("items.csv") == true)
-        #expect(try Catalogue.versions(of: index.indexFolder) == [])
+        #expect(try PublishedVersions.versions(of: index.indexFolder) == [])
     }
 
     @Test func stagesAndFractions() throws {

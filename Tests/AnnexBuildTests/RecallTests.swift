@@ -47,17 +47,15 @@ import Testing
             var exclusion = ExclusionMarks(rows: rows)
             exclusion.begin()
             for item in best.prefix(leftOut) { exclusion.mark(item.ordinal) }
-            _ = try query.withUnsafeBufferPointer {
-                try searcher.search(
-                    query: $0,
-                    queryNorm: norm,
-                    k: 10,
-                    effort: effort,
-                    exclusion: exclusion,
-                    scratch: &scratch,
-                    hits: &hits
-                )
-            }
+            _ = try searcher.search(
+                query: query.span,
+                queryNorm: norm,
+                k: 10,
+                effort: effort,
+                exclusion: exclusion,
+                scratch: &scratch,
+                hits: &hits
+            )
             let tenth = best[leftOut + 9].score
             let sign: Double = metric == .l2 ? -1 : 1
             return Double(hits.count { sign * Double($0.score) >= tenth - 1e-5 * max(1, abs(tenth)) }) / 10
@@ -72,7 +70,7 @@ import Testing
     ) -> [(ordinal: Int32, score: Double)] {
         func norm(_ vector: [Float]) -> Double { vector.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot() }
         let scores = (0..<vectors.rows).map { ordinal -> (ordinal: Int32, score: Double) in
-            let row = vectors.withRow(ordinal) { Array($0) }
+            let row = vectors.withRow(ordinal) { Array(copying: $0) }
             let dot = zip(query, row).reduce(0) { $0 + Double($1.0) * Double($1.1) }
             let score =
                 switch metric {

@@ -124,13 +124,13 @@ struct BuiltIndex {
     @Test func listRollBackPrune() throws {
         let index = try BuiltIndex()
         let versions = try (0..<3).map { seed in try index.build { $0.seed = UInt64(seed) }.version }
-        #expect(try Catalogue.versions(of: index.indexFolder) == versions)
-        #expect(try Catalogue.current(of: index.indexFolder) == versions[2])
-        #expect(try Catalogue.rollBack(index.indexFolder).to == versions[1])
-        #expect(try Catalogue.rollBack(index.indexFolder).to == versions[0])
-        #expect(throws: AnnexError.self) { try Catalogue.rollBack(index.indexFolder) }
-        #expect(try Catalogue.prune(index.indexFolder, keep: 1) == [versions[1]], "the current one stays")
-        #expect(throws: AnnexError.self) { try Catalogue.prune(index.indexFolder, keep: 0) }
+        #expect(try PublishedVersions.versions(of: index.indexFolder) == versions)
+        #expect(try PublishedVersions.current(of: index.indexFolder) == versions[2])
+        #expect(try PublishedVersions.rollBack(index.indexFolder).to == versions[1])
+        #expect(try PublishedVersions.rollBack(index.indexFolder).to == versions[0])
+        #expect(throws: AnnexError.self) { try PublishedVersions.rollBack(index.indexFolder) }
+        #expect(try PublishedVersions.prune(index.indexFolder, keep: 1) == [versions[1]], "the current one stays")
+        #expect(throws: AnnexError.self) { try PublishedVersions.prune(index.indexFolder, keep: 0) }
     }
 
     @Test func leftoversOfDeadBuildsAreNoVersions() throws {
@@ -138,7 +138,7 @@ struct BuiltIndex {
         try index.build()
         let leftover = index.indexFolder + "/versions/.tmp-dead"
         try FileManager.default.createDirectory(atPath: leftover, withIntermediateDirectories: false)
-        #expect(try Catalogue.versions(of: index.indexFolder).count == 1)
+        #expect(try PublishedVersions.versions(of: index.indexFolder).count == 1)
         try index.build()
         #expect(!FileManager.default.fileExists(atPath: leftover))
     }
@@ -173,7 +173,7 @@ struct BuiltIndex {
         }
         let error = #expect(throws: AnnexError.self) { try index.build(change) }
         #expect(error?.location?.hasSuffix(place) == true, "\(error.map { "\($0)" } ?? "")")
-        #expect((try? Catalogue.current(of: index.indexFolder)) == .some(nil), "nothing was published")
+        #expect((try? PublishedVersions.current(of: index.indexFolder)) == .some(nil), "nothing was published")
         let result = try index.build {
             change(&$0)
             $0.skipBadRows = true

@@ -19,7 +19,9 @@ import Testing
             rows: 300,
             dimension: Self.dimension + 1
         )
-        return (try ServedVersion(loading: small.description), (0..<300).map { vectors.withRow($0) { Array($0) } })
+        return (
+            try ServedVersion(loading: small.description), (0..<300).map { vectors.withRow($0) { Array(copying: $0) } }
+        )
     }
 
     @Test(arguments: ["Flat", "IVF4,SQ8", "HNSW8"]) func usersGetBiasesItemsDoNot(_ kind: String) throws {
@@ -27,9 +29,8 @@ import Testing
         let context = try QueryContext(version)
         let last = Self.dimension
         for number in 0..<8 {
-            let isKnown = try Array("u\(number)".utf8).withUnsafeBytes {
-                try context.useUser($0, UserRequest(leavesOutSeen: false)) == .ready
-            }
+            let isKnown =
+                try context.useUser(Array("u\(number)".utf8).span, UserRequest(leavesOutSeen: false)) == .ready
             #expect(isKnown)
             _ = try context.search(k: 300, effort: .exact)
             let all = context.hits
@@ -58,10 +59,10 @@ import Testing
         #expect(context.useVector(count: 12) { Float($0) } == nil)
         let plain = (0..<12).reduce(0.0) { $0 + Double($1) * Double(rows[7][$1]) }
         #expect(abs(Double(context.score(7)) - plain) < 1e-4)
-        #expect(context.withVector(7) { Array($0) } == Array(rows[7][..<12]))
+        #expect(context.withVector(7) { Array(copying: $0) } == Array(rows[7][..<12]))
         // The same user twice, another query in between.
         func best() throws -> [Hit] {
-            _ = try Array("u3".utf8).withUnsafeBytes { try context.useUser($0, UserRequest()) }
+            _ = try context.useUser(Array("u3".utf8).span, UserRequest())
             _ = try context.search(k: 5, effort: .exact)
             return context.hits
         }

@@ -118,7 +118,7 @@ import Testing
         _ context: QueryContext,
         _ request: UserRequest = UserRequest()
     ) throws -> UserReadiness {
-        try Array(user.utf8).withUnsafeBytes { try context.useUser($0, request) }
+        try context.useUser(Array(user.utf8).span, request)
     }
 
     @Test func aQueryVectorIsChecked() throws {

@@ -69,7 +69,7 @@ import Testing
 
         func seen(_ user: String, _ count: Int, limit: Int = .max) throws -> ([SeenItem]?, Int) {
             try self.reads { context in
-                try Array(user.utf8).withUnsafeBytes { try context.seen(by: $0, count: count, limit: limit) }
+                try context.seen(by: Array(user.utf8).span, count: count, limit: limit)
             }
         }
     }
@@ -113,7 +113,7 @@ import Testing
         let shop = try Shop()
         let id = Array("u1".utf8)
         func use(_ budget: Double) throws -> UserReadiness {
-            try id.withUnsafeBytes { try shop.context.useUser($0, UserRequest(budgetNanos: budget)) }
+            try shop.context.useUser(id.span, UserRequest(budgetNanos: budget))
         }
         try shop.record([shop.event("u1", "i65000", at: 10_000)])
         let (first, readAtFirst) = try shop.reads { _ in try use(.infinity) }
@@ -132,7 +132,8 @@ import Testing
     }
 
     private func isTrained(_ shop: Shop, _ item: String) throws -> Bool {
-        try #require(Array(item.utf8).withUnsafeBytes { shop.context.ordinal(of: $0) }) < Int32(Self.trained)
+        let ordinal = shop.context.ordinal(of: Array(item.utf8).span)
+        return try #require(ordinal) < Int32(Self.trained)
     }
 
     /// A trained history that nobody has marked yet is not marked on a loop.
@@ -140,9 +141,7 @@ import Testing
         let shop = try Shop()
         let id = Array("u1".utf8)
         func use(_ budget: Double, _ excluded: [Int32] = []) throws -> UserReadiness {
-            try id.withUnsafeBytes {
-                try shop.context.useUser($0, UserRequest(excluded: excluded, budgetNanos: budget))
-            }
+            try shop.context.useUser(id.span, UserRequest(excluded: excluded, budgetNanos: budget))
         }
         #expect(try use(300_000) == .costly)
         #expect(try use(.infinity) == .ready)
@@ -218,13 +217,15 @@ import Testing
         }
         try shop.record((0..<50).map { try shop.event("u2", "i7", at: 5_000 + Int64($0)) })
         #expect(try count() == Self.trained + 50)
-        let favourite = try #require(Array("i7".utf8).withUnsafeBytes { shop.context.ordinal(of: $0) })
+        let seventh = shop.context.ordinal(of: Array("i7".utf8).span)
+        let favourite = try #require(seventh)
         #expect(best(1) == [favourite])
         #expect(try count() == 0, "nothing has changed")
         #expect(best(1) == [favourite])
         try shop.record((0..<60).map { try shop.event("u3", "i8", at: 5_000 + Int64($0)) })
         #expect(try count() == 110, "events only: trained histories are as they were")
-        let other = try #require(Array("i8".utf8).withUnsafeBytes { shop.context.ordinal(of: $0) })
+        let eighth = shop.context.ordinal(of: Array("i8".utf8).span)
+        let other = try #require(eighth)
         #expect(best(2) == [other, favourite])
         // Who is forgotten counts for nothing any more, trained history and all.
         try shop.record([.forget(user: try #require(Identifier("u1")))])
@@ -252,7 +253,7 @@ extension ServedVersion {
     func identifierForTest(_ ordinal: Int32) -> String {
         guard let context = try? QueryContext(self) else { return "" }
         var name = ""
-        context.withIdentifier(ordinal) { name = String(decoding: $0, as: UTF8.self) }
+        context.withIdentifier(ordinal) { name = String(decoding: Array(copying: $0), as: UTF8.self) }
         return name
     }
 }

@@ -38,7 +38,7 @@ import Testing
             let context = try QueryContext(version)
             for user in 0..<2 {
                 let id = Array("u\(user)".utf8)
-                #expect(try id.withUnsafeBytes { try context.useUser($0, UserRequest()) } == .ready)
+                #expect(try context.useUser(id.span, UserRequest()) == .ready)
                 _ = try context.search(k: 5_000, effort: .exact)
                 let nearest = context.hits.map(\.ordinal)
                 for seen in [0, 10, 240, 280, 500, 5_000] {
@@ -52,7 +52,7 @@ import Testing
                                 user: UserRequest(excluded: excluded, budgetNanos: budget)
                             )
                             let before = context.itemsRead
-                            let answer = try id.withUnsafeBytes { try context.answer(query, for: $0) }
+                            let answer = try context.answer(query, for: id.span)
                             let read = context.itemsRead - before
                             searches += 1
                             #expect(
@@ -63,7 +63,7 @@ import Testing
                             guard answer == .tooCostly else { continue }
                             #expect(context.hits.isEmpty || read == 0)
                             let whole = RecommendationQuery(k: k, user: UserRequest(excluded: excluded))
-                            #expect(try id.withUnsafeBytes { try context.answer(whole, for: $0) } == .hits)
+                            #expect(try context.answer(whole, for: id.span) == .hits)
                             #expect(context.hits.count == k)
                             #expect(Set(excluded).isDisjoint(with: context.hits.map(\.ordinal)))
                         }
@@ -113,7 +113,7 @@ import Testing
             let context = try version.borrowContext(stop: looks.signal)
             let query = RecommendationQuery(k: 5_000, effort: .exact)
             let before = context.itemsRead
-            #expect(throws: AnnexError.self) { try id.withUnsafeBytes { _ = try context.answer(query, for: $0) } }
+            #expect(throws: AnnexError.self) { try context.answer(query, for: id.span) }
             #expect(looks.signal.wasHeeded && looks.count >= last)
             // The first look comes before anything is read, each other after 4,096 items at most.
             let read = context.itemsRead - before
@@ -122,7 +122,7 @@ import Testing
         }
         let context = try version.borrowContext()
         #expect(
-            try id.withUnsafeBytes { try context.answer(RecommendationQuery(k: 5, effort: .exact), for: $0) } == .hits
+            try context.answer(RecommendationQuery(k: 5, effort: .exact), for: id.span) == .hits
         )
     }
 
@@ -134,22 +134,23 @@ import Testing
         let context = try version.borrowContext(stop: looks.signal)
         let id = Array("u1".utf8)
         #expect(throws: AnnexError.self) {
-            try id.withUnsafeBytes {
-                _ = try context.whyNot(
-                    RecommendationQuery(k: 5, effort: .kappa(0.1)),
-                    item: 7,
-                    isListed: false,
-                    for: $0
-                )
-            }
+            try context.whyNot(
+                RecommendationQuery(k: 5, effort: .kappa(0.1)),
+                item: 7,
+                isListed: false,
+                for: id.span
+            )
         }
         #expect(context.itemsRead < 20_000, "\(context.itemsRead) items were read")
         version.giveBack(context)
         // The rank is that of a sort.
         let whole = try version.borrowContext()
-        let why = try id.withUnsafeBytes {
-            try whole.whyNot(RecommendationQuery(k: 5, effort: .exact), item: 7, isListed: false, for: $0)
-        }
+        let why = try whole.whyNot(
+            RecommendationQuery(k: 5, effort: .exact),
+            item: 7,
+            isListed: false,
+            for: id.span
+        )
         let scores = (0..<Int32(20_000)).map { whole.score($0) }
         let better = scores.indices.filter { scores[$0] > scores[7] || (scores[$0] == scores[7] && $0 < 7) }
         #expect(why?.rank == better.count + 1)

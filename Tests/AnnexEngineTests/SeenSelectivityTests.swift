@@ -40,7 +40,7 @@ import Testing
         for number in Self.shares.indices {
             let seen = Set((histories["u\(number)"] ?? []).map(\.ordinal))
             let id = Array("u\(number)".utf8)
-            #expect(try id.withUnsafeBytes { try context.useUser($0, UserRequest()) } == .ready)
+            #expect(try context.useUser(id.span, UserRequest()) == .ready)
             #expect(context.excludedCount == seen.count)
             let scores = (0..<Int32(Self.items)).map { context.score($0) }
             let order = (0..<Int32(Self.items)).filter { !seen.contains($0) }.sorted { one, other in
@@ -57,7 +57,7 @@ import Testing
                 #expect(Set(found).count == found.count && found.allSatisfy { !seen.contains($0) })
                 compared += 1
             }
-            #expect(try id.withUnsafeBytes { try context.useUser($0, UserRequest(leavesOutSeen: false)) } == .ready)
+            #expect(try context.useUser(id.span, UserRequest(leavesOutSeen: false)) == .ready)
             #expect(context.excludedCount == 0)
         }
         #expect(compared == 40)

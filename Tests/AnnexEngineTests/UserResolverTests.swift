@@ -53,7 +53,7 @@ private final class Shop {
     }
 
     func use(_ user: String, _ wish: UserRequest = UserRequest()) throws -> UserReadiness {
-        try Array(user.utf8).withUnsafeBytes { try self.context.useUser($0, wish) }
+        try self.context.useUser(Array(user.utf8).span, wish)
     }
 
     /// The scores of all items for a user.
@@ -63,7 +63,8 @@ private final class Shop {
     }
 
     func ordinal(_ item: String) throws -> Int32 {
-        try #require(Array(item.utf8).withUnsafeBytes { self.context.ordinal(of: $0) })
+        let ordinal = self.context.ordinal(of: Array(item.utf8).span)
+        return try #require(ordinal)
     }
 
     static func id(_ text: String) throws -> Identifier { try #require(Identifier(text)) }
@@ -75,7 +76,7 @@ private final class Shop {
         let bare = try ServedVersion(loading: shop.small.description)
         let context = try QueryContext(bare)
         for user in 0..<6 {
-            let before = try Array("u\(user)".utf8).withUnsafeBytes { try context.useUser($0, UserRequest()) }
+            let before = try context.useUser(Array("u\(user)".utf8).span, UserRequest())
             #expect(before == .ready)
             let stored = (0..<Int32(300)).map { context.score($0) }
             #expect(try shop.scores("u\(user)") == stored)
@@ -136,7 +137,7 @@ private final class Shop {
             "u1": [HistoryEntry(ordinal: 3, weight: 2), HistoryEntry(ordinal: 9, weight: 1)]
         ])
         var name = ""
-        shop.context.withIdentifier(3) { name = String(decoding: $0, as: UTF8.self) }
+        shop.context.withIdentifier(3) { name = String(decoding: Array(copying: $0), as: UTF8.self) }
         try shop.record(.remove(user: Shop.id("u1"), item: Shop.id(name)))
         let masked = try shop.scores("u1")
         #expect(shop.context.excludedCount == 1)
@@ -156,7 +157,7 @@ private final class Shop {
         try shop.event("u1", "i7", at: 1)
         let alone = [SessionItem(ordinal: try shop.ordinal("i7"), weight: 1)]
         #expect(try shop.scores("u1") == shop.scores("stranger", UserRequest(session: alone)))
-        #expect(try !Array("u1".utf8).withUnsafeBytes { try shop.context.versionKnows($0) })
+        #expect(try !shop.context.versionKnows(Array("u1".utf8).span))
     }
 
     @Test func costlyUsersAreLeftToOthersOnce() throws {
@@ -164,7 +165,7 @@ private final class Shop {
         for item in 0..<40 { try shop.event("new", "i\(item)") }
         #expect(try shop.use("new", UserRequest(budgetNanos: 10)) == .costly)
         let other = try shop.version.borrowContext()
-        #expect(try Array("new".utf8).withUnsafeBytes { try other.useUser($0, UserRequest()) } == .ready)
+        #expect(try other.useUser(Array("new".utf8).span, UserRequest()) == .ready)
         #expect(try shop.use("new", UserRequest(budgetNanos: 10)) == .ready, "what one thread worked out serves all")
         #expect(shop.version.solved.count == 1)
     }
@@ -178,7 +179,9 @@ private final class Shop {
         var times: [Int32: [Int64: Double]] = [:]
         var names: [Int32: String] = [:]
         for ordinal in Int32(0)..<300 {
-            shop.context.withIdentifier(ordinal) { names[ordinal] = String(decoding: $0, as: UTF8.self) }
+            shop.context.withIdentifier(ordinal) {
+                names[ordinal] = String(decoding: Array(copying: $0), as: UTF8.self)
+            }
         }
         var compared = 0
         for step in 0..<700 {
@@ -223,7 +226,7 @@ private final class Shop {
         let shop = try Shop(histories: ["u1": trained])
         var names: [String] = []
         for ordinal in [Int32(250), 260] {
-            shop.context.withIdentifier(ordinal) { names.append(String(decoding: $0, as: UTF8.self)) }
+            shop.context.withIdentifier(ordinal) { names.append(String(decoding: Array(copying: $0), as: UTF8.self)) }
         }
         try shop.event("u1", names[0], 1)
         try shop.event("u1", names[1], 1)
@@ -252,7 +255,7 @@ private final class Shop {
         let shop = try Shop(histories: ["u1": (0..<30).map { HistoryEntry(ordinal: $0 * 7, weight: 1) }])
         try shop.event("u1", "i5", 3)
         for item in [Int32(0), 44, 299] {
-            let found = try Array("u1".utf8).withUnsafeBytes { try shop.context.explain($0, item: item, count: 7) }
+            let found = try shop.context.explain(Array("u1".utf8).span, item: item, count: 7)
             #expect(found.parts.count == 7 && found.events == 31)
             let sum = found.parts.reduce(found.rest) { $0 + $1.contribution }
             #expect(abs(sum - Double(found.score)) < 1e-5)

@@ -151,13 +151,13 @@ import Testing
         _ name: String,
         _ data: Data,
         skipBadRows: Bool = false
-    ) throws -> ([InteractionText.Entry], [RejectedRow]) {
+    ) throws -> ([InteractionEntry], [RejectedRow]) {
         let folder = try TemporaryFolder()
         let path = try folder.write(name, data)
         guard case .text(let text) = try InteractionFile.open(path, skipBadRows: skipBadRows) else {
             throw AnnexError(.usage, "no text")
         }
-        var all: [InteractionText.Entry] = []
+        var all: [InteractionEntry] = []
         while let entry = try text.next() { all.append(entry) }
         return (all, text.rejects)
     }

@@ -28,7 +28,8 @@ struct Fixture {
         let path = self.folder.file("vectors.f32")
         let writer = try VectorFileWriter(path: path, rows: count, dimension: dimension)
         for ordinal in (0..<count).reversed() {
-            try self.rows[ordinal].withUnsafeBufferPointer { try writer.write(row: $0, ordinal: ordinal) }
+            let row = self.rows[ordinal]
+            try writer.write(row: row.span, ordinal: ordinal)
         }
         try writer.finish()
         self.vectors = try VectorFile(path: path, rows: count, dimension: dimension)
@@ -93,17 +94,15 @@ struct Fixture {
         var marks = ExclusionMarks(rows: self.rows.count)
         marks.begin()
         for ordinal in without { marks.mark(ordinal) }
-        return try query.withUnsafeBufferPointer {
-            try searcher.search(
-                query: $0,
-                queryNorm: Float(Self.norm(query)),
-                k: k,
-                effort: effort,
-                exclusion: marks,
-                scratch: &scratch,
-                hits: &hits
-            )
-        }
+        return try searcher.search(
+            query: query.span,
+            queryNorm: Float(Self.norm(query)),
+            k: k,
+            effort: effort,
+            exclusion: marks,
+            scratch: &scratch,
+            hits: &hits
+        )
     }
 }
 
@@ -192,7 +191,7 @@ struct Fixture {
         let folder = try TemporaryFolder()
         let writer = try VectorFileWriter(path: folder.file("v"), rows: 50, dimension: 3)
         for ordinal in 0..<50 {
-            try [Float(1), 0, 0].withUnsafeBufferPointer { try writer.write(row: $0, ordinal: ordinal) }
+            try writer.write(row: [Float(1), 0, 0].span, ordinal: ordinal)
         }
         try writer.finish()
         let vectors = try VectorFile(path: folder.file("v"), rows: 50, dimension: 3)
@@ -207,17 +206,15 @@ struct Fixture {
         var hits: [Hit] = []
         let marks = ExclusionMarks(rows: 50)
         for layout in [nil, try index.scanLayout(vectors: vectors, threads: 1).layout] {
-            _ = try [Float(2), 1, 1].withUnsafeBufferPointer {
-                try Searcher(index: index, layout: layout, vectors: vectors, metric: .ip).search(
-                    query: $0,
-                    queryNorm: 1,
-                    k: 7,
-                    effort: .exact,
-                    exclusion: marks,
-                    scratch: &scratch,
-                    hits: &hits
-                )
-            }
+            _ = try Searcher(index: index, layout: layout, vectors: vectors, metric: .ip).search(
+                query: [Float(2), 1, 1].span,
+                queryNorm: 1,
+                k: 7,
+                effort: .exact,
+                exclusion: marks,
+                scratch: &scratch,
+                hits: &hits
+            )
             #expect(hits.map(\.ordinal) == Array(0..<7))
         }
     }

@@ -39,7 +39,7 @@ import Testing
             let rows = (0..<count).map { self.row(shape, $0, dimension, &random) }
             let writer = try VectorFileWriter(path: path, rows: count, dimension: dimension)
             for (ordinal, row) in rows.enumerated() {
-                try row.withUnsafeBufferPointer { try writer.write(row: $0, ordinal: ordinal) }
+                try writer.write(row: row.span, ordinal: ordinal)
             }
             try writer.finish()
             let vectors = try VectorFile(path: path, rows: count, dimension: dimension)
@@ -76,17 +76,15 @@ import Testing
         var scratch = SearchScratch()
         var hits: [Hit] = []
         let norm = Float(query.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot())
-        _ = try query.withUnsafeBufferPointer {
-            try searcher.search(
-                query: $0,
-                queryNorm: norm,
-                k: k,
-                effort: .exact,
-                exclusion: ExclusionMarks(rows: rows),
-                scratch: &scratch,
-                hits: &hits
-            )
-        }
+        _ = try searcher.search(
+            query: query.span,
+            queryNorm: norm,
+            k: k,
+            effort: .exact,
+            exclusion: ExclusionMarks(rows: rows),
+            scratch: &scratch,
+            hits: &hits
+        )
         return hits
     }
 

@@ -69,9 +69,7 @@ import Testing
             for item in [0, 17, 199] {
                 let row = data.row(item)
                 let parts = try #require(data.contributions(item, history, with: test.solver))
-                let baseline = data.rows.withUnsafeBufferPointer {
-                    test.solver.model.baseline(of: $0.baseAddress! + item * 12)
-                }
+                let baseline = test.solver.model.baseline(of: Array(data.rows[item * 12..<item * 12 + 12]).span)
                 // μ + b_u + b_i + x · y.
                 let score = zip(row, vector).dropLast().reduce(vector[11] + row[11]) { $0 + $1.0 * $1.1 }
                 #expect(abs(baseline + parts.reduce(0, +) - score) < 1e-9 * max(1, parts.reduce(0) { $0 + abs($1) }))

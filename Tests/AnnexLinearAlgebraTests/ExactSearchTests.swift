@@ -44,26 +44,19 @@ import Testing
         }
 
         func top(_ k: Int, _ metric: Metric, threads: Int) -> [Hit] {
-            self.queries.withUnsafeBufferPointer { queries in
-                self.rows.withUnsafeBufferPointer { rows in
-                    self.norms.withUnsafeBufferPointer { norms in
-                        guard let rowStart = rows.baseAddress, let normStart = norms.baseAddress else { return [] }
-                        return ExactSearch.top(
-                            k: k,
-                            queries: queries,
-                            queryCount: self.queryCount,
-                            rows: rowStart,
-                            rowCount: self.count,
-                            stride: self.stride,
-                            dimension: self.dimension,
-                            norms: normStart,
-                            metric: metric,
-                            threads: threads,
-                            progress: { _ in }
-                        )
-                    }
-                }
-            }
+            ExactSearch.top(
+                k: k,
+                queries: self.queries.span,
+                queryCount: self.queryCount,
+                rows: self.rows.span,
+                rowCount: self.count,
+                stride: self.stride,
+                dimension: self.dimension,
+                norms: self.norms.span,
+                metric: metric,
+                threads: threads,
+                progress: { _ in }
+            )
         }
     }
 

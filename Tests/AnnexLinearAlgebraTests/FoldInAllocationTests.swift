@@ -13,24 +13,18 @@ import Testing
         let history = data.history(500)
         var target = [Float](repeating: 0, count: 64)
         var parts = [Double](repeating: 0, count: 500)
-        let counts: [Int] = data.rows.withUnsafeBufferPointer { rows in
-            target.withUnsafeMutableBufferPointer { target -> [Int] in
-                parts.withUnsafeMutableBufferPointer { parts -> [Int] in
-                    guard let base = rows.baseAddress else { return [] }
-                    // The first round may make OpenBLAS's own buffers.
-                    return (0..<3).map { _ in
-                        let before = CAllocationCounter_count()
-                        var solved = solver.solve(count: 500, into: target) {
-                            (base + history[$0].item * 64, history[$0].weight)
-                        }
-                        solved =
-                            solver.contributions(to: base, count: 500, into: parts) {
-                                (base + history[$0].item * 64, history[$0].weight)
-                            } && solved
-                        return solved ? CAllocationCounter_count() - before : -1
-                    }
-                }
+        let rows = data.rows
+        // The first round may make OpenBLAS's own buffers.
+        let counts: [Int] = (0..<3).map { _ in
+            let before = CAllocationCounter_count()
+            var solved = solver.solve(count: 500, rows: rows.span, stride: 64, into: &target) {
+                (Int32(history[$0].item), history[$0].weight)
             }
+            solved =
+                solver.contributions(to: 0, count: 500, rows: rows.span, stride: 64, into: &parts) {
+                    (Int32(history[$0].item), history[$0].weight)
+                } && solved
+            return solved ? CAllocationCounter_count() - before : -1
         }
         #expect(counts.dropFirst().allSatisfy { $0 == 0 }, "\(counts)")
     }

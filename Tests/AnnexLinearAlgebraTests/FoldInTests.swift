@@ -31,16 +31,13 @@ struct FoldInCase {
     }
 
     static func gram(_ rows: [Float], _ dimension: Int) -> [Double] {
-        rows.withUnsafeBufferPointer { rows in
-            guard let base = rows.baseAddress else { return [] }
-            return Gram.matrix(
-                rows: base,
-                count: rows.count / dimension,
-                stride: dimension,
-                dimension: dimension,
-                threads: 1
-            )
-        }
+        Gram.matrix(
+            rows: rows.span,
+            count: rows.count / dimension,
+            stride: dimension,
+            dimension: dimension,
+            threads: 1
+        )
     }
 
     /// Different items, weights of either sign.
@@ -58,27 +55,24 @@ struct FoldInCase {
 
     func solve(_ history: [(item: Int, weight: Double)], with solver: FoldInSolver) -> [Float]? {
         var target = [Float](repeating: .nan, count: self.dimension)
-        let solved = self.rows.withUnsafeBufferPointer { rows in
-            target.withUnsafeMutableBufferPointer { target in
-                solver.solve(count: history.count, into: target) { event in
-                    (rows.baseAddress! + history[event].item * self.dimension, history[event].weight)
-                }
-            }
-        }
+        let solved = solver.solve(
+            count: history.count,
+            rows: self.rows.span,
+            stride: self.dimension,
+            into: &target
+        ) { (Int32(history[$0].item), history[$0].weight) }
         return solved ? target : nil
     }
 
     func contributions(_ item: Int, _ history: [(item: Int, weight: Double)], with solver: FoldInSolver) -> [Double]? {
         var out = [Double](repeating: .nan, count: history.count)
-        let solved = self.rows.withUnsafeBufferPointer { rows in
-            out.withUnsafeMutableBufferPointer { out in
-                solver.contributions(
-                    to: rows.baseAddress! + item * self.dimension,
-                    count: history.count,
-                    into: out
-                ) { event in (rows.baseAddress! + history[event].item * self.dimension, history[event].weight) }
-            }
-        }
+        let solved = solver.contributions(
+            to: Int32(item),
+            count: history.count,
+            rows: self.rows.span,
+            stride: self.dimension,
+            into: &out
+        ) { (Int32(history[$0].item), history[$0].weight) }
         return solved ? out : nil
     }
 
@@ -238,15 +232,13 @@ struct FoldInCase {
         let (count, stride) = (1_100, dimension + 5)
         let rows = (0..<count * stride).map { $0 % stride < dimension ? random.normal() : .nan }
         var shares: [Double] = []
-        let gram = rows.withUnsafeBufferPointer { rows in
-            Gram.matrix(
-                rows: rows.baseAddress!,
-                count: count,
-                stride: stride,
-                dimension: dimension,
-                threads: threads
-            ) { shares.append($0) }
-        }
+        let gram = Gram.matrix(
+            rows: rows.span,
+            count: count,
+            stride: stride,
+            dimension: dimension,
+            threads: threads
+        ) { shares.append($0) }
         for a in 0..<dimension {
             for b in 0..<dimension {
                 let sum = (0..<count).reduce(0.0) {

@@ -23,8 +23,11 @@ import Testing
         let reader = try store.makeReader()
         var bytes = 0
         for ordinal in 0..<Int32(store.count) {
-            #expect(store.identifier(ordinal).withUnsafeBytes { reader.ordinal(of: $0) } != -1)
-            bytes += reader.withAttributes(ordinal) { $0.map { $0.reduce(0) { $0 &+ Int($1 & 1) } } ?? 0 }
+            #expect(reader.ordinal(of: store.identifier(ordinal).span) != -1)
+            bytes += reader.withAttributes(ordinal) { text in
+                guard let text else { return 0 }
+                return text.indices.reduce(0) { $0 &+ Int(text[$1] & 1) }
+            }
         }
         return bytes
     }

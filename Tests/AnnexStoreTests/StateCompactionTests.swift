@@ -74,7 +74,7 @@ import Testing
         let before = try StateStore.inspect(folder.path)
         let trained = try Set((0..<15).map { try identifier("item-\($0)") })
         let report = try StateStore.compact(folder.path, until: Self.until) { _, item in
-            prunes && trained.contains(where: { $0.bytes.elementsEqual(item) })
+            prunes && trained.contains(where: { item.elementsEqual($0.bytes) })
         }
         let expected = Self.compacted(model, trained: prunes ? trained : [])
         let after = try StateStore.inspect(folder.path)

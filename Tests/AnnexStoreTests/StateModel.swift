@@ -114,26 +114,26 @@ extension StateReader {
         var removed: [Identifier: Int64] = [:]
         var mark: StateMark?
         var forgotten: Int64?
-        try user.bytes.withUnsafeBytes { id in
+        do {
+            let id = user.bytes
             try self.withRead { view throws(AnnexError) in
-                mark = try view.mark(of: id)
-                try view.forEachEvent(of: id, newestFirst: false) { item, weight, time throws(AnnexError) in
-                    events.append(StateEvent(Array(item), weight, time))
+                mark = try view.mark(of: id.span)
+                try view.forEachEvent(of: id.span, newestFirst: false) { item, weight, time throws(AnnexError) in
+                    events.append(StateEvent(Array(copying: item), weight, time))
                     return true
                 }
-                try view.forEachEvent(of: id, newestFirst: true) { item, weight, time throws(AnnexError) in
-                    backwards.append(StateEvent(Array(item), weight, time))
+                try view.forEachEvent(of: id.span, newestFirst: true) { item, weight, time throws(AnnexError) in
+                    backwards.append(StateEvent(Array(copying: item), weight, time))
                     return true
                 }
-                try view.forEachRemoved(of: id) { item, time throws(AnnexError) in
-                    if let item = Identifier(Array(item)) { removed[item] = time }
+                try view.forEachRemoved(of: id.span) { item, time throws(AnnexError) in
+                    if let item = Identifier(Array(copying: item)) { removed[item] = time }
                     return true
                 }
             }
         }
-        try StateModel.hash(user).withUnsafeBytes { hash in
-            try self.withRead { view throws(AnnexError) in forgotten = try view.forgottenAt(hash: hash) }
-        }
+        let hash = StateModel.hash(user)
+        try self.withRead { view throws(AnnexError) in forgotten = try view.forgottenAt(hash: hash) }
         #expect(backwards == events.reversed())
         let times = events.map(\.time)
         #expect(times == times.sorted())

@@ -180,13 +180,12 @@ import Testing
     @Test func idsOfAnyLengthMayBeAskedFor() throws {
         _ = try self.event("u", "i", 1, 1)
         for bytes in [0, 256, 511, 512, 5_000] {
-            try [UInt8](repeating: 0x75, count: bytes).withUnsafeBytes { id in
-                try self.reader.withRead { view throws(AnnexError) in
-                    #expect(try view.mark(of: id) == nil)
-                    #expect(try view.forgottenAt(hash: id) == nil)
-                    try view.forEachEvent(of: id, newestFirst: true) { _, _, _ in false }
-                    try view.forEachRemoved(of: id) { _, _ in false }
-                }
+            let id = [UInt8](repeating: 0x75, count: bytes)
+            try self.reader.withRead { view throws(AnnexError) in
+                let (mark, forgotten) = (try view.mark(of: id.span), try view.forgottenAt(hash: id))
+                #expect(mark == nil && forgotten == nil)
+                try view.forEachEvent(of: id.span, newestFirst: true) { _, _, _ in false }
+                try view.forEachRemoved(of: id.span) { _, _ in false }
             }
         }
     }
@@ -197,12 +196,11 @@ import Testing
         #expect(try self.reader.user(identifier("u")).events.map(\.time) == times.sorted())
         #expect(try self.reader.user(identifier("u")).mark?.newest == Int64.max)
         var newest: [Int64] = []
-        try identifier("u").bytes.withUnsafeBytes { user in
-            try self.reader.withRead { view throws(AnnexError) in
-                try view.forEachEvent(of: user, newestFirst: true) { _, _, time in
-                    newest.append(time)
-                    return newest.count < 2
-                }
+        let user = try identifier("u").bytes
+        try self.reader.withRead { view throws(AnnexError) in
+            try view.forEachEvent(of: user.span, newestFirst: true) { _, _, time in
+                newest.append(time)
+                return newest.count < 2
             }
         }
         #expect(newest == [Int64.max, Int64.max - 1])
@@ -211,13 +209,14 @@ import Testing
     /// A scope sees what was acknowledged before, and nothing that comes while it runs.
     @Test func aScopeIsOneMoment() throws {
         _ = try self.event("u", "i", 1, 1)
-        try identifier("u").bytes.withUnsafeBytes { user in
-            try self.reader.withRead { view throws(AnnexError) in
-                let before = try view.mark(of: user)
-                #expect((try? self.event("u", "i", 1, 2)) == .added)
-                #expect(try view.mark(of: user) == before)
-            }
-            try self.reader.withRead { view throws(AnnexError) in #expect(try view.mark(of: user)?.eventCount == 2) }
+        let user = try identifier("u").bytes
+        try self.reader.withRead { view throws(AnnexError) in
+            let before = try view.mark(of: user.span)
+            #expect((try? self.event("u", "i", 1, 2)) == .added)
+            let after = try view.mark(of: user.span)
+            #expect(after == before)
         }
+        let mark = try self.reader.withRead { view throws(AnnexError) in try view.mark(of: user.span) }
+        #expect(mark?.eventCount == 2)
     }
 }

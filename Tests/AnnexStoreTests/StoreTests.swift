@@ -26,14 +26,19 @@ import Testing
         #expect(store.count == ids.count)
         #expect(store.attributesCount == (ids.count + 2) / 3)
         for (ordinal, id) in ids.enumerated() {
-            let found = id.bytes.withUnsafeBytes { reader.ordinal(of: $0) }
+            let found = reader.ordinal(of: id.bytes.span)
             #expect(found == Int32(ordinal))
             #expect(store.identifier(Int32(ordinal)) == id.bytes)
         }
         for unknown in ["", "b", "item-", String(repeating: "z", count: 256), String(repeating: "z", count: 5_000)] {
-            #expect(Array(unknown.utf8).withUnsafeBytes { reader.ordinal(of: $0) } == nil)
+            #expect(reader.ordinal(of: Array(unknown.utf8).span) == nil)
         }
-        #expect(reader.withAttributes(3) { $0.map { Array($0) } } == Array("{\"n\":3}".utf8))
+        #expect(
+            reader.withAttributes(3) { text in
+                guard let text else { return [] }
+                return Array(copying: text)
+            } == Array("{\"n\":3}".utf8)
+        )
         #expect(reader.withAttributes(4) { $0 == nil })
         #expect(!FileManager.default.fileExists(atPath: path + "-lock"))
     }
@@ -62,7 +67,7 @@ import Testing
         let vectors = users.map { _ in (0..<7).map { _ in random.normal() } }
         let writer = try UserStoreWriter(folder: folder.file("users"), dimension: 7)
         for (user, vector) in zip(users, vectors) {
-            try vector.withUnsafeBufferPointer { try writer.append(user, vector: $0) }
+            try writer.append(user, vector: vector.span)
         }
         try writer.finish()
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder.file("users")).count == 16)
@@ -75,9 +80,7 @@ import Testing
             }
             var target = [Float](repeating: 0, count: 7)
             for (user, vector) in zip(users, vectors) {
-                let found = user.bytes.withUnsafeBytes { id in
-                    target.withUnsafeMutableBufferPointer { reader.copyVector(of: id, into: $0) }
-                }
+                let found = reader.copyVector(of: user.bytes.span, into: &target)
                 #expect(found && target == vector)
             }
         }
@@ -96,25 +99,23 @@ import Testing
         }
         let writer = try UserStoreWriter(folder: folder.file("users"), dimension: 2, withHistories: true)
         for (number, user) in users.enumerated() {
-            try [Float(number), 1].withUnsafeBufferPointer {
-                try writer.append(user, vector: number % 5 == 0 ? nil : $0, history: all[number])
-            }
+            let vector = [Float(number), 1]
+            try writer.append(user, vector: number % 5 == 0 ? nil : vector.span, history: all[number])
         }
         try writer.finish()
         let store = try UserStore(folder: folder.file("users"), dimension: 2, itemCount: 3_600)
         #expect(store.count == 480 && store.historyCount == 400)
         let reader = try store.makeReader()
         for (number, user) in users.enumerated() {
-            let found = user.bytes.withUnsafeBytes { id in
-                reader.withHistory(of: id) { view in
-                    view.map { view in
-                        (0..<view.count).map { HistoryEntry(ordinal: view.ordinal($0), weight: view.weight($0)) }
-                    }
+            let found = reader.withHistory(of: user.bytes.span) { view in
+                view.map { view in
+                    (0..<view.count).map { HistoryEntry(ordinal: view.ordinal($0), weight: view.weight($0)) }
                 }
             }
             #expect(found == (all[number].isEmpty ? nil : all[number]))
         }
-        #expect([1, 2, 3].withUnsafeBytes { reader.withHistory(of: $0) { $0 == nil } })
+        let unknown: [UInt8] = [1, 2, 3]
+        #expect(reader.withHistory(of: unknown.span) { $0 == nil })
         #expect(throws: AnnexError.self, "an ordinal beyond the items") {
             try UserStore(folder: folder.file("users"), dimension: 2, itemCount: 3_000)
         }
@@ -141,12 +142,12 @@ import Testing
     @Test func withoutHistoriesThereAreNone() throws {
         let folder = try TemporaryFolder()
         let writer = try UserStoreWriter(folder: folder.file("users"), dimension: 2)
-        try [Float(1), 1].withUnsafeBufferPointer { try writer.append(self.id("u"), vector: $0) }
+        try writer.append(self.id("u"), vector: [Float(1), 1].span)
         try writer.finish()
         let store = try UserStore(folder: folder.file("users"), dimension: 2)
         let reader = try store.makeReader()
         #expect(store.historyCount == 0)
-        #expect(Array("u".utf8).withUnsafeBytes { reader.withHistory(of: $0) { $0 == nil } })
+        #expect(reader.withHistory(of: Array("u".utf8).span) { $0 == nil })
     }
 
     /// Readers come and go on many threads while a version is swapped; LMDB's handles must survive that.
@@ -155,7 +156,7 @@ import Testing
         let ids = try (0..<500).map { try id("i\($0)") }.sorted()
         try self.writeItems(folder.file("items"), ids)
         let writer = try UserStoreWriter(folder: folder.file("users"), dimension: 2)
-        for id in ids { try [Float(1), 2].withUnsafeBufferPointer { try writer.append(id, vector: $0) } }
+        for id in ids { try writer.append(id, vector: [Float(1), 2].span) }
         try writer.finish()
         for _ in 0..<20 {
             let items = try ItemStore(path: folder.file("items"))
@@ -168,12 +169,9 @@ import Testing
                     }
                     let id = ids[round * 7]
                     var target: [Float] = [0, 0]
-                    #expect(id.bytes.withUnsafeBytes { item.ordinal(of: $0) } == Int32(round * 7))
-                    #expect(
-                        id.bytes.withUnsafeBytes { id in
-                            target.withUnsafeMutableBufferPointer { user.copyVector(of: id, into: $0) }
-                        }
-                    )
+                    #expect(item.ordinal(of: id.bytes.span) == Int32(round * 7))
+                    let isFound = user.copyVector(of: id.bytes.span, into: &target)
+                    #expect(isFound)
                     #expect(target == [1, 2])
                 }
             }

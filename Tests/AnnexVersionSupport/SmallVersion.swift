@@ -43,7 +43,7 @@ package struct SmallVersion {
         let ids = try ItemStoreWriter(path: files.items)
         for (ordinal, id) in try names("i", items).enumerated() {
             let row = given?(id.description) ?? (0..<dimension).map { _ in random.normal() }
-            try row.withUnsafeBufferPointer { try rows.write(row: $0, ordinal: ordinal) }
+            try rows.write(row: row.span, ordinal: ordinal)
             try ids.append(id, attributes: Array("{\"id\":\"\(id)\"}".utf8))
         }
         try rows.finish()
@@ -56,7 +56,7 @@ package struct SmallVersion {
         for id in try names("u", users) {
             let row = given?(id.description) ?? (0..<dimension).map { _ in random.normal() }
             let history = histories?[id.description] ?? []
-            try row.withUnsafeBufferPointer { try people.append(id, vector: $0, history: history) }
+            try people.append(id, vector: row.span, history: history)
         }
         try people.finish()
         let vectors = try VectorFile(path: files.vectors, rows: items, dimension: dimension)

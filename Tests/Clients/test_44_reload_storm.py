@@ -8,7 +8,7 @@ from annex import Server
 
 
 def test_reload_storm(tmp_path, fact):
-    index = annex.PROJECT / "Tests" / "Golden" / "v1" / "shop"
+    index = annex.PROJECT / "Tests" / "Golden" / "v4" / "shop"
     swaps, askers = annex.setting("ANNEX_RELOADS", 6000), 4
     errors, asked, done = [], [0] * askers, threading.Event()
 

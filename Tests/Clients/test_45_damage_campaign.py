@@ -193,7 +193,7 @@ def test_damage_by_the_hundred(subject, tmp_path, fact):
     size = bytes_of(good)
     code, text, plain = verify(place, good)
     assert code == 0, text
-    tiny = annex.PROJECT / "Tests" / "Golden" / "v1" / "shop"
+    tiny = annex.PROJECT / "Tests" / "Golden" / "v4" / "shop"
     program = verify(tiny)[2] - bytes_of(current_version(tiny))
     kinds, files, dearest = collections.Counter(), collections.Counter(), 0
     with Server(place, log=tmp_path / "server.log") as server, server.connect(timeout=60) as c, server.connect() as health:

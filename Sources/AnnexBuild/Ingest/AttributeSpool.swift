@@ -19,14 +19,14 @@ final class AttributeSpool {
         self.path = path
         self.offsets = [Int](repeating: 0, count: items)
         self.lengths = [Int32](repeating: -1, count: items)
-        self.descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        self.descriptor = unsafe open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard self.descriptor >= 0 else { throw SystemFailure.error("cannot make the file", at: path) }
     }
 
     deinit {
         if self.descriptor >= 0 {
             close(self.descriptor)
-            unlink(self.path)
+            unsafe unlink(self.path)
         }
     }
 
@@ -50,8 +50,13 @@ final class AttributeSpool {
         try self.flush()
         var text = [UInt8](repeating: 0, count: Int(self.lengths[ordinal]))
         try self.transfer(text.count) { [offset = self.offsets[ordinal]] done in
-            text.withUnsafeMutableBytes { buffer in
-                pread(self.descriptor, buffer.baseAddress.map { $0 + done }, buffer.count - done, offset + done)
+            unsafe text.withUnsafeMutableBytes { buffer in
+                unsafe pread(
+                    self.descriptor,
+                    buffer.baseAddress.map { unsafe $0 + done },
+                    buffer.count - done,
+                    offset + done
+                )
             }
         }
         return text
@@ -60,8 +65,13 @@ final class AttributeSpool {
     private func flush() throws(AnnexError) {
         guard !self.pending.isEmpty else { return }
         try self.transfer(self.pending.count) { done in
-            self.pending.withUnsafeBytes { buffer in
-                pwrite(self.descriptor, buffer.baseAddress.map { $0 + done }, buffer.count - done, self.flushed + done)
+            unsafe self.pending.withUnsafeBytes { buffer in
+                unsafe pwrite(
+                    self.descriptor,
+                    buffer.baseAddress.map { unsafe $0 + done },
+                    buffer.count - done,
+                    self.flushed + done
+                )
             }
         }
         self.flushed += self.pending.count

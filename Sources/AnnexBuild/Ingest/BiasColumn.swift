@@ -1,7 +1,7 @@
 import AnnexCore
 import AnnexFormats
 
-/// What becomes the last component of each row of a biased model: see `ModelBias`.
+/// The biases that become the last component of each row of a biased model: see `ModelBias`.
 struct BiasColumn {
     /// Nil where all rows have the same.
     let file: String?
@@ -20,7 +20,7 @@ struct BiasColumn {
         self.rejects = content?.rejects ?? []
     }
 
-    /// Of a row of the factors' source, counted from 0; nil where the bias is bad, and behind the last.
+    /// The bias of a row of the factors' source, counted from 0; nil where it is bad, and behind the last.
     func value(_ row: Int) -> Float? {
         guard self.file != nil else { return self.constant }
         return row < self.values.count ? self.values[row] : nil

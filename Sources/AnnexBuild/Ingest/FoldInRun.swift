@@ -35,10 +35,8 @@ struct FoldInRun: Sendable {
             let history = Array(self.histories.history(of: user))
             var vector = [Float](repeating: 0, count: self.model.dimension)
             let solved = self.vectors.withRows { rows in
-                vector.withUnsafeMutableBufferPointer { target in
-                    solver.solve(count: history.count, into: target) { place in
-                        (rows + Int(history[place].ordinal) * self.vectors.stride, Double(history[place].weight))
-                    }
+                solver.solve(count: history.count, rows: rows, stride: self.vectors.stride, into: &vector) { index in
+                    (history[index].ordinal, Double(history[index].weight))
                 }
             }
             let length = vector.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
@@ -52,9 +50,10 @@ struct FoldInDistances {
     private var all: [Float] = []
 
     /// ‖x − x₀‖ / ‖x₀‖; a trainer's vector of length 0 has no distance.
-    mutating func add(_ solved: [Float], _ trained: UnsafeBufferPointer<Float>) {
+    mutating func add(_ solved: [Float], _ trained: Span<Float>) {
         var (difference, length) = (0.0, 0.0)
-        for (x, before) in zip(solved, trained) {
+        for (index, x) in solved.enumerated() {
+            let before = trained[index]
             difference += (Double(x) - Double(before)) * (Double(x) - Double(before))
             length += Double(before) * Double(before)
         }

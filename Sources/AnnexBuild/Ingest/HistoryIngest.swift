@@ -6,7 +6,7 @@ import AnnexStore
 struct KnownRows: Sendable {
     /// The position is the number: an item's ordinal.
     var identifiers: [Identifier] = []
-    /// Of each row of the source its number; -1 where it was left out.
+    /// The number of each row of the source; -1 where it was left out.
     var numbersOfRows: [Int32] = []
 }
 
@@ -33,7 +33,7 @@ struct HistoryIngest: Sendable {
     private let items: KnownRows
     private let users: KnownRows
     private var entries: [Entry] = []
-    /// Where each user's entries begin, and where the last ones end.
+    /// The index at which each user's entries begin, and that at which the last ones end.
     private var starts: [Int] = []
 
     /// - Parameters:

@@ -41,10 +41,8 @@ struct ImplicitFactors {
                         "\(source):\(block.places[place] + 1)"
                     )
                 }
-                try block.values.withUnsafeBufferPointer { values in
-                    let row = UnsafeBufferPointer(rebasing: values[place * dimension..<(place + 1) * dimension])
-                    try writer.write(row: row, ordinal: ordinal)
-                }
+                let values = block.values.span.extracting(place * dimension..<(place + 1) * dimension)
+                try writer.write(row: values, ordinal: ordinal)
             }
         }
         guard reader.rowsRead == items.numbersOfRows.count else {
@@ -73,7 +71,7 @@ struct ImplicitFactors {
         var row = [Float](repeating: 0, count: users.dimension)
         var sum = [Double](repeating: 0, count: self.rows.dimension)
         for user in 0..<users.rows {
-            users.withRow(user) { values in for place in row.indices { row[place] = values[place] } }
+            users.withRow(user) { row.overwrite(with: $0) }
             let count = histories.count(of: user)
             if count > 0 {
                 for place in sum.indices { sum[place] = 0 }
@@ -95,7 +93,7 @@ struct ImplicitFactors {
                         "Users' and implicit factors must come from the same model, of a training that did not diverge"
                 )
             }
-            try row.withUnsafeBufferPointer { try writer.write(row: $0, ordinal: user) }
+            try writer.write(row: row.span, ordinal: user)
         }
         try writer.finish()
         try FileManager.default.removeItem(atPath: self.publisher.path(Self.file))

@@ -7,13 +7,13 @@ import AnnexIndex
 /// Two passes over the source: the first checks every row and gathers ids, the second writes. Held in memory: the ids,
 /// one block of rows, and 28 bytes a row.
 struct MatrixIngest {
-    /// In byte order; the position is the ordinal.
+    /// Ids in byte order; the position is the ordinal.
     private(set) var identifiers: [Identifier] = []
-    /// Of each of the source's rows, those that were left out included: its ordinal, or -1 where it was.
+    /// The ordinal of each of the source's rows; -1 for one that was left out.
     private(set) var ordinalsOfRows: [Int32] = []
     /// Components of a row of the source.
     private(set) var dimension = 0
-    /// With the bias, where there is one.
+    /// The number of components with the bias, where there is one.
     var storedDimension: Int { self.dimension + (self.bias == nil ? 0 : ModelBias.components) }
     var rejects: [(file: String, row: RejectedRow)] = []
 
@@ -47,7 +47,7 @@ struct MatrixIngest {
     /// A row that may be kept: where it stands among the rows of the source, and its id.
     private struct Row {
         var identifier: Identifier
-        /// Where the id stands, from 0: the row's number where ids have a file of their own, else the row's place.
+        /// The place of the id, from 0: the row's number where ids have a file of their own, else the row's place.
         var number: Int
         /// Among the source's rows, from 0.
         var row: Int
@@ -197,19 +197,14 @@ struct MatrixIngest {
                 let ordinal = Int(ordinals[next])
                 next += 1
                 guard ordinal >= 0 else { continue }
-                let failure: AnnexError? = block.values.withUnsafeBufferPointer { values in
-                    var given = UnsafeBufferPointer(rebasing: values[place * dimension..<(place + 1) * dimension])
-                    return biased.withUnsafeMutableBufferPointer { biased in
-                        if let bias {
-                            _ = biased.update(fromContentsOf: given)
-                            biased[dimension] = bias.value(block.rowNumbers[place]) ?? 0
-                            given = UnsafeBufferPointer(biased)
-                        }
-                        do throws(AnnexError) { try writer.write(row: given, ordinal: ordinal) } catch { return error }
-                        return nil
-                    }
+                let begin = place * dimension
+                if let bias {
+                    for component in 0..<dimension { biased[component] = block.values[begin + component] }
+                    biased[dimension] = bias.value(block.rowNumbers[place]) ?? 0
+                    try writer.write(row: biased.span, ordinal: ordinal)
+                } else {
+                    try writer.write(row: block.values.span.extracting(begin..<begin + dimension), ordinal: ordinal)
                 }
-                if let failure { throw failure }
             }
             progress(Double(next) / Double(numbers.count))
         }

@@ -161,7 +161,7 @@ extension UserIngest {
 
     private func append(
         _ user: Int,
-        _ vector: UnsafeBufferPointer<Float>?,
+        _ vector: Span<Float>?,
         to writer: UserStoreWriter
     ) throws(AnnexError) {
         guard let histories = self.histories else {
@@ -171,18 +171,18 @@ extension UserIngest {
     }
 
     /// Lends the trainer's vector of a user who has one.
-    private func withTrained(_ user: Int, _ body: (UnsafeBufferPointer<Float>) -> Void) {
+    private func withTrained(_ user: Int, _ body: (Span<Float>) -> Void) {
         guard let trained = self.trained, user < trained.rows else { return }
-        trained.withRow(user, body)
+        trained.withRow(user) { body($0) }
     }
 
     /// Lends the vector that is served: the solved one, else the trainer's, else none.
     private func withVector<R>(
         _ user: Int,
         _ solved: [Float]?,
-        _ body: (UnsafeBufferPointer<Float>?) throws -> R
+        _ body: (Span<Float>?) throws -> R
     ) rethrows -> R {
-        if let solved { return try solved.withUnsafeBufferPointer { try body($0) } }
+        if let solved { return try body(solved.span) }
         guard let trained = self.trained, user < trained.rows else { return try body(nil) }
         return try trained.withRow(user) { try body($0) }
     }

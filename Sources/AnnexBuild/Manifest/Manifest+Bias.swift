@@ -1,7 +1,7 @@
 package import AnnexCore
 
 extension Manifest {
-    /// What is the same for all users and items of a biased model.
+    /// The facts of a biased model that are the same for all users and items.
     package struct Bias: Codable, Sendable, Equatable {
         package var globalMean: Double
         /// Whether users have biases of their own.
@@ -14,7 +14,7 @@ extension Manifest {
 
     private static let rolesOfBiases: Set<String> = ["bias", "user-bias", "implicit-factors"]
 
-    /// What is wrong with biases and with the dimensions; nil where all is well.
+    /// The fault of biases and dimensions; nil where there is none.
     var problemOfBias: String? {
         let stored = self.dimension.addingReportingOverflow(self.bias == nil ? 0 : ModelBias.components)
         guard self.dimension >= 1, !stored.overflow, stored.partialValue <= Limits.maximumDimension,

@@ -16,9 +16,7 @@ extension Manifest {
         do {
             let format = try JSONDecoder().decode(Format.self, from: data).format
             guard Self.knownFormats.contains(format) else {
-                throw damaged(
-                    "has format \(format), this program reads \(Self.knownFormats.lowerBound) to \(Self.currentFormat)"
-                )
+                throw Self.unreadable(format, at: path)
             }
             manifest = try JSONDecoder().decode(Manifest.self, from: data)
         } catch let error as AnnexError {
@@ -30,7 +28,25 @@ extension Manifest {
         return manifest
     }
 
-    /// Where in the document, in few words.
+    private static func unreadable(_ format: Int, at path: String) -> AnnexError {
+        let known = "this annctl reads formats \(Self.knownFormats.lowerBound) to \(Self.currentFormat)"
+        guard format >= Self.knownFormats.lowerBound else {
+            return AnnexError(
+                .damaged,
+                "is of format \(format), which annctl wrote before 24 November 2026; \(known)",
+                at: path,
+                hint: "Build the version again with `annctl build`"
+            )
+        }
+        return AnnexError(
+            .damaged,
+            "is of format \(format), which a later annctl wrote; \(known)",
+            at: path,
+            hint: "Use the annctl that wrote it, or build the version again with `annctl build`"
+        )
+    }
+
+    /// Tells the place in the document, in few words.
     private static func reason(_ error: any Error) -> String {
         let context: DecodingError.Context
         switch error {
@@ -44,7 +60,7 @@ extension Manifest {
         return place.isEmpty ? "it is no JSON object" : "'\(Printable.escape(place, limit: 64))' is of the wrong kind"
     }
 
-    /// What is wrong with the values; nil where all is well. O(1): every list is bounded first.
+    /// The fault of the values; nil where there is none. O(1): every list is bounded first.
     private var problem: String? {
         guard EntryName(self.index) != nil else { return "index" }
         guard Metric(rawValue: self.metric) != nil else { return "metric" }
@@ -97,7 +113,6 @@ extension Manifest {
     private var problemOfFiles: String? {
         let expected = VersionLayout.files(
             withUsers: self.hasUsers,
-            withServing: self.hasServingFile,
             withFoldIn: self.foldIn != nil
         )
         guard self.files.map(\.path) == expected else {
@@ -131,7 +146,7 @@ extension Manifest {
     }
 
     private func knob(of kind: IndexKind) -> IndexKind.Knob? {
-        Metric(rawValue: self.metric).flatMap { kind.knob($0, withCodes: self.hasServingFile) }
+        Metric(rawValue: self.metric).flatMap { kind.knob($0, withCodes: true) }
     }
 
     private func isPoint(_ point: OperatingPoint, _ knob: IndexKind.Knob?) -> Bool {

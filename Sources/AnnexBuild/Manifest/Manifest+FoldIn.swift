@@ -37,7 +37,7 @@ extension Manifest {
     /// Up to the year 9999.
     static func isTime(_ millis: Int64) -> Bool { (0..<253_402_300_800_000).contains(millis) }
 
-    /// What is wrong with fold-in and histories; nil where all is well.
+    /// The fault of fold-in and histories; nil where there is none.
     var problemOfFoldIn: String? {
         let hasAny = self.foldIn != nil || self.trainedUntil != nil || self.histories != nil || self.interactions != nil
         guard !hasAny || self.format > Self.formatWithoutHistories else {

@@ -3,13 +3,12 @@ package import Foundation
 
 /// `manifest.json`: the facts of a version that the same input gives again. Times and machines are in `report.json`.
 package struct Manifest: Codable, Sendable, Equatable {
-    /// 2 brought `serving.bin` and operating points that are no whole numbers, 3 graphs in `serving.bin`, 4 codes
-    /// without the mean on cosine, 5 histories and `foldin.bin`, 6 biased models, 7 bounds in `serving.bin` that hold for
-    /// rows close together. All are read, the latest is written.
+    /// 4 is the oldest that is read; 5 brought histories and `foldin.bin`, 6 biased models, 7 bounds in `serving.bin` that hold
+    /// for rows close together. The latest is written.
     package static let currentFormat = 7
     static let formatWithoutBiases = 5
     static let formatWithoutHistories = 4
-    static let knownFormats = 1...currentFormat
+    static let knownFormats = 4...currentFormat
     /// A longer file is refused unread.
     static let limitBytes = 1 << 20
 
@@ -45,7 +44,7 @@ package struct Manifest: Codable, Sendable, Equatable {
         package var queryCount: Int
         package var target: Double
         package var chosen: OperatingPoint
-        /// On the half that did not choose.
+        /// Recall on the half that did not choose.
         package var reportedRecall: Double
         package var reportedWorst: Double
         package var table: [OperatingPoint]
@@ -64,7 +63,7 @@ package struct Manifest: Codable, Sendable, Equatable {
         package var itemsNeverReturned: Int?
     }
 
-    /// The same where each query leaves out its own best `items`, as users do who have seen them.
+    /// The operating point where each query leaves out its own best `items` items, as users do who have seen them.
     package struct LeavingOut: Codable, Sendable, Equatable {
         package var items: Int
         package var queryCount: Int
@@ -87,29 +86,29 @@ package struct Manifest: Codable, Sendable, Equatable {
     package var metric: String
     package var kind: String
     package var dimension: Int
-    /// With what Annex adds: of a biased model the column of biases.
+    /// The number of components with the column of biases that Annex adds for a biased model.
     package var storedDimension: Int
     package var items: Int
     package var users: Int
     package var itemsWithAttributes: Int
     package var rejectedRows: Int
     package var seed: UInt64
-    /// Of a biased model; see `ModelBias`.
+    /// The bias of a biased model; see `ModelBias`.
     package var bias: Bias?
-    /// Keys and values of the recipe, defaults written out; the first versions of this format lack it.
+    /// Keys and values of the recipe, defaults written out; versions of format 4 may lack it.
     package var recipe: [String: String]?
     package var sources: [Source]
-    /// With users as queries where there are users: what `TOPK` does.
+    /// Measured with users as queries, as `TOPK` does, where there are users.
     package var measured: Measured
-    /// With users as queries; absent without users, in small indexes, and in versions that did not measure it.
+    /// Measured with users as queries; absent without users, in small indexes, and in versions that did not measure it.
     package var measuredLeavingOut: LeavingOut?
-    /// With items as queries: what `VSIM` does. Absent where `measured` is just that.
+    /// Measured with items as queries, as `VSIM` does. Absent where `measured` is just that.
     package var measuredOnItems: Measured?
-    /// Where the kind was `auto` and several fit; the fastest was kept.
+    /// Present where the kind was `auto` and several fit; the fastest was kept.
     package var candidates: [Candidate]?
-    /// Where users' vectors follow from histories, with `foldin.bin`.
+    /// Present where users' vectors follow from histories, with `foldin.bin`.
     package var foldIn: FoldIn?
-    /// With a history: up to when it goes (milliseconds since 1970), users that have one, and different items in them all.
+    /// Present with a history: up to when it goes (milliseconds since 1970), users that have one, and different items in them all.
     package var trainedUntil: Int64?
     package var histories: Int?
     package var interactions: Int?
@@ -135,10 +134,6 @@ package struct Manifest: Codable, Sendable, Equatable {
 
     /// Whether there are users' files.
     package var hasUsers: Bool { self.users > 0 || (self.histories ?? 0) > 0 }
-    /// Whether there is a scan layout.
-    package var hasServingFile: Bool { self.format >= 2 }
-    /// Whether a graph is walked over the codes and links of `serving.bin`.
-    package var hasGraphCodes: Bool { self.format >= 3 }
 }
 
 extension Manifest.OperatingPoint {

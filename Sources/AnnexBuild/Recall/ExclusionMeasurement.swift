@@ -8,7 +8,7 @@ import AnnexIndex
 struct ExclusionMeasurement {
     /// Best items that each query leaves out, at most.
     static let mostLeftOut = 100
-    /// At most so many of the held-out queries. 2,000 tell a recall of 0.99 to within 0.001.
+    /// The most held-out queries that are asked. 2,000 tell a recall of 0.99 to within 0.001.
     static let mostQueries = 2_000
 
     let queries: HeldOutQueries
@@ -69,7 +69,7 @@ struct ExclusionMeasurement {
     /// A walk jumps from item to item: one of them costs about as much as 8 in a scan (28 against 3.5 ns on Gowalla).
     private static let scannedPerWalked = 8.0
 
-    /// In items of a scan.
+    /// The cost in items of a scan.
     private func cost(_ point: Manifest.OperatingPoint) -> Double {
         (point.itemsRead ?? 0) * (point.knob == IndexKind.Knob.efSearch.rawValue ? Self.scannedPerWalked : 1)
     }

@@ -81,21 +81,25 @@ struct HeldOutQueries: Sendable {
             guard random.below(left + 1) < wanted else { continue }
             wanted -= 1
             file.withRow(row) { values in
-                let factors = values[..<components]
+                let factors = values.extracting(0..<components)
                 let length = biasComponent == nil ? file.norm(row) : Self.length(factors)
                 let scale = noise * length / Float(max(1, components)).squareRoot()
-                for value in factors { queries.append(value + (noise > 0 ? scale * random.normal() : 0)) }
+                for index in factors.indices {
+                    queries.append(factors[index] + (noise > 0 ? scale * random.normal() : 0))
+                }
             }
             if let biasComponent { queries.append(biasComponent) }
         }
         return HeldOutQueries(vectors: queries, dimension: file.dimension, kind: kind)
     }
 
-    private static func length(_ values: Slice<UnsafeBufferPointer<Float>>) -> Float {
-        Float(values.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot())
+    private static func length(_ values: Span<Float>) -> Float {
+        var sum = 0.0
+        for index in values.indices { sum += Double(values[index]) * Double(values[index]) }
+        return Float(sum.squareRoot())
     }
 
-    /// At most `limit` of them, drawn by the seed, in their order.
+    /// Gives at most `limit` of them, drawn by the seed, in their order.
     func sample(_ limit: Int, seed: UInt64) -> HeldOutQueries {
         guard self.count > limit else { return self }
         var random = SeededRandom(seed: seed)
@@ -117,15 +121,9 @@ struct HeldOutQueries: Sendable {
     /// Lends one query and its Euclidean norm.
     func withQuery<R>(
         _ number: Int,
-        _ body: (UnsafeBufferPointer<Float>, Float) throws(AnnexError) -> R
+        _ body: (Span<Float>, Float) throws(AnnexError) -> R
     ) throws(AnnexError) -> R {
-        let result: Result<R, AnnexError> = self.vectors.withUnsafeBufferPointer { all in
-            let query = UnsafeBufferPointer(
-                rebasing: all[number * self.dimension..<(number + 1) * self.dimension]
-            )
-            let norm = Float(query.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot())
-            return Result { () throws(AnnexError) in try body(query, norm) }
-        }
-        return try result.get()
+        let query = self.vectors.span.extracting(number * self.dimension..<(number + 1) * self.dimension)
+        return try body(query, Self.length(query))
     }
 }

@@ -1,12 +1,12 @@
 import AnnexCore
 import AnnexIndex
 
-/// What held-out queries got at one value of a kind's search parameter.
+/// The answers to held-out queries at one value of a kind's search parameter.
 struct LadderStep {
     /// `efSearch`, `nprobe`, `kappa` or `exact`.
     let knob: String
     let value: Double
-    /// In the order of the queries.
+    /// Answers in the order of the queries.
     let answers: [QueryRun.Answer]
     let recalls: [Double]
 
@@ -63,7 +63,7 @@ struct LadderStep {
 
     static func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(max(1, values.count)) }
 
-    /// One-sided 95 %: mean − 1.645 × standard error over the queries.
+    /// The one-sided bound of 95 %: mean − 1.645 × standard error over the queries.
     private static func lowerBound(_ values: [Double]) -> Double {
         guard values.count > 1 else { return values.first ?? 0 }
         let mean = Self.mean(values)

@@ -8,11 +8,11 @@ package enum QueryRun {
     struct Answer: Sendable {
         var hits: [Hit]
         var nanos: Double
-        /// Items read; nil where FAISS searched.
+        /// The number of items read; nil where FAISS searched.
         var read: Int?
     }
 
-    /// What each query leaves out. Marking it is not timed.
+    /// The items that each query leaves out. Marking them is not timed.
     package enum Exclusion: Sendable {
         case nothing, random(Int), ownTop(Int)
         /// Query number n leaves out the ordinals n × each ..< (n + 1) × each of the list.
@@ -40,7 +40,7 @@ package enum QueryRun {
         heedsMarks: Bool = true,
         progress: (Double) -> Void = { _ in }
     ) throws(AnnexError) -> [Answer] {
-        // In rounds, so that progress shows.
+        // Queries are asked in rounds, so that progress shows.
         let step = max(1, (queries.count + 19) / 20)
         var answers: [Answer] = []
         var first = 0

@@ -142,7 +142,7 @@ struct RecallMeasurement {
         .joined(separator: "\n")
     }
 
-    /// Ascending; the last step of an inverted file reads every list, or as many as a query may.
+    /// Values ascend; the last step of an inverted file reads every list, or as many as a query may.
     static func ladder(_ kind: IndexKind, _ knob: IndexKind.Knob?, rows: Int) -> [Double] {
         switch (kind.family, knob) {
         case (_, .kappa): [0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9, 1]

@@ -8,14 +8,14 @@ struct RecallTruth: Sendable {
     /// candidate that did not compute it itself.
     static let checkedQueries = 256
 
-    /// Of each query the k best items, best first, one query after the other.
+    /// The k best items of each query, best first, one query after the other.
     let ordinals: [Int32]
     /// Of each query the score of the last of them: an answer that scores as well is right, which item of equal ones it
     /// may be.
     let lastScores: [Float]
     /// min(k, items).
     let k: Int
-    /// What finding it took: items read by a query, on average; nil where FAISS searched.
+    /// The cost of finding it: items read by a query, on average; nil where FAISS searched.
     let itemsRead: Double?
     /// The searcher's answers with their times, where nothing was left out.
     let answers: [QueryRun.Answer]
@@ -134,7 +134,7 @@ struct RecallTruth: Sendable {
         return (leftOut, truth)
     }
 
-    /// Of each query: the share of its answers that score no worse than the k-th best item does.
+    /// The recall of each query: the share of its answers that score no worse than the k-th best item does.
     func recalls(of answers: [QueryRun.Answer]) -> [Double] {
         zip(answers, self.lastScores).map { answer, last in
             Double(answer.hits.count { !self.metric.isBetter(last, than: $0.score) }) / Double(self.k)
@@ -155,23 +155,22 @@ struct RecallTruth: Sendable {
         _ threads: Int
     ) throws(AnnexError) {
         let count = min(queries.count, Self.checkedQueries)
-        let hits = queries.vectors.withUnsafeBufferPointer { all in
-            vectors.withRows { rows in
-                vectors.withNorms { norms in
-                    ExactSearch.top(
-                        k: self.k,
-                        queries: UnsafeBufferPointer(rebasing: all[..<(count * queries.dimension)]),
-                        queryCount: count,
-                        rows: rows,
-                        rowCount: vectors.rows,
-                        stride: vectors.stride,
-                        dimension: queries.dimension,
-                        norms: norms,
-                        metric: metric,
-                        threads: threads,
-                        progress: { _ in }
-                    )
-                }
+        let checked = queries.prefix(count)
+        let hits = vectors.withRows { rows in
+            vectors.withNorms { norms in
+                ExactSearch.top(
+                    k: self.k,
+                    queries: checked.vectors.span,
+                    queryCount: count,
+                    rows: rows,
+                    rowCount: vectors.rows,
+                    stride: vectors.stride,
+                    dimension: queries.dimension,
+                    norms: norms,
+                    metric: metric,
+                    threads: threads,
+                    progress: { _ in }
+                )
             }
         }
         for number in 0..<count {

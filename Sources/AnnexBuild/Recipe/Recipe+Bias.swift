@@ -54,7 +54,7 @@ extension Recipe {
         }
     }
 
-    /// What the version is told; nil for a model without biases.
+    /// The bias that the version gets; nil for a model without biases.
     ///
     /// A model with a mean is one of ratings, whose users have levels; one without (BPR) has items' biases alone, and a
     /// level that is solved for would take from the factors what they are to explain.

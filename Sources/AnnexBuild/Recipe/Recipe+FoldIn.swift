@@ -107,7 +107,7 @@ extension Recipe {
         }
     }
 
-    /// What is solved; nil for nothing.
+    /// The method that solves for vectors; nil for none.
     var foldInMethod: FoldInModel.Method? {
         guard let method = self.foldIn, let regularization = self.regularization else { return nil }
         return switch method {

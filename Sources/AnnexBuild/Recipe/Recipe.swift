@@ -23,10 +23,10 @@ package struct Recipe: Sendable, Equatable {
     package var trainedUntil: Int64?
     /// How users' vectors follow from histories; nil for not at all.
     package var foldIn: FoldIn?
-    /// As the trainer was given them, for `foldIn`; `alpha` is 1 where it is nil.
+    /// The parameters that the trainer was given, for `foldIn`; `alpha` is 1 where it is nil.
     package var regularization: Double?
     package var alpha: Double?
-    /// Of a biased model: files of the items' and the users' biases, one per row of the factors, and the mean.
+    /// For a biased model: files of the items' and the users' biases, one per row of the factors, and the mean.
     package var bias: String?
     package var userBias: String?
     package var globalMean: Double?
@@ -38,9 +38,9 @@ package struct Recipe: Sendable, Equatable {
     package var skipBadRows = false
     /// Which column of `.csv` and `.tsv` factors holds ids; nil for what each file says.
     package var idColumn: IdColumn?
-    /// Of a `.csv` or `.tsv` history; nil for what its heading says, or user, item, weight, time.
+    /// The columns of a `.csv` or `.tsv` history; nil for those that its heading tells, or user, item, weight, time.
     package var columns: InteractionColumns?
-    /// What relative files belong to.
+    /// The folder of relative paths.
     package var folder: String
 
     package init(name: EntryName, vectors: String, folder: String) {
@@ -57,7 +57,7 @@ package struct Recipe: Sendable, Equatable {
         "threads", "skip-bad-rows", "id-column", "columns",
     ])
 
-    /// What the manifest says of the recipe: the keys of `recipe.yaml` and their values, defaults written out. A file
+    /// The recipe as the manifest has it: the keys of `recipe.yaml` and their values, defaults written out. A file
     /// that was given by its whole path is named by its last part, so that the same build elsewhere gives the same bytes.
     package var rendered: [String: String] {
         var out = [

@@ -19,9 +19,9 @@ package enum FileHash {
     /// Hex digest, and the mark of the very file that was read.
     static func marked(_ path: String, followLinks: Bool = false) throws(AnnexError) -> (hex: String, mark: FileMark) {
         // Not blocking, as a pipe in a file's place would never open.
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | (followLinks ? 0 : O_NOFOLLOW))
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | (followLinks ? 0 : O_NOFOLLOW))
         guard descriptor >= 0 else {
-            throw AnnexError(.damaged, "cannot open: \(String(cString: strerror(errno)))", at: path)
+            throw AnnexError(.damaged, "cannot open: \(unsafe String(cString: strerror(errno)))", at: path)
         }
         defer { close(descriptor) }
         let mark = try FileMark(descriptor: descriptor, path: path)
@@ -31,13 +31,13 @@ package enum FileHash {
         let bufferBytes = mark.bytes < 1 << 20 ? mark.bytes + 1 : 1 << 20
         var buffer = [UInt8](repeating: 0, count: bufferBytes)
         while true {
-            let count = buffer.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
+            let count = unsafe buffer.withUnsafeMutableBytes { unsafe read(descriptor, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
             guard count >= 0 else { throw SystemFailure.error("cannot read", at: path) }
             if count == 0 { break }
             total += count
             guard total <= mark.bytes else { break }
-            buffer.withUnsafeBytes { hasher.update(bufferPointer: UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+            hasher.update(data: buffer[..<count])
         }
         guard total == mark.bytes, try FileMark(descriptor: descriptor, path: path) == mark else {
             throw AnnexError(.damaged, "was changed while it was read", at: path)

@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexIndex
 import Foundation
 
-/// What the file system says of a file, so that a change can be noticed without reading it again.
+/// The mark that the file system has of a file, so that a change can be noticed without reading it again.
 ///
 /// The time is that of the last change of content, name or links (`ctime`), which no program can set back. What stays
 /// unnoticed: a second change within the clock tick (some milliseconds) of the one before, and a write through a
@@ -20,20 +20,20 @@ struct FileMark: Equatable, Sendable {
     /// - Throws: `.damaged`.
     init(_ path: String, followLinks: Bool = false) throws(AnnexError) {
         var status = stat()
-        guard (followLinks ? stat(path, &status) : lstat(path, &status)) == 0 else {
+        guard unsafe (followLinks ? stat(path, &status) : lstat(path, &status)) == 0 else {
             throw AnnexError(
                 .damaged,
-                errno == ENOENT ? "is missing" : "cannot be looked at: \(String(cString: strerror(errno)))",
+                errno == ENOENT ? "is missing" : "cannot be looked at: \(unsafe String(cString: strerror(errno)))",
                 at: path
             )
         }
         try self.init(status, path)
     }
 
-    /// Of an open file.
+    /// Takes the mark of an open file.
     init(descriptor: Int32, path: String) throws(AnnexError) {
         var status = stat()
-        guard fstat(descriptor, &status) == 0 else { throw SystemFailure.error("cannot be looked at", at: path) }
+        guard unsafe fstat(descriptor, &status) == 0 else { throw SystemFailure.error("cannot be looked at", at: path) }
         try self.init(status, path)
     }
 

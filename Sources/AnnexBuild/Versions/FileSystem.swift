@@ -6,7 +6,7 @@ import Foundation
 enum FileSystem {
     /// fsync of a file or folder.
     static func flush(_ path: String) throws(AnnexError) {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw SystemFailure.error("cannot open", at: path) }
         defer { close(descriptor) }
         guard fsync(descriptor) == 0 else { throw SystemFailure.error("cannot flush", at: path) }
@@ -16,11 +16,11 @@ enum FileSystem {
     ///
     /// - Throws: `.damaged` for a link, for what is no file, and above `limitBytes`: nothing is read then.
     static func contents(_ path: String, limitBytes: Int) throws(AnnexError) -> Data {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
         guard descriptor >= 0 else {
             throw AnnexError(
                 .damaged,
-                errno == ENOENT ? "is missing" : "cannot open: \(String(cString: strerror(errno)))",
+                errno == ENOENT ? "is missing" : "cannot open: \(unsafe String(cString: strerror(errno)))",
                 at: path
             )
         }
@@ -32,8 +32,8 @@ enum FileSystem {
         var data = Data(count: mark.bytes)
         var done = 0
         while done < data.count {
-            let count = data.withUnsafeMutableBytes { buffer in
-                read(descriptor, buffer.baseAddress.map { $0 + done }, buffer.count - done)
+            let count = unsafe data.withUnsafeMutableBytes { buffer in
+                unsafe read(descriptor, buffer.baseAddress.map { unsafe $0 + done }, buffer.count - done)
             }
             if count < 0, errno == EINTR { continue }
             guard count > 0 else { throw AnnexError(.damaged, "was cut while it was read", at: path) }
@@ -57,7 +57,7 @@ final class FileLock {
 
     /// - Throws: `.busy` where another holds it and `wait` is false.
     init(_ path: String, wait: Bool) throws(AnnexError) {
-        let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
+        let descriptor = unsafe open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
         guard descriptor >= 0 else { throw SystemFailure.error("cannot open the lock", at: path) }
         var status = flock(descriptor, LOCK_EX | (wait ? 0 : LOCK_NB))
         while status != 0, errno == EINTR { status = flock(descriptor, LOCK_EX | (wait ? 0 : LOCK_NB)) }

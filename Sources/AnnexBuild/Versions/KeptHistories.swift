@@ -18,7 +18,7 @@ package final class KeptHistories {
     ///
     /// - Throws: `.notFound` where there is no version; `.damaged` where one is.
     package init(of indexFolder: String) throws(AnnexError) {
-        let names = try Catalogue.versions(of: indexFolder)
+        let names = try PublishedVersions.versions(of: indexFolder)
         guard !names.isEmpty else {
             throw AnnexError(.notFound, "there is no version", at: indexFolder, hint: "Build one with `annctl build`")
         }
@@ -54,7 +54,7 @@ package final class KeptHistories {
     package var cut: Int64? { self.versions.compactMap(\.cut).min() }
 
     /// Whether a user's trained history has the item in every version. O(log history) for each.
-    package func hold(_ user: UnsafeRawBufferPointer, _ item: UnsafeRawBufferPointer) -> Bool {
+    package func hold(_ user: Span<UInt8>, _ item: Span<UInt8>) -> Bool {
         self.versions.allSatisfy { version in
             guard version.cut != nil, let ordinal = version.items.ordinal(of: item) else { return false }
             return version.users?.withHistory(of: user) { $0?.has(ordinal) ?? false } ?? false

@@ -8,7 +8,7 @@ package import Foundation
 /// `.tmp-` folder is picked up by nobody; the next build removes it.
 package final class Publisher {
     package let indexFolder: String
-    /// Where to write the files.
+    /// The folder to write files to.
     package let temporary: String
     private let lock: FileLock
 
@@ -47,7 +47,7 @@ package final class Publisher {
 
     /// The build's lock is ours, so no build that left them is alive; with the catalogue's lock no `prune` is at work.
     private static func removeLeftovers(_ indexFolder: String) throws(AnnexError) {
-        let lock = try Catalogue.lock(indexFolder)
+        let lock = try PublishedVersions.lock(indexFolder)
         defer { withExtendedLifetime(lock) {} }
         for folder in [indexFolder, indexFolder + "/" + VersionLayout.versions] {
             for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
@@ -71,7 +71,7 @@ package final class Publisher {
         manifest: Manifest,
         report: Data,
         rejects: Data?,
-        proof: Catalogue.Proof
+        proof: PublishedVersions.Proof
     ) throws -> EntryName {
         let data = try manifest.encoded()
         let hash = FileHash.sha256(data)
@@ -86,10 +86,10 @@ package final class Publisher {
         try FileSystem.flush(self.temporary)
         try self.prove(hash, proof)
 
-        let lock = try Catalogue.lock(self.indexFolder)
+        let lock = try PublishedVersions.lock(self.indexFolder)
         defer { withExtendedLifetime(lock) {} }
         let versions = self.indexFolder + "/" + VersionLayout.versions
-        let newest = try Catalogue.versions(of: self.indexFolder).last.flatMap {
+        let newest = try PublishedVersions.versions(of: self.indexFolder).last.flatMap {
             VersionLayout.time(ofVersion: $0.value)
         }
         let name = VersionLayout.versionName(
@@ -105,16 +105,16 @@ package final class Publisher {
             )
         }
         if let rejects { try self.write(rejects, for: version) }
-        guard rename(self.temporary, versions + "/" + name) == 0 else {
+        guard unsafe rename(self.temporary, versions + "/" + name) == 0 else {
             throw SystemFailure.error("cannot rename", at: self.temporary)
         }
         try FileSystem.flush(versions)
-        try Catalogue.setCurrent(version, of: self.indexFolder)
+        try PublishedVersions.setCurrent(version, of: self.indexFolder)
         return version
     }
 
-    /// What was written is read as whoever serves it reads it.
-    private func prove(_ hash: String, _ proof: Catalogue.Proof) throws(AnnexError) {
+    /// Reads the files that were written as a server reads them.
+    private func prove(_ hash: String, _ proof: PublishedVersions.Proof) throws(AnnexError) {
         guard let name = EntryName(VersionLayout.versionName(Date(), contentHash: hash)) else { return }
         do throws(AnnexError) {
             try proof(try Verifier.verify(self.temporary, as: name, of: self.indexFolder))
@@ -133,6 +133,6 @@ package final class Publisher {
         let target = self.indexFolder + "/" + VersionLayout.rejects(version)
         let temporary = self.indexFolder + "/" + VersionLayout.temporaryPrefix + VersionLayout.rejects(version)
         try FileSystem.write(rejects, to: temporary)
-        guard rename(temporary, target) == 0 else { throw SystemFailure.error("cannot rename", at: temporary) }
+        guard unsafe rename(temporary, target) == 0 else { throw SystemFailure.error("cannot rename", at: temporary) }
     }
 }

@@ -7,7 +7,7 @@ package struct VerifiedVersion: Sendable {
     package let indexFolder: String
     package let version: EntryName
     package let manifest: Manifest
-    /// Where its files are: among the versions, or where a build made it.
+    /// The folder of its files: among the versions, or that of a build.
     package let folder: String
     fileprivate let marks: [FileMark]
 
@@ -40,20 +40,20 @@ package enum Verifier {
     /// - Throws: `.damaged` or `.notFound`, naming the file.
     package static func verify(indexFolder: String, version: EntryName? = nil) throws(AnnexError) -> VerifiedVersion {
         let name: EntryName
-        if let version { name = version } else { name = try Catalogue.requiredCurrent(of: indexFolder) }
-        return try Self.verify(Catalogue.folder(of: indexFolder, name), as: name, of: indexFolder)
+        if let version { name = version } else { name = try PublishedVersions.requiredCurrent(of: indexFolder) }
+        return try Self.verify(PublishedVersions.folder(of: indexFolder, name), as: name, of: indexFolder)
     }
 
-    /// The same of files in a folder that has another name, as a build's has before it is published.
+    /// Checks files in a folder that has another name, as a build's has before it is published.
     static func verify(
         _ folder: String,
         as name: EntryName,
         of indexFolder: String
     ) throws(AnnexError) -> VerifiedVersion {
         var status = stat()
-        guard lstat(folder, &status) == 0 else {
+        guard unsafe lstat(folder, &status) == 0 else {
             guard errno == ENOENT || errno == ENOTDIR else {
-                throw Catalogue.unreadable("cannot be looked at", folder, errno)
+                throw PublishedVersions.unreadable("cannot be looked at", folder, errno)
             }
             throw AnnexError(
                 .notFound,
@@ -98,7 +98,7 @@ package enum Verifier {
         AnnexError(.damaged, what, at: path, hint: Self.hint)
     }
 
-    /// The same error, with what to do next.
+    /// Gives errors without advice the advice of this check.
     private static func hinted<R>(_ body: () throws(AnnexError) -> R) throws(AnnexError) -> R {
         do throws(AnnexError) { return try body() } catch {
             throw AnnexError(error.code, error.message, at: error.location, hint: error.hint ?? Self.hint)
@@ -128,7 +128,7 @@ package enum Verifier {
         let users = folder + "/" + VersionLayout.users
         for (place, prefix) in [(folder, "")] + (withUsers ? [(users, VersionLayout.users + "/")] : []) {
             var status = stat()
-            guard lstat(place, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+            guard unsafe lstat(place, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
                 throw Self.damaged("is missing, or is no folder", place)
             }
             guard let names = try? FileManager.default.contentsOfDirectory(atPath: place) else {
@@ -166,7 +166,7 @@ package enum Verifier {
         return marks
     }
 
-    /// What the threads of one comparison share.
+    /// The parts that the threads of one comparison share.
     private final class Comparison: Sendable {
         let next = Atomic<Int>(0)
         let results: Mutex<[Result<FileMark, AnnexError>?]>

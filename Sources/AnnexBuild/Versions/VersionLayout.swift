@@ -14,7 +14,7 @@ package enum VersionLayout {
     package static let foldIn = "foldin.bin"
     package static let items = "items.lmdb"
     package static let users = "users"
-    /// What begins with this is picked up by nobody, and removed by the next build.
+    /// Files with this prefix are used by nobody, and removed by the next build.
     package static let temporaryPrefix = ".tmp-"
     /// Held by a build from its beginning to its end.
     package static let lock = ".lock"
@@ -22,13 +22,12 @@ package enum VersionLayout {
     package static let catalogueLock = ".catalogue-lock"
 
     /// Every file that a version has, and no other: `users/00.lmdb` … only where it has users or histories, `foldin.bin` only
-    /// where histories are folded in. The first versions have no `serving.bin`; they are served by FAISS's search and by
-    /// scans over float32 rows.
-    package static func files(withUsers: Bool, withServing: Bool = true, withFoldIn: Bool = false) -> [String] {
+    /// where histories are folded in.
+    package static func files(withUsers: Bool, withFoldIn: Bool = false) -> [String] {
         let users =
             withUsers ? (0..<Slot.blockCount).map { Self.users + "/" + ($0 < 10 ? "0" : "") + "\($0).lmdb" } : []
-        return (withFoldIn ? [Self.foldIn] : []) + [Self.index, Self.items] + (withServing ? [Self.serving] : [])
-            + users + [Self.vectors]
+        return (withFoldIn ? [Self.foldIn] : []) + [Self.index, Self.items, Self.serving] + users
+            + [Self.vectors]
     }
 
     /// `YYYYMMDDThhmmssZ-<8 hex of the content hash>`.
@@ -56,7 +55,7 @@ package enum VersionLayout {
         return Self.time(ofStamp: name.prefix(16))
     }
 
-    /// Where the rows that a build left out are listed: beside `versions`, in the index's folder.
+    /// The list of rows that a build left out: beside `versions`, in the index's folder.
     package static func rejects(_ version: EntryName) -> String { "rejects-\(version.value).jsonl" }
 
     private static func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }

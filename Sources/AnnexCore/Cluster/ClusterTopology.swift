@@ -1,6 +1,6 @@
 /// Who serves which users: shards that own slots, each with replicas. A value, read from one file.
 package struct ClusterTopology: Sendable, Equatable {
-    /// Where a process listens, as others reach it.
+    /// The address at which other processes reach one.
     package struct Address: Sendable, Hashable, CustomStringConvertible {
         package let host: String
         package let port: Int
@@ -32,7 +32,7 @@ package struct ClusterTopology: Sendable, Equatable {
     package struct Shard: Sendable, Equatable {
         package let name: String
         package let slots: SlotSet
-        /// In the order of the file: the first healthy one is named as the master to cluster clients.
+        /// They stand in the order of the file: the first healthy one is named as the master to cluster clients.
         package let replicas: [Address]
 
         package init(name: String, slots: SlotSet, replicas: [Address]) {
@@ -71,7 +71,7 @@ package struct ClusterTopology: Sendable, Equatable {
         self.shards.firstIndex { $0.replicas.contains(address) }
     }
 
-    /// What keeps it from being served, each a sentence; empty where nothing does.
+    /// Reasons why it cannot be served, each a sentence; empty where there is none.
     package var faults: [String] {
         var faults: [String] = []
         if self.shards.isEmpty { faults.append("there are no shards") }

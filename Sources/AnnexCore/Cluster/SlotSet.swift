@@ -6,7 +6,7 @@ package struct SlotSet: Sendable, Equatable {
     package let ranges: [ClosedRange<Int>]
     private let bits: [UInt64]
 
-    /// Of ranges in any order, which may overlap; what is outside of 0 to 16,383 is left out.
+    /// Takes ranges in any order, which may overlap; what is outside of 0 to 16,383 is left out.
     package init(_ ranges: [ClosedRange<Int>]) {
         var bits = [UInt64](repeating: 0, count: Slot.count / 64)
         for range in ranges {
@@ -53,15 +53,7 @@ package struct SlotSet: Sendable, Equatable {
 
     package var count: Int { self.ranges.reduce(0) { $0 + $1.count } }
 
-    package func intersection(_ other: SlotSet) -> SlotSet {
-        SlotSet(
-            self.ranges.flatMap { mine in
-                other.ranges.compactMap { mine.overlaps($0) ? mine.clamped(to: $0) : nil }
-            }
-        )
-    }
-
-    /// What nobody of them owns, and what more than one does.
+    /// Slots that no set owns, and slots that more than one does.
     package static func faults(of sets: [SlotSet]) -> (missing: SlotSet, twice: SlotSet) {
         var owners = [Int](repeating: 0, count: Slot.count)
         for set in sets { for range in set.ranges { for slot in range { owners[slot] += 1 } } }

@@ -1,9 +1,9 @@
 package import AnnexCore
 package import AnnexStore
 
-/// What changes that were stored together did, and where they stand in the log.
+/// The effect of changes that were stored together, and their position in the log.
 package struct RecordedChanges: Sendable {
-    /// For each, whether anything was there before, in the state (of an event: whether one was replaced or the same).
+    /// Tells for each change whether anything was there before, in the state (of an event: whether one was replaced or the same).
     package let wereThere: [Bool]
     /// Nil without a log.
     package let token: PositionToken?
@@ -59,7 +59,7 @@ package struct LogReport: Sendable {
     package var identity: LogIdentity?
     /// Names and values, as INFO shows them.
     package var figures: [(name: String, value: Int)]
-    /// By block; those at the start of their stream are left out.
+    /// Positions by block; those at the start of their stream are left out.
     package var positions: [(block: Int, position: LogPosition)]
 
     package init(

@@ -19,7 +19,7 @@ extension QueryContext {
     /// Not allocating where the state does not mention the user, or did not since this thread last looked.
     ///
     /// - Throws: `.badInput` where the user's history has no solution; what the state throws.
-    package func useUser(_ id: UnsafeRawBufferPointer, _ wanted: borrowing UserRequest) throws(AnnexError)
+    package func useUser(_ id: Span<UInt8>, _ wanted: borrowing UserRequest) throws(AnnexError)
         -> UserReadiness
     {
         self.beginExclusions()
@@ -60,20 +60,12 @@ extension QueryContext {
     }
 
     private func source(
-        _ id: UnsafeRawBufferPointer,
+        _ id: Span<UInt8>,
         _ items: [SessionItem]?,
         _ budgetNanos: Double
     ) throws(AnnexError) -> UserSource {
         let session = items?.map { UserHistory.Entry(ordinal: $0.ordinal, weight: $0.weight) }
-        do {
-            return try self.query.withUnsafeMutableBufferPointer { query in
-                try self.live.use(id, session: session, budgetNanos: budgetNanos, into: query)
-            }
-        } catch let error as AnnexError {
-            throw error
-        } catch {
-            throw AnnexError(.system, "\(error)")
-        }
+        return try self.live.use(id, session: session, budgetNanos: budgetNanos, into: &self.query)
     }
 
     // MARK: Histories
@@ -84,7 +76,7 @@ extension QueryContext {
     /// - Parameter limit: how many events and trained items it may read.
     /// - Returns: nil where it would have to read more.
     package func seen(
-        by id: UnsafeRawBufferPointer,
+        by id: Span<UInt8>,
         count: Int,
         limit: Int = .max
     ) throws(AnnexError) -> [SeenItem]? {
@@ -96,12 +88,12 @@ extension QueryContext {
     package var historyRead: Int { self.live.historyRead }
 
     /// About how long `seen` takes, in nanoseconds.
-    package func nanosToRead(_ id: UnsafeRawBufferPointer) throws(AnnexError) -> Double {
+    package func nanosToRead(_ id: Span<UInt8>) throws(AnnexError) -> Double {
         Self.mayBeIdentifier(id) ? try self.live.nanosToRead(id) : 0
     }
 
     /// Whether the version says anything of a user who was not forgotten.
-    package func versionKnows(_ id: UnsafeRawBufferPointer) throws(AnnexError) -> Bool {
+    package func versionKnows(_ id: Span<UInt8>) throws(AnnexError) -> Bool {
         try self.live.versionKnows(id)
     }
 

@@ -6,54 +6,46 @@ import Synchronization
 /// One thread's view of one version: readers, scratch memory, the query vector and the last answer.
 ///
 /// Made once per thread and version; a query allocates nothing. Not thread-safe: it belongs to one event loop, or to
-/// one piece of work that borrowed it: what each query touches is left out of the run-time checks of exclusive access.
+/// one piece of work that borrowed it. Each `@exclusivity(unchecked)` rests on that: run-time checks of exclusive access would
+/// cost on every query, and one thread at a time calls functions that do not call back into the context.
 package final class QueryContext {
     /// Whoever uses a context holds the version as well: a context that held it would keep the version that it lies in, idle.
     package unowned(safe) let version: ServedVersion
     /// Best first; valid until the next search.
-    @exclusivity(unchecked) package internal(set) var hits: [Hit] = []
+    @safe @exclusivity(unchecked) package internal(set) var hits: [Hit] = []
 
     let live: UserResolver
-    private let items: ItemReader
-    let vectors: VectorFile
+    private let items: CatalogueReader
+    let catalogue: Catalogue
     private let searcher: Searcher
     let metric: Metric
     /// Components of a vector as clients see it; the query of a biased model has one more.
     private let dimension: Int
-    @exclusivity(unchecked) var query: [Float]
-    @exclusivity(unchecked) private(set) var queryNorm: Float = 0
-    /// What is added to every score of the query: see `ModelBias`.
-    @exclusivity(unchecked) var constant: Float = 0
-    @exclusivity(unchecked) private var scratch = SearchScratch()
+    @safe @exclusivity(unchecked) var query: [Float]
+    @safe @exclusivity(unchecked) private(set) var queryNorm: Float = 0
+    /// The constant that is added to every score of the query: see `ModelBias`.
+    @safe @exclusivity(unchecked) var constant: Float = 0
+    @safe @exclusivity(unchecked) private var scratch = SearchScratch()
     /// Held, as the last contexts end while their version does.
     private let contexts: ContextCount
     /// Marked for the present query; `marks` says whether they count.
-    @exclusivity(unchecked) private(set) var exclusion: ExclusionMarks
+    @safe @exclusivity(unchecked) private(set) var exclusion: ExclusionMarks
     /// Items whose codes or vectors its searches have read, in all: what they cost, without a clock.
-    @exclusivity(unchecked) package private(set) var itemsRead = 0
+    @safe @exclusivity(unchecked) package private(set) var itemsRead = 0
     /// Ends long work; nil on an event loop. Of whoever has borrowed the context.
-    @exclusivity(unchecked) var stop: StopSignal?
+    @safe @exclusivity(unchecked) var stop: StopSignal?
     /// Whose marks are to be used as they are; nil: `exclusion`.
-    @exclusivity(unchecked) private var markedUser: ResolvedUser?
+    @safe @exclusivity(unchecked) private var markedUser: ResolvedUser?
 
     package init(_ version: ServedVersion) throws(AnnexError) {
         self.version = version
         self.contexts = version.contexts
-        self.items = try version.items.makeReader()
-        self.live = try UserResolver(
-            version,
-            version.users.map { users throws(AnnexError) in try users.makeReader() },
-            self.items
-        )
-        self.vectors = version.vectors
+        self.catalogue = version.catalogue
+        self.items = try version.catalogue.makeReader()
+        self.live = try UserResolver(version.users, version.catalogue, self.items)
         self.metric = version.description.metric
         self.dimension = version.description.dimension
-        self.searcher = Searcher(
-            index: version.index,
-            layout: version.layout,
-            vectors: version.vectors,
-            metric: version.description.metric
-        )
+        self.searcher = version.catalogue.makeSearcher(version.index, version.layout, version.description.metric)
         self.query = [Float](repeating: 0, count: version.description.storedDimension)
         self.exclusion = ExclusionMarks(rows: version.description.itemCount)
         self.hits.reserveCapacity(256)
@@ -75,11 +67,7 @@ package final class QueryContext {
     /// The row of an item of this version. Nothing is left out.
     package func useItem(_ ordinal: Int32) {
         self.beginExclusions()
-        self.query.withUnsafeMutableBufferPointer { query in
-            self.vectors.withRow(Int(ordinal)) { row in
-                for index in query.indices { query[index] = row[index] }
-            }
-        }
+        self.catalogue.withRow(ordinal) { self.query.overwrite(with: $0) }
         self.takeNoBias()
         self.measureNorm()
     }
@@ -112,6 +100,14 @@ package final class QueryContext {
         self.queryNorm = Float(sum.squareRoot())
     }
 
+    /// Lends the query vector. `Array.span` of a class's property cannot be handed on, so the span is made by hand: it lives as
+    /// long as the buffer, until `body` returns.
+    private func withQuery<R, Failure>(_ body: (Span<Float>) throws(Failure) -> R) throws(Failure) -> R {
+        unsafe try self.query.withUnsafeBufferPointer { buffer throws(Failure) in
+            try body(unsafe Span(_unsafeElements: buffer))
+        }
+    }
+
     /// Whether every product with the query is zero.
     var queryIsZero: Bool { self.queryNorm == 0 }
 
@@ -134,7 +130,7 @@ package final class QueryContext {
         }
     }
 
-    /// What the present query leaves out.
+    /// Marks of the items that the present query leaves out.
     var marks: ExclusionMarks { self.markedUser?.marks ?? self.exclusion }
 
     // MARK: Searching
@@ -148,28 +144,21 @@ package final class QueryContext {
         return try self.searchRows(k: k, effort: effort, limit: limit)
     }
 
-    /// The same without the constant of a biased model's user.
+    /// Searches without the constant of a biased model's user.
     func searchRows(k: Int, effort: SearchEffort, limit: SearchLimit) throws(AnnexError) -> SearchReport {
         var limit = limit
         limit.stop = self.stop
-        let report: SearchReport
-        do {
-            report = try self.query.withUnsafeBufferPointer { query in
-                try self.searcher.search(
-                    query: query,
-                    queryNorm: self.queryNorm,
-                    k: k,
-                    effort: effort,
-                    exclusion: self.marks,
-                    limit: limit,
-                    scratch: &self.scratch,
-                    hits: &self.hits
-                )
-            }
-        } catch let error as AnnexError {
-            throw error
-        } catch {
-            throw AnnexError(.system, "search failed: \(error)")
+        let report = try self.withQuery { query throws(AnnexError) in
+            try self.searcher.search(
+                query: query,
+                queryNorm: self.queryNorm,
+                k: k,
+                effort: effort,
+                exclusion: self.marks,
+                limit: limit,
+                scratch: &self.scratch,
+                hits: &self.hits
+            )
         }
         self.itemsRead &+= report.read ?? 0
         if report.isUnfinished { try self.checkStop() }
@@ -188,21 +177,15 @@ package final class QueryContext {
 
     /// The exact float32 score of one item.
     package func score(_ ordinal: Int32) -> Float {
-        let score = self.query.withUnsafeBufferPointer {
-            self.vectors.score($0, queryNorm: self.queryNorm, ordinal, self.metric)
-        }
-        return score + self.constant
+        self.withQuery { self.catalogue.score($0, queryNorm: self.queryNorm, ordinal, self.metric) } + self.constant
     }
 
-    /// The exact float32 scores of rows that stand behind each other: a third of the time that each alone takes.
-    func forEachScore(of rows: Range<Int>, _ body: (Int32, Float) -> Void) {
+    /// The exact float32 scores of items with ordinals in a range: a third of the time that each alone takes.
+    func forEachScore(of ordinals: Range<Int>, _ body: (Int32, Float) -> Void) {
         let (norm, constant) = (self.queryNorm, self.constant)
-        self.query.withUnsafeBufferPointer { query in
-            withUnsafeTemporaryAllocation(of: Float.self, capacity: rows.count) { scores in
-                self.vectors.scores(query, queryNorm: norm, first: rows.lowerBound, metric: self.metric, into: scores)
-                for index in 0..<rows.count {
-                    body(Int32(truncatingIfNeeded: rows.lowerBound + index), scores[index] + constant)
-                }
+        self.withQuery { query in
+            self.catalogue.forEachScore(query, queryNorm: norm, of: ordinals, self.metric) { ordinal, score in
+                body(ordinal, score + constant)
             }
         }
     }
@@ -220,22 +203,22 @@ package final class QueryContext {
 
     // MARK: Items
 
-    package func ordinal(of id: UnsafeRawBufferPointer) -> Int32? {
+    package func ordinal(of id: Span<UInt8>) -> Int32? {
         Self.mayBeIdentifier(id) ? self.items.ordinal(of: id) : nil
     }
 
     /// Whether an id may be known at all. Looked at first: clients may send a megabyte where an id belongs, which takes as
     /// long to hash and compare as a search.
-    static func mayBeIdentifier(_ id: UnsafeRawBufferPointer) -> Bool {
+    static func mayBeIdentifier(_ id: Span<UInt8>) -> Bool {
         !id.isEmpty && id.count <= Identifier.maximumLength
     }
 
-    package func withIdentifier(_ ordinal: Int32, _ body: (UnsafeRawBufferPointer) -> Void) {
-        self.version.items.withIdentifier(ordinal, body)
+    package func withIdentifier(_ ordinal: Int32, _ body: (Span<UInt8>) -> Void) {
+        self.catalogue.withIdentifier(ordinal, body)
     }
 
     /// The attributes as JSON text; nil where the item has none.
-    package func withAttributes<R>(_ ordinal: Int32, _ body: (UnsafeRawBufferPointer?) -> R) -> R {
+    package func withAttributes<R>(_ ordinal: Int32, _ body: (Span<UInt8>?) -> R) -> R {
         self.items.withAttributes(ordinal, body)
     }
 
@@ -243,8 +226,11 @@ package final class QueryContext {
     var isBiased: Bool { self.query.count > self.dimension }
 
     /// The factors as given to the build, without the bias.
-    package func withVector<R>(_ ordinal: Int32, _ body: (UnsafeBufferPointer<Float>) -> R) -> R {
-        self.vectors.withRow(Int(ordinal)) { body(UnsafeBufferPointer(rebasing: $0[..<self.dimension])) }
+    package func withVector<R>(_ ordinal: Int32, _ body: (Span<Float>) -> R) -> R {
+        self.catalogue.withRow(ordinal) { row in
+            let factors = row.extracting(0..<self.dimension)
+            return body(factors)
+        }
     }
 }
 

@@ -53,7 +53,7 @@ package enum WorkEstimate {
         Double(count) * Self.nanosPerMark <= max(budgetNanos, Self.nanosPerUser)
     }
 
-    /// For the most popular items: each that is left out is passed over.
+    /// The time for the most popular items: each that is left out is passed over.
     static func nanosOfPopular(k: Int, excluded: Int) -> Double {
         Double(k) * Self.nanosPerResult + Double(excluded) * Self.nanosPerMark
     }
@@ -95,7 +95,7 @@ package enum WorkEstimate {
             return walk + answer + (excluded > version.itemCount / 2 ? scan : 0)
         case (.kappa(let kappa), _):
             guard let read = version.itemsRead(kappa: Double(kappa)) else { return scan + answer }
-            // Of more than this most are far from what is best.
+            // Beyond this number most are far from the best.
             let met = min(excluded, DefaultEffort.mostLeftOut(of: version.itemCount))
             let more = Double(k + met) * Self.readsPerExcluded
             return min(rows, read + more) * dimension * Self.nanosPerScannedCode + Self.nanosPerScan + answer

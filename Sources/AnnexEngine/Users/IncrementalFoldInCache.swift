@@ -1,8 +1,9 @@
+import AnnexCore
 import Synchronization
 
 /// Long histories that get more events, of one version. Any thread. Holds at most `limitBytes`.
 final class IncrementalFoldInCache: Sendable {
-    /// Of all users of a version together.
+    /// The limit for all users of a version together.
     static let defaultLimitBytes = 48 << 20
 
     private final class Slot: Sendable {
@@ -24,21 +25,21 @@ final class IncrementalFoldInCache: Sendable {
     /// Bytes held now.
     var byteCount: Int { self.held.load(ordering: .relaxed) }
 
-    private func slot(_ id: UnsafeRawBufferPointer) -> Slot? {
+    private func slot(_ id: Span<UInt8>) -> Slot? {
         guard !self.slots.isEmpty else { return nil }
-        return self.slots[Int(UserResolver.number(id) % UInt64(self.slots.count))]
+        return self.slots[Int(id.fnv1a % UInt64(self.slots.count))]
     }
 
-    func find(_ id: UnsafeRawBufferPointer) -> IncrementalFoldIn? {
-        guard let found = self.slot(id)?.history.withLock({ $0 }), found.id.elementsEqual(id) else { return nil }
+    func find(_ id: Span<UInt8>) -> IncrementalFoldIn? {
+        guard let found = self.slot(id)?.history.withLock({ $0 }), id.elementsEqual(found.id) else { return nil }
         return found
     }
 
     /// A user who alone takes a quarter of the limit is not kept: some 600,000 items.
     func put(_ history: IncrementalFoldIn) {
         guard history.byteCount <= self.limitBytes / 4 else { return }
-        history.id.withUnsafeBytes { id in
-            guard let slot = self.slot(id) else { return }
+        let id = history.id
+        if let slot = self.slot(id.span) {
             let old = slot.history.withLock { kept in
                 defer { kept = history }
                 return kept

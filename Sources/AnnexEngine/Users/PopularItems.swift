@@ -1,4 +1,4 @@
-package import AnnexCore
+import AnnexCore
 import AnnexIndex
 import AnnexStore
 import Glibc
@@ -10,9 +10,11 @@ package struct PopularItems: Sendable {
     let order: [Int32]
     /// Events of each ordinal, decayed.
     let counts: [Float]
+    /// Events and trained items that were read to count them.
+    let readCount: Int
     private let basis: Basis
 
-    /// What was counted from what, so that the next count reads only what may have changed.
+    /// The sources of a count, so that the next one reads only those that may have changed.
     private struct Basis {
         /// Trained histories that each item is in, users who were forgotten left out.
         var trained: [Int32]
@@ -45,8 +47,14 @@ package struct PopularItems: Sendable {
     /// the state has changed; else all counts fade alike, and the order stays.
     ///
     /// - Parameter before: the last count of the same version.
-    init(of version: ServedVersion, decay: Decay, now: Int64, after before: PopularItems? = nil) throws(AnnexError) {
-        let reader = try version.state.map { state throws(AnnexError) in try state.makeReader() }
+    init(
+        of catalogue: Catalogue,
+        _ users: KnownUsers,
+        decay: Decay,
+        now: Int64,
+        after before: PopularItems? = nil
+    ) throws(AnnexError) {
+        let reader = try users.state.map { state throws(AnnexError) in try state.makeReader() }
         var basis = Basis(trained: before?.basis.trained ?? [], time: now)
         try reader?.withRead { view throws(AnnexError) in
             basis.counter = try view.highestCounter
@@ -57,26 +65,34 @@ package struct PopularItems: Sendable {
             let factor = Float(decay.weight(of: before.basis.time, at: now))
             self.counts = before.counts.map { $0 * factor }
             self.order = before.order
+            self.readCount = 0
             self.basis = basis
             return
         }
-        if !hasTrained { basis.trained = try Self.trained(version, reader) }
-        let weight = version.description.trainedUntil.map { decay.weight(of: $0, at: now) } ?? 1
+        var read = 0
+        if !hasTrained { basis.trained = try Self.trained(catalogue, users, reader, &read) }
+        let weight = users.trainedUntil.map { decay.weight(of: $0, at: now) } ?? 1
         var counts = basis.trained.map { Double($0) * weight }
-        if let state = version.state { try Self.add(state, of: version, decay, now, to: &counts) }
+        if let state = users.state { try Self.add(state, catalogue, users, decay, now, to: &counts, &read) }
         self.counts = counts.map { Float($0) }
         let found = self.counts
         self.order = (0..<Int32(found.count)).sorted {
             (found[Int($1)], $0) < (found[Int($0)], $1)
         }
+        self.readCount = read
         self.basis = basis
     }
 
-    private static func trained(_ version: ServedVersion, _ reader: StateReader?) throws(AnnexError) -> [Int32] {
-        var trained = [Int32](repeating: 0, count: version.description.itemCount)
-        try version.users?.forEachHistory { id, history throws(AnnexError) in
+    private static func trained(
+        _ catalogue: Catalogue,
+        _ users: KnownUsers,
+        _ reader: StateReader?,
+        _ read: inout Int
+    ) throws(AnnexError) -> [Int32] {
+        var trained = [Int32](repeating: 0, count: catalogue.count)
+        try users.store?.forEachHistory { id, history throws(AnnexError) in
             if let reader, try reader.withRead({ view throws(AnnexError) in try view.hasForgotten(id) }) { return }
-            version.popularityRead.wrappingAdd(history.count, ordering: .relaxed)
+            read += history.count
             for index in 0..<history.count { trained[Int(history.ordinal(index))] += 1 }
         }
         return trained
@@ -84,30 +100,30 @@ package struct PopularItems: Sendable {
 
     private static func add(
         _ state: StateStore,
-        of version: ServedVersion,
+        _ catalogue: Catalogue,
+        _ known: KnownUsers,
         _ decay: Decay,
         _ now: Int64,
-        to counts: inout [Double]
+        to counts: inout [Double],
+        _ read: inout Int
     ) throws(AnnexError) {
         let reader = try state.makeReader()
-        let items = try version.items.makeReader()
-        let trained = try version.users.map { users throws(AnnexError) in try users.makeReader() }
+        let items = try catalogue.makeReader()
+        let trained = try known.store.map { users throws(AnnexError) in try users.makeReader() }
         var last: [UInt8]?
         while true {
             let users = try reader.withRead { view throws(AnnexError) in
                 let users = try view.users(after: last, limit: Self.usersPerScope)
                 for user in users {
-                    try user.lend { id throws(AnnexError) in
-                        let isTrained = trained?.withHistory(of: id) { $0 != nil } ?? false
-                        let cut = isTrained ? version.description.trainedUntil : nil
-                        try view.forEachEvent(of: id, newestFirst: true) { item, _, time throws(AnnexError) in
-                            version.popularityRead.wrappingAdd(1, ordering: .relaxed)
-                            if let cut, time <= cut { return false }
-                            if let ordinal = items.ordinal(of: item) {
-                                counts[Int(ordinal)] += decay.weight(of: time, at: now)
-                            }
-                            return true
+                    let isTrained = trained?.withHistory(of: user.span) { $0 != nil } ?? false
+                    let cut = isTrained ? known.trainedUntil : nil
+                    try view.forEachEvent(of: user.span, newestFirst: true) { item, _, time throws(AnnexError) in
+                        read += 1
+                        if let cut, time <= cut { return false }
+                        if let ordinal = items.ordinal(of: item) {
+                            counts[Int(ordinal)] += decay.weight(of: time, at: now)
                         }
+                        return true
                     }
                 }
                 return users
@@ -115,15 +131,6 @@ package struct PopularItems: Sendable {
             guard let end = users.last else { return }
             last = end
         }
-    }
-}
-
-extension ServedVersion {
-    /// Counts anew what is popular. Blocks; O(interactions + events) at first, and where anything of the state has changed O(events).
-    package func countPopular(_ decay: PopularItems.Decay) throws(AnnexError) {
-        let before = self.popular.withLock { $0 }
-        let popular = try PopularItems(of: self, decay: decay, now: Self.milliseconds(), after: before)
-        self.popular.withLock { $0 = popular }
     }
 }
 
@@ -136,27 +143,5 @@ package enum PopularitySchedule {
     /// - Returns: seconds from its end to the next.
     package static func pause(afterSpending spent: Double) -> Double {
         max(Self.leastSeconds, spent * (1 / Self.share - 1))
-    }
-}
-
-extension QueryContext {
-    /// About how many nanoseconds `usePopular` takes.
-    func popularNanos(k: Int) -> Double {
-        WorkEstimate.nanosOfPopular(k: min(k, self.version.description.itemCount), excluded: self.excludedCount)
-    }
-
-    /// Fills `hits` with the most popular items that are not left out, scores being numbers of events. O(k + left out).
-    ///
-    /// - Returns: false where nothing was counted: the server does not answer for unknown users.
-    package func usePopular(k: Int) -> Bool {
-        guard let popular = self.version.popular.withLock({ $0 }) else { return false }
-        self.version.coldAnswers.add(1, ordering: .relaxed)
-        let marks = self.marks
-        self.setHits(
-            popular.order.lazy.filter { !marks.contains($0) }.prefix(k).map {
-                Hit(ordinal: $0, score: popular.counts[Int($0)])
-            }
-        )
-        return true
     }
 }

@@ -1,3 +1,4 @@
+import AnnexCore
 import AnnexIndex
 
 /// A user as of one change, in one version: what a query needs. Immutable, shared by threads.
@@ -31,7 +32,7 @@ final class ResolvedUser: Sendable {
         self.marks = marks
     }
 
-    /// What it holds, about.
+    /// About the bytes that it holds.
     var byteCount: Int {
         let marks = self.marks == nil ? 0 : self.rows / 4
         return 256 + self.id.count + 4 * ((self.vector?.count ?? 0) + self.seen.count) + marks
@@ -41,7 +42,7 @@ final class ResolvedUser: Sendable {
     static func areMany(_ seen: Int, of rows: Int) -> Bool { seen >= max(256, rows / 128) }
 
     /// Ids are compared too: a damaged record may lend a user the counter of another.
-    func isOf(_ counter: UInt64, _ id: UnsafeRawBufferPointer) -> Bool {
-        self.counter == counter && self.id.elementsEqual(id)
+    func isOf(_ counter: UInt64, _ id: Span<UInt8>) -> Bool {
+        self.counter == counter && id.elementsEqual(self.id)
     }
 }

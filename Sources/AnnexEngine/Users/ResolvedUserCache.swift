@@ -1,3 +1,4 @@
+import AnnexCore
 import Synchronization
 
 /// Users who changed, as one version sees them: what one thread worked out serves all. Any thread.
@@ -27,14 +28,14 @@ final class ResolvedUserCache: Sendable {
     /// Bytes held now.
     var byteCount: Int { self.held.load(ordering: .relaxed) }
 
-    /// By the id, so that what a user was before gives its slot up.
-    private static func slot(_ id: UnsafeRawBufferPointer) -> (shard: Int, slot: Int) {
-        let number = UserResolver.number(id)
+    /// The slot follows from the id, so that a user's older vector gives its slot up.
+    private static func slot(_ id: Span<UInt8>) -> (shard: Int, slot: Int) {
+        let number = id.fnv1a
         let shard = Int(number % UInt64(Self.shardCount))
         return (shard, Int(number / UInt64(Self.shardCount) % UInt64(Self.slotsPerShard)))
     }
 
-    func find(_ counter: UInt64, _ id: UnsafeRawBufferPointer) -> ResolvedUser? {
+    func find(_ counter: UInt64, _ id: Span<UInt8>) -> ResolvedUser? {
         let (shard, slot) = Self.slot(id)
         guard let found = self.shards[shard].slots.withLock({ $0.users[slot] }), found.isOf(counter, id) else {
             return nil
@@ -45,7 +46,8 @@ final class ResolvedUserCache: Sendable {
     /// A user who alone takes a quarter of the limit is not kept.
     func put(_ user: ResolvedUser) {
         guard user.byteCount <= self.limitBytes / 4 else { return }
-        let (shard, slot) = user.id.withUnsafeBytes { Self.slot($0) }
+        let id = user.id
+        let (shard, slot) = Self.slot(id.span)
         // Freed outside the lock.
         let old = self.shards[shard].slots.withLock { slots in
             defer { slots.users[slot] = user }
@@ -79,23 +81,24 @@ final class ResolvedUserCache: Sendable {
     }
 }
 
-/// The same for one thread, without locks. Begins anew when it holds too much: the shared cache has what is needed again.
+/// A cache for one thread, without locks. It begins anew when it holds too much: the shared cache has what is needed again.
 final class ResolvedUserTable {
     static let limitBytes = 8 << 20
     private static let slots = 4_096
 
-    @exclusivity(unchecked) private var users = [ResolvedUser?](repeating: nil, count: ResolvedUserTable.slots)
+    @safe @exclusivity(unchecked) private var users = [ResolvedUser?](repeating: nil, count: ResolvedUserTable.slots)
     private var byteCount = 0
 
     @inline(__always)
-    func find(_ counter: UInt64, _ id: UnsafeRawBufferPointer) -> ResolvedUser? {
+    func find(_ counter: UInt64, _ id: Span<UInt8>) -> ResolvedUser? {
         guard let found = self.users[Self.slot(id)], found.isOf(counter, id) else { return nil }
         return found
     }
 
     func put(_ user: ResolvedUser) {
         guard user.byteCount <= Self.limitBytes / 4 else { return }
-        let slot = user.id.withUnsafeBytes { Self.slot($0) }
+        let id = user.id
+        let slot = Self.slot(id.span)
         self.byteCount += user.byteCount - (self.users[slot]?.byteCount ?? 0)
         if self.byteCount > Self.limitBytes {
             self.users = [ResolvedUser?](repeating: nil, count: Self.slots)
@@ -104,7 +107,7 @@ final class ResolvedUserTable {
         self.users[slot] = user
     }
 
-    private static func slot(_ id: UnsafeRawBufferPointer) -> Int {
-        Int(UserResolver.number(id) % UInt64(Self.slots))
+    private static func slot(_ id: Span<UInt8>) -> Int {
+        Int(id.fnv1a % UInt64(Self.slots))
     }
 }

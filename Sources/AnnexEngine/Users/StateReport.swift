@@ -43,15 +43,15 @@ extension ServedVersion {
     package var foldInName: String { self.description.foldIn?.name ?? "none" }
 
     /// Vectors that were solved for in this version while serving, and how long that took in all.
-    package var solved: (count: Int, nanos: Int) { self.solves.totals }
+    package var solved: (count: Int, nanos: Int) { self.users.solves.totals }
 
-    /// What the caches of this version hold, and the most that they may, in bytes: names and values, as INFO shows them.
+    /// The bytes that the caches of this version hold, and the most that they may: names and values, as INFO shows them.
     package var cacheFigures: [(name: String, value: Int)] {
         let contexts = self.contexts.count.load(ordering: .relaxed)
         return [
-            ("user_cache_bytes", self.resolvedUsers.byteCount), ("user_cache_limit", self.resolvedUsers.limitBytes),
-            ("history_cache_bytes", self.incrementalFoldIns.byteCount),
-            ("history_cache_limit", self.incrementalFoldIns.limitBytes), ("contexts", contexts),
+            ("user_cache_bytes", self.users.resolved.byteCount), ("user_cache_limit", self.users.resolved.limitBytes),
+            ("history_cache_bytes", self.users.incremental.byteCount),
+            ("history_cache_limit", self.users.incremental.limitBytes), ("contexts", contexts),
             ("context_limit", contexts * QueryContext.mostBytes(self.description)),
         ]
     }

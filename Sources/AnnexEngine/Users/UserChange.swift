@@ -72,7 +72,7 @@ extension ServedVersion {
 
     static func milliseconds() -> Int64 {
         var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
+        unsafe clock_gettime(CLOCK_REALTIME, &time)
         return Int64(time.tv_sec) * 1_000 + Int64(time.tv_nsec) / 1_000_000
     }
 }
@@ -102,7 +102,7 @@ extension StateChange {
 }
 
 extension StateOutcome {
-    /// For each change whether anything was there before.
+    /// Tells for each change whether anything was there before.
     fileprivate var wereThere: [Bool] {
         switch self {
         case .added: [false]

@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexStore
 import Crypto
 
-/// What stands for the id of a forgotten user, so that the id itself is gone.
+/// The hash that stands for the id of a forgotten user, so that the id itself is gone.
 package enum UserHash {
     /// The first 16 bytes of the SHA-256 of the id.
     package static func of(_ id: some Sequence<UInt8>) -> [UInt8] {
@@ -14,8 +14,8 @@ package enum UserHash {
 
 extension StateView {
     /// Whether a user was forgotten. O(1) where nobody was.
-    func hasForgotten(_ id: UnsafeRawBufferPointer) throws(AnnexError) -> Bool {
+    func hasForgotten(_ id: Span<UInt8>) throws(AnnexError) -> Bool {
         guard try self.hasForgotten else { return false }
-        return try UserHash.of(id).lend { hash throws(AnnexError) in try self.forgottenAt(hash: hash) != nil }
+        return try self.forgottenAt(hash: UserHash.of(Array(copying: id))) != nil
     }
 }

@@ -1,7 +1,7 @@
 import AnnexCore
 import AnnexStore
 
-/// What one user did, as far as a version knows the items: the version's history, then state events, less tombstones.
+/// The history of one user, as far as a version knows the items: the version's history, then state events, less tombstones.
 ///
 /// The rules. Events are keyed by ids and outlive versions, so the version's cut (`trainedUntil`, T) says which of them its
 /// history already has:
@@ -18,9 +18,9 @@ struct UserHistory {
         var weight: Double
     }
 
-    /// What is folded in: ordinals ascending, each once.
+    /// The items that are folded in: ordinals ascending, each once.
     private(set) var entries: [Entry] = []
-    /// What is left of the trained history, ascending.
+    /// The items that are left of the trained history, ascending.
     private(set) var trained: [Int32] = []
     /// Items of state events, each once, ascending.
     private(set) var touched: [Int32] = []

@@ -3,7 +3,7 @@ import AnnexIndex
 import AnnexLinearAlgebra
 import AnnexStore
 
-/// Where a user's vector came from.
+/// The source of a user's vector.
 enum UserSource {
     /// Nobody knows the user.
     case unknown
@@ -26,23 +26,25 @@ final class UserResolver {
     /// Looking an item up and taking stock of it, for whoever decides where that runs.
     private static let nanosPerEvent = 300.0
 
-    unowned(safe) let version: ServedVersion
+    let known: KnownUsers
+    let catalogue: Catalogue
     let users: UserReader?
-    let items: ItemReader
+    let items: CatalogueReader
     let state: StateReader?
-    @exclusivity(unchecked) var history = UserHistory()
+    @safe @exclusivity(unchecked) var history = UserHistory()
     /// Events, tombstones and trained items that were read.
-    @exclusivity(unchecked) var historyRead = 0
+    @safe @exclusivity(unchecked) var historyRead = 0
     private let table = ResolvedUserTable()
     private var ownSolver: FoldInSolver?
-    /// What the last solve of a long history came to.
-    private var kept: FoldInSolver.Equation?
+    /// The equation of the last solve of a long history.
+    private var lastEquation: FoldInSolver.Equation?
 
-    init(_ version: ServedVersion, _ users: UserReader?, _ items: ItemReader) throws(AnnexError) {
-        self.version = version
-        self.users = users
+    init(_ known: KnownUsers, _ catalogue: Catalogue, _ items: CatalogueReader) throws(AnnexError) {
+        self.known = known
+        self.catalogue = catalogue
         self.items = items
-        self.state = try version.state.map { state throws(AnnexError) in try state.makeReader() }
+        self.users = try known.store.map { users throws(AnnexError) in try users.makeReader() }
+        self.state = try known.state.map { state throws(AnnexError) in try state.makeReader() }
     }
 
     /// Writes the user's vector of now.
@@ -53,32 +55,32 @@ final class UserResolver {
     ///   - query: as many floats as a stored vector has; untouched where there is no vector.
     /// - Throws: `.badInput` where the history has no solution, or as the state does.
     func use(
-        _ id: UnsafeRawBufferPointer,
+        _ id: Span<UInt8>,
         session: [UserHistory.Entry]?,
         budgetNanos: Double,
-        into query: UnsafeMutableBufferPointer<Float>
+        into query: inout [Float]
     ) throws(AnnexError) -> UserSource {
-        if let session { return try self.useSession(id, session, budgetNanos, query) }
+        if let session { return try self.useSession(id, session, budgetNanos, &query) }
         if let state {
             let found = try state.withRead { view throws(AnnexError) -> UserSource? in
                 guard let mark = try view.mark(of: id) else { return try view.hasForgotten(id) ? .unknown : nil }
-                if let known = self.known(mark.counter, id) { return .folded(known) }
-                if let source = try self.resume(view, id, mark, budgetNanos, query) { return source }
+                if let known = self.kept(mark.counter, id) { return .folded(known) }
+                if let source = try self.resume(view, id, mark, budgetNanos, &query) { return source }
                 guard self.nanos(id, events: mark.eventCount) <= budgetNanos else { return .costly }
-                return .folded(try self.fold(view, id, mark, query))
+                return .folded(try self.fold(view, id, mark, &query))
             }
             if let found {
                 if case .folded(let user) = found, let vector = user.vector {
-                    vector.withUnsafeBufferPointer { _ = query.update(fromContentsOf: $0) }
+                    query.overwrite(with: vector.span)
                 }
                 return found
             }
         }
-        return self.copyStored(id, query) ? .stored : .unknown
+        return self.copyStored(id, &query) ? .stored : .unknown
     }
 
-    func copyStored(_ id: UnsafeRawBufferPointer, _ query: UnsafeMutableBufferPointer<Float>) -> Bool {
-        self.users?.copyVector(of: id, into: query) ?? false
+    func copyStored(_ id: Span<UInt8>, _ query: inout [Float]) -> Bool {
+        self.users?.copyVector(of: id, into: &query) ?? false
     }
 
     /// How the items of a trained history were given.
@@ -93,16 +95,16 @@ final class UserResolver {
 
     /// Lends the items of a trained history, or where they are many what was made of them before.
     func forEachTrained(
-        _ id: UnsafeRawBufferPointer,
+        _ id: Span<UInt8>,
         budgetNanos: Double,
         _ body: (Int32) -> Void
     ) -> Trained {
         guard let users else { return .lent }
         return users.withHistory(of: id) { history in
             guard let history else { return .lent }
-            let areMany = ResolvedUser.areMany(history.count, of: self.version.vectors.rows)
+            let areMany = ResolvedUser.areMany(history.count, of: self.catalogue.count)
             // No change has this counter.
-            if areMany, let known = self.known(0, id) { return .marked(known) }
+            if areMany, let known = self.kept(0, id) { return .marked(known) }
             let isShort =
                 areMany
                 ? Double(history.count) * WorkEstimate.nanosPerKeptItem <= budgetNanos
@@ -115,36 +117,36 @@ final class UserResolver {
         }
     }
 
-    /// FNV-1a.
-    static func number(_ id: UnsafeRawBufferPointer) -> UInt64 {
-        var number: UInt64 = 14_695_981_039_346_656_037
-        for byte in id { number = (number ^ UInt64(byte)) &* 1_099_511_628_211 }
-        return number
-    }
-
     /// A user whom the state does not mention, with marks. Kept where those lie whom it does.
-    private func marked(_ id: UnsafeRawBufferPointer, _ history: HistoryView) -> ResolvedUser {
+    private func marked(_ id: Span<UInt8>, _ history: HistoryView) -> ResolvedUser {
         let seen = (0..<history.count).map { history.ordinal($0) }
-        let rows = self.version.vectors.rows
-        let user = ResolvedUser(id: Array(id), counter: 0, vector: nil, isSolved: false, seen: seen, rows: rows)
+        let rows = self.catalogue.count
+        let user = ResolvedUser(
+            id: Array(copying: id),
+            counter: 0,
+            vector: nil,
+            isSolved: false,
+            seen: seen,
+            rows: rows
+        )
         self.table.put(user)
-        self.version.resolvedUsers.put(user)
+        self.known.resolved.put(user)
         return user
     }
 
-    private func known(_ counter: UInt64, _ id: UnsafeRawBufferPointer) -> ResolvedUser? {
+    private func kept(_ counter: UInt64, _ id: Span<UInt8>) -> ResolvedUser? {
         if let own = self.table.find(counter, id) { return own }
-        guard let shared = self.version.resolvedUsers.find(counter, id) else { return nil }
+        guard let shared = self.known.resolved.find(counter, id) else { return nil }
         self.table.put(shared)
         return shared
     }
 
     /// An estimate from above: whether there is anything to solve is known only once the events were read.
-    private func nanos(_ id: UnsafeRawBufferPointer, events: Int) -> Double {
+    private func nanos(_ id: Span<UInt8>, events: Int) -> Double {
         let trained = self.users?.withHistory(of: id) { $0?.count ?? 0 } ?? 0
         let reading = Double(events) * Self.nanosPerEvent
-        guard self.version.foldIn != nil else { return reading }
-        let dimension = self.version.vectors.dimension
+        guard self.known.foldIn != nil else { return reading }
+        let dimension = self.catalogue.dimension
         return reading + Double(FoldInSolver.nanos(events: events + trained, dimension: dimension))
     }
 
@@ -152,36 +154,42 @@ final class UserResolver {
 
     private func fold(
         _ view: borrowing StateView,
-        _ id: UnsafeRawBufferPointer,
+        _ id: Span<UInt8>,
         _ mark: StateMark,
-        _ query: UnsafeMutableBufferPointer<Float>
+        _ query: inout [Float]
     ) throws(AnnexError) -> ResolvedUser {
         let known = try self.gather(view, id)
         self.finish(known, id)
-        let vector = try self.makeVector(known, id, query)
+        let vector = try self.makeVector(known, id, &query)
         var seen: [Int32] = []
         seen.reserveCapacity(self.history.trained.count + self.history.touched.count)
         self.history.forEachSeen { seen.append($0) }
-        if vector == .solved, let equation = self.kept.take() {
-            let cut = known.hasHistory ? self.version.description.trainedUntil : nil
+        if vector == .solved, let equation = self.lastEquation.take() {
+            let cut = known.hasHistory ? self.known.trainedUntil : nil
             let entries = self.history.entries
             let state = IncrementalFoldIn.State(mark: mark, cut: cut, entries: entries, seen: seen, equation: equation)
-            self.version.incrementalFoldIns.put(IncrementalFoldIn(id, state))
+            self.known.incremental.put(IncrementalFoldIn(id, state))
         }
-        return self.made(id, mark, vector == .none ? nil : Array(query), isSolved: vector == .solved, seen: seen)
+        return self.made(
+            id,
+            mark,
+            vector == .none ? nil : Array(copying: query.span),
+            isSolved: vector == .solved,
+            seen: seen
+        )
     }
 
     /// A user as of now, kept for this thread and all others.
     func made(
-        _ id: UnsafeRawBufferPointer,
+        _ id: Span<UInt8>,
         _ mark: StateMark,
         _ vector: [Float]?,
         isSolved: Bool = true,
         seen: [Int32]
     ) -> ResolvedUser {
-        let rows = self.version.vectors.rows
+        let rows = self.catalogue.count
         let user = ResolvedUser(
-            id: Array(id),
+            id: Array(copying: id),
             counter: mark.counter,
             vector: vector,
             isSolved: isSolved,
@@ -189,15 +197,15 @@ final class UserResolver {
             rows: rows
         )
         self.table.put(user)
-        self.version.resolvedUsers.put(user)
+        self.known.resolved.put(user)
         return user
     }
 
     private func useSession(
-        _ id: UnsafeRawBufferPointer,
+        _ id: Span<UInt8>,
         _ session: [UserHistory.Entry],
         _ budgetNanos: Double,
-        _ query: UnsafeMutableBufferPointer<Float>
+        _ query: inout [Float]
     ) throws(AnnexError) -> UserSource {
         let known: Known
         if let state {
@@ -214,11 +222,11 @@ final class UserResolver {
         }
         for entry in session { self.history.add(session: entry) }
         self.finish(known, id)
-        defer { self.kept = nil }
-        return try self.makeVector(known, id, query) == .none ? .unknown : .session
+        defer { self.lastEquation = nil }
+        return try self.makeVector(known, id, &query) == .none ? .unknown : .session
     }
 
-    /// What the version may say of a user.
+    /// Tells which parts of the version count for a user.
     struct Known {
         /// Nothing of the version counts.
         var isForgotten = false
@@ -227,11 +235,11 @@ final class UserResolver {
     }
 
     /// Begins the history anew with what the state says of a user, known or not.
-    func gather(_ view: borrowing StateView, _ id: UnsafeRawBufferPointer) throws(AnnexError) -> Known {
+    func gather(_ view: borrowing StateView, _ id: Span<UInt8>) throws(AnnexError) -> Known {
         var known = self.gatherTrained(id)
         known.isForgotten = try view.hasForgotten(id)
         known.hasHistory = known.hasHistory && !known.isForgotten
-        let cut = known.hasHistory ? self.version.description.trainedUntil : nil
+        let cut = known.hasHistory ? self.known.trainedUntil : nil
         if known.hasHistory {
             try view.forEachRemoved(of: id) { item, time throws(AnnexError) in
                 self.historyRead &+= 1
@@ -239,7 +247,7 @@ final class UserResolver {
                 return true
             }
         }
-        let limit = self.version.description.weightLimit
+        let limit = self.known.weightLimit
         try view.forEachEvent(of: id, newestFirst: false) { item, weight, time throws(AnnexError) in
             self.historyRead &+= 1
             if let ordinal = self.items.ordinal(of: item) {
@@ -250,13 +258,13 @@ final class UserResolver {
         return known
     }
 
-    /// The same without a state.
-    func gatherTrained(_ id: UnsafeRawBufferPointer) -> Known {
+    /// Begins the history anew without a state.
+    func gatherTrained(_ id: Span<UInt8>) -> Known {
         self.history.clear()
         return Known(hasHistory: self.users?.withHistory(of: id) { $0 != nil } ?? false)
     }
 
-    func finish(_ known: Known, _ id: UnsafeRawBufferPointer) {
+    func finish(_ known: Known, _ id: Span<UInt8>) {
         guard known.hasHistory, let users else { return self.history.finish(nil) }
         users.withHistory(of: id) {
             self.historyRead &+= $0?.count ?? 0
@@ -265,7 +273,7 @@ final class UserResolver {
     }
 
     /// Leaves all that is known of a user in `history`. O(events).
-    func read(_ id: UnsafeRawBufferPointer) throws(AnnexError) {
+    func read(_ id: Span<UInt8>) throws(AnnexError) {
         let known: Known
         if let state {
             known = try state.withRead { view throws(AnnexError) in try self.gather(view, id) }
@@ -279,14 +287,14 @@ final class UserResolver {
 
     private func makeVector(
         _ known: Known,
-        _ id: UnsafeRawBufferPointer,
-        _ query: UnsafeMutableBufferPointer<Float>
+        _ id: Span<UInt8>,
+        _ query: inout [Float]
     ) throws(AnnexError) -> Made {
-        let canSolve = self.version.foldIn != nil && !(known.hasHistory && !self.history.isChanged)
-        if !canSolve || !known.hasHistory, !known.isForgotten, self.copyStored(id, query) { return .stored }
-        // Where nothing is left of a history there is nothing to make a vector from.
+        let canSolve = self.known.foldIn != nil && !(known.hasHistory && !self.history.isChanged)
+        if !canSolve || !known.hasHistory, !known.isForgotten, self.copyStored(id, &query) { return .stored }
+        // An empty history gives no vector.
         guard canSolve, !self.history.entries.isEmpty, let solver = self.solver else { return .none }
-        try self.solve(solver, id, query)
+        try self.solve(solver, id, &query)
         return .solved
     }
 
@@ -295,7 +303,7 @@ final class UserResolver {
     /// Made at the first need: it holds dimension² doubles.
     var solver: FoldInSolver? {
         if let ownSolver { return ownSolver }
-        guard let model = self.version.foldIn else { return nil }
+        guard let model = self.known.foldIn else { return nil }
         BLASThreads.set(1)
         let solver = FoldInSolver(model)
         self.ownSolver = solver
@@ -304,33 +312,38 @@ final class UserResolver {
 
     private func solve(
         _ solver: FoldInSolver,
-        _ id: UnsafeRawBufferPointer,
-        _ query: UnsafeMutableBufferPointer<Float>
+        _ id: Span<UInt8>,
+        _ query: inout [Float]
     ) throws(AnnexError) {
         let begin = ContinuousClock.now
-        let vectors = self.version.vectors
         let entries = self.history.entries
-        let isSolved = vectors.withRows { rows in
-            let event: (Int) -> (row: UnsafePointer<Float>, weight: Double) = { index in
-                (rows + Int(entries[index].ordinal) * vectors.stride, entries[index].weight)
-            }
-            guard entries.count >= IncrementalFoldIn.leastEntries else {
-                self.kept = nil
-                return solver.solve(count: entries.count, into: query, event)
+        let event: (Int) -> (ordinal: Int32, weight: Double) = { (entries[$0].ordinal, entries[$0].weight) }
+        let count = entries.count
+        let isSolved = self.catalogue.withRows { rows, stride in
+            guard count >= IncrementalFoldIn.leastEntries else {
+                self.lastEquation = nil
+                return solver.solve(count: count, rows: rows, stride: stride, into: &query, event)
             }
             var equation = FoldInSolver.Equation()
-            let isSolved = solver.solve(count: entries.count, keeping: &equation, into: query, event)
-            self.kept = isSolved ? equation : nil
+            let isSolved = solver.solve(
+                count: count,
+                rows: rows,
+                stride: stride,
+                keeping: &equation,
+                into: &query,
+                event
+            )
+            self.lastEquation = isSolved ? equation : nil
             return isSolved
         }
-        self.version.solves.count(ContinuousClock.now - begin)
+        self.known.solves.count(ContinuousClock.now - begin)
         guard isSolved else { throw Self.noSolution(id) }
     }
 
-    static func noSolution(_ id: UnsafeRawBufferPointer) -> AnnexError {
+    static func noSolution(_ id: Span<UInt8>) -> AnnexError {
         AnnexError(
             .badInput,
-            "the history of user '\(Printable.escape(id))' has no solution: weights are too large, or many lie below "
+            "the history of user '\(Printable.escape(Array(copying: id)))' has no solution: weights are too large, or many lie below "
                 + "1 / alpha in size",
             hint: "Look at it with SEEN, and replace such events or delete them with EVENT.DEL"
         )

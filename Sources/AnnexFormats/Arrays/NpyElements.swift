@@ -48,7 +48,7 @@ final class NpyElements {
         }
     }
 
-    /// The same as float32, rounded to nearest; infinite where that is too small for one.
+    /// Gives the numbers as float32, rounded to nearest; infinite where float32 is too small for one.
     func floats(_ wanted: Int, into values: inout [Float]) throws(AnnexError) {
         values.removeAll(keepingCapacity: true)
         let decoder =

@@ -55,7 +55,7 @@ struct NpyHeader: Equatable {
 
     private static func isArchive(_ head: [UInt8]) -> Bool { head.starts(with: [0x50, 0x4b, 3, 4]) }
 
-    /// What to do with an array that is to have one axis.
+    /// Advice for an array that is to have one axis.
     var oneAxisHint: String {
         self.shape.count { $0 != 1 } <= 1
             ? "Give it one axis: array.ravel()" : "Save an array with one value per row, such as array[:, 0]"

@@ -12,7 +12,7 @@ final class NpyReader: FactorReader {
     private let decoder: FloatDecoder
     private let rows: Int
     private var gate: RowGate
-    /// Where the rows do not lie one behind the other.
+    /// Reads rows that do not lie one behind the other; nil where they do.
     private var columns: NpyColumns?
 
     init(_ stream: ByteStream, gate: RowGate) throws(AnnexError) {

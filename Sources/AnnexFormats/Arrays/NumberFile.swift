@@ -3,7 +3,7 @@ package import AnnexCore
 /// One number per row: a text file with one per line, or a one-dimensional `.npy` (`.npz`) of numbers.
 package enum NumberFile {
     package struct Content: Sendable {
-        /// In the order of the file; nil in the place of a bad one where bad rows are skipped.
+        /// Numbers in the order of the file; nil in the place of a bad one where bad rows are skipped.
         package var values: [Float?] = []
         package var rejects: [RejectedRow] = []
     }

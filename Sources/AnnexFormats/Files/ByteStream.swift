@@ -11,7 +11,7 @@ final class ByteStream {
     private let start: Int
     private let packing: Packing
     private let inflater: Inflater?
-    /// Where in the file the next packed byte is.
+    /// The offset of the next packed byte in the file.
     private var place: Int
     /// Packed bytes that may still be read; for a member of an archive.
     private var packedLeft: Int
@@ -19,7 +19,7 @@ final class ByteStream {
     private var buffer = [UInt8]()
     private var position = 0
     private var ended = false
-    /// Of a member of an archive: what all its bytes must come to, and what those so far do.
+    /// The checksum that all bytes of an archive's member must have, and that of the bytes so far.
     private let expectedCRC: UInt?
     private var crc: UInt = 0
     /// Bytes handed out so far.
@@ -50,7 +50,7 @@ final class ByteStream {
         self.inflater = isGzipped ? try Inflater(windowBits: 15 + 32, path: path) : nil
     }
 
-    /// Of the file's bytes, packed as they are, those that were read so far; as a share. For a bar of progress.
+    /// The share of the file's packed bytes that was read so far, for a bar of progress.
     func fractionRead() throws(AnnexError) -> Double {
         let size = try self.file.size()
         return size > 0 ? min(Double(self.place) / Double(size), 1) : 1

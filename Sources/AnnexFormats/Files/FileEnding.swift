@@ -1,6 +1,6 @@
-/// What a file's name says of its format.
+/// The ending of a file's name, which tells its format.
 struct FileEnding {
-    /// In small letters, without its dot and without a `.gz` behind it; empty where there is none.
+    /// The ending in small letters, without its dot and without a `.gz` behind it; empty where there is none.
     let name: String
     let isGzipped: Bool
 

@@ -24,7 +24,7 @@ import CZlib
 
     var needsInput: Bool { self.used == self.input.count }
 
-    /// Only where `needsInput`.
+    /// Gives it more input. Call it only where `needsInput`.
     func give(_ bytes: ArraySlice<UInt8>) {
         self.input.removeAll(keepingCapacity: true)
         self.input.append(contentsOf: bytes)

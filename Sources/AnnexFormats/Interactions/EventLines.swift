@@ -12,14 +12,14 @@ package final class EventLines {
 
     package struct Line: Sendable {
         package enum Content: Sendable {
-            case event(InteractionText.Entry)
+            case event(InteractionEntry)
             /// What is wrong with it.
             case problem(String)
             /// A blank line, or the heading.
             case nothing
         }
 
-        /// As it was, without its end.
+        /// The line as it was, without its end.
         package var text: [UInt8]
         package var content: Content
     }

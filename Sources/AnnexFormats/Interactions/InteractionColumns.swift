@@ -1,16 +1,16 @@
 package import AnnexCore
 
-/// Where in a line of interactions what stands. All are counted from 0.
+/// The fields of a line of interactions, by their places. All are counted from 0.
 package struct InteractionColumns: Sendable, Equatable {
     package enum Role: String, Sendable, CaseIterable {
         case user, item, weight, time
-        /// Passed over.
+        /// A field that is passed over.
         case other = "-"
     }
 
     let user: Int
     let item: Int
-    /// What a line need not have; nil where no line has it.
+    /// The places of fields that a line need not have; nil where no line has one.
     let weight: Int?
     let time: Int?
     /// Fields that a line may have.
@@ -52,7 +52,7 @@ package struct InteractionColumns: Sendable, Equatable {
         )
     }
 
-    /// As `init` reads it.
+    /// The text from which `init` makes it.
     package var text: String {
         (0..<self.counts.upperBound).map { place in
             switch place {
@@ -97,7 +97,7 @@ extension InteractionColumns {
         return named?.user == 0
     }
 
-    /// What a heading says: a field that names users, one that names items or ends in "id", in whatever order; the others
+    /// Reads a heading: a field that names users, one that names items or ends in "id", in whatever order; the others
     /// name weight or time. Columns that it does not name follow as usual.
     ///
     /// - Returns: nil where the fields are no heading.
@@ -128,7 +128,7 @@ extension InteractionColumns {
                 )
             }
         }
-        // What is left comes behind, the weight first.
+        // The other fields come behind, the weight first.
         var free = (names.count..<4).makeIterator()
         if weight == nil { weight = free.next() }
         if time == nil { time = free.next() }

@@ -2,14 +2,14 @@ package import AnnexCore
 
 /// A trainer's interactions: who did something with what, how strongly.
 package enum InteractionFile {
-    /// By row and column numbers: `.npz`, as `scipy.sparse.save_npz` writes a CSR matrix of users × items.
+    /// Interactions by row and column numbers: `.npz`, as `scipy.sparse.save_npz` writes a CSR matrix of users × items.
     case matrix(InteractionMatrix)
-    /// By ids: `.tsv` or `.csv`, each also with `.gz` behind it.
+    /// Interactions by ids: `.tsv` or `.csv`, each also with `.gz` behind it.
     case text(InteractionText)
 
     package static let supported = ".npz (scipy.sparse.save_npz of a CSR matrix) .tsv .csv, the last two also with .gz"
 
-    /// By the ending of the name.
+    /// Opens a file by the ending of its name.
     ///
     /// - Parameter columns: of a text; nil for what its heading says, or user, item, weight, time.
     /// - Throws: as `FactorSource.open`.

@@ -2,7 +2,7 @@ import AnnexCore
 
 /// A line of interactions as text: user, item, and perhaps weight (else 1) and time.
 enum InteractionLine {
-    typealias Entry = InteractionText.Entry
+    typealias Entry = InteractionEntry
 
     /// - Parameter row: counted from 0.
     static func entry(

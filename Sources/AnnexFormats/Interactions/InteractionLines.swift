@@ -11,13 +11,13 @@ final class InteractionLines {
 
     struct Line {
         enum Content {
-            case entry(InteractionText.Entry)
+            case entry(InteractionEntry)
             case problem(RowProblem)
             /// A blank line, or the heading.
             case nothing
         }
 
-        /// Without its end.
+        /// The line without its end.
         var text: [UInt8]
         /// Counted from 0.
         var row: Int
@@ -92,7 +92,7 @@ final class InteractionLines {
 
     private func content(_ text: [UInt8]) throws(AnnexError) -> Line.Content {
         if text.allSatisfy({ $0 == 0x20 || $0 == 0x09 }) { return .nothing }
-        let result: Result<InteractionText.Entry, RowProblem>
+        let result: Result<InteractionEntry, RowProblem>
         switch self.format {
         case .json: result = InteractionLine.entry(json: text, row: self.row)
         case .delimited(let separator, let given):

@@ -7,7 +7,7 @@ package final class InteractionMatrix {
         /// Counted from 0, within the shape.
         package var row: Int32
         package var column: Int32
-        /// Finite.
+        /// The weight is finite.
         package var weight: Float
 
         package init(row: Int32, column: Int32, weight: Float) {
@@ -17,7 +17,7 @@ package final class InteractionMatrix {
 
     package let rows: Int
     package let columns: Int
-    /// Stored entries.
+    /// The number of stored entries.
     package let count: Int
     /// Entries that were left out.
     package var rejects: [RejectedRow] { self.gate.rejects }
@@ -29,7 +29,7 @@ package final class InteractionMatrix {
     private let pointers: NpyElements
     private let indices: NpyElements
     private let weights: NpyElements
-    /// Where rows end, read ahead, the next one last.
+    /// The ends of the next rows, read ahead, the next one last.
     private var ends: [Int64] = []
     private var row: Int32 = -1
     private var rowEnd = 0

@@ -7,17 +7,6 @@ package import AnnexCore
 /// customer_id, and another item, product, sku or what ends in "id"; weight and time stand where it says. Blank lines do not
 /// count as interactions; rows of errors are lines of the file.
 package final class InteractionText {
-    package struct Entry: Sendable, Equatable {
-        package var user: Identifier
-        package var item: Identifier
-        /// Finite, and within `Limits.maximumConfidence`.
-        package var weight: Float
-        /// Milliseconds since 1970; nil where the line does not say.
-        package var time: Int64?
-        /// The line, counted from 0.
-        package var row: Int
-    }
-
     /// Lines that were left out.
     package var rejects: [RejectedRow] { self.gate.rejects }
 
@@ -32,7 +21,7 @@ package final class InteractionText {
     /// The next interaction; nil at the end.
     ///
     /// - Throws: `.badInput` with file, row and column (counted from 1) for a bad line, unless bad rows are skipped.
-    package func next() throws(AnnexError) -> Entry? {
+    package func next() throws(AnnexError) -> InteractionEntry? {
         while let line = try self.lines.next() {
             switch line.content {
             case .entry(let entry): return entry
@@ -48,7 +37,9 @@ package final class InteractionText {
     /// - Parameters:
     ///   - entry: of the line.
     ///   - role: of the field that is wrong; nil for the whole line.
-    package func reject(_ entry: Entry, _ role: InteractionColumns.Role?, _ reason: String) throws(AnnexError) {
+    package func reject(_ entry: InteractionEntry, _ role: InteractionColumns.Role?, _ reason: String)
+        throws(AnnexError)
+    {
         let column = role.flatMap { self.lines.column(of: $0) }
         try self.gate.reject(row: entry.row, RowProblem(reason, column: column))
     }

@@ -18,7 +18,7 @@ struct JSONObject {
 
     let bytes: [UInt8]
     private(set) var members: [(name: [UInt8], value: Value)] = []
-    /// Where the first NaN, Infinity or -Infinity is: no JSON, but what Python's json writes.
+    /// The offset of the first NaN, Infinity or -Infinity, which are no JSON, but which Python's json writes.
     let notFinite: Int?
 
     init(_ bytes: [UInt8]) throws(Problem) {

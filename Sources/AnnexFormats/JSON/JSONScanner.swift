@@ -57,7 +57,7 @@ struct JSONScanner {
         return true
     }
 
-    /// What stands between brackets, comma by comma.
+    /// Reads the values between brackets, comma by comma.
     private mutating func sequence(
         end: Unicode.Scalar,
         _ element: (inout JSONScanner) throws(Problem) -> Void

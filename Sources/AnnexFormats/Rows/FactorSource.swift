@@ -1,11 +1,11 @@
 package import AnnexCore
 
-/// What the caller says of a factor file beyond its name.
+/// Rules for a factor file that its name does not tell.
 package struct FactorRules: Sendable, Equatable {
     package var skipBadRows: Bool
     /// Searches with it set the bounds of rows' lengths; nil for rows that nobody searches by.
     package var metric: Metric?
-    /// Where ids stand in a `.csv` or `.tsv`; nil for what the file says itself.
+    /// The column of ids in a `.csv` or `.tsv`; nil for the one that the file itself tells.
     package var idColumn: IdColumn?
 
     package init(skipBadRows: Bool = false, metric: Metric? = nil, idColumn: IdColumn? = nil) {
@@ -33,7 +33,7 @@ package struct FactorSource: Sendable, Equatable {
     /// Whether the file is a `.csv` or `.tsv`.
     package var isDelimited: Bool { ["csv", "tsv"].contains(FileEnding(self.path).name) }
 
-    /// By the ending of the name, `.gz` taken off.
+    /// Opens a file by the ending of its name, `.gz` taken off.
     ///
     /// - Throws: `.notFound` where there is no such file; `.badInput` where its beginning is not of that format, where
     ///   it is no regular file, where a text has no row that can be used, and where it does not say which column holds ids.
@@ -60,7 +60,7 @@ package struct FactorSource: Sendable, Equatable {
         }
     }
 
-    /// The same without a word on lengths and columns.
+    /// Opens a file without rules for lengths and columns.
     package func open(skipBadRows: Bool) throws(AnnexError) -> any FactorReader {
         try self.open(FactorRules(skipBadRows: skipBadRows))
     }

@@ -2,7 +2,7 @@ import AnnexCore
 
 /// Whether bytes of a file are an id.
 enum IdentifierCheck {
-    /// What is wrong with them; nil where nothing is.
+    /// The fault of an id; nil where there is none.
     ///
     /// A control byte in a text or binary file is a sign of a reader out of step, of another encoding or of a second column.
     ///

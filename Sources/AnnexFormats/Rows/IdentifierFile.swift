@@ -2,7 +2,7 @@ package import AnnexCore
 
 /// Ids, one per row: a text file with one per line, or a one-dimensional `.npy` of integers or strings.
 package enum IdentifierFile {
-    /// In the order of the file; nil in the place of a bad id where bad rows are skipped. Duplicates are the caller's.
+    /// Reads ids in the order of the file; nil in the place of a bad id where bad rows are skipped. Duplicates are the caller's.
     package static func read(_ specification: String, skipBadRows: Bool) throws(AnnexError) -> [Identifier?] {
         let source = FactorSource(specification)
         var gate = RowGate(path: source.path, skipBadRows: skipBadRows)
@@ -89,7 +89,7 @@ package enum IdentifierFile {
         return String(Int64(bitPattern: bits << shift) >> Int64(shift))
     }
 
-    /// At most 8 bytes as a number.
+    /// Gives at most 8 bytes as a number.
     private static func bits(_ bytes: ArraySlice<UInt8>, _ header: NpyHeader) -> UInt64 {
         header.bigEndian
             ? bytes.reduce(0) { $0 << 8 | UInt64($1) } : bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }

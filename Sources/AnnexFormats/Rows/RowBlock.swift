@@ -10,7 +10,7 @@ package struct RowBlock {
     /// Which of the file's rows each is, counted from 0: rows that were left out count; headings and blank lines are no
     /// rows. A file of ids has its ids at these places.
     package var rowNumbers: [Int] = []
-    /// Where each row stands, counted from 0, for messages: a line of a text, else the row's number.
+    /// The place of each row, counted from 0, for messages: a line of a text, else the row's number.
     package var places: [Int] = []
 
     package init() {}

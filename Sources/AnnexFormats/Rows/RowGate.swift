@@ -1,11 +1,11 @@
 import AnnexCore
 
-/// What is wrong with a row.
+/// The fault of a row.
 struct RowProblem: Error, Equatable {
     var reason: String
     /// Counted from 0; nil where the whole row is at fault.
     var column: Int?
-    /// What to do other than mend the row; nil where there is nothing to add.
+    /// Advice beyond mending the row; nil where there is none.
     var hint: String?
     /// Whether it is a time that seems to be in seconds, microseconds or nanoseconds.
     var isUnitOfTime = false
@@ -60,7 +60,7 @@ struct RowGate {
         block.count += 1
     }
 
-    /// The same for `rows` rows without ids that `block.values` holds already; the good ones move up.
+    /// Settles `rows` rows without ids that `block.values` holds already; the good ones move up.
     mutating func settleAll(
         _ block: inout RowBlock,
         firstRow: Int,

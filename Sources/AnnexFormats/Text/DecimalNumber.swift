@@ -6,7 +6,7 @@ struct DecimalNumber {
     /// The first 19 digits that count, and how many there are.
     private var significand: UInt64 = 0
     private var digits = 0
-    /// Of ten. The value is `significand` × 10 ^ `exponent` where there are at most 19 digits.
+    /// The exponent of ten. The value is `significand` × 10 ^ `exponent` where there are at most 19 digits.
     private var exponent = 0
 
     /// Nil where `text` is no such number.

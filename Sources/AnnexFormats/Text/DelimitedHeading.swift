@@ -26,7 +26,7 @@ struct DelimitedHeading {
         }
     }
 
-    /// Where ids are, by the names alone; nil where the names leave it open.
+    /// The column of ids, by the names alone; nil where the names leave it open.
     var idColumn: IdColumn? {
         if self.identifierColumns == [0] { return .number(0) }
         return self.isNumbering || (self.isSeries && self.identifierColumns.isEmpty) ? IdColumn.none : nil

@@ -2,11 +2,11 @@ package import AnnexCore
 
 /// Which column of a `.csv` or `.tsv` of factors holds ids, as somebody says it.
 package enum IdColumn: Sendable, Equatable {
-    /// No column: all are components.
+    /// No column has ids: all are components.
     case none
     /// Counted from 0.
     case number(Int)
-    /// What the heading calls it.
+    /// The column's name in the heading.
     case named(String)
 
     package static let documentation = "a column's number from 1 on, its name in the heading, or none"
@@ -28,7 +28,7 @@ package enum IdColumn: Sendable, Equatable {
 
     private static let hint = "id-column is \(Self.documentation)"
 
-    /// As `init` reads it.
+    /// The text from which `init` makes it.
     package var text: String {
         switch self {
         case .none: "none"

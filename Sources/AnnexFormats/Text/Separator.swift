@@ -1,4 +1,4 @@
-/// What stands between the fields of a line.
+/// The byte between the fields of a line.
 enum Separator: UInt8, CaseIterable {
     case comma = 0x2c
     case tab = 0x09

@@ -3,7 +3,7 @@ import AnnexCore
 /// One row of a text format: its id if it has one, and its vector.
 struct TextRow {
     var identifier: [UInt8]?
-    /// Of the line, counted from 0; nil where the id stands in none.
+    /// The column of the id, counted from 0; nil where the id stands in none.
     var identifierColumn: Int?
     var values: [Float] = []
     var problem: RowProblem?
@@ -23,7 +23,7 @@ struct TextRow {
         }
     }
 
-    /// What is wrong with the row as such, whatever the others are.
+    /// The fault of the row as such, whatever the others are.
     func ownProblem(_ gate: RowGate) -> RowProblem? {
         if let problem { return problem }
         guard (1...Limits.maximumDimension).contains(self.values.count) else {
@@ -40,7 +40,7 @@ struct TextRow {
     }
 }
 
-/// What CSV, JSON lines and word2vec's text have in common: a line is a row.
+/// Reads the texts in which a line is a row: CSV, JSON lines and word2vec's text.
 ///
 /// How many components rows have, and whether they have ids, is what most of the first 100 good rows say; of equally
 /// many, those that come first. One row that was cut, wherever it stands, does not condemn all others.
@@ -130,13 +130,13 @@ class LineRowReader: FactorReader {
     /// - Throws: for what is wrong with the whole file.
     func parse(_ line: [UInt8]) throws(AnnexError) -> TextRow? { nil }
 
-    /// What rows are is known from here on.
+    /// The shape of rows is known from here on.
     ///
     /// - Parameter sample: lines of the good rows with as many components as most, in their order.
     /// - Throws: where they leave open what the file means.
     func settled(_ sample: [[UInt8]]) throws(AnnexError) {}
 
-    /// What is wrong with the whole file, asked at its end.
+    /// The fault of the whole file, asked at its end.
     func problemAtEnd() -> String? { nil }
 
     /// The next line that is a row.
@@ -188,7 +188,7 @@ class LineRowReader: FactorReader {
     }
 }
 
-/// What the first good rows look like, counted.
+/// Counts the shapes of the first good rows.
 private struct ShapeCount {
     struct Shape: Equatable {
         var dimension: Int

@@ -18,7 +18,7 @@ struct HiddenWord {
     /// Whether the bytes behind a row's first blank may be text up to another blank. O(reach).
     static func isPossible(_ bytes: [UInt8]) -> Bool { !Self.ends(bytes).isEmpty }
 
-    /// What the word goes on with; nil where it ends at the first blank. O(dimension × blanks in the text).
+    /// The rest of the word behind its first blank; nil where it ends there. O(dimension × blanks in the text).
     ///
     /// - Parameter bytes: behind the first blank, as many as there are up to those of a vector and `reach`.
     func text(_ bytes: [UInt8]) -> [UInt8]? {
@@ -37,7 +37,7 @@ struct HiddenWord {
         self.usualExponent = Self.median(row.filter { $0 != 0 && $0.isFinite }.map { Int($0.exponent) })
     }
 
-    /// Where a vector could begin: behind each blank as long as what is in front of it is text.
+    /// Offsets at which a vector could begin: behind each blank as long as what is in front of it is text.
     private static func ends(_ bytes: [UInt8]) -> [Int] {
         let text = bytes.prefix(Self.reach).prefix { $0 >= 0x20 && $0 != 0x7f }
         return text.indices.filter { place in
@@ -46,7 +46,7 @@ struct HiddenWord {
         .map { $0 + 1 }
     }
 
-    /// Of the components that are not 0, where the vector begins at `start`; 128 for what is not finite.
+    /// Exponents of the components that are not 0, where the vector begins at `start`; 128 for one that is not finite.
     private func exponents(_ bytes: [UInt8], _ start: Int) -> [Int] {
         (0..<self.dimension).compactMap { component in
             let place = start + component * 4

@@ -18,12 +18,12 @@ final class Word2VecBinaryReader: FactorReader {
     private var gate: RowGate
     /// Whether a line end stands behind each row; nil before the first one was read.
     private var hasLineEnds: Bool?
-    /// Of the next row, read ahead.
+    /// The word of the next row, read ahead.
     private var waitingWord: [UInt8]?
     private var hidden: HiddenWord
 
     private static let lineEnd: UInt8 = 0x0a
-    /// Of the first line, and of a word that may be too long by itself.
+    /// The room for the first line, and for a word that may be too long by itself.
     private static let headBytes = 4_096
     /// Bytes in which a blank is looked for.
     private static let longestSearch = 1 << 20

@@ -4,7 +4,7 @@ import AnnexCore
 /// the first line, are read too.
 final class Word2VecTextReader: LineRowReader {
     private var sawFirst = false
-    /// What the first line says, where there is one.
+    /// The counts in the first line, where there is one.
     private var declared: (rows: Int, dimension: Int)?
 
     private static let hint =

@@ -6,7 +6,7 @@ import CAnnexKernels
 ///
 /// It begins at the best of the seeds, the first slots of the layout, which are scanned; upper levels are not needed.
 extension ScanLayout {
-    /// Of the links of the item that is likely to be next.
+    /// The bytes of links that are fetched ahead for the item that is likely to be next.
     private static let linkBytesAhead = 128
 
     /// Items left out that a walk may have in its list, before it is cheaper to scan.

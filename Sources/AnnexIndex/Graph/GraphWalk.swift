@@ -100,7 +100,7 @@ import CFaissShim
     /// Items between two looks at the signal.
     private static let visitsPerLook = 4_096
 
-    /// Greedy: to the best neighbour until none is better.
+    /// Goes to the best neighbour until none is better.
     private func descend(_ start: inout Hit, _ level: Int, _ gain: (Int32) -> Float) {
         var moved = true
         while moved {

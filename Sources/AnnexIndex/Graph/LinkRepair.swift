@@ -84,7 +84,7 @@ struct LinkRepair {
         return true
     }
 
-    /// For each item that a walk missed a link from one that it found, the best that has room for one.
+    /// Gives each item that a walk missed a link from the best of those that it found which has room for one.
     mutating func bridge(_ missed: [WalkProbe.Missed]) -> Int {
         var bridges = 0
         for miss in missed {

@@ -4,7 +4,7 @@ struct LinkTable: Equatable, Sendable {
     private(set) var starts: [UInt32]
     private(set) var links: [Int32]
 
-    /// Of items without any.
+    /// Makes a table of items without links.
     init(rows: Int) {
         self.starts = [UInt32](repeating: 0, count: rows + 1)
         self.links = []
@@ -25,7 +25,7 @@ struct LinkTable: Equatable, Sendable {
         self.links[Int(self.starts[Int(item)])..<Int(self.starts[Int(item) + 1])]
     }
 
-    /// The same links where item `order[p]` is called p. O(links).
+    /// Gives the same links where item `order[p]` is called p. O(links).
     func reordered(_ order: [Int32]) -> LinkTable {
         var names = [Int32](repeating: 0, count: order.count)
         for (slot, item) in order.enumerated() { names[Int(item)] = Int32(slot) }
@@ -38,7 +38,7 @@ struct LinkTable: Equatable, Sendable {
         return out
     }
 
-    /// With these links behind each item's own.
+    /// Gives the table with these links behind each item's own.
     func adding(_ more: [Int32: [Int32]]) -> LinkTable {
         var out = LinkTable(rows: self.rows)
         out.links.reserveCapacity(self.links.count)

@@ -48,7 +48,7 @@ struct WalkProbe {
     private func walk(to item: Int32, _ nothing: borrowing ExclusionMarks, _ scratch: ScanScratch) -> Missed? {
         let slot = self.layout.slot(of: item)
         var row: [Float] = []
-        unsafe self.vectors.withRow(Int(item)) { row = unsafe Array($0) }
+        self.vectors.withRow(Int(item)) { values in row = values.indices.map { values[$0] } }
         return unsafe row.withUnsafeBufferPointer { row in
             guard let query = unsafe ScanQuery(row, self.layout, scratch),
                 unsafe self.layout.walk(query, ef: Self.ef, depth: Self.ef, exclusion: nothing, scratch: scratch)
@@ -65,7 +65,7 @@ struct WalkProbe {
 }
 
 extension ScanLayout {
-    /// Of the item at a slot of a graph, by its codes.
+    /// The score of the item at a slot of a graph, by its codes.
     fileprivate func score(_ query: ScanQuery, _ slot: Int32) -> Float {
         var codes = unsafe self.codes
         var queryCodes = unsafe query.codes

@@ -8,7 +8,7 @@ import CAnnexKernels
     private var epoch: UInt32 = 0
     private var capacity = 0
     private var longest = 0
-    /// Of the last walk.
+    /// The result of the last walk.
     var list: WalkList
 
     init() {
@@ -96,7 +96,7 @@ import CAnnexKernels
 
     func score(_ number: Int) -> Float { unsafe self.kept[number] }
 
-    /// Behind all that is there: for the seeds, which come in order.
+    /// Puts an item behind all that are there: seeds come in order.
     mutating func append(_ score: Float, _ item: Int32) {
         unsafe self.marks?[Int(item)] = self.epoch
         unsafe self.kept[self.count] = score

@@ -103,8 +103,8 @@ package struct ScanBuilder {
         var sums = [Double](repeating: 0, count: vectors.dimension)
         for row in 0..<vectors.rows where vectors.isBounded(row) {
             let scale = Self.scale(vectors, row, metric)
-            unsafe vectors.withRow(row) { values in
-                for index in values.indices { sums[index] += Double(unsafe values[index] * scale) }
+            vectors.withRow(row) { values in
+                for index in values.indices { sums[index] += Double(values[index] * scale) }
             }
         }
         return sums.map { Float($0 / Double(vectors.rows)) }
@@ -137,7 +137,6 @@ package struct ScanBuilder {
         }
         let shape = ScanShape(
             metric: self.metric,
-            isCentered: !self.center.isEmpty,
             rows: self.vectors.rows,
             dimension: self.vectors.dimension,
             blocks: first,
@@ -173,8 +172,8 @@ package struct ScanBuilder {
             return
         }
         let scale = Self.scale(self.vectors, Int(ordinal), self.metric)
-        unsafe self.vectors.withRow(Int(ordinal)) { values in
-            for index in values.indices { out[index] = unsafe values[index] * scale }
+        self.vectors.withRow(Int(ordinal)) { values in
+            for index in values.indices { out[index] = values[index] * scale }
         }
     }
 

@@ -1,7 +1,7 @@
 import AnnexCore
 import CAnnexKernels
 
-/// Where rows stand closer together than codes can tell apart.
+/// Searches that read more rows, for those that stand closer together than codes can tell apart.
 extension ScanLayout {
     /// Goes once more through the blocks that `collectBest` has read for the same query, and gives every item its exact
     /// score that its codes let be among the k best, within three standard deviations (`ScanQuery.scoreErrorBound`). Those blocks

@@ -59,7 +59,7 @@ extension ScanLayout {
             scratch.selectBest(first..<count, end - first)
             for index in first..<end {
                 let candidate = unsafe scratch.candidates[index]
-                // In order of their bounds: what is behind cannot reach the k-th best either.
+                // Candidates stand in order of their bounds: those behind cannot reach the k-th best either.
                 if unsafe candidate.bound < run.threshold(pool) { return }
                 let cluster = Int(candidate.cluster)
                 unsafe self.setExactBounds(&bounds, scratch.products[cluster], norm / scale, rounding, selection.kappa)

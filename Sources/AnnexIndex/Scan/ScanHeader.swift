@@ -4,13 +4,7 @@ import AnnexCore
 enum ScanHeader {
     private static let metrics: [Metric] = [.ip, .l2, .cosine]
 
-    /// Inner products are encoded as they come: the shortest rows would lose by it, and rank last without.
-    static func isCentered(_ metric: Metric, format: UInt32) -> Bool {
-        metric == .l2 || (metric == .cosine && format >= 2)
-    }
-
     static func encode(_ shape: ScanShape) -> [UInt8] {
-        precondition(shape.isCentered == Self.isCentered(shape.metric, format: ScanShape.format), "an old shape")
         let metric = UInt64(Self.metrics.firstIndex(of: shape.metric) ?? 0)
         let numbers: [UInt64] = [
             ScanShape.magic, UInt64(ScanShape.format) | metric << 32, UInt64(shape.rows), UInt64(shape.dimension),
@@ -26,14 +20,13 @@ enum ScanHeader {
             (0..<8).reduce(UInt64(0)) { $0 | UInt64(bytes[index * 8 + $1]) << (8 * $1) }
         }
         let format = UInt32(truncatingIfNeeded: numbers[1])
-        guard numbers[0] == ScanShape.magic, (1...ScanShape.format).contains(format),
+        guard numbers[0] == ScanShape.magic, (ScanShape.formatWithNarrowBounds...ScanShape.format).contains(format),
             Self.metrics.indices.contains(Int(clamping: numbers[1] >> 32)),
             numbers[2...7].allSatisfy({ $0 <= UInt64(UInt32.max) })
         else { return nil }
         let metric = Self.metrics[Int(numbers[1] >> 32)]
         let shape = ScanShape(
             metric: metric,
-            isCentered: Self.isCentered(metric, format: format),
             rows: Int(numbers[2]),
             dimension: Int(numbers[3]),
             blocks: Int(numbers[4]),

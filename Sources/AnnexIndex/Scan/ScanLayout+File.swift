@@ -36,7 +36,7 @@ extension ScanLayout {
             throw damaged("is too short")
         }
         guard let (shape, format) = ScanHeader.decode(header) else {
-            throw damaged("is no scan layout of a known format")
+            throw damaged("is no scan layout of format \(ScanShape.formatWithNarrowBounds) or \(ScanShape.format)")
         }
         guard shape.metric == metric, shape.rows == rows, shape.dimension == dimension else {
             throw damaged("is of \(shape.rows) × \(shape.dimension), the manifest says \(rows) × \(dimension)")
@@ -52,7 +52,7 @@ extension ScanLayout {
                 guard count > 0 else { throw SystemFailure.error("cannot read", at: path) }
                 done += count
             }
-            if format <= ScanShape.formatWithNarrowBounds {
+            if format == ScanShape.formatWithNarrowBounds {
                 unsafe ScanTarget(memory: memory, offsets: offsets, shape: shape).widenBounds()
             }
         }

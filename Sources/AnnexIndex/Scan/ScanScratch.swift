@@ -19,7 +19,7 @@ import CAnnexKernels
         }
     }
 
-    /// As the layout encodes rows: with the mean taken off on l2; zeros behind the last component, codes too, up to the
+    /// The query as the layout encodes rows: with the mean taken off on l2; zeros behind the last component, codes too, up to the
     /// next multiple of 64.
     private(set) var vector: UnsafeMutablePointer<Float>
     private(set) var codes: UnsafeMutablePointer<Int8>
@@ -30,7 +30,7 @@ import CAnnexKernels
     private var clusters = 0
     // Read in the innermost loops, and by one thread: run-time checks of exclusive access are left out.
     @exclusivity(unchecked) var pool = CAnnexKernels_Pool()
-    /// The nearest clusters.
+    /// Holds the nearest clusters.
     @exclusivity(unchecked) var clusterPool = CAnnexKernels_Pool()
     let walk = WalkScratch()
     /// Blocks of items whose codes the present search has read.
@@ -43,7 +43,7 @@ import CAnnexKernels
     private let waiting = UnsafeMutablePointer<Int32>.allocate(capacity: 2 * ScanShape.blockItems)
     private let exactScores = UnsafeMutablePointer<Float>.allocate(capacity: 2 * ScanShape.blockItems)
     private(set) var pending = 0
-    /// Of the present search: see `SearchLimit`.
+    /// Whether the present search has reached its limit: see `SearchLimit`.
     var isUnfinished = false
     var mostBlocks = Int.max
     var nextLook = Int.max

@@ -73,7 +73,7 @@ extension ScanLayout {
         var batch = 8
         var first = 0
         while first < count {
-            // Of few clusters one or two are scanned before the rest is ruled out: sorting more would be in vain.
+            // Where there are few clusters, one or two are scanned before the rest is ruled out: sorting more would be in vain.
             let end = count - first <= 32 ? first + 1 : min(first + batch, count)
             scratch.selectBest(first..<count, end - first)
             for index in first..<end {

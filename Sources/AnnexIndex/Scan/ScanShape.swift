@@ -7,15 +7,13 @@ import AnnexCore
 struct ScanShape: Equatable {
     static let headerBytes = 64
     static let magic: UInt64 = 0x4e_43_53_58_45_4e_4e_41  // "ANNEXSCN"
-    /// 2 takes the mean off on cosine too; 3 has bounds that hold for rows close together and for rows without one. All are
-    /// read; bounds of the earlier ones are widened (`ScanTarget.widenBounds`).
+    /// 3 has bounds that hold for rows close together and for rows without one. 2 is read as well, and its bounds are widened
+    /// (`ScanTarget.widenBounds`).
     static let format: UInt32 = 3
     static let formatWithNarrowBounds: UInt32 = 2
     static let blockItems = 32
 
     var metric: Metric
-    /// Whether codes are of rows with the mean taken off.
-    var isCentered: Bool
     var rows: Int
     var dimension: Int
     /// Blocks of 32 items, in all and before the first cluster.
@@ -47,6 +45,9 @@ struct ScanShape: Equatable {
     var stride: Int { self.isGraph ? (self.dimension + 63) / 64 * 64 : 0 }
     var centroidBlocks: Int { (self.clusters + Self.blockItems - 1) / Self.blockItems }
     var hasBiases: Bool { self.metric == .l2 }
+    /// Whether codes are of rows with the mean taken off. Inner products are encoded as they come: the shortest rows would lose
+    /// by it, and rank last without.
+    var isCentered: Bool { self.metric != .ip }
 
     /// The byte at which each part begins.
     struct Offsets {

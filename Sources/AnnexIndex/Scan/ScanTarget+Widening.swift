@@ -1,6 +1,6 @@
 import AnnexCore
 
-/// Files before format 3 have bounds that may be too small by 3e-4 of a row's length: the part across a direction was
+/// Files of format 2 have bounds that may be too small by 3e-4 of a row's length: the part across a direction was
 /// √(|x|² − (x·d)²), as if the length of the rounded direction were 1.
 extension ScanTarget {
     /// Widens the bounds of such a file so that they hold, without a look at the rows. O(blocks + clusters × dimension).

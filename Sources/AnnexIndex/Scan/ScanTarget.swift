@@ -1,6 +1,6 @@
 import AnnexCore
 
-/// Where a builder writes: each block and cluster has bytes of its own, so threads may fill different ones at once.
+/// The memory that a builder fills: each block and cluster has bytes of its own, so threads may fill different ones at once.
 ///
 /// Unchecked for that reason.
 @unsafe struct ScanTarget: @unchecked Sendable {

@@ -104,3 +104,14 @@ package struct LogTrimming: Sendable {
         .map { Array($0.utf8) }
     }
 }
+
+extension SlotSet {
+    /// The slots that are in both.
+    fileprivate func intersection(_ other: SlotSet) -> SlotSet {
+        SlotSet(
+            self.ranges.flatMap { mine in
+                other.ranges.compactMap { mine.overlaps($0) ? mine.clamped(to: $0) : nil }
+            }
+        )
+    }
+}

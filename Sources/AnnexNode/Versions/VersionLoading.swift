@@ -47,7 +47,7 @@ package enum VersionLoading {
             files: .init(
                 index: folder + "/" + VersionLayout.index,
                 vectors: folder + "/" + VersionLayout.vectors,
-                serving: manifest.hasServingFile ? folder + "/" + VersionLayout.serving : nil,
+                serving: folder + "/" + VersionLayout.serving,
                 items: folder + "/" + VersionLayout.items,
                 users: manifest.hasUsers ? folder + "/" + VersionLayout.users : nil
             )
@@ -61,7 +61,7 @@ package enum VersionLoading {
         description.readsByKappa = points.compactMap { point in
             point.knob == "kappa" ? point.itemsRead.map { (kappa: point.value, items: $0) } : nil
         }
-        if case .hnsw = kind.family { description.walksCodes = manifest.hasGraphCodes }
+        if case .hnsw = kind.family { description.walksCodes = true }
         if engine == .faiss { Self.leaveToFaiss(&description) }
         let served = try ServedVersion(loading: description, state: state, log: log)
         try served.warm()

@@ -37,7 +37,8 @@ final class VersionWatch: Sendable {
 
     private func look() {
         for (index, folder) in self.folders {
-            guard let current = try? Catalogue.current(of: folder), self.isNew(index, current) || self.isDue(index)
+            guard let current = try? PublishedVersions.current(of: folder),
+                self.isNew(index, current) || self.isDue(index)
             else {
                 continue
             }

@@ -13,14 +13,19 @@ enum AttributeReply {
 }
 
 extension Request {
-    /// Lends the bytes of one argument to what throws.
-    func withIdentifier<R>(
+    /// Lends the bytes of one argument.
+    func withIdentifier<R, Failure>(
         _ index: Int,
-        _ body: (UnsafeRawBufferPointer) throws(AnnexError) -> R
-    ) throws(AnnexError) -> R {
-        let result: Result<R, AnnexError> = self.withArgument(index) { id in
-            do throws(AnnexError) { return .success(try body(id)) } catch { return .failure(error) }
+        _ body: (Span<UInt8>) throws(Failure) -> R
+    ) throws(Failure) -> R {
+        let result: Result<R, Failure> = self.withArgument(index) { bytes in
+            do throws(Failure) { return .success(try body(Span(_unsafeBytes: bytes))) } catch { return .failure(error) }
         }
         return try result.get()
     }
+}
+
+extension ReplyWriter {
+    /// A bulk string of lent bytes.
+    mutating func bulk(_ bytes: Span<UInt8>) { bytes.withUnsafeBytes { self.bulk($0) } }
 }

@@ -55,7 +55,7 @@ enum Changes {
         let user = try Self.identifier(request, arguments.user, "user")
         let item = try Self.identifier(request, arguments.item, "item")
         try Self.checkState(context)
-        guard item.bytes.withUnsafeBytes({ context.ordinal(of: $0) }) != nil else {
+        guard context.ordinal(of: item.bytes.span) != nil else {
             throw ArgumentFailure(
                 code: .noItem,
                 "no item '\(request.printable(arguments.item))' in index '\(context.version.description.index)', nothing was "
@@ -91,7 +91,7 @@ enum Changes {
         let user = try Self.identifier(request, arguments.user, "user")
         try Self.checkState(context)
         let wasTrained = try Self.asking { () throws(AnnexError) in
-            try user.bytes.lend { id throws(AnnexError) in try context.versionKnows(id) }
+            try context.versionKnows(user.bytes.span)
         }
         return CheckedChange(change: .forget(user: user), version: context.version) { wasThere, reply in
             reply.integer(wasThere || wasTrained ? 1 : 0)

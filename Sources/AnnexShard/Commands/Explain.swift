@@ -16,12 +16,12 @@ extension ShardHandler {
         _ context: QueryContext,
         _ reply: inout ReplyWriter
     ) {
-        guard let item = request.withArgument(arguments.item, { context.ordinal(of: $0) }) else {
+        guard let item = request.withIdentifier(arguments.item, { context.ordinal(of: $0) }) else {
             return Self.noItem(request, arguments.item, context, &reply)
         }
         let explanation: Explanation
         do {
-            explanation = try request.withArgument(arguments.user) {
+            explanation = try request.withIdentifier(arguments.user) {
                 try context.explain($0, item: item, count: arguments.count)
             }
         } catch let error as AnnexError where error.code == .notFound {

@@ -17,7 +17,7 @@ extension RecommendationQuery {
         var user = UserRequest(leavesOutSeen: !options.withSeen)
         user.excluded.reserveCapacity(options.exclude.count)
         for item in options.exclude {
-            if let ordinal = request.withArgument(item, { context.ordinal(of: $0) }) { user.excluded.append(ordinal) }
+            if let ordinal = request.withIdentifier(item, { context.ordinal(of: $0) }) { user.excluded.append(ordinal) }
         }
         if let history = options.history { user.session = try Self.session(history, options, request, context) }
         self.init(k: k, effort: options.effort, user: user, withAttributes: options.withAttributes)
@@ -32,7 +32,7 @@ extension RecommendationQuery {
         var session: [SessionItem] = []
         session.reserveCapacity(history.count)
         for (offset, index) in history.enumerated() {
-            guard let ordinal = request.withArgument(index, { context.ordinal(of: $0) }) else { continue }
+            guard let ordinal = request.withIdentifier(index, { context.ordinal(of: $0) }) else { continue }
             let weight = options.weights.map { request.double($0.lowerBound + offset) ?? 1 } ?? 1
             session.append(SessionItem(ordinal: ordinal, weight: weight))
         }

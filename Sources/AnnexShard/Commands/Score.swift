@@ -39,7 +39,7 @@ private enum Score {
         case .hits:
             reply.array(arguments.items.count)
             for item in arguments.items {
-                if let ordinal = request.withArgument(item, { context.ordinal(of: $0) }) {
+                if let ordinal = request.withIdentifier(item, { context.ordinal(of: $0) }) {
                     reply.double(context.score(ordinal))
                 } else {
                     reply.null()

@@ -9,7 +9,7 @@ extension ShardHandler {
         let lane = try self.freshLane(request, name: arguments.index)
         let limit = Int(WorkEstimate.loopBudgetNanos / WorkEstimate.nanosPerSeenItem)
         // Where even this cannot be read, the command says why.
-        let nanos = (try? request.withArgument(arguments.user) { try lane.context.nanosToRead($0) }) ?? 0
+        let nanos = (try? request.withIdentifier(arguments.user) { try lane.context.nanosToRead($0) }) ?? 0
         let mayFit = nanos <= WorkEstimate.loopBudgetNanos || arguments.count ?? .max <= limit
         let isMade = mayFit && Self.here(&reply) { Self.seen(arguments, request, lane.context, limit: limit, &$0) }
         if isMade { return .done }
@@ -26,7 +26,7 @@ extension ShardHandler {
     ) -> Bool {
         let found: [SeenItem]?
         do {
-            found = try request.withArgument(arguments.user) {
+            found = try request.withIdentifier(arguments.user) {
                 try context.seen(by: $0, count: arguments.count ?? Int.max, limit: limit)
             }
         } catch {

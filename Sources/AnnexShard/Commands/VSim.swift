@@ -95,7 +95,7 @@ private enum Similarity {
                 }
             } catch { throw ArgumentFailure("\(error)") }
         }
-        if let ordinal = request.withArgument(position, { context.ordinal(of: $0) }) {
+        if let ordinal = request.withIdentifier(position, { context.ordinal(of: $0) }) {
             do throws(AnnexError) { return try context.answer(query, near: ordinal) } catch {
                 throw ArgumentFailure("\(error)")
             }

@@ -7,7 +7,7 @@ extension ShardHandler {
     /// The element that argument 2 names; no ordinal where the index has no such item.
     func element(_ request: Request) throws(ArgumentFailure) -> (lane: Lane, ordinal: Int32?) {
         let lane = try self.lane(request, name: 1)
-        return (lane, request.withArgument(2) { lane.context.ordinal(of: $0) })
+        return (lane, request.withIdentifier(2) { lane.context.ordinal(of: $0) })
     }
 
     func attributes(_ request: Request, _ reply: inout ReplyWriter) throws(ArgumentFailure) {
@@ -35,13 +35,13 @@ extension ShardHandler {
         context.withVector(ordinal) { row in
             guard raw else {
                 reply.array(row.count)
-                for value in row { reply.double(value) }
+                for index in row.indices { reply.double(row[index]) }
                 return
             }
             reply.array(3)
             reply.status("f32")
-            reply.bulk(UnsafeRawBufferPointer(row))
-            reply.double(row.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot())
+            row.withUnsafeBytes { reply.bulk($0) }
+            reply.double(row.indices.reduce(0.0) { $0 + Double(row[$1]) * Double(row[$1]) }.squareRoot())
         }
     }
 

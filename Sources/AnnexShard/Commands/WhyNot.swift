@@ -17,7 +17,7 @@ extension ShardHandler {
         _ context: QueryContext,
         _ reply: inout ReplyWriter
     ) {
-        let item = request.withArgument(arguments.item) { context.ordinal(of: $0) }
+        let item = request.withIdentifier(arguments.item) { context.ordinal(of: $0) }
         let isListed = arguments.options.exclude.contains { position in
             request.withArgument(position) { listed in
                 request.withArgument(arguments.item) { $0.elementsEqual(listed) }

@@ -16,7 +16,7 @@ import CLMDB
 
     deinit { unsafe mdb_cursor_close(self.raw) }
 
-    /// For a cursor of a read-only transaction. Allocates nothing.
+    /// Makes a cursor of a read-only transaction usable in its next scope. Allocates nothing.
     func renew(_ transaction: LMDBTransaction) throws(LMDBFailure) {
         try LMDBFailure.check(unsafe mdb_cursor_renew(transaction.raw, self.raw))
     }

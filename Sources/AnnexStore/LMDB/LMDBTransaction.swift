@@ -4,7 +4,7 @@ import CLMDB
 /// A transaction, aborted when its owner lets go of it. It keeps the file open. Used by one thread at a time.
 @safe final class LMDBTransaction {
     private let environment: LMDBEnvironment
-    /// For cursors.
+    /// The handle that cursors need.
     let raw: OpaquePointer
     private var isOpen = true
 
@@ -98,7 +98,7 @@ import CLMDB
         try self.put(table, key, value, flags: 0)
     }
 
-    /// Behind the last key: pages are filled in order, so the file is compact and the same each time.
+    /// Puts a record behind the last key: pages are filled in order, so the file is compact and the same each time.
     func append(_ table: MDB_dbi, _ key: [UInt8], _ value: [UInt8]) throws(LMDBFailure) {
         try self.put(table, key, value, flags: MDB_APPEND)
     }

@@ -78,7 +78,7 @@ import Glibc
         return order == 0 ? first.count < second.count : order < 0
     }
 
-    /// A copy.
+    /// Copies a range of bytes.
     func copy(_ range: Range<Int>) -> [UInt8] {
         precondition(Self.holds(range), "outside the page")
         return unsafe Array(self.bytes[range])

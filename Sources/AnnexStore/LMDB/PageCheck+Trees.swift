@@ -71,7 +71,7 @@ extension PageCheck {
     /// Whether a key comes before another, as LMDB orders the keys of such a tree.
     private static func precedes(_ first: [UInt8], _ second: [UInt8], _ kind: Kind) -> Bool {
         if kind == .free {
-            // Numbers, little-endian.
+            // Both are numbers, little-endian.
             return first.count == second.count && first.reversed().lexicographicallyPrecedes(second.reversed())
         }
         return unsafe first.withUnsafeBytes { first in

@@ -1,4 +1,4 @@
-/// What an error advises once the writer has stopped.
+/// The advice of errors once the writer has stopped.
 enum StateAdvice {
     static let damaged =
         "Nothing is written from now on, reading goes on. Stop the server, run `annctl check-state STATE/NAME`, and restore "

@@ -2,7 +2,7 @@
 package enum PageChecking: Sendable {
     /// The process that opens it.
     case here
-    /// What is called with the folder, while its lock is held.
+    /// Checks by a function that is called with the folder while its lock is held.
     case elsewhere(@Sendable (_ folder: String) throws -> Void)
     /// Nobody, as they were walked already.
     case done
@@ -19,7 +19,7 @@ package struct StateSettings: Sendable {
     package var waitingLimit = 65_536
     /// Readers at a time, at most; 64 bytes each.
     package var readerLimit = 1_024
-    /// From this share of the file system on, 0 to 1, events are refused.
+    /// Events are refused from this share of the file system on, 0 to 1.
     package var fullShare = 0.95
     /// Whether every record is read after the opening, on a thread of its own. Until then removing walks a user's events.
     package var checksRecords = true

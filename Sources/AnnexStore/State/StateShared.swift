@@ -57,7 +57,7 @@ final class StateShared: Sendable {
         get { self.currentStatus.withLock { $0 } }
         set {
             self.currentStatus.withLock { status in
-                // What has failed stays so.
+                // A state that has failed stays so.
                 if case .failed = status { return }
                 status = newValue
             }

@@ -18,3 +18,17 @@ extension StateStore {
         for index in entries.indices { completion(index, .failure(error)) }
     }
 }
+
+extension StateStore {
+    /// Has what is not nil written before all that is handed in afterwards. Does not block.
+    ///
+    /// - Parameter completion: runs once, as `submit`'s does.
+    package func keep(_ log: StateLog, _ completion: @escaping @Sendable (AnnexError?) -> Void) {
+        let work = StateQueue.Waiting(.keepLog(log) { completion($0.failure) })
+        if let error = self.queue.put(CollectionOfOne(work)) { completion(error) }
+    }
+}
+
+extension Result where Failure == AnnexError {
+    fileprivate var failure: AnnexError? { if case .failure(let error) = self { error } else { nil } }
+}

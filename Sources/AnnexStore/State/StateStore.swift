@@ -37,7 +37,7 @@ package final class StateStore: Sendable {
         try self.init(folder, settings: settings, system: StateSystem())
     }
 
-    /// For tests of what happens when the disk fails, and when.
+    /// Takes other system calls, for tests of failing disks.
     package init(_ folder: String, settings: StateSettings, system: StateSystem) throws(AnnexError) {
         let lock = try StateFolder(
             folder,
@@ -121,7 +121,7 @@ package final class StateStore: Sendable {
             }
             return
         }
-        // What is answered here is written whenever its turn comes.
+        // A change that is answered here is written whenever its turn comes.
         if let error = self.expiry(until) { return completion(.failure(error)) }
         let lost = self.lost
         let early = change.earlyOutcome

@@ -14,11 +14,11 @@ package struct HistoryEntry: Sendable, Equatable {
 @safe package struct HistoryView {
     static let entryBytes = 8
 
-    /// Whole entries.
-    package let bytes: UnsafeRawBufferPointer
+    /// The bytes of whole entries.
+    let bytes: UnsafeRawBufferPointer
 
     /// Nil where `bytes` are no whole entries.
-    package init?(_ bytes: UnsafeRawBufferPointer) {
+    init?(_ bytes: UnsafeRawBufferPointer) {
         guard bytes.count.isMultiple(of: Self.entryBytes) else { return nil }
         unsafe self.bytes = bytes
     }

@@ -6,7 +6,7 @@ import AnnexCore
 /// bits of the hash and the ordinal, so that a slot of another id is seldom followed. Any number of threads.
 final class ItemNames: Sendable {
     private let arena: [UInt8]
-    /// Where each id begins in `arena`, and where the last ends.
+    /// The offset at which each id begins in `arena`, and that at which the last ends.
     private let starts: [UInt32]
     /// 0 for an empty slot; else the upper half of the hash, and the ordinal and 1 in the lower half.
     private let table: [UInt64]
@@ -45,10 +45,12 @@ final class ItemNames: Sendable {
 
     /// Lends the id of an item. O(1). Not generic: what is generic is not specialised across modules, and costs more
     /// than the rest.
-    func withIdentifier(_ ordinal: Int32, _ body: (UnsafeRawBufferPointer) -> Void) {
+    func withIdentifier(_ ordinal: Int32, _ body: (Span<UInt8>) -> Void) {
         let begin = Int(self.starts[Int(ordinal)])
         let end = Int(self.starts[Int(ordinal) + 1])
-        unsafe self.arena.withUnsafeBytes { unsafe body(UnsafeRawBufferPointer(rebasing: $0[begin..<end])) }
+        unsafe self.arena.withUnsafeBytes { ids in
+            body(unsafe Span(_unsafeBytes: UnsafeRawBufferPointer(rebasing: ids[begin..<end])))
+        }
     }
 
     /// The ordinal of an id of any length; nil where it is unknown. O(bytes of the id).

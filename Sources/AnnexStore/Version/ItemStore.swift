@@ -111,14 +111,14 @@ package final class ItemStore: Sendable {
     }
 
     /// Lends the id of an item. O(1).
-    package func withIdentifier(_ ordinal: Int32, _ body: (UnsafeRawBufferPointer) -> Void) {
-        unsafe self.names.withIdentifier(ordinal, body)
+    package func withIdentifier(_ ordinal: Int32, _ body: (Span<UInt8>) -> Void) {
+        self.names.withIdentifier(ordinal, body)
     }
 
     /// A copy of the id of an item.
     package func identifier(_ ordinal: Int32) -> [UInt8] {
         var bytes: [UInt8] = []
-        unsafe self.withIdentifier(ordinal) { unsafe bytes.append(contentsOf: $0) }
+        self.withIdentifier(ordinal) { bytes = Array(copying: $0) }
         return bytes
     }
 
@@ -149,11 +149,18 @@ package final class ItemReader {
     }
 
     /// The ordinal of an id of any length; nil where it is unknown. O(bytes of the id).
-    package func ordinal(of id: UnsafeRawBufferPointer) -> Int32? { unsafe self.names.ordinal(of: id) }
+    package func ordinal(of id: Span<UInt8>) -> Int32? {
+        unsafe id.withUnsafeBytes { unsafe self.names.ordinal(of: $0) }
+    }
 
     /// Lends the attributes' JSON text; nil where there are none.
-    package func withAttributes<R>(_ ordinal: Int32, _ body: (UnsafeRawBufferPointer?) -> R) -> R {
+    package func withAttributes<R>(_ ordinal: Int32, _ body: (Span<UInt8>?) -> R) -> R {
         var bits = UInt32(bitPattern: ordinal).bigEndian
-        return unsafe withUnsafeBytes(of: &bits) { unsafe self.snapshot.withValue(self.attributes, $0, body) }
+        return unsafe withUnsafeBytes(of: &bits) { key in
+            unsafe self.snapshot.withValue(self.attributes, key) { value in
+                // The page stays as long as the snapshot does.
+                if let value = unsafe value { unsafe body(Span(_unsafeBytes: value)) } else { body(nil) }
+            }
+        }
     }
 }

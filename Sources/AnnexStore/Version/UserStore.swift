@@ -49,8 +49,8 @@ package final class UserStoreWriter {
     }
 
     /// - Parameter vector: `dimension` floats.
-    package func append(_ id: Identifier, vector: UnsafeBufferPointer<Float>) throws(AnnexError) {
-        unsafe try self.append(id, vector: vector, history: [HistoryEntry]())
+    package func append(_ id: Identifier, vector: Span<Float>) throws(AnnexError) {
+        try self.append(id, vector: vector, history: [HistoryEntry]())
     }
 
     /// - Parameters:
@@ -58,10 +58,14 @@ package final class UserStoreWriter {
     ///   - history: ordinals ascending; empty for a user without one.
     package func append(
         _ id: Identifier,
-        vector: UnsafeBufferPointer<Float>?,
+        vector: Span<Float>?,
         history: some Collection<HistoryEntry>
     ) throws(AnnexError) {
-        precondition(unsafe vector.map { $0.count == self.dimension } ?? true, "unchecked dimension")
+        var bytes: [UInt8]?
+        if let vector {
+            precondition(vector.count == self.dimension, "unchecked dimension")
+            bytes = unsafe vector.withUnsafeBytes { unsafe Array($0) }
+        }
         precondition(self.withHistories || history.isEmpty, "a history, and no table for it")
         if let last, !(last < id) { throw AnnexError(.badInput, "user '\(id)' does not come behind '\(last)'") }
         self.last = id
@@ -69,7 +73,7 @@ package final class UserStoreWriter {
         self.pending[block].append(
             Pending(
                 id: id,
-                vector: unsafe vector.map { unsafe Array(UnsafeRawBufferPointer($0)) },
+                vector: bytes,
                 history: history.isEmpty ? nil : HistoryView.pack(history)
             )
         )
@@ -173,12 +177,16 @@ package final class UserStore: Sendable {
         return true
     }
 
-    /// Lends every user's vector, block after block, each in byte order of ids. O(users).
-    package func forEachVector(_ body: (UnsafeRawBufferPointer) -> Void) throws(AnnexError) {
+    /// Appends every user's vector, block after block, each in byte order of ids. O(users × dimension).
+    package func appendVectors(to values: inout [Float]) throws(AnnexError) {
+        values.reserveCapacity(values.count + self.count * self.dimension)
         for file in self.files {
             let snapshot = try file.makeSnapshot()
             try unsafe snapshot.forEach(file.table(UserSchema.factors)) { _, value throws(AnnexError) in
-                unsafe body(value)
+                for offset in stride(from: 0, to: value.count, by: 4) {
+                    let bits = unsafe value.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
+                    values.append(Float(bitPattern: UInt32(littleEndian: bits)))
+                }
                 return true
             }
         }
@@ -186,13 +194,13 @@ package final class UserStore: Sendable {
 
     /// Lends every user's trained history, block after block, each in byte order of ids. O(interactions).
     package func forEachHistory(
-        _ body: (_ id: UnsafeRawBufferPointer, HistoryView) throws(AnnexError) -> Void
+        _ body: (_ id: Span<UInt8>, HistoryView) throws(AnnexError) -> Void
     ) throws(AnnexError) {
         for file in self.files {
             guard let table = file.optionalTable(UserSchema.histories) else { continue }
             let snapshot = try file.makeSnapshot()
             try unsafe snapshot.forEach(table) { id, value throws(AnnexError) in
-                if let history = unsafe HistoryView(value) { unsafe try body(id, history) }
+                if let history = unsafe HistoryView(value) { unsafe try body(Span(_unsafeBytes: id), history) }
                 return true
             }
         }
@@ -233,35 +241,38 @@ package final class UserReader {
     /// Copies a user's vector; false where the user is unknown. O(log users + dimension).
     ///
     /// - Parameter target: `dimension` floats.
-    package func copyVector(
-        of id: UnsafeRawBufferPointer,
-        into target: UnsafeMutableBufferPointer<Float>
-    ) -> Bool {
+    package func copyVector(of id: Span<UInt8>, into target: inout [Float]) -> Bool {
         precondition(target.count == self.dimension, "unchecked dimension")
-        let block = self.blocks[Slot.block(of: unsafe Slot.of(id))]
-        return unsafe block.snapshot.withValue(block.factors, id) { value in
-            guard let value = unsafe value, value.count == target.count * 4 else { return false }
-            unsafe UnsafeMutableRawBufferPointer(target).copyMemory(from: value)
-            return true
+        return unsafe id.withUnsafeBytes { id in
+            let block = self.blocks[Slot.block(of: unsafe Slot.of(id))]
+            return unsafe block.snapshot.withValue(block.factors, id) { value in
+                guard let value = unsafe value, value.count == target.count * 4 else { return false }
+                unsafe target.withUnsafeMutableBytes { unsafe $0.copyMemory(from: value) }
+                return true
+            }
         }
     }
 
     /// Whether the user has a vector or a history. O(log users).
-    package func has(_ id: UnsafeRawBufferPointer) -> Bool {
-        let block = self.blocks[Slot.block(of: unsafe Slot.of(id))]
-        if unsafe block.snapshot.withValue(block.factors, id, { unsafe $0 != nil }) { return true }
-        guard let histories = block.histories else { return false }
-        return unsafe block.snapshot.withValue(histories, id) { unsafe $0 != nil }
+    package func has(_ id: Span<UInt8>) -> Bool {
+        unsafe id.withUnsafeBytes { id in
+            let block = self.blocks[Slot.block(of: unsafe Slot.of(id))]
+            if unsafe block.snapshot.withValue(block.factors, id, { unsafe $0 != nil }) { return true }
+            guard let histories = block.histories else { return false }
+            return unsafe block.snapshot.withValue(histories, id) { unsafe $0 != nil }
+        }
     }
 
     /// Lends a user's trained history; nil where the user has none. O(log users).
     ///
     /// The history may be used as long as the reader lives. It was checked when the store was opened.
-    package func withHistory<R>(of id: UnsafeRawBufferPointer, _ body: (HistoryView?) -> R) -> R {
-        let block = self.blocks[Slot.block(of: unsafe Slot.of(id))]
-        guard let histories = block.histories else { return body(nil) }
-        return unsafe block.snapshot.withValue(histories, id) { value in
-            body(unsafe value.flatMap { unsafe HistoryView($0) })
+    package func withHistory<R>(of id: Span<UInt8>, _ body: (HistoryView?) -> R) -> R {
+        unsafe id.withUnsafeBytes { id in
+            let block = self.blocks[Slot.block(of: unsafe Slot.of(id))]
+            guard let histories = block.histories else { return body(nil) }
+            return unsafe block.snapshot.withValue(histories, id) { value in
+                body(unsafe value.flatMap { unsafe HistoryView($0) })
+            }
         }
     }
 }

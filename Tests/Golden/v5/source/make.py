@@ -1,12 +1,12 @@
 """History of the golden version with histories, and its answers by NumPy; the factors are those of v1. Run here; then
-annctl build --vectors ../../v1/source/items.npy --ids ../../v1/source/items.txt --users ../../v1/source/users.npy \
-  --user-ids ../../v1/source/users.txt --history history.tsv --trained-until 1700000000000 \
+annctl build --vectors ../../source/items.npy --ids ../../v1/source/items.txt --users ../../v1/source/users.npy \
+  --user-ids ../../source/users.txt --history history.tsv --trained-until 1700000000000 \
   --fold-in als --regularization 0.5 --alpha 2 --index HNSW8 --threads 1 --output ../shop"""
 import json
 import numpy as np
 
 rng = np.random.default_rng(20261125)
-source = "../../v1/source/"
+source = "../../source/"
 items, users = np.load(source + "items.npy").astype(np.float64), np.load(source + "users.npy").astype(np.float64)
 ids = open(source + "items.txt").read().split()
 lines, top = [], {}

@@ -1,7 +1,7 @@
 """Biases, implicit factors and history of the golden version of a biased model, and its answers by NumPy; the factors are
 those of v1. Run here; then
-annctl build --vectors ../../v1/source/items.npy --ids ../../v1/source/items.txt --users ../../v1/source/users.npy \
-  --user-ids ../../v1/source/users.txt --bias bias.txt --user-bias user-bias.npy --global-mean 3.5 \
+annctl build --vectors ../../source/items.npy --ids ../../v1/source/items.txt --users ../../v1/source/users.npy \
+  --user-ids ../../source/users.txt --bias bias.txt --user-bias user-bias.npy --global-mean 3.5 \
   --implicit-factors implicit.npy --history history.tsv --trained-until 1700000000000 \
   --fold-in ridge --regularization 0.5 --index HNSW8 --threads 1 --output ../shop
 and, of v7, --output ../../v7/biased."""
@@ -9,7 +9,7 @@ import json
 import numpy as np
 
 rng = np.random.default_rng(20261126)
-source = "../../v1/source/"
+source = "../../source/"
 items, users = np.load(source + "items.npy").astype(np.float64), np.load(source + "users.npy").astype(np.float64)
 ids = open(source + "items.txt").read().split()
 bias, user_bias, implicit = rng.integers(-40, 41, 60) / 32, rng.integers(-40, 41, 5) / 64, rng.normal(0, 0.2, (60, 8))
