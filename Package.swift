@@ -182,6 +182,15 @@ let package = Package(
         tests("AnnexServer", ["AnnexWire", nioCore, logging]),
         tests("AnnexClient", ["AnnexWire", nioCore, nioPosix]),
         tests("AnnexTools", ["AnnexWire"]),
+        /// All commands over a whole server, without a process.
+        .testTarget(
+            name: "AnnexCommandTests",
+            dependencies: [
+                "AnnexCore", "AnnexEngine", "AnnexLinearAlgebra", "AnnexServer", "AnnexShard", "AnnexStore",
+                "AnnexTestSupport", "AnnexVersionSupport", "AnnexWire", logging, nioCore,
+            ],
+            swiftSettings: settings
+        ),
         tests("AnnexLog", ["AnnexEngine", "AnnexStore", "AnnexWire", nioCore]),
         tests("AnnexRouter", ["AnnexLog", "CAllocationCounter"]),
         tests("AnnexNode", ["AnnexBuild", "AnnexServer", "AnnexRouter", logging, nioCore]),

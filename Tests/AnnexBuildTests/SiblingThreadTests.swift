@@ -17,9 +17,10 @@ import Testing
         let caller = Thread {
             setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 10)
             SiblingThreads.run(3) {
-                crew.begun.wrappingAdd(1, ordering: .sequentiallyConsistent)
-                // All at once, so that none does the work of another.
-                while crew.begun.load(ordering: .sequentiallyConsistent) < 3 { usleep(100) }
+                // All at once, so that none does the work of another: the last one lets all go on.
+                let isLast = crew.begun.wrappingAdd(1, ordering: .sequentiallyConsistent).newValue == 3
+                if isLast { for _ in 0..<3 { crew.allBegan.signal() } }
+                #expect(crew.allBegan.wait(timeout: .now() + 30) == .success)
                 crew.found.withLock { $0.append(Self.niceness()) }
             }
             end.signal()
@@ -39,5 +40,6 @@ import Testing
 
 private final class Crew: Sendable {
     let begun = Atomic<Int>(0)
+    let allBegan = DispatchSemaphore(value: 0)
     let found = Mutex<[Int32]>([])
 }

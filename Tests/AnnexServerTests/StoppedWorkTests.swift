@@ -1,6 +1,5 @@
 import AnnexCore
 import AnnexServer
-import Synchronization
 import Testing
 
 /// Work that runs is told to stop when its time is over, and when nobody waits for it any more.
@@ -13,7 +12,7 @@ import Testing
             let answer = try client.line()
             #expect(answer.hasPrefix("-TIMEOUT ") && answer.contains("was stopped"), "\(answer)")
             #expect(try client.line() == "$5", "one reply for each command: nothing is left of what it had written")
-            #expect(steps.count.load(ordering: .sequentiallyConsistent) == -1)
+            #expect(steps.count.value == -1)
         }
     }
 
@@ -22,19 +21,17 @@ import Testing
         try await withServer(steps: steps) { port, _ in
             var client: TestClient? = try TestClient(port: port)
             try client?.send("TOPK LONG x\r\n")
-            #expect(steps.wait { $0 > 0 }, "it runs")
+            #expect(steps.count.wait { $0 > 0 }, "it runs")
             // Reset: an end of sending alone does not tell that nobody waits, as `printf … | nc` still does.
             client?.resetWhenClosed()
             client = nil
-            #expect(steps.wait { $0 == -1 }, "it stops, long before its time of 30 s is over")
+            #expect(steps.count.wait { $0 == -1 }, "it stops, long before its time of 30 s is over")
         }
     }
 
     @Test func aDeadlineIsSeenByTheClockThatIsGiven() {
         let looks = Steps()
-        let signal = StopSignal(deadline: 10) {
-            UInt64(looks.count.wrappingAdd(6, ordering: .relaxed).newValue)
-        }
+        let signal = StopSignal(deadline: 10) { UInt64(looks.count.add(6)) }
         #expect(!signal.shouldStop() && !signal.wasHeeded)
         #expect(signal.shouldStop() && signal.wasHeeded)
         #expect(!StopSignal().shouldStop())

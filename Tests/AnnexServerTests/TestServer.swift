@@ -5,18 +5,16 @@ import Dispatch
 import Glibc
 import Logging
 import NIOCore
-import Synchronization
 
 /// Opens once: deferred commands of the test handler wait for it.
 final class Gate: Sendable {
     private let semaphore = DispatchSemaphore(value: 0)
-    private let arrivals = Atomic<Int>(0)
     /// How many have come to it.
-    var arrived: Int { self.arrivals.load(ordering: .relaxed) }
+    let arrivals = Watched()
 
     func open() { self.semaphore.signal() }
     func pass() {
-        self.arrivals.add(1, ordering: .relaxed)
+        self.arrivals.add(1)
         self.semaphore.wait()
         self.semaphore.signal()
     }
@@ -24,16 +22,7 @@ final class Gate: Sendable {
 
 /// What a long command has done; -1 once it has stopped.
 final class Steps: Sendable {
-    let count = Atomic<Int>(0)
-
-    /// Polls until `isSo`, for at most ten seconds.
-    func wait(until isSo: (Int) -> Bool) -> Bool {
-        for _ in 0..<10_000 {
-            if isSo(self.count.load(ordering: .sequentiallyConsistent)) { return true }
-            usleep(1_000)
-        }
-        return false
-    }
+    let count = Watched()
 }
 
 /// `EVENT user text` answers text from another thread, sometime soon; `EVENT NOW text` at once. `TOPK BYTES n` answers n bytes; `TOPK LATER text` answers text from another thread once the gate is open; `TOPK LONG` counts steps until it is told to stop, then sets them to -1; any other
@@ -81,10 +70,10 @@ final class TestHandler: CommandHandler {
             return .elsewhere(.query) { writer, stop in
                 writer.bulk("half of a reply")
                 while !stop.shouldStop() {
-                    steps.count.wrappingAdd(1, ordering: .sequentiallyConsistent)
+                    steps.count.add(1)
                     usleep(500)
                 }
-                steps.count.store(-1, ordering: .sequentiallyConsistent)
+                steps.count.set(-1)
             }
         } else if request.matches(1, "LATER") {
             let text = request.string(2)

@@ -4,7 +4,7 @@ import Synchronization
 /// The parts that a store, its writer, its readers and its check share. Any thread.
 final class StateShared: Sendable {
     let environment: StateEnvironment
-    let gate = ReadGate()
+    let gate: ReadGate
     let queue: StateQueue
     let settings: StateSettings
     let system: StateSystem
@@ -47,7 +47,8 @@ final class StateShared: Sendable {
         self.settings = settings
         self.system = system
         self.clock = clock
-        self.queue = StateQueue(limit: settings.waitingLimit, path: folder.path)
+        self.gate = ReadGate(system)
+        self.queue = StateQueue(limit: settings.waitingLimit, path: folder.path, system: system)
         self.mapBytes = Atomic(environment.file.mapBytes)
     }
 

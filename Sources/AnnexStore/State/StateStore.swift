@@ -43,7 +43,8 @@ package final class StateStore: Sendable {
             folder,
             create: true,
             patience: settings.lockPatience,
-            notice: settings.notice
+            notice: settings.notice,
+            system: system
         )
         let environment = try StateFile.open(lock, settings)
         let summary = try StateFile.summary(environment)

@@ -11,7 +11,7 @@ final class StateFolder: Sendable {
     static func file(_ folder: String) -> String { folder + "/state.lmdb" }
     var file: String { Self.file(self.path) }
 
-    private static let pollMicroseconds: UInt32 = 20_000
+    private static let poll: Duration = .milliseconds(20)
 
     /// Takes the lock. Blocks for at most `patience` where another holds it, and says so.
     ///
@@ -21,7 +21,8 @@ final class StateFolder: Sendable {
         _ path: String,
         create: Bool,
         patience: Duration = .zero,
-        notice: (String) -> Void = { _ in }
+        notice: (String) -> Void = { _ in },
+        system: StateSystem = StateSystem()
     ) throws(AnnexError) {
         self.path = path
         if create { try Self.make(path) }
@@ -32,7 +33,7 @@ final class StateFolder: Sendable {
                 ? AnnexError(.notFound, "there is no such folder", at: path)
                 : Self.failure("cannot open the lock", at: lock)
         }
-        do throws(AnnexError) { try Self.take(descriptor, lock, patience, notice) } catch {
+        do throws(AnnexError) { try Self.take(descriptor, lock, patience, notice, system) } catch {
             close(descriptor)
             throw error
         }
@@ -46,20 +47,21 @@ final class StateFolder: Sendable {
         _ descriptor: Int32,
         _ lock: String,
         _ patience: Duration,
-        _ notice: (String) -> Void
+        _ notice: (String) -> Void,
+        _ system: StateSystem
     ) throws(AnnexError) {
-        let end = ContinuousClock.now + patience
+        let end = system.now() + patience
         var hasSaid = false
         while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
             if errno == EINTR { continue }
             guard errno == EWOULDBLOCK else { throw Self.failure("cannot lock", at: lock) }
-            guard ContinuousClock.now < end else { throw Self.busy(descriptor, lock) }
+            guard system.now() < end else { throw Self.busy(descriptor, lock) }
             if !hasSaid {
                 let limit = "for at most \(patience.components.seconds) s"
                 notice("The state is in use by another process: waiting \(limit) until it lets go of \(lock)")
             }
             hasSaid = true
-            usleep(Self.pollMicroseconds)
+            system.sleep(Self.poll)
         }
     }
 

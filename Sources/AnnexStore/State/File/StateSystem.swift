@@ -15,6 +15,11 @@ package struct StateSystem: Sendable {
     /// Time since 1970, by a clock that may be set.
     package var wallClock: @Sendable () -> Duration = { StateSystem.read(CLOCK_REALTIME) }
 
+    /// Lets the calling thread wait for so long, by the clock of `now`. Blocks.
+    package var sleep: @Sendable (Duration) -> Void = { time in
+        usleep(UInt32(clamping: Int(time / .microseconds(1))))
+    }
+
     package init() {}
 
     /// Milliseconds since 1970, by a clock that may be set.

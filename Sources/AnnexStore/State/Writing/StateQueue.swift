@@ -1,6 +1,5 @@
 import AnnexCore
 import Dispatch
-import Glibc
 import Synchronization
 
 /// Changes on their way to the writer. Any number of threads put in, one takes out.
@@ -51,10 +50,12 @@ final class StateQueue: Sendable {
     private let wakeUp = DispatchSemaphore(value: 0)
     private let limit: Int
     private let path: String
+    private let system: StateSystem
 
-    init(limit: Int, path: String) {
+    init(limit: Int, path: String, system: StateSystem) {
         self.limit = limit
         self.path = path
+        self.system = system
     }
 
     var count: Int { self.state.withLock { $0.waiting.count } }
@@ -93,12 +94,12 @@ final class StateQueue: Sendable {
         if wakes { self.wakeUp.signal() }
     }
 
-    /// Lets changes gather until then, or until the queue is stopped. Blocks.
-    func pause(until deadline: ContinuousClock.Instant) {
+    /// Lets changes gather until then by the system's clock, or until the queue is stopped. Blocks.
+    func pause(until deadline: Duration) {
         while !self.state.withLock({ $0.isStopped }) {
-            let left = deadline - ContinuousClock.now
+            let left = deadline - self.system.now()
             guard left > .zero else { return }
-            usleep(UInt32(min(left, .milliseconds(20)) / .microseconds(1)))
+            self.system.sleep(min(left, .milliseconds(20)))
         }
     }
 

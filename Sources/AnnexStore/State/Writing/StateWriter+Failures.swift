@@ -7,7 +7,7 @@ import Synchronization
 extension StateWriter {
     private static let spaceCheckInterval = Duration.milliseconds(100)
     private static let growthLimit = Duration.seconds(10)
-    private static let copyPollMicroseconds: UInt32 = 5_000
+    private static let copyPoll: Duration = .milliseconds(5)
 
     /// Sets the store's status after a failure, and gives the error for the changes that met it.
     func concluded(_ met: LMDBFailure) -> AnnexError {
@@ -63,7 +63,9 @@ extension StateWriter {
         var status = MDB_PANIC
         var pause: Duration?
         repeat {
-            while self.shared.copies.load(ordering: .sequentiallyConsistent) > 0 { usleep(Self.copyPollMicroseconds) }
+            while self.shared.copies.load(ordering: .sequentiallyConsistent) > 0 {
+                self.shared.system.sleep(Self.copyPoll)
+            }
             pause = self.shared.gate.whileEmpty(limit: Self.growthLimit) {
                 status = environment.resize(to: bytes)
                 if status == MDB_PANIC { self.shared.setUnmapped() }

@@ -34,7 +34,7 @@ struct StateWriter {
             patience: max(.zero, self.nextReaderCheck - self.shared.system.now())
         ) {
             if !group.isEmpty {
-                let begin = ContinuousClock.now
+                let begin = self.shared.system.now()
                 var left = group[...]
                 while !left.isEmpty { left = self.write(Array(left)) }
                 // A full group goes on at once: what waits is written as fast as it comes.
