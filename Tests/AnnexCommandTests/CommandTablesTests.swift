@@ -60,8 +60,8 @@ import Testing
         // WAITPOS needs a log: Tests/Clients/test_70_log.py. The other two are always refused.
         let elsewhere: Set = ["waitpos", "watch"]
         let refusedToken = "client|tracking ON"
-        for id in CommandID.allCases {
-            #expect(rows.contains { $0.isOf(id.rawValue) }, "no row for \(id.rawValue)")
+        for name in ConnectionCommand.allCases.map(\.rawValue) + HandlerCommand.allCases.map(\.rawValue) {
+            #expect(rows.contains { $0.isOf(name) }, "no row for \(name)")
         }
         for command in Self.commandsAndSubcommands where !elsewhere.contains(command.name) {
             guard command.subcommands.isEmpty || command.name == "command" else { continue }
