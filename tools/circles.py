@@ -18,7 +18,7 @@ LARGEST_CIRCLE = 2
 LARGEST_FOLDER = 20
 # Target or folder: how many files its circles, or the folder, had when the rule came.
 KNOWN_CIRCLES = {"AnnexServer": 3, "AnnexRouter": 8, "annctl": 16}
-KNOWN_FOLDERS = {"AnnexWire": 28, "annctl": 45}
+KNOWN_FOLDERS = {"annctl": 36}
 
 COMMENTS_AND_TEXTS = re.compile(
     r'//[^\n]*|/\*.*?\*/|"""(?:\\.|[^\\])*?"""|"(?:\\\([^()]*(?:\([^()]*\)[^()]*)*\)|\\.|[^"\\\n])*"', re.DOTALL
