@@ -33,12 +33,11 @@ package struct ServedIndexes: Sendable {
 
     /// Asks a server; as `choose`.
     package static func choose(_ name: String?, host: String, port: Int, password: String?) async throws -> [UInt8] {
-        var settings = RESPSettings(host: host, port: port)
-        settings.greeting = password.map { [RESPSettings.auth($0)] } ?? []
+        let settings = RESPSettings(host: host, port: port, password: password)
         let client = try await RESPClient.connect(settings)
         let outcome: Result<[UInt8], any Error>
         do {
-            let reply = try await client.send("INDEXES")
+            let reply = try await client.send("INDEXES", within: .seconds(10))
             if case .error(let text) = reply {
                 let message = "the server answered '\(Printable.escape(text, limit: 1024))'"
                 throw AnnexError(

@@ -14,9 +14,11 @@ struct ClusterNode: Sendable {
     ///
     /// - Throws: `.system`, at the address, where nothing answers or the password is refused.
     static func connect(_ address: Address, password: String?, seconds: Double = 2) async throws -> ClusterNode {
-        var settings = RESPSettings(host: address.host, port: address.port)
-        settings.greeting = (password.map { [RESPSettings.auth($0)] } ?? []) + [[Array("PING".utf8)]]
+        var settings = RESPSettings(host: address.host, port: address.port, password: password)
+        settings.greeting.append([Array("PING".utf8)])
         settings.connectTimeout = TimeAmount(.seconds(max(1, seconds)))
+        // INFO of a server with many indexes.
+        (settings.limits.bulkBytes, settings.limits.replyBytes) = (2 << 20, 2 << 20)
         return ClusterNode(address: address, client: try await RESPClient.connect(settings))
     }
 
@@ -31,14 +33,15 @@ struct ClusterNode: Sendable {
         return reply
     }
 
-    /// Fields of INFO by name, of all sections but those that must be named.
+    /// Fields of INFO by name, of all sections but those that must be named. They are fit for a terminal: control bytes are escaped.
     func info(_ sections: String...) async throws -> [String: String] {
         var fields: [String: String] = [:]
         for section in sections.isEmpty ? ["default"] : sections {
             let text = try await self.ask("INFO", section).text ?? ""
             for line in text.split(whereSeparator: \.isNewline) {
                 guard let colon = line.firstIndex(of: ":") else { continue }
-                fields[String(line[..<colon])] = String(line[line.index(after: colon)...])
+                let (name, value) = (String(line[..<colon]), String(line[line.index(after: colon)...]))
+                fields[Printable.escape(name)] = Printable.escape(value, limit: 4_096)
             }
         }
         return fields

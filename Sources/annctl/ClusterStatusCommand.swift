@@ -66,7 +66,10 @@ struct ClusterStatusCommand: AsyncParsableCommand {
     private static func queries(_ fields: [String: String]) -> Int {
         CommandTable.standard.specifications.reduce(0) { sum, command in
             guard command.owner == .handler, let line = fields["cmdstat_" + command.name] else { return sum }
-            return sum + (ClusterNode.field("calls", of: line).flatMap { Int($0) } ?? 0)
+            let (calls, overflow) = sum.addingReportingOverflow(
+                max(0, ClusterNode.field("calls", of: line).flatMap { Int($0) } ?? 0)
+            )
+            return overflow ? .max : calls
         }
     }
 

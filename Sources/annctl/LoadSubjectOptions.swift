@@ -67,9 +67,9 @@ struct LoadSubjectOptions: ParsableArguments {
 
     private func ask(_ settings: LoadSettings, _ subjects: inout LoadRequests.Subjects) async throws {
         let patience = settings.timeout + .seconds(1)
-        var connection = RESPSettings(host: settings.host, port: settings.port)
-        connection.greeting = settings.password.map { [RESPSettings.auth($0)] } ?? []
+        var connection = RESPSettings(host: settings.host, port: settings.port, password: settings.password)
         connection.connectTimeout = TimeAmount(patience)
+        connection.limits = .anything
         let client = try await RESPClient.connect(connection)
         let found = subjects
         let outcome: Result<LoadRequests.Subjects, any Error>

@@ -42,7 +42,7 @@ struct QueryCommand: AsyncParsableCommand {
     func run() async throws {
         let end = ContinuousClock.now + .seconds(self.wait)
         while true {
-            do { return try await self.printAnswer() } catch let error as NotYet {
+            do { return try await self.printAnswer(until: self.wait > 0 ? end : nil) } catch let error as NotYet {
                 guard ContinuousClock.now < end else { throw error.cause }
                 try await Task.sleep(for: .milliseconds(200))
             }
@@ -52,17 +52,19 @@ struct QueryCommand: AsyncParsableCommand {
     /// What another try may change: nobody listens yet, or the server is not to be asked yet.
     private struct NotYet: Error { let cause: any Error }
 
-    private func printAnswer() async throws {
+    /// - Parameter end: where there is no reply by then, that is an error; nil: the reply may take as long as it takes.
+    private func printAnswer(until end: ContinuousClock.Instant?) async throws {
         var settings = RESPSettings(host: self.host, port: self.port)
         var hello = ["HELLO", "3"]
         if let passwordFile { hello += ["AUTH", "default", try Password.read(passwordFile)] }
         settings.greeting = [hello.map { Array($0.utf8) }]
+        settings.limits = .anything
         let client: RESPClient
         switch await RESPClient.attempt(settings) {
         case .success(let connected): client = connected
         case .failure(let failure): throw failure.kind == .unreachable ? NotYet(cause: failure.error) : failure.error
         }
-        let outcome = await self.ask(client)
+        let outcome = await self.ask(client, within: end.map { max(.seconds(1), $0 - .now) })
         await client.close()
         let reply = try outcome.get()
         if self.json {
@@ -72,9 +74,9 @@ struct QueryCommand: AsyncParsableCommand {
         }
     }
 
-    private func ask(_ client: RESPClient) async -> Result<ReplyValue, any Error> {
+    private func ask(_ client: RESPClient, within patience: Duration?) async -> Result<ReplyValue, any Error> {
         do {
-            let reply = try await client.send(self.command.map { Array($0.utf8) })
+            let reply = try await client.send(self.command.map { Array($0.utf8) }, within: patience)
             guard case .error(let text) = reply else { return .success(reply) }
             let error = AnnexError(.system, Printable.escape(text, limit: 1024))
             return .failure(ErrorCode(of: text) == .loading ? NotYet(cause: error) : error)

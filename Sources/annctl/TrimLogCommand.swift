@@ -98,18 +98,23 @@ struct TrimLogCommand: AsyncParsableCommand {
             .joined(separator: "; ")
     }
 
+    /// The log's time for one answer: XTRIM of some million entries takes seconds.
+    private static let patience = Duration.seconds(60)
+
     private func trim(_ trimming: LogTrimming, _ address: LogAddress, _ client: RESPClient) async -> Result<
         Void, any Error
     > {
         do {
-            if let refusal = trimming.refusal(identity: try await client.send(trimming.askIdentity)) {
+            if let refusal = trimming.refusal(
+                identity: try await client.send(trimming.askIdentity, within: Self.patience)
+            ) {
                 throw AnnexError(.usage, "nothing was removed: \(refusal)", at: "\(address)")
             }
             // All are looked at before one is touched.
             for step in trimming.steps {
                 let commands = trimming.check(step)
-                let info = try await client.send(commands[0])
-                let range = try await client.send(commands[1])
+                let info = try await client.send(commands[0], within: Self.patience)
+                let range = try await client.send(commands[1], within: Self.patience)
                 if let refusal = trimming.refusal(step, info, range) {
                     throw AnnexError(.usage, "nothing was removed: \(refusal)", at: "\(address)")
                 }
@@ -120,7 +125,7 @@ struct TrimLogCommand: AsyncParsableCommand {
                     print("\(name): would go up to \(step.mark.position)")
                     continue
                 }
-                guard case .integer(let gone) = try await client.send(trimming.trim(step)) else {
+                guard case .integer(let gone) = try await client.send(trimming.trim(step), within: Self.patience) else {
                     throw AnnexError(.system, "XTRIM was refused for \(name)", at: "\(address)")
                 }
                 print("\(name): \(gone) entries before \(step.mark.position) removed")

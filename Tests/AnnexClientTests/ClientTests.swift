@@ -120,6 +120,16 @@ private func words(_ text: String) -> [[UInt8]] { text.split(separator: " ").map
         #expect(none == ["none", "none"], "arrays, the large element dropped")
     }
 
+    /// Who asks short questions keeps short replies: nobody has to set a limit for that.
+    @Test(arguments: [(65_536, true), (65_537, false), (Int.max, false)])
+    func aFreshConnectionKeepsShortReplies(bytes: Int, isTaken: Bool) async throws {
+        let body = String(repeating: "x", count: min(bytes, 70_000))
+        let server = try FakeServer { _, _ in .say("$\(bytes)\r\n\(body)\r\n") }
+        defer { server.stop() }
+        let reply = await ask(server, [["GET"]])[0]
+        #expect(reply.contains("makes no sense") != isTaken, "\(reply.prefix(80))")
+    }
+
     @Test func whatIsSaidBeforeTheFirstRequestIsTold() async throws {
         let server = try FakeServer(welcome: "-ERR max number of clients reached\r\n") { _, _ in .close }
         defer { server.stop() }

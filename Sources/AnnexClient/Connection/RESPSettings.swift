@@ -1,14 +1,14 @@
 package import NIOCore
 
-/// Where a connection goes, what is said on it first, and what is taken from the other side.
+/// The settings of a connection: its address, its greeting, and the limits for replies.
 package struct RESPSettings: Sendable {
     package var host: String
     package var port: Int
     /// Commands that go out first. The connection is of use when all of them are answered, none with an error.
     package var greeting: [[[UInt8]]] = []
-    /// Until the system has a connection.
+    /// The time until the system must have a connection.
     package var connectTimeout = TimeAmount.seconds(5)
-    /// For the answers to the greeting; nil: as long as connecting.
+    /// The time for the answers to the greeting; nil: that for connecting.
     package var greetingTimeout: TimeAmount?
     package var limits = ReplyLimits()
     /// The system asks now and then whether the other side still exists.
@@ -18,25 +18,36 @@ package struct RESPSettings: Sendable {
     /// Whatever comes in gives the oldest request its whole time again. For replies that may be long on a slow network.
     package var progressExtendsDeadlines = false
 
-    package init(host: String, port: Int) { (self.host, self.port) = (host, port) }
+    /// - Parameter password: with one, the greeting begins with AUTH.
+    package init(host: String, port: Int, password: String? = nil) {
+        (self.host, self.port) = (host, port)
+        if let password { self.greeting = [Self.auth(password)] }
+    }
 
-    /// For messages.
+    /// The address as messages show it.
     package var address: String { "\(self.host):\(self.port)" }
 
     package static func auth(_ password: String) -> [[UInt8]] { [Array("AUTH".utf8), Array(password.utf8)] }
 }
 
-/// How much of a reply is kept in memory.
+/// How much of a reply is kept in memory. A fresh one suits whoever asks short questions; `anything` is for a person's.
 package struct ReplyLimits: Sendable {
-    /// Of one bulk string.
-    package var bulkBytes = 512 << 20
-    /// Of one array, map, set or push.
-    package var elements = 1 << 24
-    /// Of one reply as it comes, all in all.
-    package var replyBytes = 1 << 30
+    /// The most bytes of one bulk string.
+    package var bulkBytes = 64 << 10
+    /// The most elements of one array, map, set or push.
+    package var elements = 1 << 16
+    /// The most bytes of one whole reply, as it comes.
+    package var replyBytes = 1 << 20
     /// A bulk string or an array that is too large is dropped as it comes, and null stands in its place; `replyBytes` does not
     /// count then. Otherwise it ends the connection.
     package var passesOver = false
 
     package init() {}
+
+    /// Any reply that a server of this project gives.
+    package static let anything: ReplyLimits = {
+        var limits = ReplyLimits()
+        (limits.bulkBytes, limits.elements, limits.replyBytes) = (512 << 20, 1 << 24, 1 << 30)
+        return limits
+    }()
 }

@@ -1,4 +1,4 @@
-/// What people say and read of a setting, and the bounds of it.
+/// Reads and writes a setting as text, and checks its bounds.
 extension Setting {
     /// The value as people say it; nil where nothing is set.
     package func text(of settings: Settings) -> String? {
@@ -34,10 +34,12 @@ extension Setting {
                 throw self.refused(text, label, hint: "Give a number: \(form) \(self.unit)")
             }
             write(&settings, number)
-        case .text(_, let isPath, _, let write):
+        case .text(let form, let isPath, _, let write):
+            // As a shell makes of a variable that is not set: it would name the present folder, or the root's.
+            guard !text.isEmpty else { throw self.refused(text, label, hint: "Give \(form)") }
             let beside = isPath && !text.hasPrefix("/") ? folder.map { $0.isEmpty ? text : $0 + "/" + text } : nil
             do throws(AnnexError) { try write(&settings, beside ?? text) } catch {
-                // What a file says has a location of its own; all else lacks the name.
+                // A file's error has a location of its own; any other error lacks the setting's name.
                 guard error.location == nil else { throw error }
                 throw AnnexError(error.code, "\(label) \(error.message)", hint: error.hint)
             }

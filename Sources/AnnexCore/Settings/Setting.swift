@@ -3,16 +3,16 @@
 /// `Settings` is the value that holds it, and a fresh one of these has the default. Readers of flags and files, bounds, `CONFIG` and the
 /// reference in docs/settings.md all come from this.
 package struct Setting<Settings>: Sendable {
-    /// Where people may say it, and see it.
+    /// The places where it can be given and is shown.
     package struct Sources: OptionSet, Sendable {
         package let rawValue: Int
         package init(rawValue: Int) { self.rawValue = rawValue }
 
-        /// As `--name`.
+        /// It is given as `--name`.
         package static var flag: Sources { Sources(rawValue: 1) }
-        /// As `name:` in a YAML file.
+        /// It is given as `name:` in a YAML file.
         package static var file: Sources { Sources(rawValue: 2) }
-        /// By `CONFIG SET`, while the server runs.
+        /// It is given by `CONFIG SET`, while the server runs.
         package static var configSet: Sources { Sources(rawValue: 4) }
     }
 
@@ -35,7 +35,7 @@ package struct Setting<Settings>: Sendable {
             read: @Sendable (Settings) -> Double?,
             write: @Sendable (inout Settings, Double) -> Void
         )
-        /// What `write` understands. A path of a file is relative to that file.
+        /// A text that `write` understands. A path of a file is relative to that file.
         case text(
             form: String,
             isPath: Bool,
@@ -47,11 +47,11 @@ package struct Setting<Settings>: Sendable {
     /// The flag without its dashes, and the key of the file.
     package let name: String
     package let sources: Sources
-    /// As `CONFIG GET` shows it; nil: it does not.
+    /// The name that `CONFIG GET` shows; nil: it shows none.
     package let parameter: String?
-    /// Of the value; empty where it has none.
+    /// The unit of the value; empty where it has none.
     package let unit: String
-    /// In place of the default, where that differs between machines.
+    /// Stands for the default in documents, where that differs between machines.
     package let automatic: String?
     package let help: String
     package let value: Value
@@ -102,7 +102,7 @@ extension Setting.Value {
         }
     }
 
-    /// The same of a part of a larger value.
+    /// The value as one of a part of a larger value.
     func within<Outer>(
         _ part: any WritableKeyPath<Outer, Settings> & Sendable
     ) -> Setting<Outer>.Value {
@@ -127,7 +127,7 @@ extension Setting.Value {
 }
 
 extension Setting {
-    /// The same of a part of a larger value.
+    /// The setting as one of a part of a larger value.
     package func within<Outer>(_ part: any WritableKeyPath<Outer, Settings> & Sendable) -> Setting<Outer> {
         Setting<Outer>(
             self.name,
@@ -140,7 +140,7 @@ extension Setting {
         )
     }
 
-    /// The same where it cannot be said in some of the ways.
+    /// The setting without some of the places where it can be given.
     package func without(_ ways: Sources) -> Setting<Settings> {
         Setting(
             self.name,
@@ -153,7 +153,7 @@ extension Setting {
         )
     }
 
-    /// What whole numbers are accepted.
+    /// The whole numbers that are accepted.
     package var bounds: ClosedRange<Int>? {
         switch self.value {
         case .whole(let range, _, _), .seconds(let range, _, _): range

@@ -1,6 +1,6 @@
 /// A table of settings as a page for people.
 extension Setting {
-    /// What it can be, in words.
+    /// The values that are accepted, in words.
     package var form: String {
         switch self.value {
         case .whole(let range, _, _), .seconds(let range, _, _):
@@ -9,7 +9,7 @@ extension Setting {
         }
     }
 
-    /// What stands for the value in a line of help.
+    /// The word for the value in a line of help.
     package var placeholder: String {
         switch self.value {
         case .whole, .seconds, .number: self.unit.isEmpty ? "number" : self.unit

@@ -13,3 +13,15 @@ package enum Password {
         return String(line)
     }
 }
+
+extension Setting.Value {
+    /// A file whose first line is a password, which is read when it is given.
+    static func passwordFile(_ path: any WritableKeyPath<Settings, String?> & Sendable) -> Self {
+        .text(
+            form: "a file",
+            isPath: true,
+            read: { _ in nil },
+            write: { settings, file throws(AnnexError) in settings[keyPath: path] = try Password.read(file) }
+        )
+    }
+}

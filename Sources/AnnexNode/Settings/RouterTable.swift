@@ -1,31 +1,21 @@
 package import AnnexCore
 import AnnexServer
 
-/// What `annctl route` can be told by flags.
+/// The settings that `annctl route` has flags for.
 package enum RouterTable {
     package typealias Row = Setting<RouterNodeSettings>
 
     package static let passwordFile = Row(
         "password-file",
         .flag,
-        .text(
-            form: "a file",
-            isPath: true,
-            read: { _ in nil },
-            write: { settings, path throws(AnnexError) in settings.password = try Password.read(path) }
-        ),
+        .passwordFile(\.password),
         help: "File whose first line is the clients' password."
     )
     package static let shardPasswordFile = Row(
         "shard-password-file",
         .flag,
         automatic: "that of the clients",
-        .text(
-            form: "a file",
-            isPath: true,
-            read: { _ in nil },
-            write: { settings, path throws(AnnexError) in settings.shardPassword = try Password.read(path) }
-        ),
+        .passwordFile(\.shardPassword),
         help: "File whose first line is the password of the shards."
     )
     package static let drainPause = Row(

@@ -30,7 +30,9 @@ package enum SettingsFile {
             let key = keyNode.string ?? ""
             let row = ShardTable.all.first { $0.name == key && $0.sources.contains(.file) }
             guard let row else { throw bad("unknown key '\(Printable.escape(key))'") }
-            guard let text = value.scalar?.string else { throw bad("'\(key)' is not a single value") }
+            guard let text = value.scalar?.string, value.null == nil else {
+                throw bad("'\(key)' is not a single value")
+            }
             do throws(AnnexError) {
                 try row.set(text, in: &settings, label: "'\(key)'", relativeTo: folder)
             } catch {

@@ -4,17 +4,17 @@ package import AnnexServer
 package import AnnexStore
 import Foundation
 
-/// What users get of whom nothing is known.
+/// The answer to users of whom nothing is known.
 package enum ColdStart: String, Sendable, CaseIterable { case error, popular }
 
-/// What a shard is told when it starts.
+/// The settings with which a shard starts.
 package struct ShardSettings: Sendable {
     /// The listener. Its password is that of `password`.
     package var server = ServerConfiguration()
     /// Folders of indexes; clients call each by the folder's name.
     package var folders: [String] = []
     package var searching = SearchEngine.annex
-    /// Of clients, and of the other servers of a cluster; nil: none is needed.
+    /// The password of clients, and of the other servers of a cluster; nil: none is needed.
     package var password: String? {
         didSet { self.server.passwordHash = self.password.map { PasswordHash(password: $0) } }
     }
@@ -29,7 +29,7 @@ package struct ShardSettings: Sendable {
     /// Seconds between looks at `current`; 0: never.
     package var watchSeconds = 1.0
 
-    /// Where the log is; nil: this server alone orders changes.
+    /// The address of the log; nil: this server alone orders changes.
     package var log: String?
     /// Nil: the password, if any, stands in the address.
     package var logPassword: String?
@@ -40,7 +40,7 @@ package struct ShardSettings: Sendable {
 
     /// The file that says who serves which users; nil: this server serves all of them.
     package var topologyFile: String?
-    /// What the caller believes to be this shard's slots; nil: whatever the file says.
+    /// The slots that the caller expects this shard to have; nil: those that the file says.
     package var slots: SlotSet?
     /// This server's address in the file; nil: its host and port.
     package var announced: ClusterTopology.Address?
@@ -90,7 +90,7 @@ package struct ShardSettings: Sendable {
         }
     }
 
-    /// What needs a state, and what needs a log.
+    /// Checks that a state is given where a setting needs one, and a log likewise.
     private func validateChanges() throws(AnnexError) {
         if self.durabilityInterval != nil, self.stateFolder == nil {
             throw AnnexError(.usage, "--durability needs --state")

@@ -2,7 +2,7 @@ package import AnnexCore
 import AnnexLog
 import AnnexServer
 
-/// What a shard can be told.
+/// The settings of a shard.
 package enum ShardTable {
     package typealias Row = Setting<ShardSettings>
 
@@ -44,12 +44,7 @@ package enum ShardTable {
     package static let logPasswordFile = Row(
         "log-password-file",
         everywhere,
-        .text(
-            form: "a file",
-            isPath: true,
-            read: { _ in nil },
-            write: { settings, path throws(AnnexError) in settings.logPassword = try Password.read(path) }
-        ),
+        .passwordFile(\.logPassword),
         help: "File whose first line is the log's password."
     )
     package static let acknowledgement = Row(
@@ -109,12 +104,7 @@ package enum ShardTable {
     package static let passwordFile = Row(
         "password-file",
         everywhere,
-        .text(
-            form: "a file",
-            isPath: true,
-            read: { _ in nil },
-            write: { settings, path throws(AnnexError) in settings.password = try Password.read(path) }
-        ),
+        .passwordFile(\.password),
         help: "File whose first line is the password of clients, and of the other servers of a cluster."
     )
     package static let searching = Row(
@@ -124,7 +114,7 @@ package enum ShardTable {
         help: "What searches: annex, or faiss alone as a reference."
     )
 
-    /// What is no listener's.
+    /// The settings that are not the listener's.
     static let own: [Row] = [
         passwordFile, searching, state, durability, log, logPasswordFile, acknowledgement, maximumLag, cold,
         coldHalfLife,

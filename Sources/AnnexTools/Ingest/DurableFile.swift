@@ -3,7 +3,7 @@ import Foundation
 
 /// Small files that are there as a whole or not at all, whatever happens to the machine.
 enum DurableFile {
-    /// Under a temporary name beside it, fsync, rename, fsync of the folder. Blocks.
+    /// Writes under a temporary name beside it, then fsync, rename, fsync of the folder. Blocks.
     static func replace(_ path: String, with bytes: [UInt8]) throws(AnnexError) {
         let temporary = path + ".tmp"
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o644)

@@ -18,7 +18,7 @@ package struct IngestClock {
         self.counts = [UInt32](repeating: 0, count: Self.groups)
     }
 
-    /// Of the next line of the user that has no time.
+    /// The time of the user's next line that has none.
     package mutating func stamp(_ user: Identifier) -> Int64 {
         let group = Int(truncatingIfNeeded: Self.hash(user) >> 44)
         let (time, overflow) = self.base.addingReportingOverflow(Int64(self.counts[group]))

@@ -15,7 +15,7 @@ final class IngestLane {
         /// It may send, where it has a connection.
         case ready
         case connecting
-        /// For the replies that are out, behind one that has to be sent again.
+        /// Waits for the replies that are out, behind one event that has to be sent again.
         case draining
         case pausing(Scheduled<Void>)
     }
@@ -28,7 +28,7 @@ final class IngestLane {
     private var attempt = 0
     /// Events that were sent and not answered: the lane's first ones, from a failed one on.
     private var inFlight = 0
-    /// Since the last reply that settled something.
+    /// The time of the last reply that settled something.
     private var failures = 0
     private var failingSince: UInt64?
 
@@ -55,7 +55,7 @@ final class IngestLane {
         self.run.sent += commands.count
         for words in commands {
             connection.send(words, within: self.run.replyPatience) { result in
-                // What ends a connection is told to `lost`.
+                // `lost` gets the reason why the connection ended.
                 if case .success(let reply) = result { self.replied(reply) }
             }
         }
@@ -135,7 +135,18 @@ final class IngestLane {
             if !self.isWaiting { self.pause() }
             return
         }
-        guard let text = Self.error(in: reply) else { return self.settle(rejection: nil) }
+        if case .simple("OK") = reply { return self.settle(rejection: nil) }
+        guard let text = Self.error(in: reply) else {
+            let message = "the answer to an event was no OK, but \(Printable.escape("\(reply)"))"
+            return self.giveUp(
+                AnnexError(
+                    .system,
+                    message,
+                    at: self.run.settings.address,
+                    hint: "Is it `annctl serve` or `annctl route`?"
+                )
+            )
+        }
         let reason = Printable.escape(text, limit: RESPFailure.shownBytes)
         let error = AnnexError(.system, "the server answered '\(reason)'", at: self.run.settings.address)
         switch IngestAnswer(error: Array(text.utf8)) {

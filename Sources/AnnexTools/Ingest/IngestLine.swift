@@ -24,7 +24,7 @@ package struct IngestLine: Sendable {
         case nothing
     }
 
-    /// As it stands in the file, without its end.
+    /// The line as it stands in the file, without its end.
     package var text: [UInt8]
     package var content: Content
 
@@ -33,7 +33,7 @@ package struct IngestLine: Sendable {
     }
 }
 
-/// Where lines come from, in the same order and with the same content each time. Used by one thread.
+/// The source of lines, which gives them in the same order and with the same content each time. Used by one thread.
 package protocol IngestSource: AnyObject {
     /// Nil at the end. A failure is one of the whole file.
     func next() throws(AnnexError) -> IngestLine?
@@ -41,7 +41,7 @@ package protocol IngestSource: AnyObject {
     func fractionRead() throws(AnnexError) -> Double
 }
 
-/// What follows from an error that a server answered an event with.
+/// The step that follows an error reply to an event.
 package enum IngestAnswer: Equatable, Sendable {
     /// This event can never be stored.
     case reject
@@ -59,7 +59,7 @@ package enum IngestAnswer: Equatable, Sendable {
         // A weight or a time beyond what the server takes.
         case .error where words.hasPrefix("ERR invalid "): self = .reject
         case .error where words.hasPrefix("ERR unknown command") || words.contains("--state"): self = .never
-        // Of a server that has rights: this one may never write.
+        // A server with rights says that this client may never write.
         case nil where words.hasPrefix("NOPERM "): self = .never
         default: self = .notNow
         }

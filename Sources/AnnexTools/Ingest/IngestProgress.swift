@@ -4,13 +4,13 @@ import Foundation
 
 /// How far the sending of a file has come: what a later run goes on from. A small JSON file.
 package struct IngestProgress: Sendable, Codable, Equatable {
-    /// What tells an input from another: its size, and its first and last 64 KiB.
+    /// Tells an input from another: its size, and its first and last 64 KiB.
     package struct Input: Sendable, Codable, Equatable {
         package var bytes: Int
         package var sha256: String
     }
 
-    /// Of this file.
+    /// The format of this file.
     package var version = 1
     package var input: Input
     /// How its lines are read.
@@ -22,7 +22,7 @@ package struct IngestProgress: Sendable, Codable, Equatable {
     package var at: Int64
     /// Lines that are done, and all before them.
     package var lines = 0
-    /// Of them: events that the server acknowledged, and lines that were rejected.
+    /// Counts among these lines the events that the server acknowledged, and the lines that were rejected.
     package var acknowledged = 0
     package var rejected = 0
     /// Bytes of the file of rejects that belong to them.
@@ -69,7 +69,7 @@ package struct IngestProgress: Sendable, Codable, Equatable {
         try DurableFile.replace(path, with: Array(data) + [0x0a])
     }
 
-    /// Of the file at `path`. Blocks.
+    /// Reads the mark of the file at `path`. Blocks.
     package static func input(_ path: String) throws(AnnexError) -> Input {
         let piece: UInt64 = 64 << 10
         do {

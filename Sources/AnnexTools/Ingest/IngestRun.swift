@@ -24,13 +24,13 @@ package final class IngestRun: @unchecked Sendable {
     private let group: MultiThreadedEventLoopGroup
     let source: any IngestSource
     let tell: @Sendable (IngestNews) -> Void
-    /// What all commands end in.
+    /// The bytes that all commands end in.
     private let tail: [[UInt8]]
 
     var window: IngestWindow
     var clock: IngestClock
     var lanes: [IngestLane] = []
-    /// Of earlier runs.
+    /// The progress of earlier runs.
     let before: IngestProgress
     /// Lines of theirs that are still to be passed over.
     var left: Int
@@ -48,7 +48,7 @@ package final class IngestRun: @unchecked Sendable {
     private var watch: RepeatedTask?
     private var done: EventLoopPromise<Void>?
     private var failure: AnnexError?
-    /// When a run that was stopped waits for replies no more.
+    /// The time when a run that was stopped waits for replies no more.
     private var waitsUntil = UInt64.max
     private var toldOfTrouble: UInt64?
 

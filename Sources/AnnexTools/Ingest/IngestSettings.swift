@@ -2,7 +2,7 @@ import AnnexClient
 package import AnnexCore
 import NIOCore
 
-/// Where a file of events goes, and how.
+/// The settings with which a file of events is sent.
 package struct IngestSettings: Sendable {
     package var host = "127.0.0.1"
     package var port = 7700
@@ -12,9 +12,9 @@ package struct IngestSettings: Sendable {
     package var connections = 64
     /// Events that a connection may wait for at a time.
     package var pipeline = 16
-    /// Where `IngestProgress` is kept.
+    /// The file of `IngestProgress`.
     package var progressFile: String
-    /// For so long an event is tried again that the server does not take, or does not answer.
+    /// The time for which an event is tried again that the server does not take, or does not answer.
     package var patience: Duration = .seconds(30)
     /// The run ends where there are more rejects, with those of earlier runs. Nil: it does not.
     package var maximumRejects: Int?
@@ -24,20 +24,15 @@ package struct IngestSettings: Sendable {
     var address: String { "\(self.host):\(self.port)" }
 
     func connection(replyPatience: TimeAmount) -> RESPSettings {
-        var connection = RESPSettings(host: self.host, port: self.port)
-        connection.greeting = self.password.map { [RESPSettings.auth($0)] } ?? []
+        var connection = RESPSettings(host: self.host, port: self.port, password: self.password)
         connection.connectTimeout = .seconds(4)
         connection.greetingTimeout = replyPatience
         connection.progressExtendsDeadlines = true
-        // The reply to an event is one line.
-        connection.limits.bulkBytes = 64 << 10
-        connection.limits.elements = 1 << 10
-        connection.limits.replyBytes = 1 << 20
         return connection
     }
 }
 
-/// What somebody who waits may want to know.
+/// The figures for somebody who waits.
 package enum IngestNews: Sendable {
     /// A share of the file is done; with events acknowledged and lines rejected by this run.
     case progress(fraction: Double, acknowledged: Int, rejected: Int)
@@ -46,9 +41,9 @@ package enum IngestNews: Sendable {
 }
 
 package struct IngestResult: Sendable {
-    /// As the progress file has it.
+    /// The count as the progress file has it.
     package var progress: IngestProgress
-    /// By this run: events that went out, each once more where it was tried again.
+    /// Counts the events that this run sent, each once more where it was tried again.
     package var sent: Int
     package var acknowledged: Int
     package var rejected: Int

@@ -11,7 +11,7 @@ package struct IngestWindow {
         /// Nil once it is settled.
         var event: IngestEvent?
         let wasEvent: Bool
-        /// Of what is rejected.
+        /// The reason of a rejected line.
         var reason: String?
 
         init(_ text: [UInt8], event: IngestEvent? = nil, reason: String? = nil) {
@@ -26,10 +26,10 @@ package struct IngestWindow {
     private var entries = CircularBuffer<Entry>()
     private var bytes = 0
     private var lanes: [CircularBuffer<Int>]
-    /// Of the lines done, how many the server acknowledged and how many were rejected.
+    /// Counts among the lines done those that the server acknowledged, and those that were rejected.
     package private(set) var acknowledged = 0
     package private(set) var rejected = 0
-    /// What the file of rejects gets for the lines done; taken by who writes it.
+    /// The rejects among the lines done, until the writer of their file takes them.
     package var rejects: [UInt8] = []
 
     package init(lanes: Int, done: Int, maximumLines: Int = 65_536, maximumBytes: Int = 16 << 20) {
@@ -62,7 +62,7 @@ package struct IngestWindow {
         self.advance()
     }
 
-    /// What a lane has to send, in its order: the first that is not settled, or one that is `offset` behind it.
+    /// The line that a lane has to send next, in its order: the first that is not settled, or one that is `offset` behind it.
     package func event(of lane: Int, behind offset: Int = 0) -> IngestEvent? {
         let lines = self.lanes[lane]
         guard offset < lines.count else { return nil }

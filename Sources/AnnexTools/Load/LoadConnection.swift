@@ -21,7 +21,7 @@ final class LoadConnection: ChannelInboundHandler {
     private var flights = CircularBuffer<LoadFlight>(initialCapacity: 1)
     /// Bytes of a reply that is not complete.
     private var replyBytes = 0
-    /// In the worker's queue of connections that may send.
+    /// Whether it is in the worker's queue of connections that may send.
     var isQueued = false
 
     init(_ worker: LoadWorker) { self.worker = worker }
@@ -35,7 +35,7 @@ final class LoadConnection: ChannelInboundHandler {
     /// Requests that wait for a reply.
     var waiting: Int { self.flights.count }
 
-    /// When the oldest of them was sent.
+    /// The time when the oldest of them was sent.
     var waitingSince: UInt64? { self.flights.first?.sent }
 
     func write(_ request: ByteBuffer, _ flight: LoadFlight) {

@@ -46,8 +46,8 @@ package enum LoadGenerator {
     private static func connect(_ worker: LoadWorker, _ settings: LoadSettings) async throws {
         let loop = worker.eventLoop
         let patience = TimeAmount.nanoseconds(Int64(clamping: settings.timeout.nanoseconds))
-        var connection = RESPSettings(host: settings.host, port: settings.port)
-        connection.greeting = (settings.password.map { [RESPSettings.auth($0)] } ?? []) + [[Array("PING".utf8)]]
+        var connection = RESPSettings(host: settings.host, port: settings.port, password: settings.password)
+        connection.greeting.append([Array("PING".utf8)])
         connection.connectTimeout = patience
         connection.readsOncePerTurn = true
         do {

@@ -41,7 +41,7 @@ package struct LoadMix: Sendable, Equatable {
 
     package func has(_ command: Command) -> Bool { self.parts.contains { $0.command == command } }
 
-    /// As it would be parsed.
+    /// The text that would be parsed to this.
     package var text: String {
         self.parts.count == 1
             ? self.parts[0].command.rawValue

@@ -7,7 +7,7 @@ import NIOCore
 /// A request is a slice of a buffer that many share, so drawing and sending one copies and allocates nothing; an EVENT,
 /// of any user and any item, is put together of two. Takes the bytes of the requests and 32 bytes each.
 package struct LoadRequests: Sendable {
-    /// What the commands are about.
+    /// The subject of the commands.
     package struct Subjects: Sendable {
         /// User ids, the most asked first.
         package var users: [[UInt8]] = []
@@ -26,7 +26,7 @@ package struct LoadRequests: Sendable {
     private struct Group: Sendable {
         var requests: [ByteBuffer]
         var draw: WeightedDraw?
-        /// What is drawn to follow them, where they are not whole.
+        /// The subject that is drawn to follow them, where they are not whole.
         var ends: (pieces: [ByteBuffer], draw: WeightedDraw)?
 
         func one(_ random: inout SeededRandom) -> ByteBuffer {

@@ -1,11 +1,11 @@
 import Glibc
 import Histogram
 
-/// What a load measured. Latencies are of all replies, errors too.
+/// The measurements of a load. Latencies are of all replies, errors too.
 package struct LoadResult: Sendable, Encodable {
     package struct ErrorCount: Sendable, Encodable {
         package var count: Int
-        /// What the first of them said.
+        /// The text of the first of them.
         package var example: String
     }
 
@@ -30,9 +30,9 @@ package struct LoadResult: Sendable, Encodable {
     package var requests: Int
     package var seconds: Double
     package var requestsPerSecond: Double
-    /// From the time when a request was due in an open loop, from its sending in a closed one.
+    /// Latency from the time when a request was due in an open loop, from its sending in a closed one.
     package var latency: Latency
-    /// From its sending.
+    /// Latency from its sending.
     package var service: Latency
     /// `latency` by command.
     package var commands: [String: Latency]

@@ -1,4 +1,4 @@
-/// When the requests of an open loop are due: at equal distances, however late the server answers.
+/// The times when the requests of an open loop are due: at equal distances, however late the server answers.
 ///
 /// A latency that counts from `due` has in it the time for which a request waited because earlier ones were answered
 /// late; counted from the moment of sending, a server that stalls looks well, as nothing is sent meanwhile (coordinated
@@ -24,13 +24,13 @@ struct LoadSchedule {
     /// Requests that were not taken yet.
     var left: Int { self.count - self.taken }
 
-    /// When the next is due; nil where none is left.
+    /// The time when the next is due; nil where none is left.
     var due: UInt64? { self.taken < self.count ? UInt64(self.begin + Double(self.taken) * self.distance) : nil }
 
     /// Whether the next is behind the warm-up.
     var isMeasured: Bool { self.taken >= self.warmup }
 
-    /// When the last is over, as planned: its time and one distance.
+    /// The time when the last is over, as planned: its time and one distance.
     var end: UInt64 { UInt64(self.begin + Double(self.count) * self.distance) }
 
     mutating func take() { self.taken += 1 }

@@ -1,4 +1,4 @@
-/// Where a load goes, how much of it, and for how long.
+/// The settings of a load: its server, its size and its length.
 package struct LoadSettings: Sendable {
     package var host = "127.0.0.1"
     package var port = 7700
@@ -20,7 +20,7 @@ package struct LoadSettings: Sendable {
     package var duration: Duration?
     /// At most so many are measured. Nil: until `duration` is over.
     package var requests: Int?
-    /// For connecting, and for each reply. Also how long behind its end a run may catch up on requests that were due.
+    /// The time for connecting, and for each reply. Also how long behind its end a run may catch up on requests that were due.
     package var timeout: Duration = .seconds(5)
     package var seed: UInt64 = 1
 

@@ -1,16 +1,16 @@
 import AnnexCore
 import Histogram
 
-/// What is counted in the measured part of a load, by one event loop or by all.
+/// The counts of the measured part of a load, by one event loop or by all.
 struct LoadTally: Sendable {
     /// 1 hour, in nanoseconds; what takes longer counts as that.
     private static let longest: UInt64 = 3_600_000_000_000
     /// Codes of errors that are told apart; a server with more gets one entry for the rest.
     private static let maximumCodes = 32
 
-    /// By command: from the time when a request was due, or sent in a closed loop, to its reply. Nanoseconds.
+    /// Latency by command: from the time when a request was due, or sent in a closed loop, to its reply. Nanoseconds.
     private(set) var latency: [Histogram<UInt64>]
-    /// Of all commands, from the sending.
+    /// Latency of all commands, from the sending.
     private(set) var service = Self.histogram()
     private(set) var errors: [String: LoadResult.ErrorCount] = [:]
     private(set) var bytesIn = 0
@@ -19,7 +19,7 @@ struct LoadTally: Sendable {
     var unsent = 0
     /// Processor time that the event loop took.
     var processorNanoseconds: UInt64 = 0
-    /// From the end of the warm-up to the last reply, or to the planned end of an open loop where that is later.
+    /// The time from the end of the warm-up to the last reply, or to the planned end of an open loop where that is later.
     var nanoseconds: UInt64 = 0
 
     init(commands: Int) { self.latency = (0..<commands).map { _ in Self.histogram() } }

@@ -13,7 +13,7 @@ final class LoadWorker: @unchecked Sendable {
     private static let watchInterval = TimeAmount.milliseconds(20)
 
     let eventLoop: any EventLoop
-    /// For errors: host and port.
+    /// The host and port that errors show.
     let address: String
     private let share: LoadShare
     private let requests: LoadRequests
@@ -27,7 +27,7 @@ final class LoadWorker: @unchecked Sendable {
     private var timer: Scheduled<Void>?
     private var watch: RepeatedTask?
     private var done: EventLoopPromise<LoadTally>?
-    /// What went wrong before `start`.
+    /// The error that came before `start`.
     private var earlyFailure: AnnexError?
 
     private var measuredFrom: UInt64 = 0

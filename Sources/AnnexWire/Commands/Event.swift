@@ -11,7 +11,7 @@ extension CommandSpecification {
             + "may send an event again gives `AT`. Needs `--state`.",
         complexity: "O(log events), and a flush of the disk that all who wait share",
         arguments: [.key("user"), .string("item"), CommandArgument.double("weight").optional] + EventArguments.options,
-        reply: ("simple string: OK, or IGNORED and why", "as RESP2"),
+        reply: ("simple string: OK", "simple string: OK"),
         routing: .change(.event),
         cost: .none,
         pipelineClass: .changes

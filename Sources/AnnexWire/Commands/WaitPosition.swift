@@ -14,10 +14,10 @@ extension CommandSpecification {
             + "`IGNORED`, and why. Needs `--log`.",
         complexity: "O(1)",
         arguments: [.key("user"), .string("position")] + WaitPositionArguments.options,
-        reply: ("simple string: OK", "simple string: OK"),
+        reply: ("simple string: OK, or IGNORED and why", "as RESP2"),
         routing: .atRouter(.waitForPosition),
         cost: .none,
-        // What is read behind it must wait.
+        // Reads behind it must wait.
         pipelineClass: .alone
     )
 }
