@@ -221,7 +221,9 @@ struct Fixture {
 
     @Test func sameSeedOneThreadSameBytes() throws {
         let fixture = try Fixture(rows: 2_000, dimension: 16)
-        for text in ["HNSW16", "IVF16,SQ8", "OPQ4,IVF8,PQ4"] {
+        // A rotation comes out of OpenBLAS, whose number of threads is one for the whole process, and other tests change it:
+        // Tests/Clients/test_40_versions.py builds OPQ twice in processes of their own.
+        for text in ["HNSW16", "IVF16,SQ8"] {
             let files = try (0..<2).map { round in
                 let path = fixture.folder.file("index-\(round)")
                 try VectorIndex.build(

@@ -72,7 +72,7 @@ def test_list_inspect_verify_rollback_prune(three):
 
 def test_same_input_recipe_and_seed_give_the_same_bytes(small, tmp_path):
     _, files = small
-    for kind in ("HNSW8", "IVF4,PQ4", "Flat"):
+    for kind in ("HNSW8", "IVF4,PQ4", "OPQ4,IVF4,PQ4", "Flat"):
         folders = []
         for turn in ("a", "b"):
             place = tmp_path / kind.replace(",", "") / turn / "twice"
