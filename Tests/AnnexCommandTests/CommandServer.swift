@@ -134,40 +134,17 @@ final class CommandServer: Sendable {
 
 /// Sends a command and takes one reply apart into its lines, by the framing alone. Gives up after ten seconds.
 final class RawClient {
-    struct Failure: Error { let message: String }
+    typealias Failure = PlainSocket.Failure
 
-    private let descriptor: Int32
+    private let socket: PlainSocket
     private var received: [UInt8] = []
 
-    init(port: Int) throws {
-        self.descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = UInt16(port).bigEndian
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        let result = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(self.descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        guard result == 0 else { throw Failure(message: "connect: errno \(errno)") }
-        var patience = timeval(tv_sec: 10, tv_usec: 0)
-        setsockopt(self.descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
-    }
-
-    deinit { close(self.descriptor) }
+    init(port: Int) throws { self.socket = try PlainSocket(port: port) }
 
     func send(_ words: [[UInt8]]) throws {
         var bytes = Array("*\(words.count)\r\n".utf8)
         for word in words { bytes += Array("$\(word.count)\r\n".utf8) + word + [13, 10] }
-        var sent = 0
-        while sent < bytes.count {
-            let count = bytes[sent...].withUnsafeBytes {
-                Glibc.send(self.descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
-            }
-            guard count > 0 else { throw Failure(message: "send: errno \(errno)") }
-            sent += count
-        }
+        try self.socket.send(bytes)
     }
 
     /// The lines of the next reply, those of its elements included; a string of n bytes is one.
@@ -190,8 +167,7 @@ final class RawClient {
 
     /// Whether the server closes, with nothing more said.
     func isAtEnd() throws -> Bool {
-        var byte: UInt8 = 0
-        return self.received.isEmpty && recv(self.descriptor, &byte, 1, 0) == 0
+        try self.received.isEmpty && self.socket.receive() == nil
     }
 
     /// So many bytes, or the next line; without its end.
@@ -205,10 +181,8 @@ final class RawClient {
                 defer { self.received.removeFirst(end + 2) }
                 return Array(self.received.prefix(end))
             }
-            var chunk = [UInt8](repeating: 0, count: 65_536)
-            let got = recv(self.descriptor, &chunk, chunk.count, 0)
-            guard got > 0 else { throw Failure(message: got == 0 ? "closed" : "no reply: errno \(errno)") }
-            self.received += chunk.prefix(got)
+            guard let more = try self.socket.receive() else { throw Failure(message: "closed") }
+            self.received += more
         }
     }
 }

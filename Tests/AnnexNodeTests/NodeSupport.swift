@@ -1,6 +1,6 @@
 import AnnexCore
-import AnnexServer
 import AnnexNode
+import AnnexServer
 import Foundation
 import Logging
 import NIOCore

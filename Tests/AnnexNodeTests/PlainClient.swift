@@ -1,4 +1,4 @@
-import Glibc
+import AnnexTestSupport
 
 /// A reply of RESP2, as the bytes say it.
 indirect enum Reply: Equatable {
@@ -15,44 +15,20 @@ indirect enum Reply: Equatable {
 
 /// A client on a plain blocking socket, which shares no code with the server. A server that says nothing for 20 s fails the test.
 final class PlainClient {
-    struct Failure: Error { let message: String }
+    typealias Failure = PlainSocket.Failure
 
-    private let descriptor: Int32
+    private let socket: PlainSocket
     private var received: [UInt8] = []
     private var offset = 0
 
-    init(port: Int) throws {
-        self.descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = UInt16(port).bigEndian
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        let result = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(self.descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        guard result == 0 else { throw Failure(message: "connect: errno \(errno)") }
-        var patience = timeval(tv_sec: 20, tv_usec: 0)
-        setsockopt(self.descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
-    }
-
-    deinit { close(self.descriptor) }
+    init(port: Int) throws { self.socket = try PlainSocket(port: port, patience: 20) }
 
     /// Sends commands in one go, without reading.
     func send(_ commands: [[String]]) throws {
         let text = commands.map { words in
             "*\(words.count)\r\n" + words.map { "$\($0.utf8.count)\r\n\($0)\r\n" }.joined()
         }.joined()
-        let bytes = Array(text.utf8)
-        var sent = 0
-        while sent < bytes.count {
-            let count = bytes[sent...].withUnsafeBytes {
-                Glibc.send(self.descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
-            }
-            guard count > 0 else { throw Failure(message: "send: errno \(errno)") }
-            sent += count
-        }
+        try self.socket.send(Array(text.utf8))
     }
 
     func ask(_ words: String...) throws -> Reply {
@@ -111,13 +87,10 @@ final class PlainClient {
 
     /// False at the end of the stream.
     private func more() throws -> Bool {
-        var chunk = [UInt8](repeating: 0, count: 65_536)
-        let count = recv(self.descriptor, &chunk, chunk.count, 0)
-        if count == 0 || (count < 0 && errno == ECONNRESET) { return false }
-        guard count > 0 else { throw Failure(message: "nothing received: errno \(errno)") }
+        guard let more = try self.socket.receive() else { return false }
         self.received.removeFirst(self.offset)
         self.offset = 0
-        self.received += chunk.prefix(count)
+        self.received += more
         return true
     }
 }

@@ -1,7 +1,7 @@
 import AnnexCore
-import AnnexServer
 import AnnexNode
 import AnnexRouter
+import AnnexServer
 import AnnexTestSupport
 import Foundation
 import Testing

@@ -1,7 +1,7 @@
 import AnnexBuild
 import AnnexCore
-import AnnexServer
 import AnnexNode
+import AnnexServer
 import AnnexTestSupport
 import Foundation
 import NIOCore

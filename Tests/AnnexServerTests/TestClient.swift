@@ -1,46 +1,20 @@
+import AnnexTestSupport
 import Glibc
 
 /// A client on a plain blocking socket. Reads give up after ten seconds, so that a silent server fails a test instead
 /// of hanging it.
 final class TestClient {
-    struct Failure: Error { let message: String }
+    typealias Failure = PlainSocket.Failure
 
-    let descriptor: Int32
+    private let socket: PlainSocket
     private var received: [UInt8] = []
+    var descriptor: Int32 { self.socket.descriptor }
 
-    init(port: Int) throws {
-        self.descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = UInt16(port).bigEndian
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        let result = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(self.descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        guard result == 0 else { throw Failure(message: "connect: errno \(errno)") }
-        var one: Int32 = 1
-        setsockopt(self.descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(MemoryLayout<Int32>.size))
-        var patience = timeval(tv_sec: 10, tv_usec: 0)
-        setsockopt(self.descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
-    }
-
-    deinit { close(self.descriptor) }
+    init(port: Int) throws { self.socket = try PlainSocket(port: port) }
 
     func send(_ text: String) throws { try self.send(Array(text.utf8)) }
 
-    func send(_ bytes: some Collection<UInt8>) throws {
-        let bytes = Array(bytes)
-        var sent = 0
-        while sent < bytes.count {
-            let count = bytes.withUnsafeBytes {
-                Glibc.send(self.descriptor, $0.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL))
-            }
-            guard count > 0 else { throw Failure(message: "send: errno \(errno)") }
-            sent += count
-        }
-    }
+    func send(_ bytes: some Collection<UInt8>) throws { try self.socket.send(Array(bytes)) }
 
     /// Sends until the server has taken nothing for `patience` milliseconds; returns how much it took.
     func sendUntilStuck(_ bytes: [UInt8], patience: Int32) throws -> Int {
@@ -73,11 +47,8 @@ final class TestClient {
 
     /// False at the end of the stream.
     private func more() throws -> Bool {
-        var chunk = [UInt8](repeating: 0, count: 65_536)
-        let count = recv(self.descriptor, &chunk, chunk.count, 0)
-        if count == 0 || (count < 0 && errno == ECONNRESET) { return false }
-        guard count > 0 else { throw Failure(message: "nothing received: errno \(errno)") }
-        self.received += chunk.prefix(count)
+        guard let more = try self.socket.receive() else { return false }
+        self.received += more
         return true
     }
 
