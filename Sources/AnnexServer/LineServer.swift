@@ -171,7 +171,7 @@ package final class LineServer: Sendable {
         self.shared.limitConnections(to: fitting)
     }
 
-    /// From now on READY says that the server ends. Everything is still answered and new connections are taken: so whoever
+    /// Has READY say from now on that the server ends. Everything is still answered and new connections are taken: so whoever
     /// spreads clients over servers sends no more of them here before `shutdown` begins.
     package func leave() { self.shared.isLeaving.store(true, ordering: .relaxed) }
 

@@ -24,7 +24,7 @@ final class LoopContext: @unchecked Sendable {
     var slowlog: Slowlog
     private(set) var settings: RuntimeSettings
     private(set) var slowNanoseconds: Int
-    /// Whose users are whose; nil where this server stands alone.
+    /// The loop's view of the cluster; nil where this server stands alone.
     @exclusivity(unchecked) var cluster: ClusterView.Snapshot?
 
     private let delivered = Mutex<[(connection: ConnectionHandler, number: Int, write: ReplyPromise.Writing)]>([])

@@ -15,7 +15,7 @@ package struct InfoSection: Sendable {
     }
 }
 
-/// What all loops of one server share. Constants, a few atomics that change per connection or per large buffer (never
+/// State that all loops of one server share: constants, a few atomics that change per connection or per large buffer (never
 /// per command), and a lock that only `CONFIG SET` and start take.
 final class ServerShared: Sendable {
     let configuration: ServerConfiguration
@@ -50,7 +50,7 @@ final class ServerShared: Sendable {
 
     private struct Changing {
         var loops: [LoopContext] = []
-        /// As configured, with what CONFIG SET and the system have changed since, and the real port.
+        /// The configuration, with the changes of CONFIG SET and of the system, and the real port.
         var configuration: ServerConfiguration
     }
     private let changing: Mutex<Changing>
@@ -82,7 +82,7 @@ final class ServerShared: Sendable {
     }
 
     var loops: [LoopContext] { self.changing.withLock { $0.loops } }
-    /// What holds now.
+    /// The settings that hold now.
     var current: ServerConfiguration { self.changing.withLock { $0.configuration } }
     var settings: RuntimeSettings { RuntimeSettings(self.current) }
     var port: Int { self.current.port }

@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexEngine
 import AnnexWire
 
-/// Where a query runs: on the loop what is short, on a worker thread the rest.
+/// Runs short queries on the loop, and the others on a worker thread.
 extension ShardHandler {
     /// Makes a reply here. False where it takes too long, as `body` says, or gets too large: nothing is written then.
     static func here(_ reply: inout ReplyWriter, _ body: (inout ReplyWriter) -> Bool) -> Bool {

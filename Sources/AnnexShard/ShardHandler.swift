@@ -2,7 +2,7 @@ import AnnexCore
 package import AnnexEngine
 package import AnnexWire
 
-/// What commands about users, items and indexes mean: arguments in, one call of the engine, reply out.
+/// Carries out commands about users, items and indexes: arguments in, one call of the engine, reply out.
 ///
 /// One per event loop. A query runs right here unless its estimate is above the loop's budget; then it runs on a worker
 /// thread with a context borrowed from the version.
@@ -15,7 +15,7 @@ package final class ShardHandler: CommandHandler {
 
     let engine: Engine
     private var generation: Int
-    /// When to try again to take over what the engine serves; nil where the last time worked.
+    /// The time to try again to take over what the engine serves; nil where the last time worked.
     private var retry: ContinuousClock.Instant?
     private(set) var lanes: [Lane] = []
 
@@ -106,6 +106,9 @@ package final class ShardHandler: CommandHandler {
         connection: inout ConnectionState
     ) throws(ArgumentFailure) -> ChangeBatch {
         self.refresh()
-        return try Changes.batch(self.checked(changes), connection)
+        return try Changes.batch(
+            self.checked(changes.map { change throws(ArgumentFailure) in try ParsedChange(change) }),
+            connection
+        )
     }
 }

@@ -3,7 +3,7 @@ package import AnnexEngine
 import AnnexWire
 import Synchronization
 
-/// What is known of a served version, for VINFO, INDEXES and INFO.
+/// Describes a served version, for VINFO, INDEXES and INFO.
 package enum VersionInfo {
     private static func quantization(_ kind: IndexKind) -> String {
         switch kind.storage {

@@ -113,7 +113,7 @@ import Testing
             histories["u\(user)"] = seen.map { HistoryEntry(ordinal: $0, weight: 1) }
         }
         var random = SeededRandom(seed: Self.seed)
-        var small = try SmallVersion(
+        let small = try SmallVersion(
             items: items,
             users: counts.count,
             dimension: dimension,
@@ -124,7 +124,6 @@ import Testing
             let isNear = id.hasPrefix("u") || number < 6_000
             return (0..<dimension).map { (isNear && $0 < 40 ? 1.5 : 0) + (id.hasPrefix("u") ? 0 : random.normal() / 2) }
         }
-        small.description.walksCodes = true
         return small
     }
 

@@ -75,6 +75,9 @@ private final class OneReply: ReplySink {
 
     func fulfilNow(_ number: Int, _ bytes: ByteBuffer, isLast: Bool) { Issue.record("a shard writes its replies") }
     func hold(_ number: Int, _ change: Int) -> Int? { nil }
+    func elsewhere(_ number: Int, _ work: @escaping ReplyPromise.Work) {
+        Issue.record("a shard has its replies made whole")
+    }
     func cut() { Issue.record("a shard's replies are whole") }
 
     func wait() -> ReplyPromise.Writing {

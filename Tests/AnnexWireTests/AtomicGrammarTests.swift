@@ -22,7 +22,7 @@ import Testing
         let words = AtomicArguments.words(of: changes.map(self.request))
         #expect(words[1] == Array("{7}a".utf8))
         let read = try AtomicArguments(Request(words)).changes
-        #expect(read.map { change in (0..<change.count).map { change.string($0) } } == changes)
+        #expect(read.map { change in (0..<change.request.count).map { change.request.string($0) } } == changes)
     }
 
     @Test(arguments: [

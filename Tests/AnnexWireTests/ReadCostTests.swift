@@ -5,9 +5,9 @@ import Testing
 /// What a router takes for costly. The figures are guesses; which side of the limit of 5 ms they lie on is promised.
 @Suite("Cost of a read")
 struct ReadCostTests {
-    static func cost(_ words: [String], users: Int? = nil) throws -> Int {
+    static func cost(_ words: [String]) throws -> Int {
         let command = try #require(CommandTable.standard.specification(named: words[0]))
-        return command.cost.microseconds(Request(words.map { Array($0.utf8) }), users: users)
+        return command.cost.microseconds(Request(words.map { Array($0.utf8) }))
     }
 
     static func names(_ count: Int) -> [String] { (0..<count).map { "n\($0)" } }
@@ -53,6 +53,7 @@ struct ReadCostTests {
     @Test("of a part, its own users count")
     func part() throws {
         let words = ["MTOPK", "100"] + Self.names(100) + ["10"]
-        #expect(try Self.cost(words, users: 10) * 10 == Self.cost(words))
+        let arguments = try MTopKArguments(Request(words.map { Array($0.utf8) }))
+        #expect(try arguments.microseconds(users: 10) * 10 == Self.cost(words))
     }
 }

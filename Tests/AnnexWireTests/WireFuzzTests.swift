@@ -176,7 +176,7 @@ import Testing
         case .event: _ = try ChangeArguments(.event, request)
         case .eventDelete: _ = try ChangeArguments(.remove, request)
         case .forget: _ = try ChangeArguments(.forget, request)
-        case .atomic: for change in try AtomicArguments(request).changes { _ = try ChangeArguments(change) }
+        case .atomic: _ = try AtomicArguments(request)
         case .waitpos: _ = try WaitPositionArguments(request)
         case .vsim:
             let query = try VSimArguments(request).query

@@ -30,7 +30,7 @@ package struct ReplicaHealth: Sendable, Equatable {
     package private(set) var isGone = false
     /// It answers its PINGs, as far as it was asked: whatever else is wrong with it, it runs.
     package var answersPings: Bool { self.misses == 0 && !self.isGone }
-    /// When the state was entered.
+    /// The time when the state was entered.
     package private(set) var since: UInt64
 
     private var misses = 0
@@ -43,8 +43,6 @@ package struct ReplicaHealth: Sendable, Equatable {
     private var holds: UInt64 = 0
 
     package init(now: UInt64) { self.since = now }
-
-    package var isHealthy: Bool { self.state == .healthy }
 
     /// Takes in an event. Returns the change of state, if there was one. O(1).
     package mutating func apply(_ event: Event, now: UInt64, _ settings: RouterSettings) -> HealthChange? {

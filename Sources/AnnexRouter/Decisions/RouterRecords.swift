@@ -10,7 +10,7 @@ struct PendingRequest {
     let deadline: UInt64
     /// Who asks; heavy reads take turns by it.
     let client: UInt64
-    /// When a second attempt is made although the first may still be answered; `.max`: not, or no longer.
+    /// The time when a second attempt is made although the first may still be answered; `.max`: not, or no longer.
     var hedgeAt: UInt64 = .max
     var nudgeAt: UInt64 = .max
     /// An attempt was made whose end says nothing about whether the event was stored.
@@ -45,7 +45,7 @@ struct PendingRequest {
     var timerAfter: Int32 = -1
     var timerList: Int32 = 0
 
-    /// When it is to be looked at next.
+    /// The time when it is to be looked at next.
     var nextWake: UInt64 { min(self.deadline, self.hedgeAt, self.nudgeAt) }
 
     func hasTried(_ replica: Int) -> Bool {

@@ -13,7 +13,7 @@ package struct RouterSettings: Sendable, Equatable {
     package var heavyInFlight = 2
     package var heavyQueue = 1_024
 
-    /// Between two PINGs of a replica; one that is not answered by the next is missed.
+    /// The time between two PINGs of a replica; one that is not answered by the next is missed.
     package var pingInterval: UInt64 = 250 * Self.millisecond
     /// Missed PINGs in a row until a replica is ejected.
     package var missesToEject = 3

@@ -23,7 +23,7 @@ struct PendingReply {
     var reply: ReplyPromise?
     /// The place of a change among those of its client.
     var ticket: UInt64?
-    /// When the attempt made last must not be carried out any more.
+    /// The attempt made last must not be carried out after this time.
     var expiresAt = UInt64.max
     /// The deadline that the client set, in milliseconds since 1970.
     private(set) var deadline: Int64?

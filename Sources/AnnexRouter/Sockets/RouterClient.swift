@@ -14,9 +14,6 @@ final class RouterClient: Sendable {
     /// Microseconds by `ReadCost` of its reads of middle cost that are under way. Only touched on the connection's loop.
     nonisolated(unsafe) var costUnderWay = 0
 
-    /// Whether the connection is closed. Only touched on its loop.
-    nonisolated(unsafe) var hasLeft = false
-
     // MARK: How far its events came
 
     struct Known {

@@ -101,9 +101,9 @@ extension RouterHandler {
 }
 
 extension RouterHandler {
-    /// Of several together.
-    static func kind(ofChanges changes: [Request]) -> RequestKind {
-        changes.allSatisfy { (try? ChangeArguments($0))?.isIdempotent ?? false } ? .idempotentEvent : .event
+    /// The kind of several changes together.
+    static func kind(ofChanges changes: [ParsedChange]) -> RequestKind {
+        changes.allSatisfy(\.arguments.isIdempotent) ? .idempotentEvent : .event
     }
 }
 

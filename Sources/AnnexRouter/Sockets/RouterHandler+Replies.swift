@@ -158,7 +158,6 @@ extension RouterHandler {
     /// O(its requests).
     package func abandon(_ connection: ConnectionState) {
         guard let client = connection.memory as? RouterClient else { return }
-        client.hasLeft = true
         var row = client.firstRow
         while row >= 0 {
             let next = self.pending[row].rowAfter

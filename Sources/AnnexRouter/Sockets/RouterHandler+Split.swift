@@ -1,7 +1,6 @@
 import AnnexCore
 import AnnexWire
 import NIOCore
-import NIOPosix
 
 /// Requests about users of several shards: a part for each shard.
 extension RouterHandler {
@@ -12,7 +11,6 @@ extension RouterHandler {
     ///
     /// - Parameter keys: positions of the users.
     func split(
-        _ command: CommandSpecification,
         _ request: Request,
         _ keys: Range<Int>,
         _ client: RouterClient,
@@ -20,58 +18,57 @@ extension RouterHandler {
         _ reply: inout ReplyWriter
     ) -> Disposition? {
         guard keys.count > 1, self.topology.shards.count > 1 else { return nil }
-        guard keys.count > Self.usersOnLoop else {
-            do throws(SplitPlan.Unowned) {
-                let shards = try SplitPlan.shards(of: request, keys, self.topology)
-                guard shards.count > 1 else { return nil }
-                if Self.refuses(request, &reply) { return .done }
-                let plan = SplitPlan(shards, request, keys)
-                return .pending(bytes: plan.byteCount) { self.begin(command, plan, request, client, connection, $0) }
-            } catch {
-                self.fail(.unowned, error.slot, .heavy, &reply)
+        let isLarge = keys.count > Self.usersOnLoop
+        do throws(SplitPlan.Unowned) {
+            let shards = isLarge ? nil : try SplitPlan.shards(of: request, keys, self.topology)
+            if shards?.count == 1 { return nil }
+            // What the whole must keep to, as no shard sees it.
+            let arguments: MTopKArguments
+            do throws(ArgumentFailure) { arguments = try MTopKArguments(request) } catch {
+                reply.error(error)
                 return .done
             }
+            guard let shards else { return self.splitElsewhere(arguments, request, keys, client, connection) }
+            let plan = SplitPlan(shards, request, keys)
+            return .pending(bytes: plan.byteCount) { self.begin(plan, arguments, request, client, connection, $0) }
+        } catch {
+            self.fail(.unowned, error.slot, .heavy, &reply)
+            return .done
         }
-        if Self.refuses(request, &reply) { return .done }
+    }
+
+    private func splitElsewhere(
+        _ arguments: MTopKArguments,
+        _ request: Request,
+        _ keys: Range<Int>,
+        _ client: RouterClient,
+        _ connection: ConnectionState
+    ) -> Disposition {
         let topology = self.topology
         // The request and the frames that are made of it.
         return .pending(bytes: request.pinnedBytes + request.heldBytes) { promise in
-            NIOThreadPool.singleton.runIfActive(eventLoop: self.loop) {
-                SplitPlan(try SplitPlan.shards(of: request, keys, topology), request, keys)
-            }.assumeIsolated().whenComplete { result in
-                guard !client.hasLeft else { return }
-                switch result {
-                case .success(let plan): self.begin(command, plan, request, client, connection, promise)
-                case .failure(let error):
-                    var writer = ReplyWriter(version: connection.respVersion, buffer: ByteBuffer())
-                    self.fail(.unowned, (error as? SplitPlan.Unowned)?.slot, .heavy, &writer)
-                    promise.fulfilNow(writer.buffer)
+            promise.elsewhere {
+                do throws(SplitPlan.Unowned) {
+                    let plan = SplitPlan(try SplitPlan.shards(of: request, keys, topology), request, keys)
+                    return { self.begin(plan, arguments, request, client, connection, promise) }
+                } catch {
+                    return { promise.fulfil { self.fail(.unowned, error.slot, .heavy, &$0) } }
                 }
             }
         }
     }
 
-    /// Checks what the whole must keep to, as no shard sees it. True where the reply is written.
-    private static func refuses(_ request: Request, _ reply: inout ReplyWriter) -> Bool {
-        do throws(ArgumentFailure) { _ = try MTopKArguments(request) } catch {
-            reply.error(error)
-            return true
-        }
-        return false
-    }
-
     private func begin(
-        _ command: CommandSpecification,
         _ plan: SplitPlan,
+        _ arguments: MTopKArguments,
         _ request: Request,
         _ client: RouterClient,
         _ connection: ConnectionState,
         _ promise: ReplyPromise
     ) {
-        let split = SplitRequest(reply: promise, partOf: plan.partOf, parts: plan.parts.count, loop: self.loop)
+        let split = SplitRequest(reply: promise, partOf: plan.partOf, parts: plan.parts.count)
         for (number, part) in plan.parts.enumerated() {
-            let cost = command.cost.microseconds(request, users: part.users.count)
-            let route = self.route(cost, slot: part.slot, client)
+            let route = self.route(arguments.microseconds(users: part.users.count), slot: part.slot, client)
             let decision = self.decisions.begin(
                 route.kind,
                 slot: route.slot,

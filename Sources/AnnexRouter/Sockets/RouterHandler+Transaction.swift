@@ -9,7 +9,7 @@ extension RouterHandler {
         connection: inout ConnectionState
     ) throws(ArgumentFailure) -> ChangeBatch {
         // A shard closes the link, and with it every client's requests, over bytes that are no command.
-        for change in changes { _ = try ChangeArguments(change) }
+        let parsed = try changes.map { change throws(ArgumentFailure) in try ParsedChange(change) }
         let slot = changes[0].withArgument(1) { Slot.of($0) }
         for change in changes where change.withArgument(1, { Slot.of($0) }) != slot {
             throw ArgumentFailure(
@@ -20,7 +20,7 @@ extension RouterHandler {
         }
         let client = self.client(of: &connection)
         let request = Request(AtomicArguments.words(of: changes))
-        let route = Route(slot: slot, kind: Self.kind(ofChanges: changes), keys: 1..<2)
+        let route = Route(slot: slot, kind: Self.kind(ofChanges: parsed), keys: 1..<2)
         let state = connection
         return ChangeBatch(count: changes.count) { batch in
             self.carryOut(request, route, client, state, BatchReplies(batch, count: changes.count, state))
@@ -93,6 +93,9 @@ private final class BatchReplies: ReplySink, @unchecked Sendable {
             return pair
         }
     }
+
+    /// Changes are small: nothing of them is worth a thread.
+    func elsewhere(_ number: Int, _ work: @escaping ReplyPromise.Work) { work()() }
 
     /// The replies are small, and the batch's own counting has the request.
     func hold(_ number: Int, _ change: Int) -> Int? { nil }

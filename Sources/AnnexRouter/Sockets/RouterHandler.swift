@@ -70,7 +70,7 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         }
     }
 
-    /// What no shard can answer.
+    /// Answers a command that no shard can answer.
     private func answer(
         _ answer: CommandSpecification.RouterAnswer,
         _ request: Request,
@@ -112,7 +112,7 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
     ) -> Disposition {
         let keys = command.keys(in: request)
         let client = self.client(of: &connection)
-        if let keys, let parts = self.split(command, request, keys, client, connection, &reply) { return parts }
+        if let keys, let parts = self.split(request, keys, client, connection, &reply) { return parts }
         return self.read(command, request, keys: keys, &connection, &reply)
     }
 

@@ -1,7 +1,6 @@
 import AnnexCore
 import AnnexWire
 import NIOCore
-import NIOPosix
 
 /// A request that goes to several shards in parts, and whose reply is put together from theirs in the order asked.
 ///
@@ -11,7 +10,6 @@ final class SplitRequest {
     private static let bytesOnLoop = 32 << 10
 
     let reply: ReplyPromise
-    private let loop: any EventLoop
     private let partOf: [Int]
     /// Counts the users of each part.
     private let counts: [Int]
@@ -20,9 +18,8 @@ final class SplitRequest {
     private var isOver = false
 
     /// - Parameter partOf: for each answer the part that brings it; a part's answers come in this order.
-    init(reply: ReplyPromise, partOf: [Int], parts: Int, loop: any EventLoop) {
+    init(reply: ReplyPromise, partOf: [Int], parts: Int) {
         self.reply = reply
-        self.loop = loop
         self.partOf = partOf
         var counts = Array(repeating: 0, count: parts)
         for part in partOf { counts[part] += 1 }
@@ -51,8 +48,12 @@ final class SplitRequest {
         let answers = SplitAnswers(parts: self.parts.compactMap { $0 }, partOf: self.partOf, counts: self.counts)
         self.parts = []
         if answers.byteCount <= Self.bytesOnLoop { return self.end(with: answers.merged()) }
-        NIOThreadPool.singleton.runIfActive(eventLoop: self.loop) { answers.merged() }
-            .assumeIsolated().whenSuccess { self.end(with: $0) }
+        let reply = self.reply
+        self.isOver = true
+        reply.elsewhere {
+            let whole = answers.merged()
+            return { reply.fulfilNow(whole) }
+        }
     }
 
     func end(with bytes: ByteBuffer) {

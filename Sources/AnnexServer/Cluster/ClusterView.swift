@@ -2,12 +2,12 @@ package import AnnexCore
 import Crypto
 import Synchronization
 
-/// What a server knows of the cluster that it is part of: who serves which slots, and who is well. Any thread; loops
+/// A server's view of the cluster that it is part of: who serves which slots, and who is well. Any thread; loops
 /// look at copies of their own.
 package final class ClusterView: Sendable {
     package typealias Address = ClusterTopology.Address
 
-    /// As of one moment. A value.
+    /// The view as of one moment. A value.
     package struct Snapshot: Sendable {
         package let topology: ClusterTopology
         /// This server, as others reach it.
@@ -34,7 +34,7 @@ package final class ClusterView: Sendable {
             return all.filter { !self.unwell.contains($0) } + all.filter { self.unwell.contains($0) }
         }
 
-        /// Where to go with a slot.
+        /// The shard and replica to go to with a slot.
         func target(of slot: Int) -> Address? { self.topology.shard(of: slot).flatMap { self.replicas(of: $0).first } }
     }
 

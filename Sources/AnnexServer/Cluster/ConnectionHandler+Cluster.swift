@@ -3,7 +3,7 @@ import AnnexWire
 
 /// Redis Cluster's protocol: whose slot it is, and `CLUSTER`.
 extension ConnectionHandler {
-    /// Where the users of a command are another shard's: writes the error that sends the client there, and returns true.
+    /// Writes the error that sends the client to another shard, where the users of a command are that one's. True where it is written.
     func isMisdirected(_ command: CommandSpecification, _ request: Request) -> Bool {
         guard let cluster = self.loop.cluster, !cluster.ownsAll, let keys = command.keys(in: request) else {
             return false
@@ -64,7 +64,7 @@ extension ConnectionHandler {
 
     private func keySlot() { self.reply.integer(self.request.withArgument(2) { Slot.of($0) }) }
 
-    /// What a server that stands alone can say.
+    /// The answers of a server that stands alone.
     private func answerAlone(_ subcommand: ClusterSubcommand) {
         switch subcommand {
         case .keyslot: self.keySlot()

@@ -1,13 +1,13 @@
 import NIOCore
 
-/// When what happened on a connection last, for its deadlines.
+/// The times of what happened on a connection last, for its deadlines.
 struct ConnectionClock {
     let connectedAt = NIODeadline.now()
-    /// Since when the client could have authenticated; later than it connected only after RESET.
+    /// The time since which the client could have authenticated; later than it connected only after RESET.
     var unauthenticatedSince = NIODeadline.now()
     /// A byte came, or a reply went out.
     var lastActive = NIODeadline.now()
-    /// When the first byte of the command that is not complete yet came.
+    /// The time when the first byte of the command that is not complete yet came.
     var unfinishedSince: NIODeadline?
     /// The client last took bytes of its replies, or began not to.
     var outputMoved = NIODeadline.now()

@@ -126,7 +126,7 @@ extension ConnectionHandler {
         }
         guard command.work != nil else {
             self.reply.rewind(to: from)
-            self.reply.error(code: .overloaded, "too many long commands are waiting; try again later")
+            ServerShared.writeTooManyJobs(&self.reply)
             let now = NIODeadline.now().uptimeNanoseconds
             self.finishReply(command, from: from, budget: Self.flushBytes, now: now, isCurrent: true)
             return now

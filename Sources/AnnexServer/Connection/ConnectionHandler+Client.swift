@@ -23,7 +23,7 @@ extension ConnectionHandler {
         return .done
     }
 
-    /// As in Valkey: a capability that the server does not know is no error.
+    /// Valkey does the same: a capability that the server does not know is no error.
     private func setCapabilities() {
         if (2..<self.request.count).contains(where: { self.request.matches($0, "POSITION") }) {
             self.state.givesPositions = true

@@ -2,7 +2,7 @@ import AnnexWire
 import Logging
 import NIOCore
 
-/// What is looked at now and then: timeouts, and the steps of a drain.
+/// Looks now and then at timeouts, and takes the steps of a drain.
 extension ConnectionHandler {
     func checkDeadlines(_ now: NIODeadline) {
         guard let context, !self.machine.isClosed else { return }

@@ -117,7 +117,7 @@ struct InfoReport {
         )
     }
 
-    /// What clients and proxies look for that send only to a primary.
+    /// The section that clients and proxies look for which send only to a primary.
     private func replication() -> InfoSection {
         InfoSection("Replication", [("role", "master"), ("connected_slaves", "0")])
     }

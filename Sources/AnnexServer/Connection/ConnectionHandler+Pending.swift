@@ -7,7 +7,7 @@ extension ConnectionHandler: ReplySink {
         self.loop.deliver(write, number: number, to: self)
     }
 
-    /// On the loop.
+    /// Takes a reply that was given from another thread. Runs on the loop.
     func delivered(_ number: Int, _ write: @escaping ReplyPromise.Writing) {
         self.machine.pending.complete(number, write)
         self.writePending()
@@ -28,9 +28,21 @@ extension ConnectionHandler: ReplySink {
         return bytes <= limit ? nil : limit
     }
 
+    func elsewhere(_ number: Int, _ work: @escaping ReplyPromise.Work) {
+        guard self.machine.pending.owes(number) else { return }
+        let shared = self.loop.shared
+        let job = shared.work.submit(.query) { refusal, _ in
+            if let refusal { return self.fulfil(number) { shared.writeRefusal(refusal, &$0) } }
+            let next = work()
+            self.loop.eventLoop.execute { if self.machine.pending.owes(number) { next() } }
+        }
+        guard let job else { return self.fulfil(number) { ServerShared.writeTooManyJobs(&$0) } }
+        self.machine.pending.setWork(job, of: number)
+    }
+
     func cut() { self.closeNow() }
 
-    /// What is held for commands that wait counts as held for the client.
+    /// Counts the bytes held for commands that wait as held for the client.
     func settlePending() {
         guard self.context != nil else { return }
         let (requests, replies) = (self.machine.pending.requestBytes, self.machine.pending.replyBytes)

@@ -167,7 +167,7 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
         }
     }
 
-    /// What was put off, or the next request.
+    /// The request that was put off, or the next one.
     private func nextRequest() -> RequestParser.Result {
         switch self.machine.takeResumed() {
         case .request: .request

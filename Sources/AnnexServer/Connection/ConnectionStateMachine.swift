@@ -1,10 +1,10 @@
-/// What one connection may do next. Pure: events go in, what to do comes out, no I/O happens here.
+/// Decides what one connection may do next. Pure: events go in, actions come out, no I/O happens here.
 ///
 /// A connection answers strictly in the order of its commands. Its state carries what belongs to it: a connection that waits
 /// knows what it does when the replies before have gone out, one that finishes knows whether the close was begun. Beside
 /// the state stand the queue of replies that are owed, and what is known of the socket's two directions.
 package struct ConnectionStateMachine: ~Copyable {
-    /// What follows when all replies that are owed have gone out.
+    /// The step that follows when all replies that are owed have gone out.
     enum Next: Equatable {
         /// The next command is parsed.
         case parse
@@ -28,7 +28,7 @@ package struct ConnectionStateMachine: ~Copyable {
     }
 
     private var state = State.serving(inTurn: false)
-    /// What a waiting connection put off, and takes up now.
+    /// The step that a waiting connection put off, and takes now.
     private var resumed: Next?
     private var isWritable = true
     private var inputEnded = false
@@ -95,7 +95,7 @@ package struct ConnectionStateMachine: ~Copyable {
 
     // MARK: Commands
 
-    /// What was put off; nil: parse.
+    /// The step that was put off; nil: parse.
     mutating func takeResumed() -> Next? {
         defer { self.resumed = nil }
         return self.resumed
@@ -110,7 +110,7 @@ package struct ConnectionStateMachine: ~Copyable {
         return false
     }
 
-    /// What the client sent is no protocol. Returns the text to send now; nil where replies must go out before.
+    /// Ends a connection whose client broke the protocol. Returns the text to send now; nil where replies must go out before.
     package mutating func fail(_ text: String) -> String? {
         guard self.pending.isEmpty else {
             self.state = .waiting(.failure(text))

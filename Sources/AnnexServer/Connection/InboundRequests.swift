@@ -1,7 +1,7 @@
 import AnnexWire
 import NIOCore
 
-/// What came from a client and was not answered yet, and the parser that makes requests of it.
+/// The bytes of a client that are not answered yet, and the parser that makes requests of them.
 ///
 /// Bytes lie in the socket's read buffer during a turn, and move to storage of their own size after it, as the read buffer is
 /// needed again. A connection without an unfinished command holds nothing.
@@ -64,7 +64,7 @@ struct InboundRequests {
     /// Makes a request that was parsed before the present one. Only between frames.
     mutating func put(_ request: Request) { self.request = request }
 
-    /// After a turn. `keepingRequest`: the parsed request will be answered later.
+    /// Tidies up after a turn. `keepingRequest`: the parsed request will be answered later.
     mutating func settle(keepingRequest: Bool) {
         let left = self.bytes.readableBytes
         if left == 0 {

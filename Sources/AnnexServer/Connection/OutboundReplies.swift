@@ -2,7 +2,7 @@ import AnnexWire
 
 /// Replies of the present turn, and what `CLIENT REPLY` asked for.
 struct OutboundReplies {
-    /// What `CLIENT REPLY` asked for.
+    /// The mode that `CLIENT REPLY` asked for.
     enum Mode { case on, off, skipNext, skipThis }
 
     var writer: ReplyWriter

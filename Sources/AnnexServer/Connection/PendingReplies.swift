@@ -6,7 +6,7 @@ import NIOCore
 /// Counts the bytes that are held for them: the requests, from parsing until the reply is gone, and what has come of the
 /// replies.
 package struct PendingReplies {
-    /// What is known of the command that waits.
+    /// The command that waits.
     struct Command {
         /// Index in the table of commands.
         let index: Int
@@ -14,19 +14,19 @@ package struct PendingReplies {
         let start: UInt64
         /// Held for the request.
         var requestBytes = 0
-        /// For the slow log; nil where the request is not kept.
+        /// The arguments for the slow log; nil where the request is not kept.
         var arguments: [String]?
         /// Runs elsewhere; cancelled when the connection closes.
         var work: WorkQueue.Job?
     }
 
     struct Entry {
-        let command: Command
+        fileprivate(set) var command: Command
         fileprivate var isComplete = false
         fileprivate var write: ReplyPromise.Writing?
-        /// What has come of a reply that comes as bytes, and was not passed on.
+        /// The part of a reply that has come as bytes and was not passed on.
         fileprivate var bytes: ByteBuffer?
-        /// What others hold to make the reply.
+        /// Counts the bytes that others hold to make the reply.
         fileprivate var heldElsewhere = 0
     }
 
@@ -42,10 +42,10 @@ package struct PendingReplies {
     private(set) var requestBytes = 0
     /// Held for replies: what has come and waits for those before it, and what others gather.
     private(set) var replyBytes = 0
-    /// Of the commands that wait; all are of one.
+    /// The class of the commands that wait; all are of one.
     private(set) var pipelineClass = CommandSpecification.PipelineClass.alone
 
-    /// Under which the next reply that is added is to be given.
+    /// The number under which the next reply that is added is to be given.
     var nextNumber: Int { self.gone + self.count }
 
     // MARK: In
@@ -65,14 +65,14 @@ package struct PendingReplies {
         self.replyBytes += bytes.readableBytes
     }
 
-    /// Once for each number.
+    /// Completes a reply, once for each number.
     mutating func complete(_ number: Int, _ write: @escaping ReplyPromise.Writing) {
         guard let index = self.index(number) else { return }
         self.entries[index].write = write
         self.entries[index].isComplete = true
     }
 
-    /// In one piece or several.
+    /// Adds a piece of a reply: the last one, or one of several.
     mutating func complete(_ number: Int, _ bytes: ByteBuffer, isLast: Bool) {
         guard let index = self.index(number) else { return }
         self.replyBytes += bytes.readableBytes
@@ -92,6 +92,14 @@ package struct PendingReplies {
         return self.entries[index].heldElsewhere
     }
 
+    /// Whether the reply has not been given yet. Of a connection that is closed none is owed.
+    func owes(_ number: Int) -> Bool { self.index(number).map { !self.entries[$0].isComplete } ?? false }
+
+    /// The work that the reply waits for now, to be cancelled where the connection closes.
+    mutating func setWork(_ job: WorkQueue.Job, of number: Int) {
+        if let index = self.index(number) { self.entries[index].command.work = job }
+    }
+
     private func index(_ number: Int) -> Int? {
         let index = self.head + number - self.gone
         return index >= self.head && index < self.entries.count ? index : nil
@@ -104,7 +112,7 @@ package struct PendingReplies {
         case none
         /// The first has come whole.
         case whole(Command)
-        /// So much of the first has come that it goes on before the rest.
+        /// Enough of the first has come that it goes on before the rest.
         case piece
     }
 

@@ -31,7 +31,7 @@ final class RejectionHandler: ChannelInboundHandler {
         if lingers { context.eventLoop.assumeIsolated().scheduleTask(in: Self.linger) { channel.close(promise: nil) } }
     }
 
-    /// What the client says is dropped.
+    /// Drops the bytes of the client.
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {}
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {

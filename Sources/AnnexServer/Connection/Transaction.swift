@@ -1,7 +1,7 @@
 import AnnexCore
 import AnnexWire
 
-/// What a connection keeps between MULTI and EXEC, and carries out after it.
+/// The commands that a connection keeps between MULTI and EXEC, and carries out after it.
 ///
 /// Once EXEC has been accepted the kept commands run like any others: each in its turn, on the loop or elsewhere. Only the
 /// changes among them share one batch.
@@ -89,7 +89,7 @@ package struct Transaction {
 
     // MARK: Running
 
-    /// From now on the kept commands are the connection's next.
+    /// Makes the kept commands the connection's next.
     mutating func run(_ batch: ChangeBatch?) { self.phase = .running(batch) }
 
     /// The kept command that is to run now; nil where none is left.
@@ -105,7 +105,7 @@ package struct Transaction {
         return current.request
     }
 
-    /// What becomes of the present command, where it is a change of the batch.
+    /// The disposition of the present command, where it is a change of the batch.
     func dispositionOfChange() -> Disposition? {
         guard case .running(let batch?) = self.phase, let change = self.current?.change else { return nil }
         return batch.disposition(of: change)

@@ -1,4 +1,4 @@
-/// What one connection holds of the server's memory.
+/// The bytes that one connection holds of the server's memory.
 struct HeldBytes {
     /// Received, and not a whole command yet.
     private(set) var input = 0

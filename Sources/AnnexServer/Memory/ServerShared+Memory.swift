@@ -6,7 +6,7 @@ import Synchronization
 /// Memory for all clients together follows `allClientsBytes`: what is made gets a budget before it is made, and who holds
 /// most goes first when the limit is passed.
 extension ServerShared {
-    /// What any reply may take, however little is left: errors and short answers always get through.
+    /// The bytes that any reply may take, however little is left: errors and short answers always get through.
     private static let leastBudget = 64 << 10
 
     /// Bytes that one reply may take now. One atomic load.
@@ -46,19 +46,28 @@ extension ServerShared {
         let budget = self.replyBudget()
         self.heldBytes.add(budget, ordering: .relaxed)
         let bytes = self.rendered(version, budget: budget) { reply in
-            switch refusal {
-            case nil: self.run(work, stop, &reply)
-            case .shutdown: reply.error(code: .error, "the server is shutting down")
-            case .expired(let late): Self.writeExpired(late, &reply)
-            case .late:
-                reply.error(
-                    code: .timeout,
-                    "the command waited \(self.configuration.workPatience) for a thread; nothing was done: try again later"
-                )
-            }
+            if let refusal { self.writeRefusal(refusal, &reply) } else { self.run(work, stop, &reply) }
         }
         self.heldBytes.subtract(budget - bytes.readableBytes, ordering: .relaxed)
         return bytes
+    }
+
+    /// The answer to a command that waited for a thread and did not run.
+    func writeRefusal(_ refusal: WorkQueue.Refusal, _ reply: inout ReplyWriter) {
+        switch refusal {
+        case .shutdown: reply.error(code: .error, "the server is shutting down")
+        case .expired(let late): Self.writeExpired(late, &reply)
+        case .late:
+            reply.error(
+                code: .timeout,
+                "the command waited \(self.configuration.workPatience) for a thread; nothing was done: try again later"
+            )
+        }
+    }
+
+    /// The answer to a command for which `WorkQueue` has no room.
+    static func writeTooManyJobs(_ reply: inout ReplyWriter) {
+        reply.error(code: .overloaded, "too many long commands are waiting; try again later")
     }
 
     /// The answer to a command that could not begin before its deadline.
@@ -70,7 +79,7 @@ extension ServerShared {
         )
     }
 
-    /// Of what was stopped nothing that it wrote is a reply.
+    /// Runs the work. Bytes that a stopped work wrote are no reply.
     private func run(
         _ work: (inout ReplyWriter, StopSignal) -> Void,
         _ stop: StopSignal,

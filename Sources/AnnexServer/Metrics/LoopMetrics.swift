@@ -1,6 +1,6 @@
 import AnnexWire
 
-/// What one event loop has counted. Plain integers: only that loop writes them; `INFO` asks each loop for a copy.
+/// The counts of one event loop. Plain integers: only that loop writes them; `INFO` asks each loop for a copy.
 struct LoopMetrics: Sendable {
     /// One command of the table.
     struct Command: Sendable {
@@ -38,9 +38,9 @@ struct LoopMetrics: Sendable {
     var authFailures = 0
     /// The most processor time that one turn of a connection took.
     var longestTurnNanoseconds = 0
-    /// By position in the table of commands.
+    /// Counts of each command, by its position in the table.
     var commands: [Command]
-    /// By the first word of the error reply. Bounded by `maximumErrorCodes`.
+    /// Counts of errors, by the first word of the reply. Bounded by `maximumErrorCodes`.
     var errors: [String: Int] = [:]
     /// Filled when a copy is taken.
     var connections = 0

@@ -19,7 +19,7 @@ struct RuntimeSettings: Sendable, Equatable {
 enum ServerParameters {
     enum Change: Equatable { case changed, fixed, unknown, invalid(String) }
 
-    /// What benchmark tools ask for: nothing is written by this server, and there is one database.
+    /// Parameters that benchmark tools ask for: nothing is written by this server, and there is one database.
     private static let constants = [("save", ""), ("appendonly", "no"), ("databases", "1")]
 
     /// All names with their values, by name in byte order.

@@ -8,7 +8,7 @@ import Synchronization
 /// Commands that leave the loop wait here for a thread: each class has its own, first come first served. A connection has
 /// one command here at a time, so that order is fair to connections.
 ///
-/// What waits or runs has a deadline and ends when its client goes away: what waits is dropped, what runs is told to stop. It is
+/// A job has a deadline and ends when its client goes away: one that waits is dropped, one that runs is told to stop. Jobs are
 /// counted: by number, and by the bytes that its request holds.
 final class WorkQueue: Sendable {
     /// Why work did not run.
@@ -30,7 +30,7 @@ final class WorkQueue: Sendable {
             self.stop = StopSignal(deadline: deadline, now: { NIODeadline.now().uptimeNanoseconds })
         }
 
-        /// Any thread. What runs already is told to stop.
+        /// Drops the job, or tells it to stop where it runs already. Any thread.
         func cancel() {
             self.stop.raise()
             _ = self.take()
@@ -104,8 +104,8 @@ final class WorkQueue: Sendable {
         return job
     }
 
-    /// Of normal priority is 0; each step takes a fifth off a thread's share where processors are short.
-    private static let niceness: Int32 = 10
+    /// Normal priority is 0; each step takes a fifth off a thread's share where processors are short.
+    private static let niceness: Int32 = 5
 
     /// Lowers the priority of the calling thread, so that a long command takes the processor from no loop that has something to do.
     /// One system call; a thread that has it keeps it.

@@ -18,10 +18,7 @@ extension Request {
         _ index: Int,
         _ body: (Span<UInt8>) throws(Failure) -> R
     ) throws(Failure) -> R {
-        let result: Result<R, Failure> = self.withArgument(index) { bytes in
-            do throws(Failure) { return .success(try body(Span(_unsafeBytes: bytes))) } catch { return .failure(error) }
-        }
-        return try result.get()
+        try self.withArgument(index) { bytes throws(Failure) in try body(Span(_unsafeBytes: bytes)) }
     }
 }
 

@@ -25,12 +25,9 @@ extension ShardHandler {
         return try Changes.record(together: changes, request, connection)
     }
 
-    /// Requests whose arity has been checked, and which are changes of one user each.
-    func checked(_ requests: [Request]) throws(ArgumentFailure) -> [CheckedChange] {
-        var changes: [CheckedChange] = []
-        changes.reserveCapacity(requests.count)
-        for request in requests { changes.append(try self.checked(ChangeArguments(request), request)) }
-        return changes
+    /// Checks the changes against the indexes that they name.
+    func checked(_ changes: [ParsedChange]) throws(ArgumentFailure) -> [CheckedChange] {
+        try changes.map { change throws(ArgumentFailure) in try self.checked(change.arguments, change.request) }
     }
 
     private func checked(_ arguments: ChangeArguments, _ request: Request) throws(ArgumentFailure) -> CheckedChange {
@@ -189,7 +186,7 @@ enum Changes {
     static func code(_ error: AnnexError) -> ErrorCode {
         switch error.code {
         case .overloaded: .overloaded
-        // What clients of clusters, and routers, take for: ask another replica.
+        // Clients of clusters, and routers, ask another replica on this code.
         case .unavailable: .masterDown
         case .timeout: .timeout
         case .usage, .badInput, .damaged, .notFound, .limit, .system, .recall, .busy: .error

@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexEngine
 import AnnexWire
 
-/// What the options of TOPK, MTOPK and WHYNOT make of a query.
+/// Makes a query of the options of TOPK, MTOPK and WHYNOT.
 extension RecommendationQuery {
     /// Looks up what the client names: unknown items of `EXCLUDE` cannot be answers, those of `HISTORY` say nothing in this
     /// version. O(named items).

@@ -56,7 +56,7 @@ struct Recommendation: Sendable {
                 }
             } catch {
                 if self.isBatch, error.code == .badInput {
-                    // Of one user, whose history has no solution; the others have their answers.
+                    // One user's history has no solution; the others have their answers.
                     reply.nullArray()
                     continue
                 }

@@ -8,7 +8,7 @@ extension ShardHandler {
         let arguments = try SeenArguments(request)
         let lane = try self.freshLane(request, name: arguments.index)
         let limit = Int(WorkEstimate.loopBudgetNanos / WorkEstimate.nanosPerSeenItem)
-        // Where even this cannot be read, the command says why.
+        // The command says why, where even this cannot be read.
         let nanos = (try? request.withIdentifier(arguments.user) { try lane.context.nanosToRead($0) }) ?? 0
         let mayFit = nanos <= WorkEstimate.loopBudgetNanos || arguments.count ?? .max <= limit
         let isMade = mayFit && Self.here(&reply) { Self.seen(arguments, request, lane.context, limit: limit, &$0) }

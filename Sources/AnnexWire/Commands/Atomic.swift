@@ -23,25 +23,27 @@ extension CommandSpecification {
 /// `ATOMIC user words word… [words word…]…`: several changes as one command.
 package struct AtomicArguments: Sendable {
     /// Each as if it had come alone.
-    package let changes: [Request]
+    package let changes: [ParsedChange]
 
     /// The arity must have been checked.
     ///
     /// - Throws: where the words are no changes, too many, or of users in another slot.
-    package init(_ request: Request, table: CommandTable = .standard) throws(ArgumentFailure) {
-        var changes: [Request] = []
+    package init(_ request: Request) throws(ArgumentFailure) {
+        var requests: [Request] = []
         var at = 2
         while at < request.count {
             let words = try request.counted(at, "words", minimum: 1)
-            guard changes.count < Limits.maximumTransactionChanges else {
+            guard requests.count < Limits.maximumTransactionChanges else {
                 throw ArgumentFailure("more than \(Limits.maximumTransactionChanges) changes: send them in parts")
             }
-            changes.append(Request(words, of: request))
+            requests.append(Request(words, of: request))
             at = words.upperBound
         }
         let slot = request.withArgument(1) { Slot.of($0) }
-        for change in changes {
-            _ = try table.change(change)
+        var changes: [ParsedChange] = []
+        changes.reserveCapacity(requests.count)
+        for change in requests {
+            changes.append(try ParsedChange(change))
             guard change.withArgument(1, { Slot.of($0) }) == slot else {
                 throw ArgumentFailure(
                     code: .crossSlot,

@@ -12,10 +12,17 @@ package enum ChangeArguments: Equatable, Sendable {
         case .forget: self = .forget(try ForgetArguments(request))
         }
     }
+}
 
-    /// Of one change as a batch holds it, whose words nobody has looked at.
-    package init(_ request: Request, table: CommandTable = .standard) throws(ArgumentFailure) {
-        try self.init(table.change(request), request)
+/// One change of a batch, whose words nobody has looked at before.
+package struct ParsedChange: Sendable {
+    package let request: Request
+    package let arguments: ChangeArguments
+
+    /// - Throws: where it is no command, has too few or too many words, is no change, or has words that a change does not take.
+    package init(_ request: Request) throws(ArgumentFailure) {
+        self.request = request
+        self.arguments = try ChangeArguments(CommandTable.standard.change(request), request)
     }
 }
 
@@ -23,7 +30,7 @@ extension CommandTable {
     /// Which change of one user a request is.
     ///
     /// - Throws: where it is no command, has too few or too many words, or is no change.
-    func change(_ request: Request) throws(ArgumentFailure) -> CommandSpecification.Change {
+    fileprivate func change(_ request: Request) throws(ArgumentFailure) -> CommandSpecification.Change {
         switch self.lookup(request) {
         case .refused(let failure, _): throw failure
         case .command(let found, _):

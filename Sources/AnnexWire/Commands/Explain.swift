@@ -36,7 +36,7 @@ package struct ExplainArguments: Equatable, Sendable {
     package var user: Int { 1 }
     /// Position of the item's id.
     package var item: Int { 2 }
-    /// At most so many contributions.
+    /// The most contributions to show.
     package private(set) var count = ExplainArguments.defaultCount
     /// Position of the index's name; nil where it was left out.
     package private(set) var index: Int?

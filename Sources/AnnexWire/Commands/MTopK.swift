@@ -16,9 +16,9 @@ extension CommandSpecification {
             "array of n replies of TOPK; null for an unknown user"
         ),
         routing: .users,
-        cost: ReadCost { request, users in
+        cost: ReadCost { request in
             guard let arguments = try? MTopKArguments(request) else { return 0 }
-            return arguments.options.microseconds(k: arguments.k, users: users ?? arguments.users.count)
+            return arguments.microseconds(users: arguments.users.count)
         }
     )
 }
@@ -50,4 +50,7 @@ package struct MTopKArguments: Equatable, Sendable {
             )
         }
     }
+
+    /// Microseconds that a shard takes for so many of the users, as `ReadCost`.
+    package func microseconds(users: Int) -> Int { self.options.microseconds(k: self.k, users: users) }
 }

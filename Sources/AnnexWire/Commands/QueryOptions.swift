@@ -18,7 +18,7 @@ package struct QueryOptions: Equatable, Sendable {
         case withAttributes = "WITHATTRIBS"
     }
 
-    /// Those that say what is searched.
+    /// The options that say what is searched.
     static let searching: [CommandArgument] = [
         .index,
         .block(

@@ -15,7 +15,7 @@ extension CommandSpecification {
             "array of items; with times an array of [item, unix-ms or null]"
         ),
         routing: .user,
-        cost: ReadCost { request, _ in
+        cost: ReadCost { request in
             guard let arguments = try? SeenArguments(request) else { return 0 }
             return (arguments.count ?? SeenArguments.longHistory) * SeenArguments.tenthsPerHistoryItem / 10
         }
@@ -42,7 +42,7 @@ package struct SeenArguments: Equatable, Sendable {
 
     /// Position of the user's id.
     package var user: Int { 1 }
-    /// At most so many.
+    /// The most items to show.
     package private(set) var count: Int?
     package private(set) var withTimes = false
     /// Position of the index's name; nil where it was left out.

@@ -19,7 +19,7 @@ extension CommandSpecification {
         arguments: [.key("user"), .integer("k")] + QueryOptions.all,
         reply: listReply,
         routing: .user,
-        cost: ReadCost { request, _ in
+        cost: ReadCost { request in
             // Nearly all requests.
             if request.count == 3 {
                 let k = min(max(0, request.integer(2) ?? 0), Limits.maximumK)

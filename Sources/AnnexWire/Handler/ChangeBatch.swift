@@ -24,7 +24,7 @@ package final class ChangeBatch: Sendable {
         self.state = Mutex(State(meetings: Array(repeating: .nobody, count: count), start: start))
     }
 
-    /// What becomes of the command of change `index`, which has its turn. Once for each.
+    /// The disposition of the command of change `index`, which has its turn. Once for each.
     package func disposition(of index: Int) -> Disposition {
         .pending(bytes: 0) { promise in
             let (write, start) = self.state.withLock { state in

@@ -1,7 +1,7 @@
 package import AnnexCore
 package import NIOCore
 
-/// What becomes of a command after its handler looked at it: the one way to answer now, elsewhere, or later.
+/// The outcome of a command after its handler looked at it: the one way to answer now, elsewhere, or later.
 package enum Disposition: Sendable {
     /// The reply is written.
     case done
@@ -29,6 +29,7 @@ package enum WorkClass: Sendable, CaseIterable {
 /// A reply that somebody owes a connection.
 package struct ReplyPromise: Sendable {
     package typealias Writing = @Sendable (inout ReplyWriter) -> Void
+    package typealias Work = @Sendable () -> @Sendable () -> Void
 
     private let sink: any ReplySink
     private let number: Int
@@ -52,6 +53,11 @@ package struct ReplyPromise: Sendable {
     /// - Returns: nil where that is fine; else how many bytes one reply may hold: let go of them and send an error.
     package func hold(_ change: Int) -> Int? { self.sink.hold(self.number, change) }
 
+    /// Has `work` run on a thread for queries, and then, on the connection's loop, what it returns. An error is the reply where too
+    /// many commands wait for those threads, or this one waited too long. Neither runs once nobody waits for the reply.
+    /// On the connection's loop only.
+    package func elsewhere(_ work: @escaping Work) { self.sink.elsewhere(self.number, work) }
+
     /// Closes the connection: the rest of a reply that has begun will not come. On its loop only.
     package func cut() { self.sink.cut() }
 }
@@ -62,10 +68,11 @@ package protocol ReplySink: AnyObject, Sendable {
     func fulfil(_ number: Int, _ write: @escaping ReplyPromise.Writing)
     func fulfilNow(_ number: Int, _ bytes: ByteBuffer, isLast: Bool)
     func hold(_ number: Int, _ change: Int) -> Int?
+    func elsewhere(_ number: Int, _ work: @escaping ReplyPromise.Work)
     func cut()
 }
 
-/// What handlers may know and change of a connection.
+/// The part of a connection that handlers may know and change.
 package struct ConnectionState: Sendable {
     package let id: UInt64
     /// The client's address and port.
@@ -75,11 +82,11 @@ package struct ConnectionState: Sendable {
     package var libVer = ""
     package var respVersion = RESPVersion.two
     package var authenticated: Bool
-    /// What the handler remembers of the connection, for as long as it is open.
+    /// The handler's memory of the connection, for as long as it is open.
     package var memory: (any AnyObject & Sendable)?
     /// Whether replies to changes tell where they stand in the log.
     package var givesPositions = false
-    /// After which the command at hand must not begin any more: milliseconds since 1970, as DEADLINE before it said.
+    /// The time after which the command at hand must not begin any more: milliseconds since 1970, as DEADLINE before it said.
     package var deadline: Int64?
 
     package init(id: UInt64, address: String, authenticated: Bool) {

@@ -20,7 +20,7 @@ package struct ReplyScanner {
     package static let maximumLineBytes = 64 << 10
     package static let maximumBulkBytes = 512 << 20
     package static let maximumElements = 1 << 24
-    /// So much of an error is kept.
+    /// The most bytes of an error that are kept.
     package static let maximumErrorBytes = 200
 
     private enum Phase { case marker, line, lineEnd, body, bodyEnd }

@@ -3,7 +3,7 @@ package import AnnexCore
 /// Why the arguments of a command are refused: the code and the text of its error reply.
 package struct ArgumentFailure: Error, Equatable, Sendable {
     package let code: ErrorCode
-    /// What is wrong and what would be right. Words of the client in it are escaped and cut.
+    /// Says what is wrong and what would be right. Words of the client in it are escaped and cut.
     package let message: String
 
     package init(code: ErrorCode = .error, _ message: String) {

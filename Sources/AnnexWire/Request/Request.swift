@@ -38,12 +38,12 @@ package struct Request: Sendable {
         self.arguments = Array(request.arguments[words])
     }
 
-    /// What the request holds, about: its bytes and the table of its arguments.
+    /// Counts, about, the bytes of the request and of the table of its arguments.
     package var heldBytes: Int {
         self.bytes.readableBytes + self.arguments.count * MemoryLayout<Argument>.stride
     }
 
-    /// What keeping the request keeps: all of the storage in which it came.
+    /// Counts the bytes that keeping the request keeps: all of the storage in which it came.
     package var pinnedBytes: Int {
         self.bytes.storageCapacity + self.arguments.count * MemoryLayout<Argument>.stride
     }
@@ -58,9 +58,12 @@ package struct Request: Sendable {
 
     /// Lends the bytes of one argument. O(1).
     @inlinable
-    package func withArgument<R>(_ index: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+    package func withArgument<R, Failure>(
+        _ index: Int,
+        _ body: (UnsafeRawBufferPointer) throws(Failure) -> R
+    ) throws(Failure) -> R {
         let argument = self.arguments[index]
-        return try self.bytes.withUnsafeReadableBytes { bytes in
+        return try self.bytes.withUnsafeReadableBytes { bytes throws(Failure) in
             let start = Int(argument.offset)
             return try body(UnsafeRawBufferPointer(rebasing: bytes[start..<start + Int(argument.count)]))
         }

@@ -47,7 +47,7 @@ package struct CommandArgument: Sendable {
         return copy
     }
 
-    /// As in a manual: `[COUNT n]`, `<ELE element | FP32 blob>`, `item [item …]`.
+    /// The argument as a manual shows it: `[COUNT n]`, `<ELE element | FP32 blob>`, `item [item …]`.
     package var syntax: String {
         var text: String
         switch self.kind {
@@ -75,7 +75,7 @@ struct WordCount: Equatable {
         return Self(fewest: one.fewest + other.fewest, most: most)
     }
 
-    /// As `COMMAND` gives it: the number, or minus the fewest.
+    /// The arity that `COMMAND` gives: the number, or minus the fewest.
     var arity: Int { self.fewest == self.most ? self.fewest : -self.fewest }
 }
 

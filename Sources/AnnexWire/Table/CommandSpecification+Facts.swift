@@ -24,7 +24,7 @@ extension CommandSpecification {
         case admin
     }
 
-    /// What becomes of a command between MULTI and EXEC.
+    /// The way a command is taken between MULTI and EXEC.
     package enum InTransaction: Sendable {
         /// It is kept for EXEC.
         case kept
@@ -39,10 +39,10 @@ extension CommandSpecification {
     /// A change of what is known of one user.
     package enum Change: Sendable, Equatable { case event, remove, forget }
 
-    /// What a router answers by itself, as no shard can.
+    /// An answer that a router makes by itself, as no shard can.
     package enum RouterAnswer: Sendable { case readiness, waitForPosition, refuseReload }
 
-    /// What a router does with a command of the handler.
+    /// The way a router takes a command of the handler.
     package enum Routing: Sendable, Equatable {
         /// Any replica of any shard gives the same answer.
         case anywhere

@@ -35,7 +35,7 @@ package final class CommandSpecification: Sendable {
     package let pipelineClass: PipelineClass
     package let commandClass: CommandClass
     package let inTransaction: InTransaction
-    /// What a router does with it; a connection's own commands never reach one.
+    /// The way a router takes it; a connection's own commands never reach one.
     package let routing: Routing
     /// About how long a shard takes for it.
     package let cost: ReadCost

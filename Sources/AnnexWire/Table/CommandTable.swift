@@ -9,7 +9,7 @@ package struct CommandTable: Sendable {
         case refused(ArgumentFailure, position: Int?)
     }
 
-    /// By name.
+    /// All commands, by name.
     package let specifications: [CommandSpecification]
     private let positions: NamePositions
 

@@ -23,7 +23,7 @@ where Option: RawRepresentable & CaseIterable & Sendable, Option.RawValue == Str
         let values: Values
         /// The same for those that exclude one another.
         let group: UInt64
-        /// Where its argument is, for messages.
+        /// The position of its argument, for messages.
         let argument: Int
     }
 
@@ -80,7 +80,7 @@ where Option: RawRepresentable & CaseIterable & Sendable, Option.RawValue == Str
 
     // MARK: Messages
 
-    /// What is counted behind an option: `items`.
+    /// The word for what is counted behind an option: `items`.
     func counted(_ row: Row) -> String {
         (self.arguments[row.argument].children.first { $0.isMultiple }?.name ?? "word") + "s"
     }

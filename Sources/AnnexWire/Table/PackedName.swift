@@ -19,7 +19,7 @@ struct PackedName: Equatable {
     init?(_ name: String) { self.init(name.utf8) }
 }
 
-/// Where each name stands, by open addressing: names are few and known when the program starts, so one multiplication
+/// Finds the position of each name, by open addressing: names are few and known when the program starts, so one multiplication
 /// replaces the keyed hash of a dictionary, which exists to withstand chosen keys. A lookup ends at an empty place, of
 /// which there are at least as many as names.
 struct NamePositions: Sendable {

@@ -6,23 +6,20 @@ import AnnexCore
 /// The figures are microseconds of one core for a million items of 64 components, rounded up. A shard knows its version and the
 /// user, and estimates better: it decides where the work runs, this decides on which connection it travels.
 package struct ReadCost: Sendable {
-    private let estimate: @Sendable (Request, _ users: Int?) -> Int
+    private let estimate: @Sendable (Request) -> Int
 
-    /// - Parameter estimate: microseconds of a request whose arity has been checked; 0 for one that a shard refuses at once. `users`
-    ///   counts instead of those of the request, of which only a part is sent.
-    init(_ estimate: @escaping @Sendable (Request, _ users: Int?) -> Int) { self.estimate = estimate }
+    /// - Parameter estimate: microseconds of a request whose arity has been checked; 0 for one that a shard refuses at once.
+    init(_ estimate: @escaping @Sendable (Request) -> Int) { self.estimate = estimate }
 
     /// It takes so little that it is never in the way, or it is no read.
-    static let none = ReadCost { _, _ in 0 }
+    static let none = ReadCost { _ in 0 }
     /// Its cost depends on the user's history and on the catalogue.
-    static let insight = ReadCost { _, _ in 20_000 }
+    static let insight = ReadCost { _ in 20_000 }
     /// Each word is an id that is looked up.
-    static let lookups = ReadCost { request, _ in request.count * Self.tenthsPerName / 10 }
+    static let lookups = ReadCost { request in request.count * Self.tenthsPerName / 10 }
 
     /// Microseconds. O(options); nothing is allocated. The arity must have been checked.
-    ///
-    /// - Parameter users: instead of those of an `MTOPK`, of which only a part is sent.
-    package func microseconds(_ request: Request, users: Int? = nil) -> Int { self.estimate(request, users) }
+    package func microseconds(_ request: Request) -> Int { self.estimate(request) }
 
     // MARK: Figures
 
@@ -40,7 +37,7 @@ package struct ReadCost: Sendable {
     /// An id that is looked up, and an item of a history that is solved for, by each user of a batch.
     static let tenthsPerName = 3
     static let tenthsPerSolvedItem = 40
-    /// What an item that is left out adds to each user's search.
+    /// The cost that an item which is left out adds to each user's search.
     static let tenthsPerLeftOut = 1
 
     /// A search for `k` results.

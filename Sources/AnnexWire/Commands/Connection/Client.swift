@@ -1,4 +1,4 @@
-/// What follows `CLIENT`; the raw value is the word in lower case.
+/// The words that follow `CLIENT`; the raw value is the word in lower case.
 package enum ClientSubcommand: String, Sendable, CaseIterable {
     case id, getname, setname, setinfo, capa, info, list, kill, tracking, noEvict = "no-evict", noTouch = "no-touch",
         reply

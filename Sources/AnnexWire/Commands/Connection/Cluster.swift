@@ -1,9 +1,9 @@
-/// What follows `CLUSTER`; the raw value is the word in lower case.
+/// The words that follow `CLUSTER`; the raw value is the word in lower case.
 package enum ClusterSubcommand: String, Sendable, CaseIterable {
     case info, keyslot, myid, nodes, shards, slots
 }
 
-/// What follows `ACL`; the raw value is the word in lower case.
+/// The words that follow `ACL`; the raw value is the word in lower case.
 package enum AclSubcommand: String, Sendable, CaseIterable {
     case whoami
 }

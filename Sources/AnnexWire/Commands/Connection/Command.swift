@@ -1,4 +1,4 @@
-/// What follows `COMMAND`; the raw value is the word in lower case.
+/// The words that follow `COMMAND`; the raw value is the word in lower case.
 package enum CommandSubcommand: String, Sendable, CaseIterable {
     case count, list, info, docs, getkeys, getkeysandflags
 }

@@ -13,7 +13,7 @@ extension CommandSpecification {
         arguments: [.key("key"), CommandArgument.integer("count").optional],
         reply: ("bulk string, or an array with a count", "bulk string, or an array with a count"),
         routing: .anywhere,
-        cost: ReadCost { request, _ in
+        cost: ReadCost { request in
             let count = request.count > 2 ? request.integer(2) ?? 0 : 1
             return Int(min(count.magnitude, UInt(Limits.maximumRandomCount))) * ReadCost.tenthsPerResult / 10
         }

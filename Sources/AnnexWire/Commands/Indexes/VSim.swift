@@ -17,7 +17,7 @@ extension CommandSpecification {
             "array; map of element to score, attributes or [score, attributes] with options"
         ),
         routing: .anywhere,
-        cost: ReadCost { request, _ in
+        cost: ReadCost { request in
             guard let arguments = try? VSimArguments(request) else { return 0 }
             let values = arguments.query.componentCount
             return ReadCost.search(arguments.effort, k: arguments.count, attributes: arguments.withAttributes)

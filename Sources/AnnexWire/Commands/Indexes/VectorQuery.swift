@@ -1,6 +1,6 @@
 import AnnexCore
 
-/// What `VSIM` compares with.
+/// The vector that `VSIM` compares with.
 package enum VectorQuery: Equatable, Sendable {
     private enum Form: String, CaseIterable, Sendable {
         case element = "ELE"
