@@ -15,7 +15,7 @@ package final class RESPClient: Sendable {
         do { return try await self.attempt(settings).get() } catch { throw error.error }
     }
 
-    /// The same for who tries again after some failures.
+    /// Connects and greets, and throws the failure itself, for callers that try again after some kinds.
     package static func attempt(_ settings: RESPSettings) async -> Result<RESPClient, RESPFailure> {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         do {
@@ -51,6 +51,6 @@ package final class RESPClient: Sendable {
         try await self.send(words.map { Array($0.utf8) }, within: patience)
     }
 
-    /// What waits for a reply gets an error. More than one call does no harm.
+    /// Ends the connection: every command that waits for a reply gets an error. More than one call does no harm.
     package func close() async { try? await self.loop.submit { self.connection.close("it was closed here") }.get() }
 }

@@ -94,7 +94,7 @@ struct CatalogueReader {
     func ordinal(of id: Span<UInt8>) -> Int32? { self.items.ordinal(of: id) }
 
     /// Lends the attributes' JSON text; nil where the item has none.
-    func withAttributes<R>(_ ordinal: Int32, _ body: (Span<UInt8>?) -> R) -> R {
+    func withAttributes(_ ordinal: Int32, _ body: (Span<UInt8>?) -> Void) {
         self.items.withAttributes(ordinal, body)
     }
 }

@@ -9,7 +9,7 @@ extension ServedVersion {
             of: self.catalogue,
             self.users,
             decay: decay,
-            now: Self.milliseconds(),
+            now: WallClock.milliseconds(),
             after: before
         )
         self.popularityRead.add(popular.readCount, ordering: .relaxed)

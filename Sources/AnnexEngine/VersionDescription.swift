@@ -38,7 +38,7 @@ package struct VersionDescription: Sendable {
     package var userCount: Int
     /// Users with a trained history.
     package var historyCount = 0
-    /// Up to when the histories go, in milliseconds since 1970; nil in versions without.
+    /// The time up to which the histories go, in milliseconds since 1970; nil in versions without.
     package var trainedUntil: Int64?
     /// How users' vectors follow from histories; nil for not at all.
     package var foldIn: FoldInModel.Method?
@@ -52,8 +52,6 @@ package struct VersionDescription: Sendable {
     package var defaultItemEffort: SearchEffort
     /// Items that a query read on average at some values of kappa, ascending, as the build measured it; empty where unknown.
     package var readsByKappa: [(kappa: Double, items: Double)] = []
-    /// Whether a graph is walked over 8-bit codes.
-    package var walksCodes = false
     /// Measured on the half of the held-out queries that did not choose the operating point; nil where unknown.
     package var measuredRecall: Double?
     /// Items that no walk over the graph's level-0 links reaches; nil without a graph.

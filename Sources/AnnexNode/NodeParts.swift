@@ -1,7 +1,7 @@
 import Logging
 import Synchronization
 
-/// What a node has begun, and how each part of it ends.
+/// The parts that a node has begun, and how each of them ends.
 ///
 /// A part is added before it begins, and parts end in the reverse order. So a start that fails halfway and a stop go the same
 /// way, and whatever is added later uses only what still runs. Any thread.

@@ -26,9 +26,9 @@ import Testing
             let ordinal = try #require(known)
             #expect(items.identifier(ordinal) == id)
             #expect(vectors.withRow(Int(ordinal)) { Array(copying: $0) } == fields.dropFirst().compactMap { Float($0) })
-            let text = reader.withAttributes(ordinal) { json -> String? in
-                guard let json else { return nil }
-                return String(decoding: Array(copying: json), as: UTF8.self)
+            var text: String?
+            reader.withAttributes(ordinal) { json in
+                if let json { text = String(decoding: Array(copying: json), as: UTF8.self) }
             }
             if let text {
                 withAttributes += 1

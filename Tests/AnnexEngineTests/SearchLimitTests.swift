@@ -17,7 +17,6 @@ import Testing
     private func version(_ kind: String, _ metric: Metric, codes: Bool) throws -> (SmallVersion, ServedVersion) {
         var small = try SmallVersion(items: Self.items, users: 8, dimension: Self.dimension, kind: kind, metric: metric)
         if codes {
-            small.description.walksCodes = kind.hasPrefix("HNSW")
             // As if the build had found that queries read next to nothing.
             small.description.readsByKappa = [(kappa: 1, items: 10)]
         } else {

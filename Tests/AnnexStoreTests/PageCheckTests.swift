@@ -24,9 +24,8 @@ import Testing
         var bytes = 0
         for ordinal in 0..<Int32(store.count) {
             #expect(reader.ordinal(of: store.identifier(ordinal).span) != -1)
-            bytes += reader.withAttributes(ordinal) { text in
-                guard let text else { return 0 }
-                return text.indices.reduce(0) { $0 &+ Int(text[$1] & 1) }
+            reader.withAttributes(ordinal) { text in
+                if let text { bytes += text.indices.reduce(0) { $0 &+ Int(text[$1] & 1) } }
             }
         }
         return bytes

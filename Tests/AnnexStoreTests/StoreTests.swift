@@ -33,13 +33,13 @@ import Testing
         for unknown in ["", "b", "item-", String(repeating: "z", count: 256), String(repeating: "z", count: 5_000)] {
             #expect(reader.ordinal(of: Array(unknown.utf8).span) == nil)
         }
-        #expect(
-            reader.withAttributes(3) { text in
-                guard let text else { return [] }
-                return Array(copying: text)
-            } == Array("{\"n\":3}".utf8)
-        )
-        #expect(reader.withAttributes(4) { $0 == nil })
+        var texts: [[UInt8]?] = []
+        for ordinal in Int32(3)...4 {
+            reader.withAttributes(ordinal) { text in
+                if let text { texts.append(Array(copying: text)) } else { texts.append(nil) }
+            }
+        }
+        #expect(texts == [Array("{\"n\":3}".utf8), nil])
         #expect(!FileManager.default.fileExists(atPath: path + "-lock"))
     }
 

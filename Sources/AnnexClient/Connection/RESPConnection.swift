@@ -32,7 +32,7 @@ package final class RESPConnection: ChannelInboundHandler, @unchecked Sendable {
     private var waiting = CircularBuffer<Request>()
     private var parser: ReplyParser
     private var received = ByteBuffer()
-    /// Of the reply that is not whole.
+    /// Counts the bytes of the reply that is not whole yet.
     private var replyBytes = 0
     private var lastReceived = NIODeadline.now()
     private var timer: Scheduled<Void>?
@@ -101,7 +101,7 @@ package final class RESPConnection: ChannelInboundHandler, @unchecked Sendable {
         self.out = channel.allocator.buffer(capacity: 4_096)
     }
 
-    /// What waits for a reply fails. More than one call does no harm.
+    /// Ends the connection: every request that waits for a reply fails. More than one call does no harm.
     package func close(_ reason: String) { self.end(RESPFailure(.closed, reason, at: self.settings.address)) }
 
     private func end(_ failure: RESPFailure) {

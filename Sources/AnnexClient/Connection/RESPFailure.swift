@@ -26,7 +26,7 @@ package struct RESPFailure: Error, Sendable, CustomStringConvertible {
     /// One line without bytes that a terminal would obey.
     package let text: String
     package let address: String
-    /// What to do next.
+    /// The advice that an error shows.
     package let hint: String?
 
     package var description: String { self.text }
@@ -39,7 +39,7 @@ package struct RESPFailure: Error, Sendable, CustomStringConvertible {
 
     // MARK: The reasons
 
-    /// Of a reply, as much is shown.
+    /// The most bytes of a reply that an error shows.
     package static let shownBytes = 200
 
     static func unreachable(_ error: any Error, at address: String) -> RESPFailure {

@@ -63,7 +63,7 @@ package final class HealthMonitor: Sendable {
 
 /// The probe of one server. Unchecked because all but constants is touched on its loop only.
 private final class HealthProbe: @unchecked Sendable {
-    /// With so many PINGs unanswered the connection is given up.
+    /// The connection is given up after so many unanswered PINGs.
     private static let patience = 8
 
     private let address: ClusterTopology.Address

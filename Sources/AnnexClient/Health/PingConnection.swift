@@ -6,7 +6,7 @@ package import NIOCore
 /// Unchecked because it lives on one loop.
 package final class PingConnection: @unchecked Sendable {
     package struct Callbacks {
-        /// With the nanoseconds from a PING to its answer. Any answer but an error counts: NOAUTH does not.
+        /// Gets the nanoseconds from a PING to its answer. Any answer but an error counts: NOAUTH does not.
         let answered: (_ nanos: UInt64) -> Void
         /// The connection ended, or could not be made.
         let ended: () -> Void

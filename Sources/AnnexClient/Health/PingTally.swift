@@ -4,7 +4,7 @@ package struct PingTally: Sendable {
     package static let hits = 2
 
     package private(set) var isWell = true
-    /// In a row against `isWell`.
+    /// Counts the PINGs in a row that speak against `isWell`.
     private var against = 0
 
     package init() {}

@@ -19,7 +19,7 @@ package struct Explanation: Sendable {
     package let method: String
     /// How many items the history has.
     package let events: Int
-    /// What the score is without any history: μ + b_i of a biased model, else 0.
+    /// The score without any history: μ + b_i of a biased model, else 0.
     package let baseline: Double
     /// The largest contributions by size, largest first.
     package let parts: [Part]

@@ -16,7 +16,7 @@ extension QueryContext {
     /// Makes a user's vector of now the query, and leaves out what the request says and what the user has seen. A step of
     /// `answer`.
     ///
-    /// Not allocating where the state does not mention the user, or did not since this thread last looked.
+    /// Allocates nothing where the state does not mention the user, or did not since this thread last looked.
     ///
     /// - Throws: `.badInput` where the user's history has no solution; what the state throws.
     package func useUser(_ id: Span<UInt8>, _ wanted: borrowing UserRequest) throws(AnnexError)

@@ -34,7 +34,7 @@ package final class QueryContext {
     @safe @exclusivity(unchecked) package private(set) var itemsRead = 0
     /// Ends long work; nil on an event loop. Of whoever has borrowed the context.
     @safe @exclusivity(unchecked) var stop: StopSignal?
-    /// Whose marks are to be used as they are; nil: `exclusion`.
+    /// Uses these marks as they are; nil: those of `exclusion`.
     @safe @exclusivity(unchecked) private var markedUser: ResolvedUser?
 
     package init(_ version: ServedVersion) throws(AnnexError) {
@@ -218,7 +218,7 @@ package final class QueryContext {
     }
 
     /// The attributes as JSON text; nil where the item has none.
-    package func withAttributes<R>(_ ordinal: Int32, _ body: (Span<UInt8>?) -> R) -> R {
+    package func withAttributes(_ ordinal: Int32, _ body: (Span<UInt8>?) -> Void) {
         self.items.withAttributes(ordinal, body)
     }
 

@@ -88,7 +88,7 @@ package enum WorkEstimate {
             let wide = Double(max(ef, k))
             let visited = min(rows, wide * Double(links) * 0.75)
             let walk =
-                version.walksCodes
+                hasCodes
                 ? wide * (dimension * Self.nanosPerStepComponent + Self.nanosPerStep) + Self.nanosPerScan
                 : visited * (dimension * Self.nanosPerWalkedComponent + Self.nanosPerWalkedItem)
             // Most of the catalogue excluded: the walk finds too few and every item is looked at.

@@ -49,7 +49,7 @@ final class IncrementalFoldInCache: Sendable {
         self.recount(history)
     }
 
-    /// After a history has changed.
+    /// Drops the equation of a user whose history has changed.
     func recount(_ history: IncrementalFoldIn) {
         let bytes = history.byteCount
         var before = history.countedBytes.load(ordering: .relaxed)

@@ -11,7 +11,7 @@ struct KnownUsers: Sendable {
     let foldIn: FoldInModel?
     /// Keeps what users did since the build; nil where nothing does.
     let state: StateStore?
-    /// Up to when trained histories go, in milliseconds since 1970; nil without histories.
+    /// The time up to which trained histories go, in milliseconds since 1970; nil without histories.
     let trainedUntil: Int64?
     /// The size up to which an event's weight is folded in.
     let weightLimit: Double

@@ -1,6 +1,5 @@
 package import AnnexCore
 import AnnexStore
-import Glibc
 
 /// A change of what is known of a user, as a client asks for it.
 package enum UserChange: Sendable {
@@ -68,12 +67,6 @@ extension ServedVersion {
             }
         }
         return groups
-    }
-
-    static func milliseconds() -> Int64 {
-        var time = timespec()
-        unsafe clock_gettime(CLOCK_REALTIME, &time)
-        return Int64(time.tv_sec) * 1_000 + Int64(time.tv_nsec) / 1_000_000
     }
 }
 

@@ -7,7 +7,7 @@ package struct TopologyFile: Sendable {
     package let topology: ClusterTopology
     /// Key and value of `router:`, as written.
     let router: [(key: String, value: String)]
-    /// What was read, byte for byte.
+    /// The bytes that were read.
     let bytes: Data
 
     /// Reads and checks a file.

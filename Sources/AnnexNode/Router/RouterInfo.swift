@@ -32,7 +32,7 @@ enum RouterInfo {
                 topology.addresses.map { address in
                     let known = reports.flatMap(\.replicas).filter { $0.address == address }
                     let shard = topology.shard(with: address).map { topology.shards[$0].name } ?? ""
-                    // What the loop says that has the worst opinion of it.
+                    // The report of the loop that has the worst opinion of it.
                     let state = known.map(\.state).max { $0.rawValue < $1.rawValue }
                     let owed = known.reduce(0) { $0 + $1.inFlight }
                     let heavy = known.reduce(0) { $0 + $1.heavyInFlight }

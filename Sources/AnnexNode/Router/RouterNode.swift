@@ -6,19 +6,19 @@ package import Logging
 package import NIOCore
 import Synchronization
 
-/// What a router is told when it starts.
+/// The settings with which a router starts.
 package struct RouterNodeSettings: Sendable {
     /// The listener. Its password is that of `password`.
     package var server = ServerConfiguration()
     /// Who serves which users; its `router:` says how replicas are treated.
     package var topologyFile = ""
-    /// Of clients; nil: none is needed.
+    /// The clients' password; nil: none is needed.
     package var password: String? {
         didSet { self.server.passwordHash = self.password.map { PasswordHash(password: $0) } }
     }
-    /// Of the shards; nil: that of the clients.
+    /// The shards' password; nil: that of the clients.
     package var shardPassword: String?
-    /// For whoever stops the node: between `leave` and `stop`.
+    /// The pause that whoever stops the node makes between `leave` and `stop`.
     package var drainPauseSeconds = 0
     /// Seconds between looks at the topology's file.
     package var topologySeconds = 1.0
@@ -116,7 +116,7 @@ package final class RouterNode: Sendable {
         }
     }
 
-    /// From now on READY says that the router ends; everything else is as before.
+    /// Has READY say from now on that the router ends; everything else is as before.
     package func leave() { self.server.leave() }
 
     /// Answers what clients have sent, then ends every part. Takes at most some 4 s.

@@ -1,7 +1,7 @@
 package import AnnexCore
 package import AnnexRouter
 
-/// What stands under `router:` in a topology's file.
+/// The settings under `router:` in a topology's file.
 package enum RouterOptions {
     package typealias Row = Setting<RouterSettings>
 

@@ -16,7 +16,7 @@ package final class ShardNode: Sendable {
     private let logger: Logger
     private let parts: NodeParts
     private let states: [EntryName: StateStore]
-    /// What uses the versions and the states' files. Nil once the node has ended, so that it holds no lock that the next one needs.
+    /// The parts that use the versions and the states' files. Nil once the node has ended, so that it holds no lock that the next one needs.
     private let running: Mutex<Running?>
 
     private struct Running {
@@ -117,7 +117,7 @@ package final class ShardNode: Sendable {
             makeHandler: { loop, eventLoop in
                 let handler = handlers[loop]
                 let bound = NIOLoopBound(handler, eventLoop: eventLoop)
-                // So that an idle loop lets go of a version too.
+                // An idle loop lets go of a version too.
                 engine.onSwap { eventLoop.execute { bound.value.refresh() } }
                 return handler
             },

@@ -11,7 +11,7 @@ enum LowPriorityThread {
         let result = Mutex<Result<R, any Error>?>(nil)
         let end = DispatchSemaphore(value: 0)
         let thread = Thread {
-            // Of this thread only, and of those that it starts.
+            // The priority is that of this thread only, and of those that it starts.
             setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, Self.niceness)
             let outcome = Result { try body() }
             result.withLock { $0 = outcome }

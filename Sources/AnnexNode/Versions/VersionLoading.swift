@@ -3,7 +3,7 @@ package import AnnexCore
 package import AnnexEngine
 package import AnnexStore
 
-/// What searches a version.
+/// The code that searches a version.
 package enum SearchEngine: String, Sendable, CaseIterable {
     /// Annex's own scan and walk, over `serving.bin` and FAISS's graph.
     case annex
@@ -11,7 +11,7 @@ package enum SearchEngine: String, Sendable, CaseIterable {
     case faiss
 }
 
-/// From files on disk to a served version: the one place where the manifest's facts become the engine's.
+/// Makes a served version of files on disk: the one place where the manifest's facts become the engine's.
 package enum VersionLoading {
     /// Loads and warms a verified version, then looks whether its files are still the ones that were verified.
     ///
@@ -61,7 +61,6 @@ package enum VersionLoading {
         description.readsByKappa = points.compactMap { point in
             point.knob == "kappa" ? point.itemsRead.map { (kappa: point.value, items: $0) } : nil
         }
-        if case .hnsw = kind.family { description.walksCodes = true }
         if engine == .faiss { Self.leaveToFaiss(&description) }
         let served = try ServedVersion(loading: description, state: state, log: log)
         try served.warm()
@@ -69,13 +68,12 @@ package enum VersionLoading {
         return served
     }
 
-    /// What must hold before a version becomes current: it loads as `serve` loads it, and answers.
+    /// Checks what must hold before a version becomes current: it loads as `serve` loads it, and answers.
     package static func prove(_ verified: VerifiedVersion) throws(AnnexError) { _ = try Self.load(verified) }
 
     /// FAISS knows no kappa: an eighth of the lists stands in for it, and the recall of that was not measured.
     private static func leaveToFaiss(_ description: inout VersionDescription) {
         description.files.serving = nil
-        description.walksCodes = false
         guard case .ivf(let lists) = description.kind.family else { return }
         if case .kappa = description.defaultEffort.plain {
             description.defaultEffort = DefaultEffort(.nprobe(max(1, lists / 8)))

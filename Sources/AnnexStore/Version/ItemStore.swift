@@ -153,10 +153,10 @@ package final class ItemReader {
         unsafe id.withUnsafeBytes { unsafe self.names.ordinal(of: $0) }
     }
 
-    /// Lends the attributes' JSON text; nil where there are none.
-    package func withAttributes<R>(_ ordinal: Int32, _ body: (Span<UInt8>?) -> R) -> R {
+    /// Lends the attributes' JSON text; nil where there are none. Not generic: what is generic is not specialised across modules.
+    package func withAttributes(_ ordinal: Int32, _ body: (Span<UInt8>?) -> Void) {
         var bits = UInt32(bitPattern: ordinal).bigEndian
-        return unsafe withUnsafeBytes(of: &bits) { key in
+        unsafe withUnsafeBytes(of: &bits) { key in
             unsafe self.snapshot.withValue(self.attributes, key) { value in
                 // The page stays as long as the snapshot does.
                 if let value = unsafe value { unsafe body(Span(_unsafeBytes: value)) } else { body(nil) }
