@@ -23,6 +23,8 @@ package final class ServedVersion: Sendable {
     package let popularityRead = Atomic<Int>(0)
     /// Queries that were answered with it.
     package let coldAnswers = Atomic<Int>(0)
+    /// It is nil for a version that serves nobody: where its searches run follows from the estimate alone.
+    let searchTimes: SearchTimes?
     /// Contexts that there are, on loops, on worker threads and idle.
     let contexts = ContextCount()
     /// Contexts for work that leaves the event loops; taken and given back under the lock, a few times a second.
@@ -33,12 +35,15 @@ package final class ServedVersion: Sendable {
     /// - Parameters:
     ///   - state: of the index, the same for all its versions.
     ///   - log: of the state.
+    ///   - timesSearches: whether what searches really take decides where the next ones run.
     /// - Throws: `AnnexError.damaged` where the parts contradict each other or the description.
     package init(
         loading description: VersionDescription,
         state: StateStore? = nil,
-        log: (any ReplicatedLog)? = nil
+        log: (any ReplicatedLog)? = nil,
+        timesSearches: Bool = false
     ) throws(AnnexError) {
+        self.searchTimes = timesSearches ? SearchTimes() : nil
         let files = description.files
         self.description = description
         self.log = log
@@ -96,7 +101,22 @@ package final class ServedVersion: Sendable {
                 )
             }
         }
+        try self.timeSearches(context)
         self.giveBack(context)
+    }
+
+    /// Searches for more and more hits, so that the first clients' searches run where they fit. Takes some 100 ms at most.
+    private func timeSearches(_ context: QueryContext) throws(AnnexError) {
+        guard self.searchTimes != nil else { return }
+        let effort = self.description.defaultEffort.plain
+        for digits in 2...12 where 1 << digits <= self.description.itemCount {
+            for step in 0..<2 {
+                context.useItem(Int32(step * (self.description.itemCount / 2)))
+                let k = 3 << (digits - 1)
+                let nanos = WorkEstimate.nanos(of: effort, k: k, in: self.description)
+                _ = try context.search(k: k, effort: effort, nanos: nanos, budgetNanos: .infinity)
+            }
+        }
     }
 
     /// A context for one piece of work on any thread. Give it back when done.

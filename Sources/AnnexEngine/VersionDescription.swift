@@ -122,7 +122,7 @@ package struct VersionDescription: Sendable {
         switch (effort, self.knob) {
         case (.exact, _), (.efSearch, .efSearch), (.nprobe, .nprobe), (.nprobe, .kappa): true
         case (.kappa, _): self.files.serving != nil && self.kind.scansClusters(self.metric)
-        default: false
+        case (.efSearch, _), (.nprobe, _): false
         }
     }
 }

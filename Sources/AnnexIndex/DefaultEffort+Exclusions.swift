@@ -18,7 +18,7 @@ extension DefaultEffort {
         case (.kappa(let low), .kappa(let high)): .kappa(low + Float(share) * max(0, high - low))
         case (.efSearch(let low), .efSearch(let high)): .efSearch(between(low, high))
         case (.nprobe(let low), .nprobe(let high)): .nprobe(between(low, high))
-        default: most.effort
+        case (.kappa, _), (.efSearch, _), (.nprobe, _), (.exact, _): most.effort
         }
     }
 }

@@ -11,7 +11,7 @@ import Testing
 @Suite struct SearchLimitTests {
     private static let items = 8_000
     private static let dimension = 32
-    /// Nanoseconds, for 7,000 to 31,000 items by their codes.
+    /// Nanoseconds beside those of the hits, for 7,000 to 31,000 items by their codes.
     private static let budgets: [Double] = [9_000, 9_900, 40_000]
 
     private func version(_ kind: String, _ metric: Metric, codes: Bool) throws -> (SmallVersion, ServedVersion) {
@@ -48,7 +48,7 @@ import Testing
                                 k: k,
                                 // A walk that costs less than a scan of so few items.
                                 effort: kind.hasPrefix("HNSW") ? .efSearch(16) : nil,
-                                user: UserRequest(excluded: excluded, budgetNanos: budget)
+                                user: UserRequest(excluded: excluded, budgetNanos: budget + Self.nanosOfHits(k))
                             )
                             let before = context.itemsRead
                             let answer = try context.answer(query, for: id.span)
@@ -74,6 +74,8 @@ import Testing
         #expect(answered > 0 && handedOn > 0)
     }
 
+    private static func nanosOfHits(_ k: Int) -> Double { Double(k) * WorkEstimate.nanosPerResult }
+
     /// What the budget pays for by codes, one look more, and a walk: that is bounded by its width.
     private static func mostRead(_ budget: Double) -> Int {
         Int(budget / (Double(Self.dimension) * 0.04)) + 4_096 + (64 + 256) * 16
@@ -84,9 +86,9 @@ import Testing
         let (small, version) = try self.version(kind, .ip, codes: true)
         defer { withExtendedLifetime(small) {} }
         let context = try QueryContext(version)
-        let effort = small.description.defaultEffort.plain
+        let effort = kind.hasPrefix("HNSW") ? .efSearch(16) : small.description.defaultEffort.plain
         for value in [Float(9e-16), 1] {
-            let query = SimilarityQuery(k: 10, effort: effort, budgetNanos: 30_000)
+            let query = SimilarityQuery(k: 10, effort: effort, budgetNanos: 30_000 + Self.nanosOfHits(10))
             let before = context.itemsRead
             let answer = try context.answer(query, nearVectorOf: Self.dimension) { $0 < 4 ? value : value / 4 }
             #expect(answer == (value == 1 ? .hits : .tooCostly), "\(kind), components of \(value)")

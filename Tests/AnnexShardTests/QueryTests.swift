@@ -76,9 +76,9 @@ import Testing
     }
 
     @Test func whatCostsMuchLeavesTheLoop() throws {
-        let small = try SmallVersion(items: 40_000, users: 20, dimension: 64, kind: "IVF32,SQ8")
+        let small = try SmallVersion(items: 40_000, users: 20, dimension: 112, kind: "IVF32,SQ8")
         let bench = try Bench(self.engine(small))
-        let zeros = ["VSIM", "shop", "VALUES", "64"] + Array(repeating: "0", count: 64)
+        let zeros = ["VSIM", "shop", "VALUES", "112"] + Array(repeating: "0", count: 112)
         let names = (0..<20_000).map { "x\($0)" }
         let long: [[String]] = [
             zeros, ["MTOPK", "20000"] + names + ["1"], ["EXISTS"] + names, ["VRANDMEMBER", "shop", "10000"],
@@ -104,7 +104,7 @@ import Testing
     /// A user's items stand where the vector points, `count` of them seen: the walk falls back to a scan, which is no work for a
     /// loop.
     private func crowded(_ counts: [Int]) throws -> SmallVersion {
-        let (items, dimension) = (20_000, 400)
+        let (items, dimension) = (20_000, 660)
         let order = try (0..<items).map { try #require(Identifier("i\($0)")) }.sorted()
         let ordinals = Dictionary(uniqueKeysWithValues: order.enumerated().map { ($1.description, Int32($0)) })
         var histories: [String: [HistoryEntry]] = [:]
@@ -122,7 +122,7 @@ import Testing
         ) { id in
             let number = Int(id.dropFirst()) ?? 0
             let isNear = id.hasPrefix("u") || number < 6_000
-            return (0..<dimension).map { (isNear && $0 < 40 ? 1.5 : 0) + (id.hasPrefix("u") ? 0 : random.normal() / 2) }
+            return (0..<dimension).map { (isNear && $0 < 66 ? 1.5 : 0) + (id.hasPrefix("u") ? 0 : random.normal() / 2) }
         }
         return small
     }

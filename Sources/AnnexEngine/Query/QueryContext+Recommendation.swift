@@ -27,9 +27,8 @@ extension QueryContext {
             isZero: self.queryIsZero,
             in: version
         )
-        guard nanos <= query.user.budgetNanos else { return .tooCostly }
-        let limit = WorkEstimate.limit(nanos: query.user.budgetNanos, in: version)
-        return try self.search(k: query.k, effort: effort, limit: limit).isUnfinished ? .tooCostly : .hits
+        let isFound = try self.search(k: query.k, effort: effort, nanos: nanos, budgetNanos: query.user.budgetNanos)
+        return isFound ? .hits : .tooCostly
     }
 
     /// Makes a user's vector of now the query of `score`. `.hits` stands for success.

@@ -27,9 +27,8 @@ extension QueryContext {
             isZero: self.queryIsZero,
             in: self.version.description
         )
-        guard nanos <= query.budgetNanos else { return .tooCostly }
-        let limit = WorkEstimate.limit(nanos: query.budgetNanos, in: self.version.description)
-        return try self.search(k: query.k, effort: query.effort, limit: limit).isUnfinished ? .tooCostly : .hits
+        let isFound = try self.search(k: query.k, effort: query.effort, nanos: nanos, budgetNanos: query.budgetNanos)
+        return isFound ? .hits : .tooCostly
     }
 
     /// The scores of some items for the row of one. Allocates nothing.

@@ -32,6 +32,8 @@ package final class QueryContext {
     @safe @exclusivity(unchecked) private(set) var exclusion: ExclusionMarks
     /// Items whose codes or vectors its searches have read, in all: what they cost, without a clock.
     @safe @exclusivity(unchecked) package private(set) var itemsRead = 0
+    /// Searches so far, of those that keep to a budget.
+    @safe @exclusivity(unchecked) private var searches = 0
     /// Ends long work; nil on an event loop. Of whoever has borrowed the context.
     @safe @exclusivity(unchecked) var stop: StopSignal?
     /// Uses these marks as they are; nil: those of `exclusion`.
@@ -163,6 +165,24 @@ package final class QueryContext {
         self.itemsRead &+= report.read ?? 0
         if report.isUnfinished { try self.checkStop() }
         return report
+    }
+
+    /// Searches where that fits a budget, by the estimate and by what searches of this version really took. False, without
+    /// hits, where it does not: somebody with more time has to search.
+    ///
+    /// - Parameter nanos: what `WorkEstimate` says of the search.
+    func search(k: Int, effort: SearchEffort, nanos: Double, budgetNanos: Double) throws(AnnexError) -> Bool {
+        let times = self.version.searchTimes
+        guard nanos * (times?.ratio(k: k) ?? 1) <= budgetNanos else { return false }
+        let limit = WorkEstimate.limit(nanos: budgetNanos, k: k, in: self.version.description)
+        self.searches &+= 1
+        // The first ones of a context as well: a server that has just started learns from them.
+        let isTimed = self.searches % SearchTimes.sampling == 0 || self.searches <= SearchTimes.firstTimed
+        guard isTimed, let times else { return try !self.search(k: k, effort: effort, limit: limit).isUnfinished }
+        let began = ThreadClock.nanoseconds()
+        let report = try self.search(k: k, effort: effort, limit: limit)
+        times.record(ThreadClock.nanoseconds() - began, estimate: nanos, k: k)
+        return !report.isUnfinished
     }
 
     func countRead(_ items: Int) { self.itemsRead &+= items }

@@ -7,7 +7,7 @@ package import AnnexIndex
 /// what it answers.
 package enum WorkEstimate {
     /// Work above this runs on a worker thread.
-    package static let loopBudgetNanos = 300_000.0
+    package static let loopBudgetNanos = 500_000.0
     /// A larger reply is made on a worker thread: writing it takes as long as the budget.
     package static let loopReplyBytes = 1 << 20
 
@@ -18,9 +18,10 @@ package enum WorkEstimate {
     private static let nanosPerWalkedComponent = 0.35
     private static let nanosPerWalkedItem = 20.0
     /// A step of a walk over codes, which looks at some ten new items.
-    private static let nanosPerStep = 250.0
+    private static let nanosPerStep = 1_000.0
     private static let nanosPerStepComponent = 1.5
-    private static let nanosPerResult = 60.0
+    /// Finding, scoring and writing one more hit: what is read for it lies scattered. `SearchTimes` corrects it by version.
+    package static let nanosPerResult = 1_000.0
     static let nanosPerMark = 2.0
     /// Taking over an item that was seen into what is kept of a user: a copy, and a mark.
     static let nanosPerKeptItem = 6.0
@@ -39,8 +40,11 @@ package enum WorkEstimate {
 
     /// How far a search may go within a budget, whatever was estimated before it began: what a walk falls back to, or bounds
     /// that rule out less than they do on average, must not take a loop longer. No limit where the budget has none.
-    package static func limit(nanos: Double, in version: VersionDescription) -> SearchLimit {
+    ///
+    /// - Parameter k: hits, which take their part of the budget.
+    package static func limit(nanos: Double, k: Int, in version: VersionDescription) -> SearchLimit {
         guard nanos < .infinity else { return .none }
+        let nanos = nanos - Double(min(k, version.itemCount)) * Self.nanosPerResult
         let dimension = Double(max(1, version.dimension))
         return SearchLimit(
             codes: Int(clamping: max(0, nanos) / (dimension * Self.nanosPerScannedCode)),
@@ -55,7 +59,7 @@ package enum WorkEstimate {
 
     /// The time for the most popular items: each that is left out is passed over.
     static func nanosOfPopular(k: Int, excluded: Int) -> Double {
-        Double(k) * Self.nanosPerResult + Double(excluded) * Self.nanosPerMark
+        Double(k) * Self.nanosPerMember + Double(excluded) * Self.nanosPerMark
     }
 
     /// Nanoseconds for one query.
@@ -105,7 +109,7 @@ package enum WorkEstimate {
             // Lists that hold too few answers lead to a scan of everything.
             let isScarce = Double(excluded + k) * 4 > read
             return read * dimension * each + answer + (isScarce ? scan : 0)
-        default:
+        case (.efSearch, .ivf), (.nprobe, .hnsw):
             return scan + answer
         }
     }

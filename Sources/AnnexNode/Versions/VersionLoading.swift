@@ -62,7 +62,7 @@ package enum VersionLoading {
             point.knob == "kappa" ? point.itemsRead.map { (kappa: point.value, items: $0) } : nil
         }
         if engine == .faiss { Self.leaveToFaiss(&description) }
-        let served = try ServedVersion(loading: description, state: state, log: log)
+        let served = try ServedVersion(loading: description, state: state, log: log, timesSearches: true)
         try served.warm()
         try verified.confirmUnchanged()
         return served
