@@ -3,54 +3,6 @@ import AnnexServer
 import Testing
 
 @Suite struct PartTests {
-    @Test func stateMachineWaitsAndResumes() {
-        var machine = ConnectionStateMachine()
-        #expect(machine.mayParse && machine.mayRead)
-        machine.waitForReplies()
-        var mayRead = machine.readWanted()
-        #expect(!machine.mayParse && !machine.mayRead && !mayRead)
-        machine.outputIsBlocked()
-        machine.repliesWentOut()
-        var goesOn = machine.takeHeldRead()
-        #expect(!machine.mayParse && !goesOn, "the client takes no bytes")
-        goesOn = machine.outputDrained()
-        mayRead = machine.takeHeldRead()
-        #expect(goesOn && mayRead)
-        machine.yield()
-        #expect(!machine.mayParse && !machine.mayRead)
-        goesOn = machine.resume()
-        #expect(goesOn && machine.mayParse)
-        machine.beginTurn()
-        machine.outputIsBlocked()
-        goesOn = machine.outputDrained()
-        #expect(!goesOn, "the turn goes on by itself")
-        machine.endTurn()
-        machine.inputClosed()
-        #expect(machine.mayParse && !machine.mayRead)
-        machine.ranDry()
-        let closes = [machine.beginClosing(), machine.beginClosing()]
-        #expect(machine.isFinishing && closes == [true, false], "closed once")
-        machine.closed()
-        machine.finish()
-        machine.repliesWentOut()
-        goesOn = machine.resume() || machine.beginClosing()
-        #expect(machine.isClosed && !goesOn)
-    }
-
-    @Test func whatMustWaitIsKept() {
-        var machine = ConnectionStateMachine()
-        let isAdmitted = machine.admit(mayOvertake: false)
-        #expect(isAdmitted, "nothing is owed")
-        machine.waitForReplies()
-        machine.finishAfterReplies()
-        #expect(machine.isWaiting && !machine.keepsRequest)
-        machine.repliesWentOut()
-        #expect(machine.isFinishing && !machine.isWaiting, "closes when its reply went out")
-        var other = ConnectionStateMachine()
-        let text = other.fail("no protocol")
-        #expect(text == "no protocol" && other.isFinishing && !other.takesInput)
-    }
-
     @Test(arguments: [
         ("*", "", true), ("max*", "maxclients", true), ("MAX?lients", "maxclients", true), ("a[b-d]e", "ace", true),
         ("a[^b-d]e", "ace", false), ("\\*", "*", true), ("\\*", "a", false), ("a*b*c", "axxbxxc", true),

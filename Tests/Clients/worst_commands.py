@@ -13,6 +13,7 @@ import threading
 import numpy as np
 
 import annex
+import latency_probe
 
 
 class Draw:
@@ -128,6 +129,7 @@ class Client(threading.Thread):
         self.sent = self.read_bytes = self.left = self.dropped = 0
 
     def run(self) -> None:
+        latency_probe.behind_others()
         while not self.stop.is_set():
             try:
                 self.session()
