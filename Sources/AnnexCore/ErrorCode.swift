@@ -55,6 +55,17 @@ package enum ErrorCode: String, Sendable, CaseIterable, CustomStringConvertible 
         }
     }
 
+    /// The code of a failure that a client is told of.
+    package init(_ failure: AnnexError.Code) {
+        switch failure {
+        case .overloaded: self = .overloaded
+        // Clients of clusters, and routers, ask another replica on this code.
+        case .unavailable: self = .masterDown
+        case .timeout: self = .timeout
+        case .usage, .badInput, .damaged, .notFound, .limit, .system, .recall, .busy: self = .error
+        }
+    }
+
     /// The code that `text` begins with, as in `NOUSER nothing is known …`.
     package init?(of text: String) { self.init(rawValue: String(text.prefix { $0 != " " })) }
 }

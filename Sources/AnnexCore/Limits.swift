@@ -36,4 +36,6 @@ package enum Limits {
     package static let maximumRandomCount = 10_000
     /// Items of one index: an ordinal is an `Int32`.
     package static let maximumItems = Int(Int32.max)
+    /// The ids of all items of one index together: where each begins is kept as a `UInt32`.
+    package static let maximumIdentifierBytes = Int(UInt32.max)
 }

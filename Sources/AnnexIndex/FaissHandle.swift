@@ -75,7 +75,7 @@ import CFaissShim
                 return unsafe CFaissShim_add(self.raw, Int64(count), rows, Int32(threads), text, capacity)
             }
             var lent = unsafe codes.codes
-            // On cosine a search needs no biases, and the layout has none.
+            // The graph is built by l2, where a row's half square is its bias. On cosine the layout has none: searches need none.
             let biases = codes.shape.metric == .cosine ? codes.halfSquares() : []
             return unsafe biases.withUnsafeBufferPointer { biases in
                 if !biases.isEmpty { unsafe lent.biases = biases.baseAddress }
@@ -118,7 +118,8 @@ import CFaissShim
     var dimension: Int { unsafe Int(CFaissShim_dimension(self.raw)) }
     var isL2: Bool { unsafe Int(CFaissShim_metric(self.raw)) == Int(CFaissShim_metric_l2) }
 
-    /// Whether the C++ class and its parameters are those of a kind.
+    /// Whether the C++ class and its parameters are those of a kind: links or lists, bytes of a row's code, and the dimension
+    /// behind a transform. PCA and OPQ are both a matrix in the file, and not told apart.
     func holds(_ kind: IndexKind) -> Bool {
         let expected: Int
         var parameter = 0
@@ -133,7 +134,25 @@ import CFaissShim
         let actual = unsafe Int(CFaissShim_class(self.raw))
         let size = unsafe Int(CFaissShim_parameter(self.raw))
         let hasTransform = unsafe CFaissShim_has_transform(self.raw) != 0
+        let inner = unsafe Int(CFaissShim_inner_dimension(self.raw))
+        let bytes = unsafe Int(CFaissShim_code_bytes(self.raw))
         return actual == expected && size == parameter && hasTransform == (kind.transform != nil)
+            && inner == self.innerDimension(of: kind) && bytes == Self.codeBytes(of: kind, inner)
+    }
+
+    private func innerDimension(of kind: IndexKind) -> Int {
+        switch kind.transform {
+        case nil, .opq(_, nil): self.dimension
+        case .pca(let dimension), .opq(_, .some(let dimension)): dimension
+        }
+    }
+
+    private static func codeBytes(of kind: IndexKind, _ dimension: Int) -> Int {
+        switch kind.storage {
+        case .flat: dimension * MemoryLayout<Float>.size
+        case .sq8: dimension
+        case .pq(let segments): segments
+        }
     }
 
     /// The first link or list that would lead a walk out of bounds; nil where there is none.

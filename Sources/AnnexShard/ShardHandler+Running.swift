@@ -47,7 +47,7 @@ extension ShardHandler {
                 body(context, &reply)
                 version.giveBack(context)
             } catch {
-                reply.error(code: .error, "\(error)")
+                reply.error(error)
             }
         }
     }

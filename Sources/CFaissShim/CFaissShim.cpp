@@ -189,6 +189,15 @@ int64_t CFaissShim_parameter(const CFaissShim_Index *index) {
     return index->ivf ? static_cast<int64_t>(index->ivf->nlist) : 0;
 }
 
+int CFaissShim_inner_dimension(const CFaissShim_Index *index) { return static_cast<int>(index->base->d); }
+
+int64_t CFaissShim_code_bytes(const CFaissShim_Index *index) {
+    if (index->ivf) return static_cast<int64_t>(index->ivf->code_size);
+    const faiss::Index *storage = index->hnsw ? index->hnsw->storage : index->base;
+    const auto *codes = dynamic_cast<const faiss::IndexFlatCodes *>(storage);
+    return codes ? static_cast<int64_t>(codes->code_size) : 0;
+}
+
 int CFaissShim_has_transform(const CFaissShim_Index *index) { return index->transform ? 1 : 0; }
 
 int CFaissShim_validate(const CFaissShim_Index *index, char *error, size_t capacity) {

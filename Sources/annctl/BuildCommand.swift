@@ -27,8 +27,7 @@ struct BuildCommand: ParsableCommand {
               annctl build … --bias item_biases.npy --user-bias user_biases.npy --global-mean 3.53
 
             Index kinds: \(IndexKind.documentation); or auto, which builds those that fit size and metric and keeps the fastest.
-            Factor files: .npy .npz (FILE:NAME picks an array) .fvecs .csv .tsv .jsonl .w2v (word2vec binary) .vec (word2vec \
-            text), each also gzipped.
+            Factor files: \(FactorFormat.documentation).
             """
     )
 

@@ -79,6 +79,35 @@ import Testing
         )
     }
 
+    /// A whole file under the name of another kind. PCA and OPQ of one dimension look the same in a file.
+    @Test func filesOfOtherKindsAreRefused() throws {
+        let kinds = OracleTests.kinds + ["IVF8,PQ4", "PCA8,IVF16,Flat", "HNSW8", "IVF8,Flat", "OPQ4_8,IVF8,PQ4"]
+        let fixture = try Fixture(rows: 300, dimension: 24)
+        let path = fixture.folder.file("other.faiss")
+        func form(_ kind: String) -> String {
+            kind.replacing("OPQ8_16", with: "PCA16").replacing("OPQ4_8", with: "PCA8")
+        }
+        var refused = 0
+        for written in kinds {
+            try VectorIndex.build(
+                kind: IndexKind(parsing: written),
+                metric: .ip,
+                vectors: fixture.vectors,
+                seed: 3,
+                threads: 1
+            ) { _ in }
+            .write(path: path)
+            for told in kinds {
+                let kind = try IndexKind(parsing: told)
+                let isLoaded =
+                    (try? VectorIndex.load(path: path, kind: kind, metric: .ip, dimension: 24, rows: 300)) != nil
+                #expect(isLoaded == (form(written) == form(told)), "\(written) as \(told)")
+                refused += isLoaded ? 0 : 1
+            }
+        }
+        print("filesOfOtherKindsAreRefused: \(refused) of \(kinds.count * kinds.count) pairs refused")
+    }
+
     /// `serving.bin` the same way; of a header drawn more often, as its counts say where everything lies.
     @Test(arguments: ["Flat", "IVF16,Flat", "HNSW8"], Metric.allCases)
     func forgedServingFiles(_ text: String, _ metric: Metric) throws {

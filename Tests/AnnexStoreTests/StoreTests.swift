@@ -60,6 +60,17 @@ import Testing
         #expect(throws: AnnexError.self) { try writer.append(self.id("b"), attributes: nil) }
     }
 
+    @Test func idsThatNoServerCouldLoadAreRefused() throws {
+        let folder = try TemporaryFolder()
+        let writer = try ItemStoreWriter(path: folder.file("items"), identifierBytes: 6)
+        try writer.append(self.id("abc"), attributes: nil)
+        try writer.append(self.id("abd"), attributes: nil)
+        let failure = #expect(throws: AnnexError.self) { try writer.append(self.id("b"), attributes: nil) }
+        #expect(failure?.code == .limit)
+        try writer.finish()
+        #expect(try ItemStore(path: folder.file("items")).count == 2, "at the limit")
+    }
+
     @Test func usersInSixteenBlocks() throws {
         let folder = try TemporaryFolder()
         var random = SeededRandom(seed: 11)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -21,6 +22,8 @@ from documents import Block, Stage
 
 # Blocks of commands: a new one moves these on purpose.
 RUN, LEFT_OUT = 17, 20
+# Names of the architecture's page that other projects declare.
+LIBRARIES = {"ByteBuffer"}
 ADDRESSES = [f"10.0.0.{n}" for n in (1, 2, 3, 4, 8, 9)]
 REPLICAS = {"10.0.0.1": "0-8191", "10.0.0.2": "0-8191", "10.0.0.3": "8192-16383", "10.0.0.4": "8192-16383"}
 
@@ -181,3 +184,27 @@ def test_each_block_is_run_or_says_why_not(fact):
                 run += 1
     fact(f"documents: {run} blocks of commands run, {len(left_out)} left out: " + "; ".join(left_out))
     assert (run, len(left_out)) == (RUN, LEFT_OUT), "a block came or went: say so in RUN and LEFT_OUT"
+
+
+def test_subcommands_in_documents_exist():
+    """`annctl NAME` in a sentence is a subcommand."""
+    named = [(page, name) for page in documents.PAGES
+             for name in re.findall(r"annctl ([a-z][a-z-]+)", (annex.PROJECT / page).read_text())]
+    assert len(named) > 50
+    # Of a name that it does not know the program shows its own help.
+    known = {name for name in {name for _, name in named} if f"USAGE: annctl {name}" in annex.said(annex.run_annctl(name, "--help"))}
+    assert not [f"{page}: annctl {name}" for page, name in named if name not in known]
+
+
+def test_paths_in_the_architecture_exist():
+    """`AnnexIndex/Searcher` is a file or a folder of Sources; a bare name in capitals is declared there."""
+    sources = annex.PROJECT / "Sources"
+    words = re.findall(r"`([^`\n]+)`", (annex.PROJECT / "docs/architecture.md").read_text())
+    paths = [word for word in words if re.fullmatch(r"C?Annex\w*(/[\w+]+)+", word)]
+    text = "\n".join(file.read_text() for file in sources.rglob("*.swift"))
+    declared = set(re.findall(r"\b(?:struct|class|enum|protocol|actor|typealias) (\w+)", text))
+    files = {file.stem for file in sources.rglob("*.swift")} | {folder.name for folder in sources.iterdir()}
+    names = [word for word in words if re.fullmatch(r"[A-Z]\w*[a-z]\w*(\+\w+)?", word)]
+    assert len(paths) > 20 and len(names) > 40
+    assert not [path for path in paths if not (sources / path).is_dir() and not (sources / f"{path}.swift").is_file()]
+    assert not [name for name in names if name not in declared | files | LIBRARIES]

@@ -22,7 +22,7 @@ final class FvecsReader: FactorReader {
                 .badInput,
                 "not an .fvecs file: \(what)",
                 at: stream.path,
-                hint: "Name it after its format. Endings are: \(FactorFormats.supported)"
+                hint: "Name it after its format. Endings are: \(FactorFormat.documentation)"
             )
         }
         self.dimension = first

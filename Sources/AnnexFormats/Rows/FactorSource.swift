@@ -28,10 +28,11 @@ package struct FactorSource: Sendable, Equatable {
         }
     }
 
-    package static let supported = FactorFormats.supported
+    /// What the ending of the file's name says; nil where it says nothing.
+    private var format: FactorFormat? { FactorFormat(ending: FileEnding(self.path).name) }
 
     /// Whether the file is a `.csv` or `.tsv`.
-    package var isDelimited: Bool { ["csv", "tsv"].contains(FileEnding(self.path).name) }
+    package var isDelimited: Bool { self.format == .csv || self.format == .tsv }
 
     /// Opens a file by the ending of its name, `.gz` taken off.
     ///
@@ -39,23 +40,24 @@ package struct FactorSource: Sendable, Equatable {
     ///   it is no regular file, where a text has no row that can be used, and where it does not say which column holds ids.
     package func open(_ rules: FactorRules) throws(AnnexError) -> any FactorReader {
         let gate = RowGate(path: self.path, skipBadRows: rules.skipBadRows, metric: rules.metric)
-        let ending = FileEnding(self.path).name
-        if ending == "npz" { return try NpyReader(try NpzMember.open(self.path, array: self.array), gate: gate) }
+        if self.format == .npz {
+            return try NpyReader(try NpzMember.open(self.path, array: self.array), gate: gate)
+        }
         let stream = try ByteStream(path: self.path)
-        switch ending {
-        case "npy": return try NpyReader(stream, gate: gate)
-        case "fvecs": return try FvecsReader(stream, gate: gate)
-        case "csv": return try DelimitedReader(stream, gate: gate, separator: .comma, idColumn: rules.idColumn)
-        case "tsv": return try DelimitedReader(stream, gate: gate, separator: .tab, idColumn: rules.idColumn)
-        case "jsonl": return try JSONLinesReader(stream, gate: gate)
-        case "vec", "txt": return try Word2VecTextReader(stream, gate: gate)
-        case "w2v", "bin": return try Word2VecBinaryReader(stream, gate: gate)
-        default:
+        switch self.format {
+        case .npy, .npz: return try NpyReader(stream, gate: gate)
+        case .fvecs: return try FvecsReader(stream, gate: gate)
+        case .csv: return try DelimitedReader(stream, gate: gate, separator: .comma, idColumn: rules.idColumn)
+        case .tsv: return try DelimitedReader(stream, gate: gate, separator: .tab, idColumn: rules.idColumn)
+        case .jsonl: return try JSONLinesReader(stream, gate: gate)
+        case .word2vecText: return try Word2VecTextReader(stream, gate: gate)
+        case .word2vecBinary: return try Word2VecBinaryReader(stream, gate: gate)
+        case nil:
             throw AnnexError(
                 .badInput,
                 "the file's ending says nothing of its format",
                 at: self.path,
-                hint: "Rename it to one of these endings: " + Self.supported
+                hint: "Rename it to one of these endings: " + FactorFormat.documentation
             )
         }
     }

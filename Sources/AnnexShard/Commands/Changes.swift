@@ -179,17 +179,7 @@ enum Changes {
             body(changes.wereThere, &reply)
             guard givesPosition else { return }
             if let token = changes.token { reply.bulk("\(token)") } else { reply.null() }
-        case .failure(let error): reply.error(code: Self.code(error), "\(error)")
-        }
-    }
-
-    static func code(_ error: AnnexError) -> ErrorCode {
-        switch error.code {
-        case .overloaded: .overloaded
-        // Clients of clusters, and routers, ask another replica on this code.
-        case .unavailable: .masterDown
-        case .timeout: .timeout
-        case .usage, .badInput, .damaged, .notFound, .limit, .system, .recall, .busy: .error
+        case .failure(let error): reply.error(error)
         }
     }
 
@@ -223,6 +213,6 @@ enum Changes {
     }
 
     private static func asking<R>(_ body: () throws(AnnexError) -> R) throws(ArgumentFailure) -> R {
-        do throws(AnnexError) { return try body() } catch { throw ArgumentFailure("\(error)") }
+        do throws(AnnexError) { return try body() } catch { throw ArgumentFailure(error) }
     }
 }

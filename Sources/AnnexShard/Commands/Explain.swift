@@ -20,13 +20,14 @@ extension ShardHandler {
             return Self.noItem(request, arguments.item, context, &reply)
         }
         let explanation: Explanation
-        do {
-            explanation = try request.withIdentifier(arguments.user) {
-                try context.explain($0, item: item, count: arguments.count)
+        do throws(AnnexError) {
+            explanation = try request.withIdentifier(arguments.user) { id throws(AnnexError) in
+                try context.explain(id, item: item, count: arguments.count)
             }
-        } catch let error as AnnexError where error.code == .notFound {
+        } catch {
+            guard error.code == .notFound else { return reply.error(error) }
             return Recommendation.noUser(request, arguments.user, context, &reply)
-        } catch { return reply.error(code: .error, "\(error)") }
+        }
         reply.map(6)
         reply.bulk("score")
         reply.double(explanation.score)

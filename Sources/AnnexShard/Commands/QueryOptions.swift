@@ -33,7 +33,8 @@ extension RecommendationQuery {
         session.reserveCapacity(history.count)
         for (offset, index) in history.enumerated() {
             guard let ordinal = request.withIdentifier(index, { context.ordinal(of: $0) }) else { continue }
-            let weight = options.weights.map { request.double($0.lowerBound + offset) ?? 1 } ?? 1
+            var weight = 1.0
+            if let weights = options.weights { weight = try request.weight(weights.lowerBound + offset) }
             session.append(SessionItem(ordinal: ordinal, weight: weight))
         }
         guard session.isEmpty, !history.isEmpty else { return session }

@@ -61,7 +61,7 @@ struct Recommendation: Sendable {
                     continue
                 }
                 reply.rewind(to: start)
-                reply.error(code: .error, "\(error)")
+                reply.error(error)
                 return nil
             }
             switch answer {

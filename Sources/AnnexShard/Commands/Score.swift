@@ -30,7 +30,7 @@ private enum Score {
                 try context.beginScoring(for: id, budgetNanos: budget)
             }
         } catch {
-            reply.error(code: .error, "\(error)")
+            reply.error(error)
             return true
         }
         switch answer {

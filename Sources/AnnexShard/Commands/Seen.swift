@@ -25,12 +25,12 @@ extension ShardHandler {
         _ reply: inout ReplyWriter
     ) -> Bool {
         let found: [SeenItem]?
-        do {
-            found = try request.withIdentifier(arguments.user) {
-                try context.seen(by: $0, count: arguments.count ?? Int.max, limit: limit)
+        do throws(AnnexError) {
+            found = try request.withIdentifier(arguments.user) { id throws(AnnexError) in
+                try context.seen(by: id, count: arguments.count ?? Int.max, limit: limit)
             }
         } catch {
-            reply.error(code: .error, "\(error)")
+            reply.error(error)
             return true
         }
         guard let items = found else { return false }

@@ -93,11 +93,11 @@ private enum Similarity {
                 return try context.answer(query, nearVectorOf: source.componentCount) {
                     source.component($0, in: request)
                 }
-            } catch { throw ArgumentFailure("\(error)") }
+            } catch { throw ArgumentFailure(error) }
         }
         if let ordinal = request.withIdentifier(position, { context.ordinal(of: $0) }) {
             do throws(AnnexError) { return try context.answer(query, near: ordinal) } catch {
-                throw ArgumentFailure("\(error)")
+                throw ArgumentFailure(error)
             }
         }
         throw ArgumentFailure(

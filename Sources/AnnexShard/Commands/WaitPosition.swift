@@ -31,7 +31,7 @@ extension ShardHandler {
                         reply.simpleString(
                             "IGNORED it is a position of a log that was replaced: there is nothing to wait for"
                         )
-                    case .failure(let error): reply.error(code: Changes.code(error), "\(error)")
+                    case .failure(let error): reply.error(error)
                     }
                 }
             }

@@ -30,7 +30,7 @@ extension ShardHandler {
                 found = try request.withIdentifier(arguments.user) { id throws(AnnexError) in
                     try context.whyNot(query, item: item, isListed: isListed, for: id)
                 }
-            } catch { throw ArgumentFailure("\(error)") }
+            } catch { throw ArgumentFailure(error) }
         } catch { return reply.error(error) }
         guard let why = found else { return Recommendation.noUser(request, arguments.user, context, &reply) }
         reply.map(4)

@@ -31,16 +31,31 @@ package final class ItemStoreWriter {
     private var pendingBytes = 0
     private var written: Int32 = 0
     private var last: Identifier?
+    private var identifierBytesLeft: Int
 
     /// Makes a new file.
-    package init(path: String) throws(AnnexError) { self.file = try VersionFileWriter(path) }
+    ///
+    /// - Parameter identifierBytes: that all ids may have together: what a server can load, unless a test asks for less.
+    package init(path: String, identifierBytes: Int = Limits.maximumIdentifierBytes) throws(AnnexError) {
+        self.file = try VersionFileWriter(path)
+        self.identifierBytesLeft = identifierBytes
+    }
 
     /// - Parameter attributes: JSON text, at most 16 MiB.
-    /// - Throws: `.badInput` where `id` does not come behind the one before.
+    /// - Throws: `.badInput` where `id` does not come behind the one before; `.limit` where all ids together are too long.
     package func append(_ id: Identifier, attributes: [UInt8]?) throws(AnnexError) {
         if let last, !(last < id) {
             throw AnnexError(.badInput, "item '\(id)' does not come behind '\(last)'", at: self.file.path)
         }
+        guard id.bytes.count <= self.identifierBytesLeft else {
+            throw AnnexError(
+                .limit,
+                "the ids of all items together take more than \(Limits.maximumIdentifierBytes) bytes",
+                at: self.file.path,
+                hint: "Use shorter ids: a server keeps all of them in memory"
+            )
+        }
+        self.identifierBytesLeft -= id.bytes.count
         self.last = id
         self.pending.append((id, attributes))
         self.pendingBytes += id.bytes.count + (attributes?.count ?? 0) + 32
@@ -97,7 +112,7 @@ package final class ItemStore: Sendable {
         starts.reserveCapacity(count + 1)
         try unsafe snapshot.forEach(ids) { key, value throws(AnnexError) in
             guard unsafe ItemSchema.ordinal(value) == Int32(starts.count - 1), unsafe Identifier.isValid(key),
-                arena.count + key.count <= Int(UInt32.max)
+                arena.count + key.count <= Limits.maximumIdentifierBytes
             else {
                 throw AnnexError(.damaged, "entry \(starts.count) is wrong", at: path, hint: "Run `annctl verify`")
             }

@@ -124,6 +124,9 @@ package struct ReplyWriter: Sendable {
         self.textLine(UInt8(ascii: "-"), code.rawValue + " " + Printable.escape(message, limit: 2_048))
     }
 
+    /// A failure of the engine, the state or the log, with the code that it has for clients.
+    package mutating func error(_ failure: AnnexError) { self.error(code: ErrorCode(failure.code), "\(failure)") }
+
     private mutating func textLine(_ marker: UInt8, _ text: String) {
         guard self.fits(text.utf8.count + 3) else { return }
         self.buffer.writeInteger(marker)

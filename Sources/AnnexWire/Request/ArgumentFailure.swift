@@ -11,6 +11,9 @@ package struct ArgumentFailure: Error, Equatable, Sendable {
         self.message = message
     }
 
+    /// A failure of the engine or the state, found while arguments were looked up.
+    package init(_ failure: AnnexError) { self.init(code: ErrorCode(failure.code), "\(failure)") }
+
     /// A word that the command does not know, knows only once, or whose value is missing.
     package static func syntax(_ request: Request, near index: Int) -> Self {
         Self("syntax error near '\(request.printable(index))'")

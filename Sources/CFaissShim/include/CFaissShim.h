@@ -63,6 +63,10 @@ int CFaissShim_metric(const CFaissShim_Index *index);
 int CFaissShim_class(const CFaissShim_Index *index);
 /* HNSW: links per item above level 0; IVF: lists; else 0. */
 int64_t CFaissShim_parameter(const CFaissShim_Index *index);
+/* Components behind the transform; those of the index where there is none. */
+int CFaissShim_inner_dimension(const CFaissShim_Index *index);
+/* Bytes that one row takes in storage; 0 where the class has none of a fixed size. */
+int64_t CFaissShim_code_bytes(const CFaissShim_Index *index);
 int CFaissShim_has_transform(const CFaissShim_Index *index);
 
 /* Checks what a walk would follow: every link, level, list and id within bounds. O(size). 0 or -1 with a message. */
