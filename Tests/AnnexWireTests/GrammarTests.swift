@@ -272,8 +272,8 @@ private let int64Ends = ["9223372036854775807", "-9223372036854775808", "9223372
     }
 
     @Test func keyspace() throws {
-        #expect(try ReloadArguments(request("RELOAD", "m")).version == nil)
-        #expect(try ReloadArguments(request("RELOAD", "m", "v")).version == 2)
+        #expect(ReloadArguments(request("RELOAD", "m")).version == nil)
+        #expect(ReloadArguments(request("RELOAD", "m", "v")).version == 2)
         let whole = try ScanArguments(request("SCAN", "0", "MATCH", "a*", "COUNT", "10", "TYPE", "vectorset"))
         #expect(whole.cursor == 0 && whole.pattern == 3 && whole.type == 7)
         func scan(_ words: String...) -> String? {

@@ -2,8 +2,6 @@ package import AnnexCore
 
 /// A request that has not ended. It has at least one attempt under way, or is a heavy read that waits for its turn.
 struct PendingRequest {
-    static let attemptLimit = 4
-
     let kind: RequestKind
     /// -1: any shard will do.
     let slot: Int32
@@ -124,7 +122,7 @@ struct KnownReplica {
     init(_ address: ClusterTopology.Address, shard: Int, now: UInt64) {
         self.address = address
         self.shard = shard
-        self.health = ReplicaHealth(now: now)
+        self.health = ReplicaHealth()
         self.nextPing = now
     }
 }
@@ -136,8 +134,6 @@ package struct ReplicaStatus: Sendable, Equatable {
     package let shard: Int?
     package let state: ReplicaHealth.State
     package let isGone: Bool
-    /// Nanoseconds in this state.
-    package let lasting: UInt64
     package let inFlight: Int
     /// Heavy reads among them.
     package let heavyInFlight: Int

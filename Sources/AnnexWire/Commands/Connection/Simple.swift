@@ -1,7 +1,7 @@
 /// Commands of a connection with one argument or none.
 extension CommandSpecification {
     static let ping = CommandSpecification(
-        .ping,
+        .connection(.ping),
         flags: fastFlags,
         categories: ["@fast", "@connection"],
         tips: ["request_policy:all_shards", "response_policy:all_succeeded"],
@@ -12,7 +12,7 @@ extension CommandSpecification {
     )
 
     static let echo = CommandSpecification(
-        .echo,
+        .connection(.echo),
         flags: fastFlags,
         categories: ["@fast", "@connection"],
         group: "connection",
@@ -22,19 +22,19 @@ extension CommandSpecification {
     )
 
     static let quit = CommandSpecification(
-        .quit,
+        .connection(.quit),
         flags: fastFlags,
         categories: ["@fast", "@connection"],
         group: "connection",
         summary: "Closes the connection once everything before is answered.",
         reply: okReply,
-        ignoresFurtherWords: true,
+        takesFurtherWords: true,
         beforeAuthentication: true,
         inTransaction: .runs
     )
 
     static let reset = CommandSpecification(
-        .reset,
+        .connection(.reset),
         flags: fastFlags,
         categories: ["@fast", "@connection"],
         group: "connection",
@@ -45,7 +45,7 @@ extension CommandSpecification {
     )
 
     static let select = CommandSpecification(
-        .select,
+        .connection(.select),
         flags: fastFlags,
         categories: ["@fast", "@connection"],
         group: "connection",
@@ -55,7 +55,7 @@ extension CommandSpecification {
     )
 
     static let deadline = CommandSpecification(
-        .deadline,
+        .connection(.deadline),
         flags: fastFlags,
         categories: ["@fast", "@connection"],
         group: "connection",
@@ -69,30 +69,18 @@ extension CommandSpecification {
         inTransaction: .refused
     )
 
-    static let readonly = CommandSpecification(
-        .readonly,
-        flags: fastFlags,
-        categories: ["@fast", "@connection"],
-        group: "cluster",
-        summary: "For cluster clients; changes nothing on a server that stands alone.",
-        reply: okReply
-    )
+    static let readonly = idle(.readonly)
+    static let readwrite = idle(.readwrite)
+    static let asking = idle(.asking)
 
-    static let readwrite = CommandSpecification(
-        .readwrite,
-        flags: fastFlags,
-        categories: ["@fast", "@connection"],
-        group: "cluster",
-        summary: "For cluster clients; changes nothing on a server that stands alone.",
-        reply: okReply
-    )
-
-    static let asking = CommandSpecification(
-        .asking,
-        flags: fastFlags,
-        categories: ["@fast", "@connection"],
-        group: "cluster",
-        summary: "For cluster clients; changes nothing on a server that stands alone.",
-        reply: okReply
-    )
+    private static func idle(_ id: ConnectionCommand) -> CommandSpecification {
+        CommandSpecification(
+            .connection(id),
+            flags: fastFlags,
+            categories: ["@fast", "@connection"],
+            group: "cluster",
+            summary: "For cluster clients; changes nothing on a server that stands alone.",
+            reply: okReply
+        )
+    }
 }

@@ -2,15 +2,6 @@ import AnnexCore
 import AnnexNode
 import ArgumentParser
 
-/// What looks after a cluster as a whole.
-struct ClusterCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "cluster",
-        abstract: "Look after shards and replicas: status, check, reload.",
-        subcommands: [ClusterStatusCommand.self, ClusterCheckCommand.self, ClusterReloadCommand.self]
-    )
-}
-
 /// The topology's file, and what it takes to ask its replicas.
 struct ClusterOptions: ParsableArguments {
     @Argument(help: ArgumentHelp("Who serves which users; see deploy/cluster.yaml.", valueName: "cluster.yaml"))
@@ -35,11 +26,10 @@ struct ClusterOptions: ParsableArguments {
             for (index, (shard, address)) in replicas.enumerated() {
                 group.addTask {
                     do {
-                        let node = try await ClusterNode.connect(address, password: password)
-                        let result: Result<R, any Error>
-                        do { result = .success(try await body(node, shard)) } catch { result = .failure(error) }
-                        await node.close()
-                        return (index, result)
+                        let result = try await ClusterNode.with(address, password: password) {
+                            try await body($0, shard)
+                        }
+                        return (index, .success(result))
                     } catch { return (index, .failure(error)) }
                 }
             }
