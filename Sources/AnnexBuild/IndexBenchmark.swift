@@ -62,7 +62,8 @@ package struct IndexBenchmark {
     ) throws(AnnexError) {
         let manifest = try Verifier.manifest(folder)
         guard let kind = manifest.parsedKind, let metric = Metric(rawValue: manifest.metric) else {
-            throw AnnexError(.damaged, "has impossible values", at: folder + "/" + VersionLayout.manifest)
+            let hint = "Build the version again, or `annctl rollback`"
+            throw AnnexError(.damaged, "has impossible values", at: folder + "/" + VersionLayout.manifest, hint: hint)
         }
         let vectors = try VectorFile(
             path: folder + "/" + VersionLayout.vectors,
@@ -140,7 +141,8 @@ package struct IndexBenchmark {
                 throw AnnexError(
                     .badInput,
                     "the vectors have \(reader.dimension) dimensions, the index \(manifest.dimension)",
-                    at: path
+                    at: path,
+                    hint: "Give vectors of the model that the index was built from"
                 )
             }
             var values: [Float] = []
@@ -153,7 +155,9 @@ package struct IndexBenchmark {
             }
             all = HeldOutQueries(vectors: values, dimension: manifest.storedDimension, kind: path)
         }
-        guard all.count > 0 else { throw AnnexError(.badInput, "there are no queries") }
+        guard all.count > 0 else {
+            throw AnnexError(.badInput, "there are no queries", hint: "Give --queries a file that has a row")
+        }
         return all.sample(limit, seed: seed)
     }
 

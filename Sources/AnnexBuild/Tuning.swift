@@ -33,7 +33,13 @@ package struct Tuning {
     package init(folder: String, limit: Int, seed: UInt64, threads: Int) throws(AnnexError) {
         let manifest = try Verifier.manifest(folder)
         guard let metric = Metric(rawValue: manifest.metric) else {
-            throw AnnexError(.damaged, "has an impossible metric", at: folder + "/" + VersionLayout.manifest)
+            let hint = "Build the version again, or `annctl rollback`"
+            throw AnnexError(
+                .damaged,
+                "has an impossible metric",
+                at: folder + "/" + VersionLayout.manifest,
+                hint: hint
+            )
         }
         self.manifest = manifest
         self.metric = metric

@@ -35,7 +35,10 @@ final class AttributeSpool {
     /// - Parameter json: below 2 GiB; `ordinal` has none yet.
     func put(_ json: [UInt8], at ordinal: Int) throws(AnnexError) {
         guard let length = Int32(exactly: json.count) else {
-            throw AnnexError(.limit, "attributes of \(json.count) bytes")
+            throw AnnexError(
+                .limit,
+                "the attributes of one item have \(json.count) bytes, and must have less than 2 GiB"
+            )
         }
         self.offsets[ordinal] = self.flushed + self.pending.count
         self.lengths[ordinal] = length

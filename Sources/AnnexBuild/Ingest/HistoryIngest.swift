@@ -142,7 +142,8 @@ struct HistoryIngest: Sendable {
             }
             if users[entry.user] == nil {
                 guard self.identifiers.count < Limits.maximumItems else {
-                    throw AnnexError(.limit, "more than \(Limits.maximumItems) users", at: self.file)
+                    let hint = "Split them among several indexes"
+                    throw AnnexError(.limit, "more than \(Limits.maximumItems) users", at: self.file, hint: hint)
                 }
                 users[entry.user] = Int32(self.identifiers.count)
                 self.identifiers.append(entry.user)

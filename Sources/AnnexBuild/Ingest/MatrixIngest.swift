@@ -97,9 +97,13 @@ struct MatrixIngest {
         try self.bias?.check(rows: reader.rowsRead, of: self.source.path)
         for reject in self.bias?.rejects ?? [] { self.rejects.append((self.bias?.file ?? "", reject)) }
         self.ordinalsOfRows = [Int32](repeating: -1, count: reader.rowsRead)
-        guard !rows.isEmpty else { throw AnnexError(.badInput, "no row is left", at: self.source.path) }
+        guard !rows.isEmpty else {
+            let hint = "Leave --skip-bad-rows out to see what to mend"
+            throw AnnexError(.badInput, "none of \(reader.rowsRead) rows can be used", at: self.source.path, hint: hint)
+        }
         guard rows.count <= Limits.maximumItems else {
-            throw AnnexError(.limit, "more than \(Limits.maximumItems) rows", at: self.source.path)
+            let hint = "Split them among several indexes"
+            throw AnnexError(.limit, "more than \(Limits.maximumItems) rows", at: self.source.path, hint: hint)
         }
         return rows
     }
@@ -187,7 +191,12 @@ struct MatrixIngest {
         // A row with its bias behind it.
         var biased = [Float](repeating: 0, count: self.storedDimension)
         guard reader.dimension == dimension else {
-            throw AnnexError(.badInput, "was changed while it was read", at: self.source.path)
+            throw AnnexError(
+                .badInput,
+                "was changed while it was read",
+                at: self.source.path,
+                hint: "Build again once it is whole"
+            )
         }
         while try reader.next(&block) {
             for place in 0..<block.count {
@@ -209,7 +218,12 @@ struct MatrixIngest {
             progress(Double(next) / Double(numbers.count))
         }
         guard next == numbers.count else {
-            throw AnnexError(.badInput, "was changed while it was read", at: self.source.path)
+            throw AnnexError(
+                .badInput,
+                "was changed while it was read",
+                at: self.source.path,
+                hint: "Build again once it is whole"
+            )
         }
         try writer.finish()
     }

@@ -40,7 +40,12 @@ package enum FileHash {
             hasher.update(data: buffer[..<count])
         }
         guard total == mark.bytes, try FileMark(descriptor: descriptor, path: path) == mark else {
-            throw AnnexError(.damaged, "was changed while it was read", at: path)
+            throw AnnexError(
+                .damaged,
+                "was changed while it was read",
+                at: path,
+                hint: "Try again once nobody writes it"
+            )
         }
         return (Self.hex(hasher.finalize()), mark)
     }

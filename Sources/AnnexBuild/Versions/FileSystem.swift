@@ -64,7 +64,7 @@ final class FileLock {
         guard status == 0 else {
             let error =
                 errno == EWOULDBLOCK
-                ? AnnexError(.busy, "another process holds the lock", at: path)
+                ? AnnexError(.busy, "another process holds the lock", at: path, hint: "Wait until it has ended")
                 : SystemFailure.error("cannot lock", at: path)
             close(descriptor)
             throw error
