@@ -56,7 +56,8 @@ extension AnnexError {
     package static func expired(_ milliseconds: Int64) -> AnnexError {
         AnnexError(
             .timeout,
-            "nothing was stored, the deadline given for the change had passed \(milliseconds) ms before it could begin"
+            "nothing was stored, the deadline given for the change had passed \(milliseconds) ms before it could begin",
+            hint: "Send it again with a later DEADLINE"
         )
     }
 }
