@@ -16,7 +16,12 @@ import CZlib
     init(windowBits: Int32, path: String) throws(AnnexError) {
         self.isGzip = windowBits > 0
         guard unsafe CZlib_inflateInit2(&self.stream, windowBits) == Z_OK else {
-            throw AnnexError(.system, "zlib cannot start", at: path)
+            throw AnnexError(
+                .system,
+                "zlib cannot start",
+                at: path,
+                hint: "Is there memory left? Unpack the file first"
+            )
         }
     }
 

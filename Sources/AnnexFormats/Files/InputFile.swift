@@ -117,7 +117,13 @@ final class InputFile: Sendable {
         return switch number {
         case ENOENT, ENOTDIR: AnnexError(.notFound, message, at: path, hint: "Check the name and its folder")
         case EACCES: AnnexError(.system, message, at: path, hint: "Let the user who runs this read it: chmod, chown")
-        case ENXIO: AnnexError(.badInput, "is a socket or device, not a regular file", at: path)
+        case ENXIO:
+            AnnexError(
+                .badInput,
+                "is a socket or device, not a regular file",
+                at: path,
+                hint: "Save the data in a file first"
+            )
         default: AnnexError(.system, message, at: path)
         }
     }
