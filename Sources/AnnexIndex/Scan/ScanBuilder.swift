@@ -144,7 +144,9 @@ package struct ScanBuilder {
             clusters: clusters.count,
             arrangement: links.map { .graph(links: $0.links.count) } ?? .blocks
         )
-        guard shape.isPossible else { throw AnnexError(.limit, "\(clusters.count) clusters are too many") }
+        guard shape.isPossible else {
+            throw AnnexError(.limit, "\(clusters.count) clusters are too many", hint: "Take a kind with fewer lists")
+        }
         return unsafe try ScanLayout.make(shape) { memory, offsets throws(AnnexError) in
             let target = unsafe ScanTarget(memory: memory, offsets: offsets, shape: shape)
             unsafe target.writeHeader(starts: starts, center: self.center)

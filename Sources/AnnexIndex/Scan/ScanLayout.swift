@@ -102,7 +102,11 @@ import Glibc
     private static func allocate(_ bytes: Int) throws(AnnexError) -> UnsafeMutableRawPointer {
         let memory = unsafe mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
         guard let memory = unsafe memory, unsafe memory != MAP_FAILED else {
-            throw AnnexError(.system, "no memory for a scan layout of \(bytes) bytes")
+            throw AnnexError(
+                .system,
+                "no memory for a scan layout of \(bytes) bytes",
+                hint: "Free memory and try again"
+            )
         }
         unsafe madvise(memory, bytes, 14)  // MADV_HUGEPAGE, which Glibc's module does not export
         return unsafe memory
