@@ -29,7 +29,10 @@ final class PopularityTimer: Sendable {
         for version in self.engine.versions {
             do { try LowPriorityThread.run { try version.countPopular(decay) } } catch {
                 let index = version.description.index
-                self.logger.error("Cannot count events", metadata: ["index": "\(index)", "reason": "\(error)"])
+                self.logger.error(
+                    "Cannot count what is popular, the count before stays",
+                    metadata: ["index": "\(index)", "reason": "\(error)"]
+                )
             }
         }
         let spent = Double(DispatchTime.now().uptimeNanoseconds - begin) / 1e9

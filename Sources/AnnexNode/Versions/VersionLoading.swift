@@ -30,7 +30,10 @@ package enum VersionLoading {
         let folder = verified.folder
         guard let index = name ?? EntryName(manifest.index), let metric = Metric(rawValue: manifest.metric),
             let kind = manifest.parsedKind
-        else { throw AnnexError(.damaged, "has impossible values", at: folder + "/" + VersionLayout.manifest) }
+        else {
+            let hint = "Build the version again, or `annctl rollback`"
+            throw AnnexError(.damaged, "has impossible values", at: folder + "/" + VersionLayout.manifest, hint: hint)
+        }
         var description = VersionDescription(
             index: index,
             version: verified.version,
