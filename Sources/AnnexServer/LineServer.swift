@@ -165,7 +165,7 @@ package final class LineServer: Sendable {
         guard !raised || limit.rlim_cur < wanted else { return }
         let fitting = max(Int(clamping: limit.rlim_cur) - 256, 16)
         self.shared.logger.warning(
-            "The system allows fewer open files than max-connections needs",
+            "Fewer clients are served than max-connections says: raise the limit of open files (ulimit -n, LimitNOFILE)",
             metadata: ["limit": "\(limit.rlim_cur)", "connections": "\(fitting)"]
         )
         self.shared.limitConnections(to: fitting)

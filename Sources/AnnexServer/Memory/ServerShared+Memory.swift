@@ -55,7 +55,7 @@ extension ServerShared {
     /// The answer to a command that waited for a thread and did not run.
     func writeRefusal(_ refusal: WorkQueue.Refusal, _ reply: inout ReplyWriter) {
         switch refusal {
-        case .shutdown: reply.error(code: .error, "the server is shutting down")
+        case .shutdown: reply.error(code: .error, "the server is shutting down, nothing was done: ask another server")
         case .expired(let late): Self.writeExpired(late, &reply)
         case .late:
             reply.error(
@@ -75,7 +75,7 @@ extension ServerShared {
         reply.error(
             code: .timeout,
             "the deadline given for the command had passed \(milliseconds) ms before it could begin; nothing was done, nothing "
-                + "was stored"
+                + "was stored: send it again with a later DEADLINE"
         )
     }
 
