@@ -39,7 +39,7 @@ extension RecommendationQuery {
         guard session.isEmpty, !history.isEmpty else { return session }
         throw ArgumentFailure(
             code: .noItem,
-            "none of the \(history.count) items of HISTORY is in index '\(context.version.description.index)'"
+            "none of the \(history.count) items of HISTORY is in index '\(context.version.description.index)': check the ids"
         )
     }
 }
