@@ -169,7 +169,7 @@ package final class StateStore: Sendable {
     /// Waits until every record has been read since the opening, or until the store closes. Blocks.
     package func waitUntilChecked() { self.checkEnd.wait() }
 
-    private var closed: AnnexError { AnnexError(.system, "the state is closed") }
+    private var closed: AnnexError { AnnexError(.system, "the state is closed", hint: "Ask another server") }
 
     func open() throws(AnnexError) -> StateShared {
         guard let shared = self.shared.withLock({ $0 }) else { throw self.closed }

@@ -90,7 +90,7 @@ package final class ItemStore: Sendable {
         let attributes = self.file.table(ItemSchema.attributes)
         let count = try snapshot.count(ids)
         guard (1...Limits.maximumItems).contains(count) else {
-            throw AnnexError(.damaged, "has \(count) items", at: path, hint: "Run `annctl verify`")
+            throw AnnexError(.damaged, "has \(count) items", at: path, hint: LMDBFileKind.version.restore)
         }
         var arena: [UInt8] = []
         var starts: [UInt32] = [0]
@@ -99,7 +99,12 @@ package final class ItemStore: Sendable {
             guard unsafe ItemSchema.ordinal(value) == Int32(starts.count - 1), unsafe Identifier.isValid(key),
                 arena.count + key.count <= Int(UInt32.max)
             else {
-                throw AnnexError(.damaged, "entry \(starts.count) is wrong", at: path, hint: "Run `annctl verify`")
+                throw AnnexError(
+                    .damaged,
+                    "entry \(starts.count) is wrong",
+                    at: path,
+                    hint: LMDBFileKind.version.restore
+                )
             }
             unsafe arena.append(contentsOf: key)
             starts.append(UInt32(arena.count))

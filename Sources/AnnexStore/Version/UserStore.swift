@@ -161,7 +161,8 @@ package final class UserStore: Sendable {
         try unsafe file.makeSnapshot().forEach(table) { key, value throws(AnnexError) in
             guard unsafe Identifier.isValid(key), unsafe Slot.block(of: Slot.of(key)) == block, unsafe isRight(value)
             else {
-                throw AnnexError(.damaged, "user '\(unsafe Printable.escape(key))' is wrong", at: file.path)
+                let what = "user '\(unsafe Printable.escape(key))' is wrong"
+                throw AnnexError(.damaged, what, at: file.path, hint: LMDBFileKind.version.restore)
             }
             count += 1
             return true

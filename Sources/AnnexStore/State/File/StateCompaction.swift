@@ -36,7 +36,7 @@ extension StateStore {
         trained: StateCompaction.Trained = { _, _ in false }
     ) throws(AnnexError) -> StateCompaction {
         let lock = try StateFolder(folder, create: false)
-        guard let size = try lock.fileSize() else { throw AnnexError(.notFound, "there is no state", at: lock.file) }
+        guard let size = try lock.fileSize() else { throw StateFolder.noState(lock.file) }
         try StateFile.check(lock.file)
         let path = StateFile.temporary(lock)
         guard unsafe unlink(path) == 0 || errno == ENOENT else {

@@ -30,7 +30,7 @@ final class StateFolder: Sendable {
         let descriptor = unsafe open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
         guard descriptor >= 0 else {
             throw errno == ENOENT
-                ? AnnexError(.notFound, "there is no such folder", at: path)
+                ? AnnexError(.notFound, "there is no such folder", at: path, hint: Self.pathHint)
                 : Self.failure("cannot open the lock", at: lock)
         }
         do throws(AnnexError) { try Self.take(descriptor, lock, patience, notice, system) } catch {
@@ -139,7 +139,13 @@ final class StateFolder: Sendable {
         guard fsync(descriptor) == 0 else { throw Self.failure("cannot flush", at: path) }
     }
 
-    /// `errno` as an error for people.
+    private static let pathHint = "Give STATE/NAME, as --state DIR has it"
+
+    static func noState(_ path: String) -> AnnexError {
+        AnnexError(.notFound, "there is no state", at: path, hint: self.pathHint)
+    }
+
+    /// Turns `errno` into an error for people.
     static func failure(_ what: String, at path: String) -> AnnexError {
         let reason = unsafe String(cString: strerror(errno))
         let hint: String? =

@@ -31,7 +31,7 @@ extension StateStore {
     package static func inspect(_ folder: String) throws(AnnexError) -> StateInspection {
         let lock = try StateFolder(folder, create: false)
         guard let size = try lock.fileSize() else {
-            throw AnnexError(.notFound, "there is no state", at: lock.file)
+            throw StateFolder.noState(lock.file)
         }
         try PageCheck.check(lock.file, .state)
         let environment = try StateEnvironment(

@@ -39,7 +39,10 @@ struct RecordCheck {
         }
         self.shared.isChecked.store(true, ordering: .sequentiallyConsistent)
         let damaged = self.shared.damagedFound.load(ordering: .relaxed)
-        if damaged > 0 { self.shared.settings.notice("\(damaged) records of the state are damaged and are skipped") }
+        if damaged > 0 {
+            let advice = "restore the state from a backup to have them again"
+            self.shared.settings.notice("\(damaged) records of the state are damaged and are skipped: \(advice)")
+        }
         if self.repairedUsers > 0 {
             self.shared.settings.notice("The index of events was repaired for \(self.repairedUsers) users")
         }

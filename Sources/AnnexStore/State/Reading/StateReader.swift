@@ -30,7 +30,7 @@ package final class StateReader {
                 isFull ? .limit : .system,
                 "cannot begin reading: \(error.reason)",
                 at: environment.path,
-                hint: isFull ? "Use fewer threads, or raise the limit of readers" : nil
+                hint: isFull ? "Start the server with fewer --threads" : nil
             )
         }
     }
