@@ -59,7 +59,9 @@ struct LoadSubjectOptions: ParsableArguments {
 
     private static func ids(_ file: String) throws(AnnexError) -> [[UInt8]] {
         let ids = try IdentifierFile.read(file, skipBadRows: false).compactMap { $0?.bytes }
-        guard !ids.isEmpty else { throw AnnexError(.badInput, "there is no id in it", at: file) }
+        guard !ids.isEmpty else {
+            throw AnnexError(.badInput, "there is no id in it", at: file, hint: "It needs one id a line")
+        }
         return ids
     }
 

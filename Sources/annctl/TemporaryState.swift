@@ -18,7 +18,7 @@ struct TemporaryState {
     /// A copy of a file, in the folder for temporary files. Blocks.
     init(copying path: String) throws {
         guard FileManager.default.fileExists(atPath: path) else {
-            throw AnnexError(.notFound, "there is no such file", at: path)
+            throw AnnexError(.notFound, "there is no such file", at: path, hint: "Give one that `annctl backup` made")
         }
         try self.init(beside: NSTemporaryDirectory() + "/annex-" + URL(fileURLWithPath: path).lastPathComponent)
         do { try FileManager.default.copyItem(atPath: path, toPath: self.file) } catch {

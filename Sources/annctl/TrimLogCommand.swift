@@ -36,7 +36,8 @@ struct TrimLogCommand: AsyncParsableCommand {
 
     func run() async throws {
         guard let name = EntryName(self.index) else {
-            throw AnnexError(.usage, "'\(Printable.escape(self.index))' is no name")
+            let hint = "Names are of [A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+            throw AnnexError(.usage, "'\(Printable.escape(self.index))' is no index name", hint: hint)
         }
         guard let slots = SlotSet(parsing: self.slots) else {
             throw AnnexError(.usage, "--slots '\(Printable.escape(self.slots))': give slots and ranges, as 0-8191,9000")
@@ -126,7 +127,8 @@ struct TrimLogCommand: AsyncParsableCommand {
                     continue
                 }
                 guard case .integer(let gone) = try await client.send(trimming.trim(step), within: Self.patience) else {
-                    throw AnnexError(.system, "XTRIM was refused for \(name)", at: "\(address)")
+                    let hint = "May the log's user run XTRIM? See ACL WHOAMI and ACL LIST there"
+                    throw AnnexError(.system, "XTRIM was refused for \(name)", at: "\(address)", hint: hint)
                 }
                 print("\(name): \(gone) entries before \(step.mark.position) removed")
             }

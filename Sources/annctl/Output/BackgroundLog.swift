@@ -56,7 +56,7 @@ final class LogWriter: Sendable {
             }
             for line in lines { line() }
             guard dropped > 0 else { continue }
-            let text = "annex: \(dropped) lines of the log were dropped, as nobody read them\n"
+            let text = "annex: \(dropped) lines of the log were dropped: whoever reads stderr is too slow\n"
             FileHandle.standardError.write(Data(text.utf8))
         }
     }
