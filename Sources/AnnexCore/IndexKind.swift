@@ -17,7 +17,7 @@ package struct IndexKind: Hashable, Sendable, CustomStringConvertible {
 
     package static let documentation =
         "Flat; HNSWn, HNSWn,Flat or HNSWn,SQ8 (n 4 to 128); IVFn,Flat, IVFn,SQ8 or IVFn,PQm (n 1 to 1048576, m 1 to 256); "
-        + "each but Flat also behind PCAd, or OPQm, or OPQm_d,"
+        + "each but Flat also behind 'PCAd,', 'OPQm,' or 'OPQm_d,'"
 
     /// The search parameter that trades speed for recall, if the kind has one.
     package enum Knob: String, Sendable { case efSearch, nprobe, kappa }
