@@ -228,7 +228,12 @@ package struct BuildPipeline {
                     )
                 )
             } catch {
-                throw AnnexError(.badInput, error.message, at: path, hint: "This is the file given as '\(role)'")
+                throw AnnexError(
+                    .badInput,
+                    error.message,
+                    at: path,
+                    hint: "It was given as '\(role)': is it there, whole and readable?"
+                )
             }
         }
         return sources
