@@ -27,7 +27,12 @@ package enum IndexFolder {
         for folder in folders {
             let name = try Self.name(of: folder)
             guard !names.contains(name) else {
-                throw AnnexError(.usage, "two indexes are named '\(name)'", at: folder)
+                throw AnnexError(
+                    .usage,
+                    "two indexes are named '\(name)'",
+                    at: folder,
+                    hint: "Folders must differ in name"
+                )
             }
             names.append(name)
         }
