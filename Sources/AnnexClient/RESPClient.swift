@@ -3,7 +3,7 @@ package import AnnexWire
 import NIOCore
 import NIOPosix
 
-/// A connection for the command line: any task may send, and waits for its reply.
+/// Connects for the command line: any task may send, and waits for its reply.
 package final class RESPClient: Sendable {
     private let connection: RESPConnection
     private let loop: any EventLoop
