@@ -32,7 +32,7 @@ extension QueryContext {
         return try self.search(k: query.k, effort: query.effort, limit: limit).isUnfinished ? .tooCostly : .hits
     }
 
-    /// The scores of some items for the row of one. Allocates nothing.
+    /// Lends the scores of some items for the row of one. Allocates nothing.
     package func forEachScore(near ordinal: Int32, of others: [Int32], _ body: (Int32, Float) -> Void) {
         self.useItem(ordinal)
         for other in others { body(other, self.score(other)) }
