@@ -1,6 +1,6 @@
 /// The ending of a file's name, which tells its format.
 struct FileEnding {
-    /// The ending in small letters, without its dot and without a `.gz` behind it; empty where there is none.
+    /// Holds the ending in small letters, without its dot and without a `.gz` behind it; empty where there is none.
     let name: String
     let isGzipped: Bool
 
@@ -12,7 +12,7 @@ struct FileEnding {
     }
 }
 
-/// Formats of factor files, by the endings of their names.
+/// Lists the formats of factor files, by the endings of their names.
 enum FactorFormats {
     static let supported =
         ".npy .npz .fvecs .csv .tsv .jsonl .w2v (word2vec binary) .vec (word2vec text), each but .npz also with .gz "

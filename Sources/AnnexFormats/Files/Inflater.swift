@@ -1,9 +1,9 @@
 import AnnexCore
 import CZlib
 
-/// zlib's inflate, for gzip (several members one behind the other too) and raw deflate.
+/// Wraps zlib's inflate, for gzip (several members one behind the other too) and raw deflate.
 ///
-/// Safe to use: the stream's pointers are set for one call at a time, to memory that lives through it.
+/// It is safe to use: the stream's pointers are set for one call at a time, to memory that lives through it.
 @safe final class Inflater {
     private var stream = unsafe z_stream()
     private var input: [UInt8] = []
