@@ -1,7 +1,7 @@
 import AnnexCore
 import CResolv
 
-/// Replicas that the DNS names: the service records of a Kubernetes headless service, say.
+/// Finds replicas that the DNS names: the service records of a Kubernetes headless service, say.
 enum ServiceRecords {
     static let prefix = "srv:"
     private static let limit = 256

@@ -2,7 +2,7 @@ package import AnnexCore
 import Foundation
 
 package enum Password {
-    /// The first line of a file that holds nothing else of weight.
+    /// Reads the first line of a file; the others do not count.
     package static func read(_ path: String) throws(AnnexError) -> String {
         guard let data = FileManager.default.contents(atPath: path) else {
             throw AnnexError(
@@ -22,7 +22,7 @@ package enum Password {
 }
 
 extension Setting.Value {
-    /// A file whose first line is a password, which is read when it is given.
+    /// Describes a setting that names a file whose first line is a password. The file is read when it is given.
     static func passwordFile(_ path: any WritableKeyPath<Settings, String?> & Sendable) -> Self {
         .text(
             form: "a file",

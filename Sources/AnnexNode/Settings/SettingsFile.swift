@@ -2,9 +2,9 @@ package import AnnexCore
 import Foundation
 import Yams
 
-/// A file of settings: `key: value` lines of YAML.
+/// Reads a file of settings: `key: value` lines of YAML.
 package enum SettingsFile {
-    /// Every key that a file of a shard may have.
+    /// Lists every key that a file of a shard may have.
     static var keys: [String] { ShardTable.all.filter { $0.sources.contains(.file) }.map(\.name).sorted() }
 
     /// Applies a file. Paths in it are relative to it.

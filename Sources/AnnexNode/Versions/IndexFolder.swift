@@ -19,7 +19,7 @@ package enum IndexFolder {
         return name
     }
 
-    /// The names of several folders, in the same order.
+    /// Returns the names of several folders, in the same order.
     ///
     /// - Throws: `.usage` where two are equal, as clients tell indexes apart by their names.
     static func names(of folders: [String]) throws(AnnexError) -> [EntryName] {

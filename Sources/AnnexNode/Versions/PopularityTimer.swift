@@ -8,7 +8,7 @@ final class PopularityTimer: Sendable {
     private let engine: Engine
     private let decay: PopularItems.Decay
     private let logger: Logger
-    /// Only scheduled and cancelled after it was started, which any thread may do.
+    /// After its start the timer is only scheduled and cancelled, which any thread may do.
     nonisolated(unsafe) private let timer: any DispatchSourceTimer
 
     init(_ engine: Engine, _ decay: PopularItems.Decay, _ logger: Logger) {

@@ -3,7 +3,7 @@ package import AnnexCore
 package import AnnexEngine
 package import AnnexStore
 
-/// The code that searches a version.
+/// Says which code searches a version.
 package enum SearchEngine: String, Sendable, CaseIterable {
     /// Annex's own scan and walk, over `serving.bin` and FAISS's graph.
     case annex
