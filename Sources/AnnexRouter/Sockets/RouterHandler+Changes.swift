@@ -8,13 +8,13 @@ struct HeldChange: Sendable {
     let request: Request
     let connection: ConnectionState
     let reply: ReplyPromise
-    /// Nanoseconds of the router's clock.
+    /// Counts nanoseconds of the router's clock.
     let deadline: UInt64
 }
 
 /// Changes, which keep the order in which their client sent them.
 extension RouterHandler {
-    /// A change, whose user is argument 1.
+    /// Sends a change, whose user is argument 1.
     ///
     /// - Parameter subject: nil where some argument is wrong: a shard says which.
     func forwardChange(
@@ -101,14 +101,14 @@ extension RouterHandler {
 }
 
 extension RouterHandler {
-    /// The kind of several changes together.
+    /// Returns the kind of several changes together.
     static func kind(ofChanges changes: [ParsedChange]) -> RequestKind {
         changes.allSatisfy(\.arguments.isIdempotent) ? .idempotentEvent : .event
     }
 }
 
 extension ChangeArguments {
-    /// Whether it may be stored twice, as that is the same as once: an event with a time.
+    /// Tells whether it may be stored twice, as that is the same as once: an event with a time.
     var isIdempotent: Bool {
         switch self {
         case .event(let event): event.time != nil
