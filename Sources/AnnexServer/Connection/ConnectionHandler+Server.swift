@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexWire
 import NIOCore
 
-/// CONFIG, SLOWLOG and LATENCY.
+/// Answers CONFIG, SLOWLOG and LATENCY.
 extension ConnectionHandler {
     // MARK: CONFIG
 
