@@ -45,7 +45,7 @@ extension RecommendationQuery {
 }
 
 extension QueryOptions {
-    /// About how long looking up what the client names takes, in nanoseconds. Known from the request alone.
+    /// Estimates how long looking up what the client names takes, in nanoseconds. It is known from the request alone.
     var nanosToResolve: Double {
         Double(self.exclude.count + (self.history?.count ?? 0)) * WorkEstimate.nanosPerIdentifier
     }

@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexEngine
 import AnnexWire
 
-/// WAITPOS.
+/// Answers WAITPOS.
 extension ShardHandler {
     func waitForPosition(_ request: Request) throws(ArgumentFailure) -> Disposition {
         let arguments = try WaitPositionArguments(request)
