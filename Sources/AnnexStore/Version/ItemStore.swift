@@ -1,7 +1,7 @@
 package import AnnexCore
 import CLMDB
 
-/// `items.lmdb`: table `ids` (id → ordinal, 4 bytes big-endian, ascending with the ids) and table `attributes`
+/// Names the tables of `items.lmdb`: `ids` (id → ordinal, 4 bytes big-endian, ascending with the ids) and `attributes`
 /// (ordinal, 4 bytes big-endian → JSON text).
 enum ItemSchema {
     static let ids = "ids"
@@ -22,7 +22,7 @@ enum ItemSchema {
     }
 }
 
-/// Writes `items.lmdb`: items in byte order of their ids, one after the other. Used by one thread.
+/// Writes `items.lmdb`: items in byte order of their ids, one after the other. One thread uses it.
 ///
 /// The same items give the same bytes.
 package final class ItemStoreWriter {
@@ -72,10 +72,10 @@ package final class ItemStoreWriter {
     }
 }
 
-/// `items.lmdb` of a served version, its ids in memory as well. Any number of threads.
+/// Serves `items.lmdb` of a version, with its ids in memory as well. Any number of threads may use it at once.
 package final class ItemStore: Sendable {
     package let count: Int
-    /// Items that have attributes.
+    /// Counts items that have attributes.
     package let attributesCount: Int
     private let file: VersionFile
     private let names: ItemNames
@@ -120,14 +120,14 @@ package final class ItemStore: Sendable {
         self.names.withIdentifier(ordinal, body)
     }
 
-    /// A copy of the id of an item.
+    /// Copies the id of an item.
     package func identifier(_ ordinal: Int32) -> [UInt8] {
         var bytes: [UInt8] = []
         self.withIdentifier(ordinal) { bytes = Array(copying: $0) }
         return bytes
     }
 
-    /// A reader for one thread.
+    /// Returns a reader for one thread.
     package func makeReader() throws(AnnexError) -> ItemReader {
         let snapshot = try self.file.makeSnapshot()
         return ItemReader(
@@ -153,12 +153,13 @@ package final class ItemReader {
         self.attributes = attributes
     }
 
-    /// The ordinal of an id of any length; nil where it is unknown. O(bytes of the id).
+    /// Returns the ordinal of an id of any length; nil where it is unknown. O(bytes of the id).
     package func ordinal(of id: Span<UInt8>) -> Int32? {
         unsafe id.withUnsafeBytes { unsafe self.names.ordinal(of: $0) }
     }
 
-    /// Lends the attributes' JSON text; nil where there are none. Not generic: what is generic is not specialised across modules.
+    /// Lends the attributes' JSON text; nil where there are none. It is not generic, because a generic function is not
+    /// specialised across modules.
     package func withAttributes(_ ordinal: Int32, _ body: (Span<UInt8>?) -> Void) {
         var bits = UInt32(bitPattern: ordinal).bigEndian
         unsafe withUnsafeBytes(of: &bits) { key in

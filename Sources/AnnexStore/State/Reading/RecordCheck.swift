@@ -55,7 +55,7 @@ struct RecordCheck {
         self.shared.damagedFound.wrappingAdd(found.damaged, ordering: .relaxed)
     }
 
-    /// False where the store closed meanwhile.
+    /// Returns false where the store closed meanwhile.
     private func checkTable(_ table: String, _ reader: StateReader) throws(AnnexError) -> Bool {
         var last: [UInt8]?
         repeat {
