@@ -22,7 +22,7 @@ extension CommandSpecification {
     )
 }
 
-/// `WAITPOS user position [TIMEOUT ms]`.
+/// Reads `WAITPOS user position [TIMEOUT ms]`.
 package struct WaitPositionArguments: Equatable, Sendable {
     private enum Option: String, CaseIterable, Sendable { case timeout = "TIMEOUT" }
 

@@ -1,4 +1,5 @@
-/// The commands that concern the connection or the process; the network layer answers them. The raw value is the name on the wire.
+/// Names the commands that concern the connection or the process; the network layer answers them. The raw value is the
+/// name on the wire.
 package enum ConnectionCommand: String, Sendable, CaseIterable {
     case ping, echo, hello, auth, quit, reset, select, client, command, config, info, slowlog, latency
     case readonly, readwrite, asking, deadline
@@ -35,7 +36,8 @@ package enum ConnectionCommand: String, Sendable, CaseIterable {
     }
 }
 
-/// The commands about users, items and indexes; a shard or a router answers them. The raw value is the name on the wire.
+/// Names the commands about users, items and indexes; a shard or a router answers them. The raw value is the name on
+/// the wire.
 package enum HandlerCommand: String, Sendable, CaseIterable {
     case topk, mtopk, score
     case event, seen, forget, explain, whynot, waitpos, atomic
@@ -78,13 +80,13 @@ package enum HandlerCommand: String, Sendable, CaseIterable {
     }
 }
 
-/// Every command that can be dispatched. Who answers it has a switch over all of its own commands, so that a new one compiles
-/// only when it is finished.
+/// Names every command that can be dispatched. Who answers it has a switch over all of its own commands, so that a new
+/// one compiles only when it is finished.
 package enum CommandID: Sendable, Hashable {
     case connection(ConnectionCommand)
     case handler(HandlerCommand)
 
-    /// Lower case, as in the table.
+    /// Names the command in lower case, as in the table.
     package var name: String {
         switch self {
         case .connection(let id): id.rawValue

@@ -1,5 +1,5 @@
-/// All that is known of one command: who answers it, what it takes, and everything that introspection and the reference say. A
-/// class, so that a lookup costs one reference.
+/// Holds all that is known of one command: who answers it, what it takes, and everything that introspection and the
+/// reference say. It is a class, so that a lookup costs one reference.
 package final class CommandSpecification: Sendable {
     package enum Owner: Sendable { case connection, handler }
     package enum Keys: Sendable, Equatable {
@@ -15,7 +15,7 @@ package final class CommandSpecification: Sendable {
     }
 
     package let id: CommandID
-    /// Lower case; a subcommand is `parent|child`.
+    /// The name is in lower case; a subcommand is `parent|child`.
     package let name: String
     /// Number of words with the name; negative: at least as many. Follows from the arguments.
     package let arity: Int
@@ -31,7 +31,7 @@ package final class CommandSpecification: Sendable {
     package let replyRESP3: String
     package let subcommands: [CommandSpecification]
     package let isAllowedBeforeAuthentication: Bool
-    /// Which commands before it may still be owed their replies when it runs.
+    /// Says which commands before it may still be owed their replies when it runs.
     package let pipelineClass: PipelineClass
     package let commandClass: CommandClass
     package let inTransaction: InTransaction
@@ -83,7 +83,7 @@ package final class CommandSpecification: Sendable {
         self.cost = cost
     }
 
-    /// A command, or a subcommand, that a connection answers.
+    /// Describes a command, or a subcommand, that a connection answers.
     ///
     /// - Parameters:
     ///   - child: the name of the subcommand.
@@ -132,7 +132,7 @@ package final class CommandSpecification: Sendable {
         )
     }
 
-    /// A command, or a subcommand, that the handler answers.
+    /// Describes a command, or a subcommand, that the handler answers.
     ///
     /// - Parameter pipelineClass: nil: that of a read where it is one, else it runs alone.
     convenience init(
@@ -187,7 +187,7 @@ package final class CommandSpecification: Sendable {
         return WordCount(fewest: name, most: name) + arguments.words
     }
 
-    /// The same command with other subcommands.
+    /// Returns the same command with other subcommands.
     func replacing(subcommands: [CommandSpecification]) -> CommandSpecification {
         CommandSpecification(
             id: self.id,

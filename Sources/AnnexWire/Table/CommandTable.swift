@@ -1,6 +1,6 @@
 import AnnexCore
 
-/// The one table of commands: dispatch, arity, `COMMAND`, help and the reference come from it.
+/// Holds the one table of commands: dispatch, arity, `COMMAND`, help and the reference come from it.
 package struct CommandTable: Sendable {
     package enum Lookup {
         /// `position` is that in `specifications`.
@@ -9,7 +9,7 @@ package struct CommandTable: Sendable {
         case refused(ArgumentFailure, position: Int?)
     }
 
-    /// All commands, by name.
+    /// Lists all commands, by name.
     package let specifications: [CommandSpecification]
     private let positions: NamePositions
 
@@ -22,7 +22,7 @@ package struct CommandTable: Sendable {
         self.positions = NamePositions(self.specifications.map(\.name))
     }
 
-    /// The table without one command, or one subcommand (`client|kill`), which is then unknown everywhere.
+    /// Returns the table without one command, or one subcommand (`client|kill`), which is then unknown everywhere.
     package func removing(_ name: String) -> CommandTable {
         let gone = name.lowercased()
         return CommandTable(
@@ -91,7 +91,7 @@ package struct CommandTable: Sendable {
 }
 
 extension ArgumentFailure {
-    /// A command that is not in the table: the name and the first arguments, cut and escaped.
+    /// Refuses a command that is not in the table, with its name and first arguments, cut and escaped.
     static func unknownCommand(_ request: Request) -> Self {
         var text = "unknown command '\(request.count > 0 ? request.printable(0) : "")', with args beginning with: "
         var index = 1
@@ -112,7 +112,7 @@ extension ArgumentFailure {
 }
 
 extension Request {
-    /// Word 1 as one of the subcommands; nil where it is none of them.
+    /// Returns word 1 as one of the subcommands; nil where it is none of them.
     package func subcommand<Subcommand: RawRepresentable<String>>(_ kind: Subcommand.Type = Subcommand.self)
         -> Subcommand?
     {

@@ -1,4 +1,4 @@
-/// The words that follow `CLIENT`; the raw value is the word in lower case.
+/// Names the words that follow `CLIENT`; the raw value is the word in lower case.
 package enum ClientSubcommand: String, Sendable, CaseIterable {
     case id, getname, setname, setinfo, capa, info, list, kill, tracking, noEvict = "no-evict", noTouch = "no-touch",
         reply
@@ -115,7 +115,8 @@ extension CommandSpecification {
 }
 
 extension Request {
-    /// A name of a client or library: printable ASCII without spaces, so that CLIENT LIST stays one line per client.
+    /// Reads a name of a client or library: printable ASCII without spaces, so that CLIENT LIST stays one line per
+    /// client.
     package func label(_ index: Int) throws(ArgumentFailure) -> String {
         let label = self.withArgument(index) { bytes -> String? in
             guard bytes.count <= 128, bytes.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else { return nil }

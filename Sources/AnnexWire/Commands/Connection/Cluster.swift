@@ -1,9 +1,9 @@
-/// The words that follow `CLUSTER`; the raw value is the word in lower case.
+/// Names the words that follow `CLUSTER`; the raw value is the word in lower case.
 package enum ClusterSubcommand: String, Sendable, CaseIterable {
     case info, keyslot, myid, nodes, shards, slots
 }
 
-/// The words that follow `ACL`; the raw value is the word in lower case.
+/// Names the words that follow `ACL`; the raw value is the word in lower case.
 package enum AclSubcommand: String, Sendable, CaseIterable {
     case whoami
 }

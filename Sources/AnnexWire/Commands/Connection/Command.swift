@@ -1,4 +1,4 @@
-/// The words that follow `COMMAND`; the raw value is the word in lower case.
+/// Names the words that follow `COMMAND`; the raw value is the word in lower case.
 package enum CommandSubcommand: String, Sendable, CaseIterable {
     case count, list, info, docs, getkeys, getkeysandflags
 }

@@ -1,4 +1,4 @@
-/// The words that follow `CONFIG`; the raw value is the word in lower case.
+/// Names the words that follow `CONFIG`; the raw value is the word in lower case.
 package enum ConfigSubcommand: String, Sendable, CaseIterable {
     case get, set, resetstat
 }

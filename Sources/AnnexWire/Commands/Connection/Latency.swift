@@ -1,4 +1,4 @@
-/// The words that follow `LATENCY`; the raw value is the word in lower case.
+/// Names the words that follow `LATENCY`; the raw value is the word in lower case.
 package enum LatencySubcommand: String, Sendable, CaseIterable {
     case latest, reset, histogram
 }

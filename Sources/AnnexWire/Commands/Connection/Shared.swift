@@ -1,4 +1,4 @@
-/// Values that rows of connection and server commands share.
+/// Holds values that rows of connection and server commands share.
 extension CommandSpecification {
     static let fastFlags = ["fast", "loading", "stale"]
     static let adminFlags = ["admin", "loading", "noscript", "stale"]
@@ -32,7 +32,7 @@ extension CommandSpecification {
 
     private enum Help: String { case help }
 
-    /// The row of a container's `HELP`, which the table answers itself.
+    /// Returns the row of a container's `HELP`, which the table answers itself.
     static func help(_ id: ConnectionCommand) -> CommandSpecification {
         sub(id, Help.help, summary: helpSummary, reply: helpReply)
     }

@@ -1,4 +1,4 @@
-/// The words that follow `SLOWLOG`; the raw value is the word in lower case.
+/// Names the words that follow `SLOWLOG`; the raw value is the word in lower case.
 package enum SlowlogSubcommand: String, Sendable, CaseIterable {
     case get, len, reset
 }
