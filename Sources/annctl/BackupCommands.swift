@@ -116,7 +116,7 @@ struct RestoreCommand: ParsableCommand {
     }
 }
 
-/// What a state holds, in words.
+/// Says in words what a state holds.
 enum StateSummary {
     static func line(_ found: StateInspection) -> String {
         "\(found.events) events of \(found.users) users, \(found.tombstones) items taken out, "

@@ -168,9 +168,9 @@ struct BuildCommand: ParsableCommand {
     }
 }
 
-/// What the recall table looks like, here and in `inspect`.
+/// Shows the recall table, here and in `inspect`.
 enum MeasuredTable {
-    /// What queries that leave out their own best get.
+    /// Says which recall queries get that leave out their own best.
     static func line(_ most: Manifest.LeavingOut) -> String {
         let point = most.point
         let effort = point.knob == "exact" ? point.knob : "\(point.knob) \(point.valueText)"
@@ -196,7 +196,7 @@ enum MeasuredTable {
 }
 
 enum Figures {
-    /// Without a fraction where there is none.
+    /// Writes no fraction where there is none.
     static func short(_ value: Double) -> String { value == value.rounded() ? "\(Int(value))" : "\(value)" }
 
     static func fixed(_ value: Double, _ places: Int) -> String { String(format: "%.\(places)f", value) }
@@ -213,7 +213,7 @@ enum Figures {
 }
 
 enum WorkingFolder {
-    /// A file that a flag names, wherever the recipe lies.
+    /// Returns the path of a file that a flag names, wherever the recipe lies.
     static func absolute(_ file: String) -> String {
         file.hasPrefix("/") ? file : FileManager.default.currentDirectoryPath + "/" + file
     }

@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexNode
 import ArgumentParser
 
-/// What looks after a cluster as a whole.
+/// Groups the subcommands that look after a cluster as a whole.
 struct ClusterCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "cluster",
@@ -11,7 +11,7 @@ struct ClusterCommand: AsyncParsableCommand {
     )
 }
 
-/// The topology's file, and what it takes to ask its replicas.
+/// Describes the flags that name the topology's file and what it takes to ask its replicas.
 struct ClusterOptions: ParsableArguments {
     @Argument(help: ArgumentHelp("Who serves which users; see deploy/cluster.yaml.", valueName: "cluster.yaml"))
     var file: String

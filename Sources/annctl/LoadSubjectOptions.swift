@@ -6,7 +6,7 @@ import AnnexWire
 import ArgumentParser
 import NIOCore
 
-/// What the requests of a load are about.
+/// Describes the flags that say what the requests of a load are about.
 struct LoadSubjectOptions: ParsableArguments {
     @Option(help: "Name of the index. (default: the only one served)") var index: String?
     @Option(help: ArgumentHelp("Users for TOPK and EVENT, one a line, the most asked first.", valueName: "file"))

@@ -76,7 +76,7 @@ struct TrimLogCommand: AsyncParsableCommand {
         }
     }
 
-    /// What a backup says of the log; all of it is read first.
+    /// Returns what a backup says of the log; all of it is read first.
     private static func snapshot(_ path: String) throws -> LogSnapshot {
         let temporary = try TemporaryState(copying: path)
         defer { temporary.remove() }
@@ -84,7 +84,7 @@ struct TrimLogCommand: AsyncParsableCommand {
         return LogSnapshot(name: path, marks: found.marks, slots: found.log.slots, identity: found.log.id)
     }
 
-    /// Streams with the same reason together.
+    /// Puts streams with the same reason together.
     private static func words(_ streams: [LogTrimming.Whole]) -> String {
         var reasons: [(reason: String, blocks: [String])] = []
         for stream in streams {
