@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexFormats
 import AnnexStore
 
-/// Items' ids and attributes on their way into a version.
+/// Takes items' ids and attributes into a version.
 extension BuildPipeline {
     /// Returns how many items have attributes.
     mutating func writeItems(_ identifiers: [Identifier], _ publisher: Publisher) throws -> Int {

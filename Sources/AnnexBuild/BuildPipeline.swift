@@ -4,7 +4,7 @@ import AnnexIndex
 import AnnexStore
 import Foundation
 
-/// Recipe in, published version out.
+/// Makes a published version from a recipe.
 package struct BuildPipeline {
     let recipe: Recipe
     private let indexFolder: String
@@ -13,7 +13,7 @@ package struct BuildPipeline {
     private let progress: (BuildProgress) -> Void
     private var seconds: [(BuildProgress.Stage, Double)] = []
     var rejects: [(file: String, row: RejectedRow)] = []
-    /// The sources as they were when they were hashed.
+    /// Holds the sources as they were when they were hashed.
     private var sourceMarks: [FileMark] = []
 
     /// - Parameters:
@@ -83,8 +83,8 @@ package struct BuildPipeline {
         }
     }
 
-    /// The facts of the index that was kept, once it is written: it is not held any more when the version is loaded to
-    /// prove it.
+    /// Holds the facts of the index that was kept, once it is written: it is not held any more when the version is
+    /// loaded to prove it.
     private struct WrittenIndex {
         var kind: IndexKind
         var outcome: RecallMeasurement.Outcome
@@ -228,7 +228,12 @@ package struct BuildPipeline {
                     )
                 )
             } catch {
-                throw AnnexError(.badInput, error.message, at: path, hint: "This is the file given as '\(role)'")
+                throw AnnexError(
+                    .badInput,
+                    error.message,
+                    at: path,
+                    hint: "It was given as '\(role)': is it there, whole and readable?"
+                )
             }
         }
         return sources
@@ -249,7 +254,7 @@ package struct BuildPipeline {
         }
     }
 
-    /// Up to three stages, by what the recipe says.
+    /// Takes in the users, in up to three stages, by what the recipe says.
     private mutating func takeUsers(
         _ publisher: Publisher,
         _ vectors: VectorFile,
@@ -278,7 +283,7 @@ package struct BuildPipeline {
         return outcome
     }
 
-    /// Rows that were left out, a JSON object each; nil where there are none.
+    /// Renders the rows that were left out, a JSON object each. Returns nil where there are none.
     private func rejectLines() throws -> Data? {
         guard !self.rejects.isEmpty else { return nil }
         struct Line: Encodable {

@@ -6,16 +6,16 @@ package struct BuildProgress: Sendable {
         case sources = "hashing sources"
         case items = "reading items"
         case users = "reading users"
-        /// Only with a history.
+        /// Only a build with a history has this stage.
         case histories = "reading the history"
-        /// Only with a history or a fold-in.
+        /// Only a build with a history or a fold-in has this stage.
         case foldIn = "folding in"
         case index = "building the index"
         case layout = "ordering for the scan"
         case recall = "measuring recall"
         case publish = "publishing"
 
-        /// Those of a build, in their order.
+        /// Lists the stages of a build, in their order.
         package static func all(of recipe: Recipe) -> [Stage] {
             Self.allCases.filter { stage in
                 switch stage {
@@ -28,7 +28,7 @@ package struct BuildProgress: Sendable {
     }
 
     package let stage: Stage
-    /// The part of the stage that is done, 0 to 1.
+    /// Holds the part of the stage that is done, 0 to 1.
     package let fraction: Double
 }
 
@@ -38,7 +38,7 @@ package struct BuildResult: Sendable {
     package let manifest: Manifest
     /// Mean microseconds per query at the chosen operating point, one thread.
     package let microsPerQuery: Double
-    /// The times of each candidate in the manifest, or of the one kind there was.
+    /// Holds the times of each candidate in the manifest, or of the one kind there was.
     package let candidateMicros: [Double]
     package let rejectsFile: String?
 }

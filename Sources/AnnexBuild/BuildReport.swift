@@ -1,7 +1,7 @@
 import AnnexCore
 import Foundation
 
-/// `report.json`: what another run of the same build would not give again.
+/// Writes `report.json`, which has what another run of the same build would not give again.
 enum BuildReport {
     private struct Report: Encodable {
         struct Step: Encodable {

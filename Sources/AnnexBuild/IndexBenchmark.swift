@@ -4,38 +4,38 @@ import AnnexIndex
 import AnnexStore
 import Foundation
 
-/// A version searched in this process, without a server: recall beside speed, at several efforts.
+/// Searches a version in this process, without a server, and measures recall beside speed at several efforts.
 package struct IndexBenchmark {
-    /// The figures of one effort.
+    /// Holds the figures of one effort.
     package struct Line: Encodable, Sendable {
         package var effort: String
         /// Mean over the queries, and the worst one.
         package var recall: Double
         package var worst: Double
-        /// Queries with a recall below one half.
+        /// Counts the queries with a recall below one half.
         package var below: Int
-        /// Items in somebody's exact top k that no query got.
+        /// Counts items in somebody's exact top k that no query got.
         package var neverReturned: Int
-        /// Microseconds, all rounds together.
+        /// Counts microseconds over all rounds together.
         package var p50: Double
         package var p90: Double
         package var p99: Double
         package var p999: Double
-        /// Of one thread: 1 / mean time; the median of the rounds.
+        /// Says how many queries one thread answers: 1 / mean time; the median of the rounds.
         package var queriesPerSecond: Double
-        /// Items whose codes or vectors a query read, on average; nil where FAISS searched.
+        /// Counts items whose codes or vectors a query read, on average. It is nil where FAISS searched.
         package var itemsRead: Double?
-        /// Microseconds at the median of the same searches with nothing left out, though as much is marked between them:
-        /// what `p50` compares with. Nil where nothing is left out.
+        /// Counts microseconds at the median of the same searches with nothing left out, though as much is marked
+        /// between them: `p50` compares with that. It is nil where nothing is left out.
         package var p50LeavingNothingOut: Double?
     }
 
     package let manifest: Manifest
-    /// Bytes of codes, or of what FAISS holds, per item.
+    /// Counts bytes of codes, or of what FAISS holds, per item.
     package let bytesPerItem: Double
     package let queryCount: Int
     package let queryKind: String
-    /// Items in the exact top k of at least one query.
+    /// Counts the items in the exact top k of at least one query.
     package let itemsInTruth: Int
     private let queries: HeldOutQueries
     private let searcher: Searcher
@@ -62,7 +62,8 @@ package struct IndexBenchmark {
     ) throws(AnnexError) {
         let manifest = try Verifier.manifest(folder)
         guard let kind = manifest.parsedKind, let metric = Metric(rawValue: manifest.metric) else {
-            throw AnnexError(.damaged, "has impossible values", at: folder + "/" + VersionLayout.manifest)
+            let hint = "Build the version again, or `annctl rollback`"
+            throw AnnexError(.damaged, "has impossible values", at: folder + "/" + VersionLayout.manifest, hint: hint)
         }
         let vectors = try VectorFile(
             path: folder + "/" + VersionLayout.vectors,
@@ -140,7 +141,8 @@ package struct IndexBenchmark {
                 throw AnnexError(
                     .badInput,
                     "the vectors have \(reader.dimension) dimensions, the index \(manifest.dimension)",
-                    at: path
+                    at: path,
+                    hint: "Give vectors of the model that the index was built from"
                 )
             }
             var values: [Float] = []
@@ -153,7 +155,9 @@ package struct IndexBenchmark {
             }
             all = HeldOutQueries(vectors: values, dimension: manifest.storedDimension, kind: path)
         }
-        guard all.count > 0 else { throw AnnexError(.badInput, "there are no queries") }
+        guard all.count > 0 else {
+            throw AnnexError(.badInput, "there are no queries", hint: "Give --queries a file that has a row")
+        }
         return all.sample(limit, seed: seed)
     }
 

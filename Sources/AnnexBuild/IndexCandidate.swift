@@ -2,22 +2,22 @@ import AnnexCore
 import AnnexIndex
 import Dispatch
 
-/// An index of one kind that was built and measured, and may be published.
+/// Holds an index of one kind that was built and measured, and may be published.
 struct IndexCandidate {
     let index: VectorIndex
     let layout: ScanLayout
-    /// Measured on users where there are some, else on items.
+    /// Holds what was measured on users where there are some, else on items.
     let outcome: RecallMeasurement.Outcome
-    /// Measured on items, where `outcome` is on users.
+    /// Holds what was measured on items, where `outcome` is on users.
     let onItems: RecallMeasurement.Outcome?
     var seconds: [(BuildProgress.Stage, Double)]
-    /// Measured on users who leave out their best items; of the winner only.
+    /// Holds what was measured on users who leave out their best items. Only the winner has it.
     var leavingOut: Manifest.LeavingOut?
 
     var kind: IndexKind { self.index.kind }
-    /// Microseconds per query at the chosen point, one thread.
+    /// Counts microseconds per query at the chosen point, one thread.
     var micros: Double { self.outcome.micros.last ?? 0 }
-    /// Bytes that the index holds for each item, beside the float32 rows.
+    /// Counts bytes that the index holds for each item, beside the float32 rows.
     var bytesPerItem: Double { Double(self.layout.byteCount) / Double(self.layout.rows) }
 
     var summary: Manifest.Candidate {
@@ -40,14 +40,14 @@ struct CandidateBuilder {
     let threads: Int
     let vectors: VectorFile
     let users: HeldOutQueries?
-    /// Whether the last component of a row is a bias.
+    /// Tells whether the last component of a row is a bias.
     let isBiased: Bool
     let progress: (BuildProgress.Stage, Double) -> Void
 
-    /// One of several kinds and why.
+    /// Says which of several kinds won, and why.
     struct Choice {
         var winner: IndexCandidate
-        /// Candidates in the order in which they were tried.
+        /// Lists candidates in the order in which they were tried.
         var tried: [Manifest.Candidate]
         var micros: [Double]
     }
@@ -169,7 +169,7 @@ struct CandidateBuilder {
         let items = HeldOutQueries.items(self.vectors, count: count, seed: self.seed, isBiased: self.isBiased)
         guard let users else { return (try run(items, truths.main, slowest: slowest, 0..<1), nil) }
         let onUsers = try run(users, truths.main, slowest: slowest, 0..<0.5)
-        // How long a query for items takes decides nothing.
+        // The time that a query for items takes decides nothing.
         return (onUsers, onUsers.isGivenUp ? nil : try run(items, truths.onItems, slowest: .infinity, 0.5..<1))
     }
 }

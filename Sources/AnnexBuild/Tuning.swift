@@ -2,7 +2,8 @@ package import AnnexCore
 import AnnexIndex
 import Dispatch
 
-/// Several kinds over the rows of one version, each at every step of its search parameter: what an operator chooses from.
+/// Measures several kinds over the rows of one version, each at every step of its search parameter, for an operator to
+/// choose from.
 package struct Tuning {
     package struct Point: Encodable, Sendable {
         package var kind: String
@@ -33,7 +34,13 @@ package struct Tuning {
     package init(folder: String, limit: Int, seed: UInt64, threads: Int) throws(AnnexError) {
         let manifest = try Verifier.manifest(folder)
         guard let metric = Metric(rawValue: manifest.metric) else {
-            throw AnnexError(.damaged, "has an impossible metric", at: folder + "/" + VersionLayout.manifest)
+            let hint = "Build the version again, or `annctl rollback`"
+            throw AnnexError(
+                .damaged,
+                "has an impossible metric",
+                at: folder + "/" + VersionLayout.manifest,
+                hint: hint
+            )
         }
         self.manifest = manifest
         self.metric = metric
@@ -56,7 +63,7 @@ package struct Tuning {
         ) { _ in }
     }
 
-    /// The kinds that `auto` would try, and more: clusters of several numbers, graphs of two degrees.
+    /// Returns the kinds that `auto` would try, and more: clusters of several numbers, graphs of two degrees.
     package func defaultKinds() throws(AnnexError) -> [IndexKind] {
         var names = ["Flat"]
         let root = Double(self.manifest.items).squareRoot()

@@ -1,4 +1,4 @@
-/// An error for a person: what was wrong, where, and what to do next.
+/// Tells a person what was wrong, where, and what to do next.
 ///
 /// `code` is a closed set, fit for metric labels and tests; `message` is free text. Control bytes from outside are
 /// escaped by `Printable` before they come here.
@@ -10,7 +10,7 @@ package struct AnnexError: Error, Equatable, CustomStringConvertible {
         case badInput
         /// A file of a version is damaged, missing or of an unknown format.
         case damaged
-        /// Something that was named does not exist.
+        /// The name that was given belongs to nothing.
         case notFound
         /// A limit was passed.
         case limit
@@ -30,7 +30,7 @@ package struct AnnexError: Error, Equatable, CustomStringConvertible {
 
     package let code: Code
     package let message: String
-    /// A file, `file:row` or `file:row:column`.
+    /// Names a file, as `file`, `file:row` or `file:row:column`.
     package let location: String?
     /// Says what to do next, as a sentence.
     package let hint: String?
@@ -52,11 +52,12 @@ package struct AnnexError: Error, Equatable, CustomStringConvertible {
 }
 
 extension AnnexError {
-    /// A change did not begin by the deadline that came with it.
+    /// Says that a change did not begin by the deadline that came with it.
     package static func expired(_ milliseconds: Int64) -> AnnexError {
         AnnexError(
             .timeout,
-            "nothing was stored, the deadline given for the change had passed \(milliseconds) ms before it could begin"
+            "nothing was stored, the deadline given for the change had passed \(milliseconds) ms before it could begin",
+            hint: "Send it again with a later DEADLINE"
         )
     }
 }

@@ -1,6 +1,6 @@
-/// The effort of queries that state none, as the build measured it.
+/// Says with which effort queries that state none are answered, as the build measured it.
 package struct DefaultEffort: Equatable, Sendable {
-    /// The effort for queries that leave out their own best `items` items.
+    /// Holds the effort for queries that leave out their own best `items` items.
     package struct LeavingOut: Equatable, Sendable {
         package var items: Int
         package var effort: SearchEffort
@@ -8,9 +8,9 @@ package struct DefaultEffort: Equatable, Sendable {
         package init(items: Int, effort: SearchEffort) { (self.items, self.effort) = (items, effort) }
     }
 
-    /// The effort for queries that leave nothing out.
+    /// Holds the effort for queries that leave nothing out.
     package var plain: SearchEffort
-    /// Nil where it was not measured.
+    /// It is nil where it was not measured.
     package var leavingOut: LeavingOut?
 
     package init(_ plain: SearchEffort, leavingOut: LeavingOut? = nil) {

@@ -20,7 +20,7 @@ package enum ErrorCode: String, Sendable, CaseIterable, CustomStringConvertible 
 
     package var description: String { self.rawValue }
 
-    /// The meaning of the code, for the reference.
+    /// Says what the code means, for the reference.
     package var meaning: String {
         switch self {
         case .error: "the command, its arguments or the frame are wrong, or the server failed to carry it out"
@@ -42,10 +42,10 @@ package enum ErrorCode: String, Sendable, CaseIterable, CustomStringConvertible 
         }
     }
 
-    /// Whether a change that was answered so may have been stored all the same.
+    /// Tells whether a change that was answered so may have been stored all the same.
     package var mayBeStored: Bool { self == .timeout }
 
-    /// Whether another replica of the shard, asked the same, may answer.
+    /// Tells whether another replica of the shard, asked the same, may answer.
     package var mayBeAnsweredElsewhere: Bool {
         switch self {
         case .loading, .timeout, .overloaded, .masterDown, .clusterDown: true
@@ -66,6 +66,6 @@ package enum ErrorCode: String, Sendable, CaseIterable, CustomStringConvertible 
         }
     }
 
-    /// The code that `text` begins with, as in `NOUSER nothing is known …`.
+    /// Reads the code that `text` begins with, as in `NOUSER nothing is known …`.
     package init?(of text: String) { self.init(rawValue: String(text.prefix { $0 != " " })) }
 }

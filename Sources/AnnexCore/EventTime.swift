@@ -1,8 +1,8 @@
-/// Times of events and histories: whole milliseconds since 1970.
+/// Checks times of events and histories, which are whole milliseconds since 1970.
 ///
-/// Other units are told by their size. Seconds of the years 1973 to 2969 are milliseconds of 1970, and microseconds since
-/// 1974 are milliseconds beyond 2100. A time of the first 27 hours of 1970 is taken as it is: no clock says that, but
-/// whoever counts events from 0 does.
+/// Other units are told by their size. Seconds of the years 1973 to 2969 are milliseconds of 1970, and microseconds
+/// since 1974 are milliseconds beyond 2100. A time of the first 27 hours of 1970 is taken as it is: no clock says that,
+/// but whoever counts events from 0 does.
 package enum EventTime {
     /// 2100-01-01, the first time that is refused.
     package static let end: Int64 = 4_102_444_800_000
@@ -12,7 +12,7 @@ package enum EventTime {
     private static let microsecondsOf1973: Int64 = 100_000_000_000_000
     private static let nanosecondsOf1973: Int64 = 100_000_000_000_000_000
 
-    /// The fault of a time, as words that follow "the time …"; nil where nothing is. O(1).
+    /// Returns the fault of a time, as words that follow "the time …"; nil where nothing is. O(1).
     package static func problem(_ time: Int64) -> String? {
         let wanted = "times are milliseconds since 1970"
         switch time {
@@ -28,7 +28,7 @@ package enum EventTime {
         }
     }
 
-    /// Whether a whole number is more likely a Unix time, in whatever unit, than a count: from September 2001 on.
+    /// Tells whether a whole number is more likely a Unix time, in whatever unit, than a count: from September 2001 on.
     package static func isLikely(_ number: Double) -> Bool {
         (1e9...9e18).contains(number) && number == number.rounded()
     }

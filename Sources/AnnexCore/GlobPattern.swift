@@ -1,4 +1,5 @@
-/// A pattern with `*`, `?`, `[a-z]`, `[^a]` and backslash, over bytes; ASCII case counts only where asked for.
+/// Matches bytes against a pattern with `*`, `?`, `[a-z]`, `[^a]` and backslash. ASCII case does not count where that
+/// is asked for.
 ///
 /// Matching is iterative with one remembered star, O(pattern × text), so no pattern takes exponential time.
 package struct GlobPattern: Sendable {
@@ -35,7 +36,7 @@ package struct GlobPattern: Sendable {
         return p == self.pattern.count
     }
 
-    /// Position after the element at `p` if it matches `byte`.
+    /// Returns the position after the element at `p` if it matches `byte`.
     private func matchOne(at p: Int, _ byte: UInt8) -> Int? {
         guard p < self.pattern.count else { return nil }
         switch self.pattern[p] {

@@ -1,12 +1,12 @@
-/// The id of an item or user: 1 to 255 bytes of valid UTF-8, compared and hashed as bytes.
+/// Holds the id of an item or user: 1 to 255 bytes of valid UTF-8, compared and hashed as bytes.
 ///
-/// Not a `String`: Swift takes the two Unicode spellings of "é" for one, the world's data does not.
+/// It is no `String`, because Swift takes the two Unicode spellings of "é" for one and the world's data does not.
 package struct Identifier: Hashable, Comparable, Sendable, CustomStringConvertible {
     package static let maximumLength = 255
 
     package let bytes: [UInt8]
 
-    /// Nil where `bytes` is empty, longer than 255 bytes or not valid UTF-8.
+    /// Returns nil where `bytes` is empty, longer than 255 bytes or not valid UTF-8.
     package init?(_ bytes: [UInt8]) {
         guard Self.isValid(bytes) else { return nil }
         self.bytes = bytes
@@ -21,7 +21,7 @@ package struct Identifier: Hashable, Comparable, Sendable, CustomStringConvertib
 
     package static func < (a: Identifier, b: Identifier) -> Bool { a.bytes.lexicographicallyPrecedes(b.bytes) }
 
-    /// The id as text; bytes that are no printable character are escaped.
+    /// Returns the id as text; bytes that are no printable character are escaped.
     package var description: String { Printable.escape(self.bytes) }
 }
 

@@ -12,19 +12,21 @@ package struct IndexKind: Hashable, Sendable, CustomStringConvertible {
     package let transform: Transform?
     package let family: Family
     package let storage: Storage
-    /// The string that FAISS's `index_factory` takes.
+    /// Holds the string that FAISS's `index_factory` takes.
     package let description: String
 
     package static let documentation =
         "Flat; HNSWn, HNSWn,Flat or HNSWn,SQ8 (n 4 to 128); IVFn,Flat, IVFn,SQ8 or IVFn,PQm (n 1 to 1048576, m 1 to 256); "
-        + "each but Flat also behind PCAd, or OPQm, or OPQm_d,"
+        + "each but Flat also behind 'PCAd,', 'OPQm,' or 'OPQm_d,'"
 
     /// The search parameter that trades speed for recall, if the kind has one.
     package enum Knob: String, Sendable { case efSearch, nprobe, kappa }
 
-    /// On `ip` a bound tells more than the number of clusters, as norms are in it; on `cosine` clusters differ by direction
-    /// alone, and reading the nearest ones takes fewer items for the same recall (measured on Gowalla: 2,400 against
-    /// about 4,000 at 0.99).
+    /// Returns what a query's effort sets for this kind; nil where there is nothing to set.
+    ///
+    /// On `ip` a bound tells more than the number of clusters, as norms are in it. On `cosine` clusters differ by
+    /// direction alone, and reading the nearest ones takes fewer items for the same recall (measured on Gowalla: 2,400
+    /// against about 4,000 at 0.99).
     ///
     /// - Parameter withCodes: whether there is a scan layout beside the index.
     package func knob(_ metric: Metric, withCodes: Bool) -> Knob? {
@@ -35,12 +37,12 @@ package struct IndexKind: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Whether Annex scans the lists of this kind as clusters by direction, and so needs FAISS no more.
+    /// Tells whether Annex scans the lists of this kind as clusters by direction, and so needs FAISS no more.
     package func scansClusters(_ metric: Metric) -> Bool {
         if case .ivf = self.family { metric != .l2 } else { false }
     }
 
-    /// Whether a search needs what FAISS holds: a graph, or lists of another order than that of directions.
+    /// Tells whether a search needs what FAISS holds: a graph, or lists of another order than that of directions.
     package func needsFaiss(_ metric: Metric) -> Bool { self.family != .flat && !self.scansClusters(metric) }
 
     /// - Throws: `AnnexError.usage`, naming the part that is not in the list.
@@ -103,7 +105,7 @@ package struct IndexKind: Hashable, Sendable, CustomStringConvertible {
         self.description = text
     }
 
-    /// Digits only: no sign, no blank, no leading zero.
+    /// Reads a number of digits only: it has no sign, no blank and no leading zero.
     private static func number(_ text: some StringProtocol, _ range: ClosedRange<Int>) -> Int? {
         guard !text.isEmpty, text.utf8.count <= 7, text.utf8.first != UInt8(ascii: "0"),
             text.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }), let n = Int(text),

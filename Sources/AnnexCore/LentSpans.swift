@@ -1,12 +1,12 @@
-/// Ids and texts as bytes that somebody lends: a client's buffer, a page of the store, an array.
+/// Reads ids and texts as bytes that somebody lends: a client's buffer, a page of the store, an array.
 extension Span<UInt8> {
-    /// Whether these are the bytes of an array. O(bytes).
+    /// Tells whether these are the bytes of an array. O(bytes).
     package func elementsEqual(_ bytes: [UInt8]) -> Bool {
         guard self.count == bytes.count else { return false }
         return unsafe self.withUnsafeBufferPointer { unsafe $0.elementsEqual(bytes) }
     }
 
-    /// The FNV-1a hash. O(bytes).
+    /// Computes the FNV-1a hash. O(bytes).
     package var fnv1a: UInt64 {
         var hash: UInt64 = 14_695_981_039_346_656_037
         for index in self.indices { hash = (hash ^ UInt64(self[index])) &* 1_099_511_628_211 }
@@ -15,14 +15,14 @@ extension Span<UInt8> {
 }
 
 extension [UInt8] {
-    /// A copy of lent bytes. O(bytes).
+    /// Copies lent bytes. O(bytes).
     package init(copying bytes: Span<UInt8>) {
         self = unsafe bytes.withUnsafeBufferPointer { unsafe Array($0) }
     }
 }
 
 extension [Float] {
-    /// A copy of lent numbers. O(count).
+    /// Copies lent numbers. O(count).
     package init(copying values: Span<Float>) {
         self = unsafe values.withUnsafeBufferPointer { unsafe Array($0) }
     }

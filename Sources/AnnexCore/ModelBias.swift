@@ -1,5 +1,5 @@
-/// A biased model's constant parts: its score is μ + b_u + b_i + x · y (Koren, Bell and Volinsky 2009), for a user u with
-/// factors x and an item i with factors y.
+/// Holds a biased model's constant parts. Its score is μ + b_u + b_i + x · y (Koren, Bell and Volinsky 2009), for a
+/// user u with factors x and an item i with factors y.
 ///
 /// Rows of such a version have one component more than clients see. An item's is y and then b_i, a user's x and then
 /// μ + b_u; a search asks for x and then 1 and adds μ + b_u to what it finds. The constant of a user is in no row of an
@@ -10,7 +10,7 @@
 package struct ModelBias: Sendable, Equatable {
     /// μ; 0 where the model has none.
     package var globalMean: Double
-    /// Whether users have a level of their own, b_u, so that one is solved for new users too.
+    /// Tells whether users have a level of their own, b_u, so that one is solved for new users too.
     package var hasUserBiases: Bool
 
     package init(globalMean: Double, hasUserBiases: Bool) {
@@ -18,9 +18,9 @@ package struct ModelBias: Sendable, Equatable {
         self.hasUserBiases = hasUserBiases
     }
 
-    /// Components of a row beyond those that clients see.
+    /// A row has so many components beyond those that clients see.
     package static let components = 1
-    /// The last component of a query for a user, and of one that has no user.
+    /// Holds the last component of a query for a user, and of one that has no user.
     package static let userComponent: Float = 1
     package static let plainComponent: Float = 0
 }

@@ -25,7 +25,7 @@ package enum Printable {
         return bytes.count > limit ? out + "…" : out
     }
 
-    /// Three digits and a power of ten: `1e15`, `3.67e-20`.
+    /// Writes three digits and a power of ten: `1e15`, `3.67e-20`.
     package static func scientific(_ value: Double) -> String {
         guard value.isFinite, value != 0 else { return "\(value)" }
         var (digits, exponent) = (abs(value), 0)

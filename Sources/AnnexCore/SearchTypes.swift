@@ -12,15 +12,15 @@ package struct Hit: Equatable, Sendable {
     }
 }
 
-/// How hard one query searches. Passed with each call, never kept on the shared index.
+/// Says how hard one query searches. It is passed with each call and never kept on the shared index.
 package enum SearchEffort: Equatable, Sendable {
-    /// HNSW: candidates kept during the walk.
+    /// HNSW keeps so many candidates during the walk.
     case efSearch(Int)
-    /// IVF: inverted lists read.
+    /// IVF reads so many inverted lists.
     case nprobe(Int)
-    /// Clusters by direction: how much of the part across the centroid a bound counts, 0 to 1; at 1 nothing is missed.
+    /// Clusters by direction count so much of the part across the centroid in a bound, 0 to 1; at 1 nothing is missed.
     case kappa(Float)
-    /// Every item, by exact float32 score.
+    /// Every item is scored, exactly and in float32.
     case exact
 }
 

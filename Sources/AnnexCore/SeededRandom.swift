@@ -1,4 +1,5 @@
-/// A small seeded generator (SplitMix64; Steele, Lea and Flood 2014), so that what is drawn depends on the seed alone.
+/// Draws by a small seeded generator (SplitMix64; Steele, Lea and Flood 2014), so that what is drawn depends on the
+/// seed alone.
 package struct SeededRandom: RandomNumberGenerator, Sendable {
     private var state: UInt64
     package init(seed: UInt64) { self.state = seed }
@@ -11,10 +12,10 @@ package struct SeededRandom: RandomNumberGenerator, Sendable {
         return z ^ (z >> 31)
     }
 
-    /// Uniform in 0 ..< bound.
+    /// Draws uniformly from 0 ..< bound.
     package mutating func below(_ bound: Int) -> Int { Int.random(in: 0..<bound, using: &self) }
 
-    /// A sample of the standard normal distribution (Irwin–Hall with 12 uniforms: tails end at ±6).
+    /// Returns a sample of the standard normal distribution (Irwin–Hall with 12 uniforms: tails end at ±6).
     package mutating func normal() -> Float {
         var sum: Float = -6
         for _ in 0..<12 { sum += Float.random(in: 0..<1, using: &self) }

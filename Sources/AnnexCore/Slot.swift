@@ -1,4 +1,5 @@
-/// The slot of a key, exactly as in Redis Cluster: CRC16 (XMODEM) mod 16,384, over the hash tag where there is one.
+/// Computes the slot of a key, exactly as in Redis Cluster: CRC16 (XMODEM) mod 16,384, over the hash tag where there is
+/// one.
 package enum Slot {
     package static let count = 16_384
     /// A version stores its users in 16 files, one per 1,024 slots.
@@ -8,7 +9,7 @@ package enum Slot {
         (0..<8).reduce(UInt16(index) << 8) { crc, _ in crc & 0x8000 != 0 ? (crc << 1) ^ 0x1021 : crc << 1 }
     }
 
-    /// O(length of the key). Allocates nothing.
+    /// Takes O(length of the key) time. Allocates nothing.
     package static func of(_ key: UnsafeRawBufferPointer) -> Int {
         let hashed = Self.tag(of: key)
         var crc: UInt16 = 0
@@ -18,7 +19,8 @@ package enum Slot {
 
     package static func of(_ key: [UInt8]) -> Int { key.withUnsafeBytes { Self.of($0) } }
 
-    /// The part of the key that is hashed: the bytes between the first `{` and the next `}`, if there are any; else all of it.
+    /// Returns the part of the key that is hashed: the bytes between the first `{` and the next `}`, if there are any;
+    /// else all of it.
     private static func tag(of key: UnsafeRawBufferPointer) -> Range<Int> {
         var open = 0
         while open < key.count, key[open] != UInt8(ascii: "{") { open += 1 }
@@ -28,6 +30,6 @@ package enum Slot {
         return close < key.count && close > open + 1 ? open + 1..<close : 0..<key.count
     }
 
-    /// The users file that holds a slot: 0 to 15.
+    /// Returns the users file that holds a slot: 0 to 15.
     package static func block(of slot: Int) -> Int { slot >> 10 }
 }

@@ -1,6 +1,6 @@
-/// Which vectors float32 searches can compute with.
+/// Says which vectors float32 searches can compute with.
 package enum VectorLength {
-    /// The fault of a vector of this length; nil where there is none. NaN and infinity are wrong too.
+    /// Returns the fault of a vector of this length; nil where there is none. NaN and infinity are wrong too.
     ///
     /// - Parameter length: Euclidean, computed in float64.
     package static func problem(_ length: Double, metric: Metric) -> String? {

@@ -2,9 +2,10 @@ import AnnexCore
 import AnnexIndex
 import AnnexStore
 
-/// The items of a version: their ids, rows, norms and attributes, and how many there are.
+/// Serves the items of a version: their ids, rows, norms and attributes, and how many there are.
 ///
-/// The engine asks nothing else about items, so they can come from more than the files of one version. Any thread.
+/// The engine asks nothing else about items, so they can come from more than the files of one version. Any thread may
+/// use it.
 struct Catalogue: Sendable {
     private let vectors: VectorFile
     private let items: ItemStore
@@ -25,10 +26,10 @@ struct Catalogue: Sendable {
 
     var count: Int { self.vectors.rows }
 
-    /// Components of a row.
+    /// Counts the components of a row.
     var dimension: Int { self.vectors.dimension }
 
-    /// Items that have attributes.
+    /// Counts items that have attributes.
     var attributesCount: Int { self.items.attributesCount }
 
     /// Heap bytes held; mapped files are not counted.
@@ -49,7 +50,7 @@ struct Catalogue: Sendable {
     /// Lends the id of an item. O(1).
     func withIdentifier(_ ordinal: Int32, _ body: (Span<UInt8>) -> Void) { self.items.withIdentifier(ordinal, body) }
 
-    /// A copy of the id of an item.
+    /// Copies the id of an item.
     func identifier(_ ordinal: Int32) -> [UInt8] { self.items.identifier(ordinal) }
 
     // MARK: Rows
@@ -66,13 +67,12 @@ struct Catalogue: Sendable {
         self.vectors.withRows { body($0, self.vectors.stride) }
     }
 
-    /// The exact float32 score of one item. O(dimension).
+    /// Returns the exact float32 score of one item. O(dimension).
     func score(_ query: Span<Float>, queryNorm: Float, _ ordinal: Int32, _ metric: Metric) -> Float {
         self.vectors.score(query, queryNorm: queryNorm, ordinal, metric)
     }
 
-    /// The exact float32 scores of items with ordinals in a range: a third of the time that each alone takes. Needs 4 bytes
-    /// of the stack for each.
+    /// Lends the exact float32 scores of items with ordinals in a range; `VectorFile.forEachScore` tells the cost.
     func forEachScore(
         _ query: Span<Float>,
         queryNorm: Float,
@@ -90,7 +90,7 @@ struct CatalogueReader {
 
     init(_ items: ItemReader) { self.items = items }
 
-    /// The ordinal of an id of any length; nil where it is unknown. O(bytes of the id).
+    /// Returns the ordinal of an id of any length; nil where it is unknown. O(bytes of the id).
     func ordinal(of id: Span<UInt8>) -> Int32? { self.items.ordinal(of: id) }
 
     /// Lends the attributes' JSON text; nil where the item has none.

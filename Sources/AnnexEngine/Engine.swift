@@ -2,7 +2,7 @@ package import AnnexCore
 import Dispatch
 import Synchronization
 
-/// The versions that a server serves, one per index, and the swap from one to the next.
+/// Holds the versions that a server serves, one per index, and swaps one for the next.
 ///
 /// Readers do not take the lock: each event loop keeps its own list and compares one atomic number per command
 /// (`generation`); only when that has moved does it fetch the new list.
@@ -13,7 +13,7 @@ package final class Engine: Sendable {
     package struct Status: Sendable {
         package var reloads = 0
         package var failedReloads = 0
-        /// Why the last attempt to load failed; nil after a success.
+        /// Says why the last attempt to load failed. It is nil after a success.
         package var lastError: String?
     }
 
@@ -61,7 +61,7 @@ package final class Engine: Sendable {
     /// Changes with every swap. One acquiring load: cheap enough for every command.
     package var generation: Int { self.generationCounter.load(ordering: .acquiring) }
 
-    /// The versions that are served now, in the order in which the indexes were named.
+    /// Returns the versions that are served now, in the order in which the indexes were named.
     package var versions: [ServedVersion] { self.state.withLock { $0.versions } }
 
     package func status(of index: EntryName) -> Status { self.state.withLock { $0.status[index] ?? Status() } }

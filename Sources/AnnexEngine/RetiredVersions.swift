@@ -1,8 +1,8 @@
 import Dispatch
 import Synchronization
 
-/// Versions that are served no more, kept until nobody uses them: freeing one takes milliseconds for each GiB of its files that was
-/// in use, which is nothing for an event loop to do. Any thread.
+/// Keeps versions that are served no more until nobody uses them. Freeing one takes milliseconds for each GiB of its
+/// files that was in use, which is nothing for an event loop to do. Any thread may use it.
 final class RetiredVersions: Sendable {
     private static let interval = DispatchTimeInterval.milliseconds(20)
 
@@ -17,7 +17,7 @@ final class RetiredVersions: Sendable {
         if isFirst { self.lookSoon() }
     }
 
-    /// Versions that somebody still uses.
+    /// Counts versions that somebody still uses.
     var count: Int { self.versions.withLock { $0.count } }
 
     private func lookSoon() {
@@ -32,7 +32,7 @@ final class RetiredVersions: Sendable {
             }
             return versions.isEmpty
         }
-        // Freed here, outside the lock.
+        // Versions are freed here, outside the lock.
         unused.removeAll()
         if !isEmpty { self.lookSoon() }
     }

@@ -5,27 +5,27 @@ package import AnnexStore
 import Glibc
 package import Synchronization
 
-/// One loaded version: immutable, shared by all threads, freed when its last query ends.
+/// Holds one loaded version. It is immutable, shared by all threads, and freed when its last query ends.
 ///
 /// Every thread searches through a `QueryContext` of its own.
 package final class ServedVersion: Sendable {
     package let description: VersionDescription
     let catalogue: Catalogue
     let users: KnownUsers
-    /// FAISS's index; nil where the scan layout is all that searches need.
+    /// Holds FAISS's index. It is nil where the scan layout is all that searches need.
     let index: VectorIndex?
     let layout: ScanLayout?
     /// Orders changes for all replicas; nil where the state alone does.
     package let log: (any ReplicatedLog)?
-    /// Items for unknown users; nil where they get an error.
+    /// Holds items for unknown users. It is nil where they get an error.
     let popular = Mutex<PopularItems?>(nil)
-    /// Events and trained items that were read to count what is popular.
+    /// Counts events and trained items that were read to count what is popular.
     package let popularityRead = Atomic<Int>(0)
-    /// Queries that were answered with it.
+    /// Counts queries that were answered with it.
     package let coldAnswers = Atomic<Int>(0)
     /// It is nil for a version that serves nobody: where its searches run follows from the estimate alone.
     let searchTimes: SearchTimes?
-    /// Contexts that there are, on loops, on worker threads and idle.
+    /// Counts the contexts that there are, on loops, on worker threads and idle.
     let contexts = ContextCount()
     /// Contexts for work that leaves the event loops; taken and given back under the lock, a few times a second.
     private let idleContexts = Mutex<[QueryContext]>([])
@@ -119,7 +119,7 @@ package final class ServedVersion: Sendable {
         }
     }
 
-    /// A context for one piece of work on any thread. Give it back when done.
+    /// Lends a context for one piece of work on any thread. Give it back when done.
     ///
     /// - Parameter stop: ends the work early; nil where nobody does.
     package func borrowContext(stop: StopSignal? = nil) throws(AnnexError) -> QueryContext {
@@ -143,27 +143,28 @@ package final class ServedVersion: Sendable {
     /// Solves for users' vectors from histories; nil where the version does not say how.
     package var foldIn: FoldInModel? { self.users.foldIn }
 
-    /// The neighbours of an item, top level first; nil without a graph. A graph that is walked over codes has one level.
+    /// Returns the neighbours of an item, top level first; nil without a graph. A graph that is walked over codes has
+    /// one level.
     package func links(of ordinal: Int32) -> [[Int32]]? {
         self.layout?.links(of: ordinal).map { [$0] } ?? self.index?.links(of: ordinal)
     }
 
-    /// The highest level of the graph; nil without one.
+    /// Returns the highest level of the graph. It is nil where there is none.
     package var maximumLevel: Int? { self.layout?.isGraph == true ? 0 : self.index?.maximumLevel }
 
-    /// Bytes of an item's attributes on average, from above: the size of the file that has them, ids and all.
+    /// Counts bytes of an item's attributes on average, from above: the size of the file that has them, ids and all.
     package let bytesPerAttribute: Double
 
-    /// Items that have attributes.
+    /// Counts items that have attributes.
     package var attributesCount: Int { self.catalogue.attributesCount }
 
-    /// Bytes of heap that this version holds, by part; mapped files (`vectors.f32`, LMDB) are not counted.
+    /// Counts bytes of heap that this version holds, by part; mapped files (`vectors.f32`, LMDB) are not counted.
     package var heapBytes: Int { self.catalogue.heapBytes + (self.layout?.byteCount ?? 0) }
 
-    /// Bytes of the scan layout; 0 without one.
+    /// Counts bytes of the scan layout; 0 without one.
     package var layoutBytes: Int { self.layout?.byteCount ?? 0 }
 
-    /// Bytes of all its files.
+    /// Counts the bytes of all its files.
     package let totalBytes: Int
 }
 

@@ -2,18 +2,18 @@ package import AnnexCore
 import AnnexIndex
 package import AnnexLinearAlgebra
 
-/// The facts of a version that the engine needs: those of its manifest, read and verified by whoever calls.
+/// Holds the facts of a version that the engine needs: those of its manifest, read and verified by whoever calls.
 package struct VersionDescription: Sendable {
-    /// The paths of the parts; absolute or relative to the working folder.
+    /// Holds the paths of the parts, absolute or relative to the working folder.
     package struct Files: Sendable {
         package var index: String
         package var vectors: String
         /// The scan layout; nil where the version has none or FAISS is to search.
         package var serving: String?
         package var items: String
-        /// The folder of `00.lmdb` … `15.lmdb`; nil where the version has neither users nor histories.
+        /// Holds the folder of `00.lmdb` … `15.lmdb`; nil where the version has neither users nor histories.
         package var users: String?
-        /// The file that solving for users' vectors needs; nil where histories are not folded in.
+        /// Holds the file that solving for users' vectors needs. It is nil where histories are not folded in.
         package var foldIn: String?
 
         package init(index: String, vectors: String, serving: String?, items: String, users: String?) {
@@ -29,34 +29,35 @@ package struct VersionDescription: Sendable {
     package var version: EntryName
     package var kind: IndexKind
     package var metric: Metric
-    /// Components of a vector as clients see it.
+    /// Counts components of a vector as clients see it.
     package var dimension: Int
-    /// The bias of a biased model, whose rows have one component more; nil for all others.
+    /// Holds the bias of a biased model, whose rows have one component more. It is nil for all others.
     package var bias: ModelBias?
     package var itemCount: Int
-    /// Users with a vector.
+    /// Counts users with a vector.
     package var userCount: Int
-    /// Users with a trained history.
+    /// Counts users with a trained history.
     package var historyCount = 0
-    /// The time up to which the histories go, in milliseconds since 1970; nil in versions without.
+    /// Holds the time up to which the histories go, in milliseconds since 1970. It is nil in versions without.
     package var trainedUntil: Int64?
-    /// How users' vectors follow from histories; nil for not at all.
+    /// Says how users' vectors follow from histories. With nil they do not.
     package var foldIn: FoldInModel.Method?
-    /// The confidence that a weight of 1 has when a user's vector is solved for; nil where none is.
+    /// Returns the confidence that a weight of 1 has when a user's vector is solved for. It is nil where none is.
     package var weightScale: Double? { self.foldIn?.confidence }
-    /// The size up to which an event's weight is folded in. Clients' events are refused above it; others came into the state
-    /// by the log, or under a version with a smaller alpha.
+    /// Returns the size up to which an event's weight is folded in. Clients' events are refused above it; others came
+    /// into the state by the log, or under a version with a smaller alpha.
     package var weightLimit: Double { self.weightScale.map { Limits.maximumConfidence / $0 } ?? .infinity }
     /// The operating points that the build chose, for users' vectors and for items'; `exact` for a flat index.
     package var defaultEffort: DefaultEffort
     package var defaultItemEffort: SearchEffort
-    /// Items that a query read on average at some values of kappa, ascending, as the build measured it; empty where unknown.
+    /// Says how many items a query read on average at some values of kappa, ascending, as the build measured it. It is
+    /// empty where that is unknown.
     package var readsByKappa: [(kappa: Double, items: Double)] = []
     /// Measured on the half of the held-out queries that did not choose the operating point; nil where unknown.
     package var measuredRecall: Double?
-    /// Items that no walk over the graph's level-0 links reaches; nil without a graph.
+    /// Counts items that no walk over the graph's level-0 links reaches. It is nil without a graph.
     package var unreachableCount: Int?
-    /// Bytes of all files.
+    /// Counts the bytes of all files.
     package var totalBytes: Int
     package var files: Files
 
@@ -101,23 +102,24 @@ package struct VersionDescription: Sendable {
         )
     }
 
-    /// Components of a row.
+    /// Counts the components of a stored row.
     package var storedDimension: Int { self.dimension + (self.bias == nil ? 0 : ModelBias.components) }
 
     /// The search parameter that trades speed for recall; nil where every search is exact.
     package var knob: IndexKind.Knob? { self.kind.knob(self.metric, withCodes: self.files.serving != nil) }
 
-    /// Items that a query reads on average: what was measured at this kappa or the next above it; nil above the table.
+    /// Returns how many items a query reads on average, as was measured at this kappa or the next above it; nil above
+    /// the table.
     package func itemsRead(kappa: Double) -> Double? {
         self.readsByKappa.first { $0.kappa >= kappa - 1e-6 }?.items
     }
 
-    /// The effort of a query that states none and leaves out `count` items.
+    /// Returns the effort of a query that states none and leaves out `count` items.
     package func effort(leavingOut count: Int) -> SearchEffort {
         self.defaultEffort.leavingOut(count, of: self.itemCount)
     }
 
-    /// Whether a query may state this effort: nothing is silently ignored.
+    /// Tells whether a query may state this effort: nothing is silently ignored.
     package func accepts(_ effort: SearchEffort) -> Bool {
         switch (effort, self.knob) {
         case (.exact, _), (.efSearch, .efSearch), (.nprobe, .nprobe), (.nprobe, .kappa): true

@@ -2,11 +2,12 @@ package import AnnexCore
 import Glibc
 
 extension DefaultEffort {
-    /// Exclusions that may all be what is best for a query: a twentieth of the items. Of more, few are; where they are after
-    /// all, a search meets them one after the other and becomes exact.
+    /// Returns how many exclusions may all be what is best for a query: a twentieth of the items. Of more, few are;
+    /// where they are after all, a search meets them one after the other and becomes exact.
     package static func mostLeftOut(of items: Int) -> Int { items / 20 }
 
-    /// The effort for a query that leaves out `count` of `items` items: in between, by the logarithm of their number. O(1).
+    /// Returns the effort for a query that leaves out `count` of `items` items: in between, by the logarithm of their
+    /// number. O(1).
     package func leavingOut(_ count: Int, of items: Int) -> SearchEffort {
         guard let most = self.leavingOut, count > 0, count <= Self.mostLeftOut(of: items) else { return self.plain }
         let share = min(1, log(Double(1 + count)) / log(Double(1 + most.items)))

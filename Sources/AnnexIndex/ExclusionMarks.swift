@@ -1,11 +1,12 @@
-/// Which ordinals the present query leaves out, so that starting afresh is O(1).
+/// Marks the ordinals that the present query leaves out. Starting afresh is O(1).
 ///
-/// One word per 32 ordinals: in its upper half the epoch in which it was written, in its lower half a bit for each. 0.25
-/// bytes per item, so that marking thousands leaves the caches to the search. One per search context.
+/// There is one word per 32 ordinals: its upper half has the epoch in which it was written, its lower half a bit for
+/// each. So an item takes 0.25 bytes, and marking thousands leaves the caches to the search. Each search context has
+/// one.
 package struct ExclusionMarks: Sendable {
     private var words: [UInt64]
     private(set) var epoch: UInt32 = 1
-    /// How many ordinals are marked.
+    /// Counts the ordinals that are marked.
     package private(set) var count = 0
     private let rows: Int
 

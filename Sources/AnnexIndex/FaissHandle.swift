@@ -1,7 +1,7 @@
 import AnnexCore
 import CFaissShim
 
-/// One C++ index: freed with this object. Every call checks its arguments as the shim's header demands.
+/// Owns one C++ index, which is freed with this object. Every call checks its arguments as the shim's header demands.
 ///
 /// Unchecked because the pointer never changes, FAISS allows concurrent searches, and train and add are called by the
 /// one thread that builds, before anyone else has the object.
@@ -14,7 +14,7 @@ import CFaissShim
 
     private static let errorCapacity = 512
 
-    /// The one funnel from the shim's status to an error.
+    /// Turns the shim's status into an error, for every call.
     private static func call(
         _ what: String,
         at path: String? = nil,
@@ -85,7 +85,7 @@ import CFaissShim
         if let problem { throw problem }
     }
 
-    /// One query; the arrays have room for at least `k` elements. Allocates nothing of its own.
+    /// Answers one query. The arrays must have room for at least `k` elements. Allocates nothing of its own.
     func search(
         _ query: [Float],
         _ k: Int,
@@ -155,20 +155,20 @@ import CFaissShim
         }
     }
 
-    /// The first link or list that would lead a walk out of bounds; nil where there is none.
+    /// Returns the first link or list that would lead a walk out of bounds; nil where there is none.
     func structuralProblem() -> String? {
         unsafe Self.call("damaged structure") { text, capacity in unsafe CFaissShim_validate(self.raw, text, capacity)
         }?
         .message
     }
 
-    /// The graph's arrays; they live as long as this object. Nil without a graph.
+    /// Returns the graph's arrays, which live as long as this object; nil without a graph.
     func graph() -> CFaissShim_Graph? {
         var graph = unsafe CFaissShim_Graph()
         return unsafe CFaissShim_graph(self.raw, &graph) == 0 ? unsafe graph : nil
     }
 
-    /// The list of each item; nil without lists.
+    /// Returns the list of each item; nil without lists.
     func lists() -> [Int32]? {
         var lists = [Int32](repeating: -1, count: self.count)
         return unsafe CFaissShim_lists(self.raw, &lists) == 0 && !lists.contains(-1) ? lists : nil

@@ -23,7 +23,7 @@ package struct OpenedFile {
     package func close() { Glibc.close(self.descriptor) }
 }
 
-/// The one way from `errno` to an error.
+/// Makes every error that comes from `errno`.
 package enum SystemFailure {
     package static func error(_ what: String, at path: String) -> AnnexError {
         let reason = unsafe String(cString: strerror(errno))

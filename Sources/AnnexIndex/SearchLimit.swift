@@ -1,13 +1,13 @@
 package import AnnexCore
 
-/// How far a search may go. One that would have to go farther gives up, without hits: somebody else has to search again,
-/// with more.
+/// Says how far a search may go. One that would have to go farther gives up, without hits: somebody else has to search
+/// again, with more.
 package struct SearchLimit: Sendable {
-    /// Items whose 8-bit codes it may read.
+    /// It may read the 8-bit codes of so many items.
     package var codes = Int.max
-    /// Items whose float32 rows it may read, one behind the other.
+    /// It may read the float32 rows of so many items, one behind the other.
     package var rows = Int.max
-    /// Looked at every 4,096 items; nil where nobody stops the search.
+    /// The search looks at it every 4,096 items. It is nil where nobody stops the search.
     package var stop: StopSignal?
 
     package init(codes: Int = .max, rows: Int = .max, stop: StopSignal? = nil) {
@@ -21,7 +21,7 @@ package struct SearchLimit: Sendable {
     /// Reading an item of whom nothing is in the caches takes as long as reading so many in a row.
     private static let rowsPerVisit = 3
 
-    /// Items that a walk over float32 rows may look at.
+    /// Counts items that a walk over float32 rows may look at.
     var visits: Int { self.rows / Self.rowsPerVisit }
 }
 
@@ -36,7 +36,7 @@ extension ScanScratch {
         self.nextLook = limit.stop == nil ? self.mostBlocks : min(self.mostBlocks, Self.blocksPerLook)
     }
 
-    /// Whether the search may read more blocks than it has. One comparison, except for one in 128 blocks.
+    /// Tells whether the search may read more blocks than it has. One comparison, except for one in 128 blocks.
     @inline(__always)
     func mayReadOn() -> Bool { self.blocksRead < self.nextLook || self.look() }
 

@@ -11,9 +11,9 @@ package struct SearchScratch {
     var visited = VisitedMarks()
     var frontier = Frontier()
     let scan = ScanScratch()
-    /// Items read by the present search; see `SearchReport`.
+    /// Counts items read by the present search; see `SearchReport`.
     var read: Int?
-    /// Items that get their exact scores together, and those scores.
+    /// Holds items that get their exact scores together, and those scores.
     var chosen = [Int32](repeating: 0, count: 64)
     var rescored = [Float](repeating: 0, count: 64)
 

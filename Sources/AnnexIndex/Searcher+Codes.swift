@@ -2,8 +2,8 @@ import AnnexCore
 
 /// Searches over codes: they propose, exact scores decide.
 extension Searcher {
-    /// Pools of the kernels: the depth that a given k needs, so that codes that put near scores in the wrong order lose
-    /// nothing. Nil where k needs more than there is.
+    /// Returns the depth of the kernels' pools that a given k needs, so that codes that put near scores in the wrong
+    /// order lose nothing. Returns nil where k needs more than there is.
     private func poolCapacity(_ k: Int) -> Int? {
         let reserve = self.metric == .ip ? 6 : 22
         let needed = max(k + reserve, k + k / 4)

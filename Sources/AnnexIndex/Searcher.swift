@@ -1,11 +1,11 @@
 package import AnnexCore
 
 package struct SearchReport: Equatable, Sendable {
-    /// Candidates that were scored exactly.
+    /// Counts candidates that were scored exactly.
     package var candidates: Int
     /// The index gave fewer items than there are: every item was scored instead.
     package var usedExactFallback: Bool
-    /// Items whose codes or vectors were read; nil where FAISS searched.
+    /// Counts items whose codes or vectors were read. It is nil where FAISS searched.
     package var read: Int?
     /// The search has reached its limit: there are no hits, and what it has done was in vain.
     package var isUnfinished = false
@@ -185,7 +185,8 @@ package struct Searcher: Sendable {
 
     // MARK: Exact
 
-    /// Every item that could be among the k best. Not begun where it might pass the limit: bounds may end it early, or not.
+    /// Scores every item that could be among the k best. The scan is not begun where it might pass the limit: bounds
+    /// may end it early, or not.
     private func scanExactly(
         _ query: UnsafeBufferPointer<Float>,
         _ queryNorm: Float,
@@ -228,7 +229,7 @@ package struct Searcher: Sendable {
     /// Rows between two looks at the signal; a multiple of a block.
     private static let rowsPerLook = 4_096
 
-    /// Every item, in blocks. O(rows × dimension).
+    /// Scores every item, in blocks. O(rows × dimension).
     private func scan(
         _ query: UnsafeBufferPointer<Float>,
         _ queryNorm: Float,

@@ -1,6 +1,7 @@
 import AnnexCore
 
-/// The k best of a stream of hits, in a binary heap with the worst on top; equal scores are broken by the smaller ordinal.
+/// Keeps the k best of a stream of hits, in a binary heap with the worst on top. Equal scores are broken by the smaller
+/// ordinal.
 ///
 /// A score that is no number (a float32 product that overflowed both ways) ranks last, so that the order is total and k
 /// hits are kept whatever the scores are.
@@ -26,7 +27,7 @@ struct TopPool {
         return gain.isNaN ? -.infinity : gain
     }
 
-    /// Whether `a` ranks behind `b`.
+    /// Tells whether `a` ranks behind `b`.
     @inline(__always)
     private func isWorse(_ a: Hit, _ b: Hit) -> Bool {
         let left = self.gain(a.score)
@@ -34,7 +35,7 @@ struct TopPool {
         return left < right || (left == right && a.ordinal > b.ordinal)
     }
 
-    /// Whether a hit with this score may enter; a first, cheap look.
+    /// Tells whether a hit with this score may enter; a first, cheap look.
     @inline(__always)
     func mayEnter(_ score: Float) -> Bool {
         self.heap.count < self.k || !(score * self.sign < self.heap[0].score * self.sign)

@@ -2,25 +2,25 @@ package import AnnexCore
 import CAnnexKernels
 import Glibc
 
-/// `vectors.f32`, mapped read-only: the rows as given to the build, and their norms.
+/// Maps `vectors.f32` read-only: the rows as given to the build, and their norms.
 ///
-/// Layout: `rows` rows in ordinal order, each `stride` little-endian float32 (the dimension rounded up to a multiple of
-/// 16, zeros behind the vector), then `rows` float32 Euclidean norms. A row therefore begins on a 64-byte boundary.
-/// Any number of threads may read.
+/// The file has `rows` rows in ordinal order, each `stride` little-endian float32 (the dimension rounded up to a
+/// multiple of 16, zeros behind the vector), then `rows` float32 Euclidean norms. A row therefore begins on a 64-byte
+/// boundary. Any number of threads may read.
 ///
 /// Unchecked because the mapping is read-only and lives as long as the object.
 @safe package final class VectorFile: @unchecked Sendable {
     package let rows: Int
     package let dimension: Int
-    /// Floats from one row to the next.
+    /// Counts the floats from one row to the next.
     package let stride: Int
     private let base: UnsafeRawPointer
     private let byteCount: Int
 
-    /// Floats from one row to the next for a dimension.
+    /// Returns how many floats lie from one row to the next for a dimension.
     package static func stride(forDimension dimension: Int) -> Int { (dimension + 15) / 16 * 16 }
 
-    /// Bytes of a file; nil where that overflows.
+    /// Returns the bytes of a file; nil where that overflows.
     package static func byteCount(rows: Int, dimension: Int) -> Int? {
         let (perRow, overflow) = (Self.stride(forDimension: dimension) + 1).multipliedReportingOverflow(by: 4)
         let (total, overflowToo) = perRow.multipliedReportingOverflow(by: rows)
@@ -73,11 +73,12 @@ import Glibc
         try body(unsafe Span(_unsafeStart: self.floats + self.rows * self.stride, count: self.rows))
     }
 
-    /// Lengths of rows whose float32 scores are computed without overflow or loss of digits, for queries of such lengths too.
+    /// Rows of these lengths have their float32 scores computed without overflow or loss of digits, for queries of such
+    /// lengths too.
     package static let boundedLengths: ClosedRange<Float> =
         Float(Limits.vectorLengths.lowerBound)...Float(Limits.vectorLengths.upperBound)
 
-    /// Whether bounds on a row's scores can be computed: its length is 0 or one of `boundedLengths`.
+    /// Tells whether bounds on a row's scores can be computed: its length is 0 or one of `boundedLengths`.
     package func isBounded(_ ordinal: Int) -> Bool {
         let norm = self.norm(ordinal)
         return norm == 0 || Self.boundedLengths.contains(norm)
@@ -88,7 +89,7 @@ import Glibc
         return unsafe (self.floats + self.rows * self.stride)[ordinal]
     }
 
-    /// The exact float32 score of one row: equal bits on every processor. O(dimension).
+    /// Returns the exact float32 score of one row, with equal bits on every processor. O(dimension).
     ///
     /// - Parameter query: `dimension` floats.
     package func score(_ query: Span<Float>, queryNorm: Float, _ ordinal: Int32, _ metric: Metric) -> Float {
@@ -135,8 +136,8 @@ import Glibc
         }
     }
 
-    /// The exact float32 scores of rows that stand behind each other: a third of the time that each alone takes. Needs
-    /// 4 bytes of the stack for each.
+    /// Lends the exact float32 scores of rows that stand behind each other, in a third of the time that each alone
+    /// takes. It needs 4 bytes of the stack for each.
     package func forEachScore(
         _ query: Span<Float>,
         queryNorm: Float,

@@ -4,7 +4,7 @@ import Glibc
 
 /// Writes `vectors.f32`: rows in any order, each at its ordinal, then the norms.
 ///
-/// Holds one float per row (the norm) and one padded row. Used by one thread.
+/// It holds one float per row (the norm) and one padded row. One thread uses it.
 package final class VectorFileWriter {
     private let path: String
     private let rows: Int

@@ -1,17 +1,17 @@
 package import AnnexCore
 import CFaissShim
 
-/// An index that FAISS holds. Once built or loaded it does not change, and any number of threads may search it.
+/// Holds an index of FAISS. Once built or loaded it does not change, and any number of threads may search it.
 ///
 /// On `cosine` FAISS sees normalised rows and the metric inner product; this class normalises rows and queries.
 package final class VectorIndex: Sendable {
     package let kind: IndexKind
     package let metric: Metric
-    /// Components of a row as given.
+    /// Counts the components of a row as given.
     package let dimension: Int
     package let rows: Int
     private let handle: FaissHandle
-    /// How to walk the graph; nil without one.
+    /// Says how to walk the graph. It is nil without one.
     let walk: GraphWalk?
 
     private init(kind: IndexKind, metric: Metric, dimension: Int, rows: Int, handle: FaissHandle) {
@@ -25,12 +25,12 @@ package final class VectorIndex: Sendable {
 
     // MARK: Building
 
-    /// Rows added to FAISS at a time: what is copied and normalised at once.
+    /// So many rows are copied, normalised and added to FAISS at a time.
     private static let blockRows = 16_384
 
     /// Makes, trains and fills an index from the rows of `vectors`. Blocks; uses `threads` cores.
     ///
-    /// Same rows, kind, metric, seed and one thread: the same index, bit for bit.
+    /// The same rows, kind, metric and seed give the same index, bit for bit, with one thread.
     /// - Throws: `.usage` where the kind does not fit the data (fewer rows than lists, segments that do not divide the
     ///   dimension); `.badInput` for a row with which FAISS cannot compute; `.system` with FAISS's own words.
     package static func build(
@@ -92,7 +92,7 @@ package final class VectorIndex: Sendable {
         )
     }
 
-    /// Row numbers to train on, ascending; empty where the kind needs no training.
+    /// Returns the numbers of the rows to train on, ascending. There are none where the kind needs no training.
     private static func trainingSample(kind: IndexKind, rows: Int, seed: UInt64) -> [Int] {
         var wanted = 0
         if case .ivf(let lists) = kind.family { wanted = min(lists * 256, max(lists * 64, 262_144)) }
@@ -101,7 +101,7 @@ package final class VectorIndex: Sendable {
         if kind.transform != nil { wanted = max(wanted, 65_536) }
         guard wanted > 0 else { return [] }
         if wanted >= rows { return Array(0..<rows) }
-        // Selection sampling (Knuth, volume 2, algorithm S): ascending, each subset as likely.
+        // Selection sampling (Knuth, volume 2, algorithm S) gives ascending rows, each subset as likely.
         var random = SeededRandom(seed: seed)
         var chosen: [Int] = []
         chosen.reserveCapacity(wanted)
@@ -109,7 +109,7 @@ package final class VectorIndex: Sendable {
         return chosen
     }
 
-    /// Rows one behind the other, without padding; normalised on cosine.
+    /// Copies rows one behind the other, without padding, and normalises them on cosine.
     private static func copy(_ vectors: VectorFile, _ rows: some Sequence<Int>, _ metric: Metric) -> [Float] {
         var out: [Float] = []
         for row in rows {
@@ -153,13 +153,14 @@ package final class VectorIndex: Sendable {
 
     // MARK: Searching
 
-    /// How many candidates to ask for so that exact rescoring can mend what lossy codes put in the wrong order.
+    /// Returns how many candidates to ask for so that exact rescoring can mend what lossy codes put in the wrong order.
     package func candidateCount(forK k: Int) -> Int {
         let lossy = self.kind.storage != .flat || self.kind.transform != nil
         return min(self.rows, lossy ? max(4 * k, k + 64) : k)
     }
 
-    /// Flat and IVF only. Writes up to `count` ordinals, none excluded, FAISS's best first, to `scratch.ordinals`; returns their number.
+    /// Searches Flat and IVF only. Writes up to `count` ordinals, none excluded, FAISS's best first, to
+    /// `scratch.ordinals`; returns their number.
     ///
     /// - Parameters:
     ///   - query: `dimension` finite floats.
@@ -208,7 +209,8 @@ package final class VectorIndex: Sendable {
         }
     }
 
-    /// Whether a walk would look at about as many items as there are to choose from: a scan is then cheaper, and exact.
+    /// Tells whether a walk would look at about as many items as there are to choose from: a scan is then cheaper, and
+    /// exact.
     func walkIsDearerThanScan(ef: Int, eligible: Int) -> Bool {
         guard case .hnsw(let links) = self.kind.family else { return false }
         return ef * links >= eligible
@@ -221,7 +223,7 @@ package final class VectorIndex: Sendable {
 
     // MARK: The graph
 
-    /// The highest level of the graph, counted from 0; nil without a graph.
+    /// Returns the highest level of the graph, counted from 0. It is nil without a graph.
     package var maximumLevel: Int? { self.walk?.maximumLevel }
 
     /// Derives the scan layout from this index and the rows it was built of: the links of a graph, an order by the
@@ -245,7 +247,7 @@ package final class VectorIndex: Sendable {
         return (try builder.clustered(lists: lists, count: count), nil)
     }
 
-    /// The neighbours of an item, top level first; nil without a graph or such an item.
+    /// Returns the neighbours of an item, top level first; nil without a graph or such an item.
     package func links(of ordinal: Int32) -> [[Int32]]? {
         guard ordinal >= 0, Int(ordinal) < self.rows else { return nil }
         return self.walk?.allLinks(of: ordinal)

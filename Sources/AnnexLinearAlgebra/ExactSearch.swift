@@ -1,13 +1,12 @@
 package import AnnexCore
 import COpenBLAS
 
-/// The exact top k of many queries at once, by blocked matrix products (OpenBLAS): the truth that recall is measured
-/// against.
+/// Finds the exact top k of many queries at once, by blocked matrix products (OpenBLAS). Recall is measured against it.
 ///
 /// The products sum in another order than the serving kernels. A score differs from that of real numbers by at most
-/// (dimension + 8) 2⁻²⁴ × |q||x| on `ip`, × 1 on `cosine`, and × (|q| + |x|)² on `l2`, where it is a difference of products:
-/// of rows that lie far from the origin and close together it tells less than the serving kernels do. One that is no
-/// number (products that overflow both ways) ranks last.
+/// (dimension + 8) 2⁻²⁴ × |q||x| on `ip`, × 1 on `cosine`, and × (|q| + |x|)² on `l2`, where it is a difference of
+/// products: of rows that lie far from the origin and close together it tells less than the serving kernels do. One
+/// that is no number (products that overflow both ways) ranks last.
 package enum ExactSearch {
     private static let queryBlock = 256
     private static let rowBlock = 4_096
@@ -147,7 +146,7 @@ extension ExactSearch {
     }
 }
 
-/// The k best of a stream, sorted by insertion: k is small (10) here.
+/// Keeps the k best of a stream, sorted by insertion: k is small (10) here.
 private struct BestList {
     private(set) var sorted: [Hit] = []
     private let k: Int
@@ -159,7 +158,7 @@ private struct BestList {
         self.sorted.reserveCapacity(k + 1)
     }
 
-    /// Any score is better than one that is no number.
+    /// Tells whether score `a` ranks before `b`. Any score is better than one that is no number.
     @inline(__always)
     private func isBetter(_ a: Float, than b: Float) -> Bool {
         self.metric.isBetter(a, than: b) || (b.isNaN && !a.isNaN)

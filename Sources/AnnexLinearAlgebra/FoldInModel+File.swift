@@ -1,20 +1,21 @@
 package import AnnexCore
 import Foundation
 
-/// `foldin.bin`, all little-endian: `ANNEXFLD`, then uint32 format (1), method (1 ALS, 2 ridge), dimension and 0, then
-/// float64 regularization and alpha (0 for ridge), then for ALS YᵀY, dimension × dimension float64.
+/// Reads and writes `foldin.bin`, all little-endian: `ANNEXFLD`, then uint32 format (1), method (1 ALS, 2 ridge),
+/// dimension and 0, then float64 regularization and alpha (0 for ridge), then for ALS YᵀY, dimension × dimension
+/// float64.
 extension FoldInModel {
     private static let mark: [UInt8] = Array("ANNEXFLD".utf8)
     private static let format: UInt32 = 1
     private static let headerBytes = 40
 
-    /// Bytes of a file; `dimension` is a possible one.
+    /// Returns the bytes of a file; `dimension` must be a possible one.
     package static func byteCount(_ method: Method, dimension: Int) -> Int {
         guard case .als = method else { return Self.headerBytes }
         return Self.headerBytes + dimension * dimension * 8
     }
 
-    /// The file's bytes. O(dimension²).
+    /// Returns the file's bytes. O(dimension²).
     package var encoded: [UInt8] {
         var bytes = Self.mark
         bytes.reserveCapacity(Self.headerBytes + self.gram.count * 8)
@@ -52,7 +53,7 @@ extension FoldInModel {
             data.count == size
         else { throw damaged("is missing, or its length is not that of \(dimension) dimensions") }
         let bytes = [UInt8](data)
-        /// Little-endian; within the file, as its length was compared.
+        /// Reads a little-endian number. It lies within the file, as its length was compared.
         func number<T: FixedWidthInteger & BitwiseCopyable>(_ offset: Int, _: T.Type) -> T {
             T(
                 littleEndian: unsafe bytes.withUnsafeBytes {

@@ -1,16 +1,18 @@
 package import AnnexCore
 
-/// How a user's vector follows from the history, for the items of one version: what a solve needs beside the rows.
-/// Immutable; any number of threads, each with a `FoldInSolver` of its own.
+/// Says how a user's vector follows from the history, for the items of one version: it has what a solve needs beside
+/// the rows. It is immutable. Any number of threads may use it, each with a `FoldInSolver` of its own.
 package struct FoldInModel: Sendable, Equatable {
-    /// The equation that is solved. A history is a set of items, each with a weight w (events on one item have added up) and a row y.
+    /// Says which equation is solved. A history is a set of items, each with a weight w (events on one item have added
+    /// up) and a row y.
     package enum Method: Sendable, Equatable {
-        /// The user's half of a step of implicit-feedback ALS (Hu, Koren and Volinsky 2008), exactly:
-        /// x = (YᵀY + λI + Σ (|c| − 1) y yᵀ)⁻¹ Σ c y with the confidence c = alpha × w, the second sum over c > 0 only: an
-        /// item with a negative weight is one that the user is known not to want. So does `implicit`'s `recalculate_user`.
+        /// This is the user's half of a step of implicit-feedback ALS (Hu, Koren and Volinsky 2008), exactly: x = (YᵀY
+        /// + λI + Σ (|c| − 1) y yᵀ)⁻¹ Σ c y with the confidence c = alpha × w, the second sum over c > 0 only: an item
+        /// with a negative weight is one that the user is known not to want. So does `implicit`'s `recalculate_user`.
         case als(regularization: Double, alpha: Double)
-        /// x = argmin Σ (w − x · y)² + λ‖x‖² = (λI + Σ y yᵀ)⁻¹ Σ w y over the history alone, for trainers that have no
-        /// such step: the vector whose scores come closest to the weights, and the shortest one where several do.
+        /// This is x = argmin Σ (w − x · y)² + λ‖x‖² = (λI + Σ y yᵀ)⁻¹ Σ w y over the history alone, for trainers that
+        /// have no such step: the vector whose scores come closest to the weights, and the shortest one where several
+        /// do.
         ///
         /// - Ratings (SVD): w is what is left of the rating once the trainer's mean and biases are taken off; it is the
         ///   user's half of a step of explicit ALS.
@@ -27,11 +29,11 @@ package struct FoldInModel: Sendable, Equatable {
     }
 
     package let method: Method
-    /// The number of components of rows and of solved vectors.
+    /// Holds the number of components of rows and of solved vectors.
     package let dimension: Int
-    /// The bias of a biased model, whose rows end in it as `ModelBias` says; then `dimension` counts it.
+    /// Holds the bias of a biased model, whose rows end in it as `ModelBias` says; then `dimension` counts it.
     package let bias: ModelBias?
-    /// YᵀY, `dimension` × `dimension`, for ALS; empty for ridge.
+    /// Holds YᵀY, `dimension` × `dimension`, for ALS. It is empty for ridge.
     package let gram: [Double]
 
     /// Copies the matrix. O(dimension²).
@@ -53,7 +55,7 @@ package struct FoldInModel: Sendable, Equatable {
         self.gram = gram
     }
 
-    /// The first value that is impossible; nil where there is none. O(dimension²).
+    /// Returns the first value that is impossible; nil where there is none. O(dimension²).
     static func problem(_ method: Method, _ dimension: Int, _ gram: [Double]) -> String? {
         guard (1...Limits.maximumDimension).contains(dimension) else {
             return "\(dimension) dimensions are not possible"
@@ -77,14 +79,14 @@ package struct FoldInModel: Sendable, Equatable {
 }
 
 extension FoldInModel.Method {
-    /// λ.
+    /// Returns λ.
     package var regularization: Double {
         switch self {
         case .als(let regularization, _), .ridge(let regularization): regularization
         }
     }
 
-    /// `als` or `ridge`, as recipes and manifests say.
+    /// Names the method as recipes and manifests do: `als` or `ridge`.
     package var name: String {
         switch self {
         case .als: "als"
@@ -92,7 +94,7 @@ extension FoldInModel.Method {
         }
     }
 
-    /// The confidence that a weight of 1 has in the equation: alpha, or 1 without ALS.
+    /// Returns the confidence that a weight of 1 has in the equation: alpha, or 1 without ALS.
     package var confidence: Double {
         switch self {
         case .als(_, let alpha): abs(alpha)

@@ -1,8 +1,8 @@
-/// Solving for a history that grows.
+/// Solves for a history that grows.
 extension FoldInSolver {
     /// The sums of a history so far, to which later events can be added.
     package struct Equation: Sendable {
-        /// dimension², by columns; the lower triangle counts.
+        /// Holds dimension² numbers by columns, of which the lower triangle counts.
         fileprivate var matrix: [Double] = []
         fileprivate var side: [Double] = []
         package init() {}

@@ -2,8 +2,8 @@ import AnnexCore
 import COpenBLAS
 import Glibc
 
-/// Solves for users' vectors and explains their scores, exactly (Cholesky in float64, by OpenBLAS). Used by one thread at
-/// a time; allocates nothing after `init`. `BLASThreads` must be set to 1 where several solve at a time.
+/// Solves for users' vectors and explains their scores, exactly (Cholesky in float64, by OpenBLAS). It is used by one
+/// thread at a time; allocates nothing after `init`. `BLASThreads` must be set to 1 where several solve at a time.
 ///
 /// The same events in the same order give the same bits. In another order sums run differently: float32 vectors then
 /// agree to some 1e-7 relative; callers that give events by ascending ordinal get the same bits.
@@ -15,14 +15,14 @@ import Glibc
     /// See `FoldInModel.equation`.
     private let factors: Int
     private let biasComponent: Double
-    /// The matrix by columns; its lower triangle counts, and becomes the Cholesky factor.
+    /// Holds the matrix by columns; its lower triangle counts, and becomes the Cholesky factor.
     let matrix: UnsafeMutablePointer<Double>
-    /// Scaled rows that wait to be added and to be taken off, `blockEvents` each.
+    /// Hold scaled rows that wait to be added and to be taken off, `blockEvents` each.
     let added: UnsafeMutablePointer<Double>
     let takenOff: UnsafeMutablePointer<Double>
     var addedCount = 0
     var takenOffCount = 0
-    /// The right side; the solution.
+    /// Holds the right side before a solve, and the solution after it.
     let side: UnsafeMutablePointer<Double>
 
     private static let blockEvents = 128
@@ -87,9 +87,9 @@ import Glibc
         return true
     }
 
-    /// The part of each event in the score (the dot product) of an item: c · yᵀA⁻¹yₑ for event e, exactly; the sum is the
-    /// score, in a biased model less `FoldInModel.baseline`. One Cholesky factorisation, whatever `count` is. An item with a
-    /// negative weight under ALS gives 0: it bends the matrix, and pushes nowhere by itself.
+    /// Writes the part of each event in the score (the dot product) of an item: c · yᵀA⁻¹yₑ for event e, exactly; the
+    /// sum is the score, in a biased model less `FoldInModel.baseline`. One Cholesky factorisation, whatever `count`
+    /// is. An item with a negative weight under ALS gives 0: it bends the matrix, and pushes nowhere by itself.
     ///
     /// - Parameters:
     ///   - item: its ordinal.
@@ -124,7 +124,7 @@ import Glibc
         }
     }
 
-    /// An item's row: `dimension` floats within the rows that were lent.
+    /// Returns an item's row: `dimension` floats within the rows that were lent.
     @inline(__always)
     func row(_ ordinal: Int32, _ rows: UnsafeBufferPointer<Float>, _ stride: Int) -> UnsafePointer<Float> {
         let begin = Int(ordinal) * stride
@@ -136,7 +136,7 @@ import Glibc
 
     // MARK: The equation
 
-    /// The factor of an event's row on the right side.
+    /// Returns the factor of an event's row on the right side.
     @inline(__always)
     private func pull(_ weight: Double, _ row: UnsafePointer<Float>) -> Double {
         switch self.model.method {
@@ -145,7 +145,7 @@ import Glibc
         }
     }
 
-    /// The factor of y yᵀ in the matrix.
+    /// Returns the factor of y yᵀ in the matrix.
     @inline(__always)
     private func stiffness(_ weight: Double) -> Double {
         switch self.model.method {
@@ -204,7 +204,7 @@ import Glibc
         return true
     }
 
-    /// The matrix becomes its Cholesky factor; false where there is none.
+    /// Makes the matrix its Cholesky factor. Returns false where there is none.
     private func decompose() -> Bool {
         var info: Int32 = 0
         var size = Int32(self.dimension)
@@ -212,7 +212,7 @@ import Glibc
         return info == 0
     }
 
-    /// YᵀY + λI for ALS, λI for ridge: the lower triangle.
+    /// Writes the lower triangle of YᵀY + λI for ALS, of λI for ridge.
     private func beginMatrix() {
         let (dimension, lambda) = (self.dimension, self.model.method.regularization)
         unsafe self.model.gram.withUnsafeBufferPointer { gram in
@@ -263,7 +263,7 @@ import Glibc
         )
     }
 
-    /// matrix⁻¹ · side, in place.
+    /// Computes matrix⁻¹ · side, in place.
     private func substitute() {
         var size = Int32(self.dimension)
         var columns: Int32 = 1

@@ -1,8 +1,8 @@
 import COpenBLAS
 
-/// YᵀY of a factor matrix Y: what implicit-feedback ALS adds for all the items that a user did not touch.
+/// Computes YᵀY of a factor matrix Y, which implicit-feedback ALS adds for all the items that a user did not touch.
 package enum Gram {
-    /// Rows that are turned into float64 at a time: 512 KiB at 128 dimensions.
+    /// So many rows are turned into float64 at a time: 512 KiB at 128 dimensions.
     private static let blockRows = 512
 
     /// Returns YᵀY: `dimension` × `dimension` float64, symmetric to the bit. O(rows × dimension²).
@@ -75,7 +75,7 @@ package enum Gram {
     }
 }
 
-/// CBLAS's numbers for its options.
+/// Names CBLAS's numbers for its options.
 enum CBLAS {
     static let columnMajor: Int32 = 102
     static let plain: Int32 = 111

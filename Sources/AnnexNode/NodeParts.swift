@@ -1,10 +1,10 @@
 import Logging
 import Synchronization
 
-/// The parts that a node has begun, and how each of them ends.
+/// Keeps the parts that a node has begun, and knows how each of them ends.
 ///
-/// A part is added before it begins, and parts end in the reverse order. So a start that fails halfway and a stop go the same
-/// way, and whatever is added later uses only what still runs. Any thread.
+/// A part is added before it begins, and parts end in the reverse order. So a start that fails halfway and a stop go
+/// the same way, and whatever is added later uses only what still runs. Any thread may use it.
 final class NodeParts: Sendable {
     private struct Part {
         let name: String

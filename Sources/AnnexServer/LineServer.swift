@@ -6,9 +6,9 @@ package import NIOCore
 import NIOPosix
 import Synchronization
 
-/// The listener: one event loop per core, each connection on one of them, commands answered on that loop.
+/// Listens: each connection lives on one of the event loops, one per core, and its commands are answered on that loop.
 ///
-/// `start` once, `shutdown` once. Both may be called from any task.
+/// `start` and `shutdown` are called once each. Any task may call them.
 package final class LineServer: Sendable {
     private let configuration: ServerConfiguration
     private let shared: ServerShared
@@ -66,7 +66,7 @@ package final class LineServer: Sendable {
         // The view may outlive the server, and must not keep it.
         shared.cluster?.watch { [weak shared] _ in
             guard let shared else { return }
-            // As of when the loop comes to it, so that none is overtaken by the one before.
+            // The snapshot is taken when the loop comes to it, so that none is overtaken by the one before.
             for loop in shared.loops { loop.eventLoop.execute { loop.cluster = shared.cluster?.snapshot } }
         }
         do {
@@ -130,7 +130,8 @@ package final class LineServer: Sendable {
         )
     }
 
-    /// How many bytes may wait for a client before nothing more is read from it, and from how many on it is read again.
+    /// Returns how many bytes may wait for a client before nothing more is read from it, and from how many on it is
+    /// read again.
     private static func waterMark(_ configuration: ServerConfiguration) -> ChannelOptions.Types.WriteBufferWaterMark {
         let high = configuration.pipelineBufferBytes
         return ChannelOptions.Types.WriteBufferWaterMark(low: high / 2, high: high)
@@ -146,7 +147,7 @@ package final class LineServer: Sendable {
         try options.setOption(.tcpOption(.init(rawValue: TCP_KEEPCNT)), value: 3)
     }
 
-    /// `host:port`, IPv6 in brackets.
+    /// Writes `host:port`, IPv6 in brackets.
     private static func text(_ address: SocketAddress?) -> String {
         guard let address, let host = address.ipAddress, let port = address.port else { return "?:0" }
         return host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
@@ -163,7 +164,7 @@ package final class LineServer: Sendable {
         guard !raised || limit.rlim_cur < wanted else { return }
         let fitting = max(Int(clamping: limit.rlim_cur) - 256, 16)
         self.shared.logger.warning(
-            "The system allows fewer open files than max-connections needs",
+            "Fewer clients are served than max-connections says: raise the limit of open files (ulimit -n, LimitNOFILE)",
             metadata: ["limit": "\(limit.rlim_cur)", "connections": "\(fitting)"]
         )
         self.shared.limitConnections(to: fitting)

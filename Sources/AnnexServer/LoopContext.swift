@@ -3,7 +3,7 @@ import Logging
 import NIOCore
 import Synchronization
 
-/// Everything that belongs to one event loop: its handler, its connections, its numbers, its spare buffers.
+/// Holds everything that belongs to one event loop: its handler, its connections, its numbers, its spare buffers.
 ///
 /// Unchecked because every member but `index`, `eventLoop` and `shared` (constants) and `delivered` (a lock) is read and written on `eventLoop`
 /// only; other threads reach it by `eventLoop.execute` and `submit`.
@@ -24,7 +24,7 @@ final class LoopContext: @unchecked Sendable {
     var slowlog: Slowlog
     private(set) var settings: ServerConfiguration
     private(set) var slowNanoseconds: Int
-    /// The loop's view of the cluster; nil where this server stands alone.
+    /// Holds the loop's view of the cluster. It is nil where this server stands alone.
     @exclusivity(unchecked) var cluster: ClusterView.Snapshot?
 
     private let delivered = Mutex<[(connection: ConnectionHandler, number: Int, write: ReplyPromise.Writing)]>([])
@@ -74,7 +74,7 @@ final class LoopContext: @unchecked Sendable {
         self.finishDrainIfEmpty()
     }
 
-    /// A copy of the numbers with what only a walk over the connections tells. O(connections).
+    /// Copies the numbers, with what only a walk over the connections tells. O(connections).
     func snapshot() -> LoopMetrics {
         var copy = self.metrics
         copy.connections = self.connections.count
@@ -91,7 +91,8 @@ final class LoopContext: @unchecked Sendable {
 
     // MARK: Reply buffers
 
-    /// An empty buffer for the replies of one turn. No allocation in the steady state: the loop has a few spare ones.
+    /// Lends an empty buffer for the replies of one turn. In the steady state nothing is allocated: the loop has a few
+    /// spare ones.
     func borrowBuffer() -> ByteBuffer {
         self.spareBuffers.popLast() ?? ByteBufferAllocator().buffer(capacity: Self.bufferCapacity)
     }
@@ -120,7 +121,7 @@ final class LoopContext: @unchecked Sendable {
         if change > 0, total > self.shared.configuration.allClientsBytes { self.shared.evict(on: self.eventLoop) }
     }
 
-    /// The connection that holds most, of all or of those that take none of their replies. O(connections).
+    /// Returns the connection that holds most, of all or of those that take none of their replies. O(connections).
     func biggest(onlyStalled: Bool) -> (id: UInt64, bytes: Int)? {
         let now = NIODeadline.now()
         return self.connections.values.filter { !onlyStalled || $0.isStalled(now) }
@@ -158,8 +159,8 @@ final class LoopContext: @unchecked Sendable {
         self.scheduleResume()
     }
 
-    /// One timer for the whole queue, due only after the loop has looked at its sockets again: tasks that are due at
-    /// once run before the sockets, and a queue that refills itself would starve them.
+    /// Sets one timer for the whole queue. It is due only after the loop has looked at its sockets again: tasks that
+    /// are due at once run before the sockets, and a queue that refills itself would starve them.
     private func scheduleResume() {
         guard !self.resumeScheduled else { return }
         self.resumeScheduled = true
@@ -204,8 +205,8 @@ final class LoopContext: @unchecked Sendable {
         self.drainStep()
     }
 
-    /// A connection that has been quiet for a whole step has nothing in the kernel's buffer that came before the step,
-    /// because the loop reads its sockets before it runs a timer.
+    /// Takes a step of a drain. A connection that has been quiet for a whole step has nothing in the kernel's buffer
+    /// that came before the step, because the loop reads its sockets before it runs a timer.
     private func drainStep() {
         guard !self.connections.isEmpty else { return }
         let late = NIODeadline.now() >= self.drainStopsReadingAt ?? .now()

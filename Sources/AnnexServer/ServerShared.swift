@@ -4,7 +4,7 @@ import NIOCore
 import NIOPosix
 import Synchronization
 
-/// One part of `INFO`: `# Title` and its `name:value` lines.
+/// Holds one part of `INFO`: `# Title` and its `name:value` lines.
 package struct InfoSection: Sendable {
     package let title: String
     package let lines: [(name: String, value: String)]
@@ -15,33 +15,33 @@ package struct InfoSection: Sendable {
     }
 }
 
-/// State that all loops of one server share: constants, a few atomics that change per connection or per large buffer (never
-/// per command), and a lock that only `CONFIG SET` and start take.
+/// Holds what all loops of one server share: constants, a few atomics that change per connection or per large buffer
+/// (never per command), and a lock that only `CONFIG SET` and start take.
 final class ServerShared: Sendable {
     let configuration: ServerConfiguration
     let table = CommandTable.standard
     let logger: Logger
-    /// Commands that leave the loops.
+    /// Holds commands that leave the loops.
     let work: WorkQueue
-    /// Sections that other parts add to `INFO`. Called on a thread of its own, so it may take a while.
+    /// Returns sections that other parts add to `INFO`. It is called on a thread of its own, so it may take a while.
     let info: @Sendable () -> [InfoSection]
-    /// Nil where this server stands alone.
+    /// It is nil where this server stands alone.
     let cluster: ClusterView?
-    /// How many keys DBSIZE would tell, for INFO.
+    /// Returns how many keys DBSIZE would tell, for INFO.
     let keyCount: @Sendable () -> Int
     let startedAt = NIODeadline.now()
     let runID: String
 
-    /// Connections open, over all loops.
+    /// Counts connections open, over all loops.
     let connections = Atomic<Int>(0)
     let rejected = Atomic<Int>(0)
     let maximumConnections: Atomic<Int>
-    /// Rejected clients that still wait to read their error.
+    /// Counts rejected clients that still wait to read their error.
     let lingering = Atomic<Int>(0)
     let nextClient = Atomic<UInt64>(1)
     let nextSlowlogEntry = Atomic<Int>(0)
-    /// Bytes held for clients: what the loops last published (each within `LoopContext.publishStep` of the truth), and
-    /// replies that other threads make.
+    /// Counts bytes held for clients: what the loops last published (each within `LoopContext.publishStep` of the
+    /// truth), and replies that other threads make.
     let heldBytes = Atomic<Int>(0)
     let evicting = Atomic<Bool>(false)
     /// The server is about to end.
@@ -50,7 +50,7 @@ final class ServerShared: Sendable {
 
     private struct Changing {
         var loops: [LoopContext] = []
-        /// The configuration, with the changes of CONFIG SET and of the system, and the real port.
+        /// Holds the configuration, with the changes of CONFIG SET and of the system, and the real port.
         var configuration: ServerConfiguration
     }
     private let changing: Mutex<Changing>
@@ -80,7 +80,7 @@ final class ServerShared: Sendable {
     }
 
     var loops: [LoopContext] { self.changing.withLock { $0.loops } }
-    /// The settings that hold now.
+    /// Returns the settings that hold now.
     var current: ServerConfiguration { self.changing.withLock { $0.configuration } }
     var port: Int { self.current.port }
 

@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexEngine
 import AnnexWire
 
-/// Which index a command is about.
+/// Finds the index that a command is about.
 extension ShardHandler {
     func find(_ request: Request, _ position: Int) -> Lane? {
         request.withArgument(position) { bytes in
@@ -10,7 +10,7 @@ extension ShardHandler {
         }
     }
 
-    /// The index named at a position, or the only one.
+    /// Returns the index that is named at a position, or the only one.
     func lane(_ request: Request, name position: Int?) throws(ArgumentFailure) -> Lane {
         guard let position else {
             guard self.lanes.count == 1 else {
@@ -30,7 +30,8 @@ extension ShardHandler {
         return lane
     }
 
-    /// The same, for reads of users: refused where this replica is too far behind the log. One atomic load.
+    /// Returns the same for reads of users, which are refused where this replica is too far behind the log. It costs
+    /// one atomic load.
     func freshLane(_ request: Request, name position: Int?) throws(ArgumentFailure) -> Lane {
         let lane = try self.lane(request, name: position)
         if let staleness = lane.version.log?.staleness { throw ArgumentFailure(code: .masterDown, staleness) }

@@ -25,7 +25,7 @@ extension ShardHandler {
         return isMade ? .done : Self.onWorker(lane.version, body)
     }
 
-    /// The same for what needs no version.
+    /// Does the same for what needs no version.
     static func run(
         _ nanos: Double,
         _ reply: inout ReplyWriter,

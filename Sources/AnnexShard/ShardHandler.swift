@@ -2,12 +2,13 @@ import AnnexCore
 package import AnnexEngine
 package import AnnexWire
 
-/// Carries out commands about users, items and indexes: arguments in, one call of the engine, reply out.
+/// Carries out commands about users, items and indexes: each reads its arguments, calls the engine once, and writes the
+/// reply.
 ///
-/// One per event loop. A query runs right here unless its estimate is above the loop's budget; then it runs on a worker
-/// thread with a context borrowed from the version.
+/// Each event loop has one. A query runs right here unless its estimate is above the loop's budget; then it runs on a
+/// worker thread with a context borrowed from the version.
 package final class ShardHandler: CommandHandler {
-    /// An index as this loop serves it.
+    /// Holds an index as this loop serves it.
     struct Lane {
         let version: ServedVersion
         let context: QueryContext
@@ -29,8 +30,8 @@ package final class ShardHandler: CommandHandler {
         try engine.versions.map { Lane(version: $0, context: try QueryContext($0)) }
     }
 
-    /// Takes over what the engine serves now. Called after each swap; also looked at before each command, by one atomic
-    /// load.
+    /// Takes over what the engine serves now. It is called after each swap, and before each command, which costs one
+    /// atomic load.
     package func refresh() {
         let now = self.engine.generation
         guard now != self.generation, self.retry.map({ $0 <= .now }) ?? true else { return }
@@ -42,7 +43,8 @@ package final class ShardHandler: CommandHandler {
             self.generation = now
             self.retry = nil
         } catch {
-            // What was served before still is; the next try is not made by each command.
+            // The version that was served before still is. A try for each command would be too many, so a second passes
+            // first.
             self.retry = .now + .seconds(1)
         }
     }

@@ -22,7 +22,7 @@ package enum VersionInfo {
         }
     }
 
-    /// Redis's fields first, in its order, then ours.
+    /// Writes Redis's fields first, in its order, then ours.
     static func write(_ version: ServedVersion, _ engine: Engine, _ reply: inout ReplyWriter) {
         let facts = version.description
         var links = 0
@@ -61,7 +61,7 @@ package enum VersionInfo {
         }
     }
 
-    /// One line of INFO per index.
+    /// Returns one line of INFO per index.
     package static func line(_ version: ServedVersion, _ engine: Engine) -> String {
         let facts = version.description
         let status = engine.status(of: facts.index)
@@ -74,7 +74,7 @@ package enum VersionInfo {
         return line
     }
 
-    /// One line of INFO per index whose state is kept.
+    /// Writes one line of INFO per index whose state is kept.
     package static func stateLine(_ version: ServedVersion) -> String? {
         guard let report = version.stateReport else { return nil }
         var line = "status=\(report.status)"
@@ -83,7 +83,7 @@ package enum VersionInfo {
         return line
     }
 
-    /// One line of INFO per index that follows a log.
+    /// Writes one line of INFO per index that follows a log.
     package static func logLine(_ version: ServedVersion) -> String? {
         guard let report = version.log?.report else { return nil }
         var line = "status=\(report.status),id=\(report.identity.map { "\($0)" } ?? "none")"
@@ -94,7 +94,7 @@ package enum VersionInfo {
         return line
     }
 
-    /// One line of INFO per index: how users who changed were served in the present version.
+    /// Returns one line of INFO per index: how users who changed were served in the present version.
     package static func usersLine(_ version: ServedVersion) -> String {
         let (count, nanos) = version.solved
         let each = count == 0 ? 0 : nanos / count / 1_000

@@ -2,7 +2,7 @@ import AnnexClient
 package import AnnexCore
 package import AnnexWire
 
-/// The indexes that a server has, as it says itself.
+/// Lists the indexes that a server has, as it says itself.
 package struct ServedIndexes: Sendable {
     package let names: [String]
 
@@ -15,7 +15,7 @@ package struct ServedIndexes: Sendable {
         }
     }
 
-    /// The one of that name; where none is named, the only one.
+    /// Returns the one of that name; where none is named, the only one.
     package func choose(_ name: String?, at address: String) throws(AnnexError) -> [UInt8] {
         if let name, self.names.contains(where: { $0.utf8.elementsEqual(name.utf8) }) { return Array(name.utf8) }
         guard name == nil, self.names.count == 1 else {

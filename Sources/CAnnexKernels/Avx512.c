@@ -72,7 +72,7 @@ __attribute__((always_inline)) static inline Scores loadScores(const float *valu
     return out;
 }
 
-/* The sums over the lanes of four registers. */
+/* Returns the sums over the lanes of four registers. */
 __attribute__((always_inline)) static inline __m128i laneSums(__m512i a, __m512i b, __m512i c, __m512i d) {
     __m256i x[4] = {
         _mm256_add_epi32(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1)),
@@ -110,7 +110,7 @@ static int32_t codeProduct(const uint8_t *a, const uint8_t *b, size_t bytes) {
     return _mm512_reduce_add_epi32(_mm512_sub_epi32(products, extra));
 }
 
-/* Sixteen at a time. Items differ, so no two lanes write the same mark. */
+/* Takes sixteen at a time. Items differ, so no two lanes write the same mark. */
 static size_t takeNew(
     const int32_t *items, size_t count, uint32_t *marks, uint32_t epoch, int32_t lowest, int32_t *out) {
     const __m512i now = _mm512_set1_epi32((int32_t)epoch), least = _mm512_set1_epi32(lowest);

@@ -7,7 +7,7 @@
 
 #include "Kernels.h"
 
-/* NULL where the processor lacks it. */
+/* Returns NULL where the processor lacks it. */
 static const Kernels *find(const char *name) {
     if (strcmp(name, "plain") == 0) return &AnnexKernels_plain;
 #if defined(__x86_64__)
@@ -20,7 +20,7 @@ static const Kernels *find(const char *name) {
     return NULL;
 }
 
-/* Read with each call, written by tests only: all versions give equal bits, so a reader may see either. */
+/* It is read with each call and written by tests only: all versions give equal bits, so a reader may see either. */
 static _Atomic(const Kernels *) current = &AnnexKernels_plain;
 #define chosen atomic_load_explicit(&current, memory_order_relaxed)
 

@@ -1,4 +1,4 @@
-/* One version of every kernel; each source file of a processor kind defines one of these. */
+/* Lists one version of every kernel. Each source file of a processor kind defines one of these. */
 #ifndef ANNEX_KERNELS_H
 #define ANNEX_KERNELS_H
 

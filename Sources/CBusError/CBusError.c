@@ -31,7 +31,8 @@ static uintptr_t number(const char **text) {
     }
 }
 
-// Whether a line of /proc/self/maps, `from-to rights offset device inode   path`, has the address; its path then.
+// Returns the path of a line of /proc/self/maps, `from-to rights offset device inode   path`, that has the address;
+// else NULL.
 static const char *path_of(const char *line, uintptr_t address) {
     const char *at = line;
     uintptr_t from = number(&at);

@@ -26,12 +26,12 @@
 
 struct CFaissShim_Index {
     std::unique_ptr<faiss::Index> index;
-    /* The index behind the transform, or the index itself. */
+    /* Points to the index behind the transform, or to the index itself. */
     faiss::Index *base = nullptr;
     faiss::IndexPreTransform *transform = nullptr;
     faiss::IndexHNSW *hnsw = nullptr;
     faiss::IndexIVF *ivf = nullptr;
-    /* Lent to OPQ, which trains through it. */
+    /* It is lent to OPQ, which trains through it. */
     std::unique_ptr<faiss::ProductQuantizer> opqQuantizer;
 
     explicit CFaissShim_Index(std::unique_ptr<faiss::Index> owned) : index(std::move(owned)) {
@@ -73,7 +73,7 @@ void quiet(faiss::ClusteringParameters &parameters, uint64_t seed) {
     parameters.verbose = false;
 }
 
-/* Seeds, and no message or polysemous training anywhere. */
+/* Sets seeds, and turns messages and polysemous training off everywhere. */
 void configure(CFaissShim_Index &shim, uint64_t seed) {
     shim.index->verbose = false;
     shim.base->verbose = false;

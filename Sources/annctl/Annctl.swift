@@ -20,7 +20,7 @@ struct Annctl: AsyncParsableCommand {
         ]
     )
 
-    /// Exit codes: 0 done, 1 failed, 64 wrong usage.
+    /// The process ends with code 0 when it is done, 1 when it failed, 64 on wrong usage.
     static func main() async {
         annex_report_bus_errors()
         do {

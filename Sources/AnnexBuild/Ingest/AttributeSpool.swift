@@ -2,8 +2,9 @@ import AnnexCore
 import AnnexIndex
 import Foundation
 
-/// Attributes between their file, in any order, and `items.lmdb`, in order of ordinals: the texts wait in a file, only
-/// where each lies stays in memory (12 bytes an item). Used by one thread; the file goes with the object.
+/// Keeps attributes on their way from their file, in any order, to `items.lmdb`, in order of ordinals. The texts wait
+/// in a file, and only where each lies stays in memory (12 bytes an item). One thread uses it; the file goes with the
+/// object.
 final class AttributeSpool {
     private let path: String
     private let descriptor: Int32
@@ -11,7 +12,7 @@ final class AttributeSpool {
     private var lengths: [Int32]
     private var pending: [UInt8] = []
     private var flushed = 0
-    /// Items that have attributes.
+    /// Counts items that have attributes.
     private(set) var count = 0
 
     /// Makes a new file at `path`.
@@ -35,7 +36,10 @@ final class AttributeSpool {
     /// - Parameter json: below 2 GiB; `ordinal` has none yet.
     func put(_ json: [UInt8], at ordinal: Int) throws(AnnexError) {
         guard let length = Int32(exactly: json.count) else {
-            throw AnnexError(.limit, "attributes of \(json.count) bytes")
+            throw AnnexError(
+                .limit,
+                "the attributes of one item have \(json.count) bytes, and must have less than 2 GiB"
+            )
         }
         self.offsets[ordinal] = self.flushed + self.pending.count
         self.lengths[ordinal] = length
@@ -44,7 +48,7 @@ final class AttributeSpool {
         if self.pending.count > 1 << 20 { try self.flush() }
     }
 
-    /// The text of an item; nil where it has none.
+    /// Returns the text of an item; nil where it has none.
     func text(of ordinal: Int) throws(AnnexError) -> [UInt8]? {
         guard self.contains(ordinal) else { return nil }
         try self.flush()

@@ -1,9 +1,9 @@
 import AnnexCore
 import AnnexFormats
 
-/// The biases that become the last component of each row of a biased model: see `ModelBias`.
+/// Reads the biases that become the last component of each row of a biased model: see `ModelBias`.
 struct BiasColumn {
-    /// Nil where all rows have the same.
+    /// It is nil where all rows have the same.
     let file: String?
     let rejects: [RejectedRow]
     private let values: [Float?]
@@ -20,7 +20,7 @@ struct BiasColumn {
         self.rejects = content?.rejects ?? []
     }
 
-    /// The bias of a row of the factors' source, counted from 0; nil where it is bad, and behind the last.
+    /// Returns the bias of a row of the factors' source, counted from 0; nil where it is bad, and behind the last.
     func value(_ row: Int) -> Float? {
         guard self.file != nil else { return self.constant }
         return row < self.values.count ? self.values[row] : nil
@@ -39,13 +39,13 @@ struct BiasColumn {
 }
 
 extension Recipe {
-    /// b_i of the items' rows; nil for a model without biases.
+    /// Returns b_i of the items' rows; nil for a model without biases.
     func itemBiases() throws(AnnexError) -> BiasColumn? {
         guard let bias else { return nil }
         return try BiasColumn(file: self.resolve(bias), constant: 0, skipBadRows: self.skipBadRows)
     }
 
-    /// μ + b_u of the users' rows; nil for a model without biases.
+    /// Returns μ + b_u of the users' rows; nil for a model without biases.
     func userBiases() throws(AnnexError) -> BiasColumn? {
         guard self.bias != nil else { return nil }
         return try BiasColumn(

@@ -5,7 +5,7 @@ import AnnexStore
 import Dispatch
 import Synchronization
 
-/// Vectors of many users solved from their histories, by several threads with a solver each. What comes out does not
+/// Solves vectors of many users from their histories, by several threads with a solver each. What comes out does not
 /// depend on how many there are.
 struct FoldInRun: Sendable {
     let model: FoldInModel
@@ -13,9 +13,8 @@ struct FoldInRun: Sendable {
     let histories: HistoryIngest
     let threads: Int
 
-    /// The vectors of some users, one after the other, each `dimension` floats; nil for one without a solution of a
-    /// length that searches compute with.
-    /// Blocks.
+    /// Returns the vectors of some users, one after the other, each `dimension` floats; nil for one without a solution
+    /// of a length that searches compute with. Blocks.
     func solve(_ users: ArraySlice<Int>) -> [[Float]?] {
         guard !users.isEmpty else { return [] }
         let workers = max(1, min(self.threads, users.count))
@@ -45,11 +44,11 @@ struct FoldInRun: Sendable {
     }
 }
 
-/// How far solved vectors are from the trainer's.
+/// Measures how far solved vectors are from the trainer's.
 struct FoldInDistances {
     private var all: [Float] = []
 
-    /// ‖x − x₀‖ / ‖x₀‖; a trainer's vector of length 0 has no distance.
+    /// Adds ‖x − x₀‖ / ‖x₀‖. A trainer's vector of length 0 has no distance.
     mutating func add(_ solved: [Float], _ trained: Span<Float>) {
         var (difference, length) = (0.0, 0.0)
         for (index, x) in solved.enumerated() {
@@ -60,12 +59,12 @@ struct FoldInDistances {
         if length > 0 { self.all.append(Float((difference / length).squareRoot())) }
     }
 
-    /// Nil where there is none.
+    /// It is nil where there is none.
     var mean: Double? {
         self.all.isEmpty ? nil : self.all.reduce(0.0) { $0 + Double($1) } / Double(self.all.count)
     }
 
-    /// The smallest that 99 % do not exceed; nil where there is none. O(users × log users).
+    /// Returns the smallest that 99 % do not exceed. It is nil where there is none. O(users × log users).
     var percentile99: Double? {
         guard !self.all.isEmpty else { return nil }
         return Double(self.all.sorted()[(self.all.count * 99 + 99) / 100 - 1])

@@ -2,21 +2,21 @@ import AnnexCore
 import AnnexFormats
 import AnnexStore
 
-/// Ids in byte order, and where the rows of their source went.
+/// Holds ids in byte order, and where the rows of their source went.
 struct KnownRows: Sendable {
     /// The position is the number: an item's ordinal.
     var identifiers: [Identifier] = []
-    /// The number of each row of the source; -1 where it was left out.
+    /// Holds the number of each row of the source, -1 where it was left out.
     var numbersOfRows: [Int32] = []
 }
 
-/// A trainer's interactions on their way into a version: grouped by user, by ascending ordinal, weights of the same user
-/// and item added up.
+/// Takes a trainer's interactions into a version: they are grouped by user, by ascending ordinal, and weights of the
+/// same user and item are added up.
 ///
-/// Held in memory: 12 bytes an interaction, a half more while they are sorted, the ids of users, and dictionaries of ids
-/// where the source is text.
+/// It holds 12 bytes an interaction in memory, a half more while they are sorted, the ids of users, and dictionaries of
+/// ids where the source is text.
 struct HistoryIngest: Sendable {
-    /// The known users, then those that only the history has, in the order in which it names them.
+    /// Holds the known users, then those that only the history has, in the order in which it names them.
     private(set) var identifiers: [Identifier]
     private(set) var rejects: [RejectedRow] = []
 
@@ -33,7 +33,7 @@ struct HistoryIngest: Sendable {
     private let items: KnownRows
     private let users: KnownRows
     private var entries: [Entry] = []
-    /// The index at which each user's entries begin, and that at which the last ones end.
+    /// Holds the index at which each user's entries begin, and that at which the last ones end.
     private var starts: [Int] = []
 
     /// - Parameters:
@@ -44,15 +44,15 @@ struct HistoryIngest: Sendable {
         self.identifiers = users.identifiers
     }
 
-    /// Different items in all histories.
+    /// Counts the different items in all histories.
     var count: Int { self.entries.count }
 
-    /// Users with a history.
+    /// Counts the users with a history.
     var userCount: Int { self.identifiers.indices.count { self.count(of: $0) > 0 } }
 
     func count(of user: Int) -> Int { self.starts[user + 1] - self.starts[user] }
 
-    /// A user's history; empty for one without.
+    /// Returns a user's history; empty for one without.
     func history(of user: Int) -> some Collection<HistoryEntry> {
         self.entries[self.starts[user]..<self.starts[user + 1]].lazy.map {
             HistoryEntry(ordinal: $0.ordinal, weight: $0.weight)
@@ -142,7 +142,8 @@ struct HistoryIngest: Sendable {
             }
             if users[entry.user] == nil {
                 guard self.identifiers.count < Limits.maximumItems else {
-                    throw AnnexError(.limit, "more than \(Limits.maximumItems) users", at: self.file)
+                    let hint = "Split them among several indexes"
+                    throw AnnexError(.limit, "more than \(Limits.maximumItems) users", at: self.file, hint: hint)
                 }
                 users[entry.user] = Int32(self.identifiers.count)
                 self.identifiers.append(entry.user)

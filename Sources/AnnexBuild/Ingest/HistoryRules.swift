@@ -6,7 +6,7 @@ struct HistoryRules: Sendable {
     /// A line of a later time is a bad row.
     let trainedUntil: Int64
     let skipBadRows: Bool
-    /// The columns of a text; nil for those that its heading tells.
+    /// Names the columns of a text. With nil they are those that its heading tells.
     let columns: InteractionColumns?
     /// 1 where nothing makes confidences out of weights.
     private let alpha: Double
@@ -20,7 +20,7 @@ struct HistoryRules: Sendable {
 
     static let hint = "Divide all weights by one number, take their logarithms, or give a smaller alpha"
 
-    /// The fault of a weight, or of the sum of several; nil where a solve keeps its precision.
+    /// Returns the fault of a weight, or of the sum of several; nil where a solve keeps its precision.
     func problem(weight: Double) -> String? {
         guard !(abs(self.alpha * weight) <= Limits.maximumConfidence) else { return nil }
         let product = self.alpha == 1 ? "the weight \(weight)" : "the weight \(weight) times alpha \(self.alpha)"

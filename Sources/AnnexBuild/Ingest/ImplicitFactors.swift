@@ -4,8 +4,8 @@ import AnnexIndex
 import AnnexStore
 import Foundation
 
-/// SVD++'s second factors of the items: a user's vector is p_u + |N(u)|^-½ Σ y_j, the sum over the items j of the user's
-/// history N(u), whatever their weights (Koren 2008).
+/// Holds SVD++'s second factors of the items. A user's vector is p_u + |N(u)|^-½ Σ y_j, the sum over the items j of the
+/// user's history N(u), whatever their weights (Koren 2008).
 struct ImplicitFactors {
     private static let file = ".implicit.f32"
     private static let summedFile = ".summed.f32"
@@ -61,8 +61,8 @@ struct ImplicitFactors {
         )
     }
 
-    /// The users' rows with the sums over their histories in them, in a file that takes the place of theirs at `path`.
-    /// O((users + interactions) × dimension). Sums are float64.
+    /// Writes the users' rows with the sums over their histories in them to a file that takes the place of theirs at
+    /// `path`. O((users + interactions) × dimension). Sums are float64.
     ///
     /// - Parameter users: of the known users, by number; may have a component more than the factors, which stays.
     func add(to users: VectorFile, at path: String, _ histories: HistoryIngest) throws -> VectorFile {

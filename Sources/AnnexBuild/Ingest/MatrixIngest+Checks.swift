@@ -8,7 +8,7 @@ extension MatrixIngest {
             : "The two files must come from the same model"
     }
 
-    /// Whether a row has a bias, and a length with it that searches compute with.
+    /// Tells whether a row has a bias, and a length with it that searches compute with.
     mutating func acceptsBias(_ row: Int, _ values: ArraySlice<Float>) throws(AnnexError) -> Bool {
         guard let bias else { return true }
         guard let value = bias.value(row) else { return false }

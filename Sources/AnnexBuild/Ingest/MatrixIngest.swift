@@ -2,18 +2,18 @@ import AnnexCore
 import AnnexFormats
 import AnnexIndex
 
-/// A factor matrix on its way into a version: ids sorted into ordinals, rows written at them.
+/// Takes a factor matrix into a version: ids are sorted into ordinals, and rows are written at them.
 ///
-/// Two passes over the source: the first checks every row and gathers ids, the second writes. Held in memory: the ids,
-/// one block of rows, and 28 bytes a row.
+/// It passes over the source twice: the first pass checks every row and gathers ids, the second writes. It holds in
+/// memory the ids, one block of rows, and 28 bytes a row.
 struct MatrixIngest {
-    /// Ids in byte order; the position is the ordinal.
+    /// Holds ids in byte order; the position is the ordinal.
     private(set) var identifiers: [Identifier] = []
-    /// The ordinal of each of the source's rows; -1 for one that was left out.
+    /// Holds the ordinal of each of the source's rows, -1 for one that was left out.
     private(set) var ordinalsOfRows: [Int32] = []
-    /// Components of a row of the source.
+    /// Counts the components of a row of the source.
     private(set) var dimension = 0
-    /// The number of components with the bias, where there is one.
+    /// Returns the number of components with the bias, where there is one.
     var storedDimension: Int { self.dimension + (self.bias == nil ? 0 : ModelBias.components) }
     var rejects: [(file: String, row: RejectedRow)] = []
 
@@ -44,12 +44,13 @@ struct MatrixIngest {
         try self.secondPass(kept.map(\.number), ordinals, to: path) { progress(0.4 + $0 * 0.6) }
     }
 
-    /// A row that may be kept: where it stands among the rows of the source, and its id.
+    /// Describes a row that may be kept: where it stands among the rows of the source, and its id.
     private struct Row {
         var identifier: Identifier
-        /// The place of the id, from 0: the row's number where ids have a file of their own, else the row's place.
+        /// Holds the place of the id, from 0: the row's number where ids have a file of their own, else the row's
+        /// place.
         var number: Int
-        /// Among the source's rows, from 0.
+        /// Says which of the source's rows it is, from 0.
         var row: Int
     }
 
@@ -97,14 +98,18 @@ struct MatrixIngest {
         try self.bias?.check(rows: reader.rowsRead, of: self.source.path)
         for reject in self.bias?.rejects ?? [] { self.rejects.append((self.bias?.file ?? "", reject)) }
         self.ordinalsOfRows = [Int32](repeating: -1, count: reader.rowsRead)
-        guard !rows.isEmpty else { throw AnnexError(.badInput, "no row is left", at: self.source.path) }
+        guard !rows.isEmpty else {
+            let hint = "Leave --skip-bad-rows out to see what to mend"
+            throw AnnexError(.badInput, "none of \(reader.rowsRead) rows can be used", at: self.source.path, hint: hint)
+        }
         guard rows.count <= Limits.maximumItems else {
-            throw AnnexError(.limit, "more than \(Limits.maximumItems) rows", at: self.source.path)
+            let hint = "Split them among several indexes"
+            throw AnnexError(.limit, "more than \(Limits.maximumItems) rows", at: self.source.path, hint: hint)
         }
         return rows
     }
 
-    /// Rows with their ids. A row that was left out has used up its place in the file of ids.
+    /// Pairs rows with their ids. A row that was left out has used up its place in the file of ids.
     private mutating func pair(
         _ given: [Identifier?]?,
         _ reader: any FactorReader,
@@ -141,8 +146,8 @@ struct MatrixIngest {
         )
     }
 
-    /// The ordinal of each row that was kept, in the order of the file; -1 for one whose id an earlier row has, where
-    /// bad rows are skipped. O(rows × log rows).
+    /// Returns the ordinal of each row that was kept, in the order of the file; -1 for one whose id an earlier row has,
+    /// where bad rows are skipped. O(rows × log rows).
     private mutating func sort(_ rows: [Row]) throws(AnnexError) -> [Int32] {
         let order = rows.indices.sorted { a, b in
             rows[a].identifier < rows[b].identifier || (a < b && rows[a].identifier == rows[b].identifier)
@@ -184,10 +189,15 @@ struct MatrixIngest {
         var block = RowBlock()
         var next = 0
         let dimension = self.dimension
-        // A row with its bias behind it.
+        // A row stands here with its bias behind it.
         var biased = [Float](repeating: 0, count: self.storedDimension)
         guard reader.dimension == dimension else {
-            throw AnnexError(.badInput, "was changed while it was read", at: self.source.path)
+            throw AnnexError(
+                .badInput,
+                "was changed while it was read",
+                at: self.source.path,
+                hint: "Build again once it is whole"
+            )
         }
         while try reader.next(&block) {
             for place in 0..<block.count {
@@ -209,7 +219,12 @@ struct MatrixIngest {
             progress(Double(next) / Double(numbers.count))
         }
         guard next == numbers.count else {
-            throw AnnexError(.badInput, "was changed while it was read", at: self.source.path)
+            throw AnnexError(
+                .badInput,
+                "was changed while it was read",
+                at: self.source.path,
+                hint: "Build again once it is whole"
+            )
         }
         try writer.finish()
     }

@@ -6,20 +6,20 @@ import Foundation
 
 extension UserIngest {
     struct Outcome {
-        /// Users with a vector.
+        /// Counts the users with a vector.
         var users = 0
-        /// Users with a history, and different items in them all.
+        /// Counts the users with a history, and the different items in them all.
         var histories = 0
         var interactions = 0
         var foldIn: Manifest.FoldIn?
-        /// A sample of the vectors that are served; nil without any.
+        /// Holds a sample of the vectors that are served. It is nil without any.
         var queries: HeldOutQueries?
     }
 
     private static let servedFile = ".served.f32"
-    /// The part of the progress that computing YᵀY counts for.
+    /// Holds the part of the progress that computing YᵀY counts for.
     private static let modelShare = 0.2
-    /// Users that are solved before they are written: some MiB.
+    /// So many users are solved before they are written, which takes some MiB.
     private static let blockUsers = 2_048
 
     /// Solves what has to be solved, and writes `users/` and `foldin.bin`, each where there is something to write.
@@ -95,7 +95,7 @@ extension UserIngest {
         return try FoldInModel(method: method, dimension: self.vectors.dimension, gram: gram)
     }
 
-    /// Numbers of the users that have a vector or a history, in byte order of ids.
+    /// Lists the numbers of the users that have a vector or a history, in byte order of ids.
     private func roster() -> [Int] {
         guard let histories = self.histories else { return Array(self.known.identifiers.indices) }
         let trained = self.trained?.rows ?? 0
@@ -143,7 +143,7 @@ extension UserIngest {
         return without
     }
 
-    /// The vectors of those of some users that are to be solved and can be, by number.
+    /// Returns the vectors of those of some users that are to be solved and can be, by number.
     private func solve(_ users: ArraySlice<Int>, _ run: FoldInRun?, _ outcome: inout Outcome) -> [Int: [Float]] {
         guard let run else { return [:] }
         let trained = self.trained?.rows ?? 0

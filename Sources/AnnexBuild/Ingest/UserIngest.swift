@@ -2,8 +2,8 @@ import AnnexCore
 import AnnexFormats
 import AnnexIndex
 
-/// Users on their way into a version: the trainer's vectors, their histories, and the vectors that are solved from those.
-/// Used by one thread: `readFactors`, `readHistories`, `write`.
+/// Takes users into a version: the trainer's vectors, their histories, and the vectors that are solved from those. One
+/// thread uses it, in the order `readFactors`, `readHistories`, `write`.
 struct UserIngest {
     let recipe: Recipe
     let publisher: Publisher
@@ -13,7 +13,7 @@ struct UserIngest {
     private(set) var rejects: [(file: String, row: RejectedRow)] = []
 
     private(set) var known = KnownRows()
-    /// The trainer's vectors of the known users; nil without any.
+    /// Holds the trainer's vectors of the known users. It is nil without any.
     private(set) var trained: VectorFile?
     private(set) var histories: HistoryIngest?
 
@@ -24,7 +24,7 @@ struct UserIngest {
 
     static let trainedFile = ".users.f32"
 
-    /// Components of the factors, without the bias.
+    /// Counts the components of the factors, without the bias.
     private var factorDimension: Int {
         self.vectors.dimension - (self.recipe.bias == nil ? 0 : ModelBias.components)
     }
@@ -80,7 +80,8 @@ struct UserIngest {
         }
     }
 
-    /// Without factors the rows of a matrix have the ids of the recipe's file, or their numbers: 0, 1 and so on.
+    /// Names the rows of a matrix where there are no factors: by the ids of the recipe's file, or by their numbers, 0,
+    /// 1 and so on.
     private mutating func nameRows(_ file: String) throws(AnnexError) {
         guard
             case .matrix(let matrix) = try InteractionFile.open(file, skipBadRows: false, columns: self.recipe.columns)

@@ -1,10 +1,10 @@
 package import AnnexCore
 
 extension Manifest {
-    /// The facts of a biased model that are the same for all users and items.
+    /// Holds the facts of a biased model that are the same for all users and items.
     package struct Bias: Codable, Sendable, Equatable {
         package var globalMean: Double
-        /// Whether users have biases of their own.
+        /// Tells whether users have biases of their own.
         package var ofUsers: Bool
 
         init(_ bias: ModelBias) { (self.globalMean, self.ofUsers) = (bias.globalMean, bias.hasUserBiases) }
@@ -14,7 +14,7 @@ extension Manifest {
 
     private static let rolesOfBiases: Set<String> = ["bias", "user-bias", "implicit-factors"]
 
-    /// The fault of biases and dimensions; nil where there is none.
+    /// Says what is wrong with biases and dimensions. It is nil where nothing is.
     var problemOfBias: String? {
         let stored = self.dimension.addingReportingOverflow(self.bias == nil ? 0 : ModelBias.components)
         guard self.dimension >= 1, !stored.overflow, stored.partialValue <= Limits.maximumDimension,

@@ -2,7 +2,7 @@ package import AnnexCore
 import AnnexIndex
 package import Foundation
 
-/// Reading a manifest that anybody may have written: checksums can be recomputed, so every value is bounded here, and
+/// Reads a manifest that anybody may have written. Checksums can be recomputed, so every value is bounded here, and
 /// what this lets through neither overflows a sum nor reaches a terminal as a control character.
 extension Manifest {
     /// - Throws: `.damaged` for what is no manifest, or of a format or with values this program does not know.
@@ -60,7 +60,7 @@ extension Manifest {
         return place.isEmpty ? "it is no JSON object" : "'\(Printable.escape(place, limit: 64))' is of the wrong kind"
     }
 
-    /// The fault of the values; nil where there is none. O(1): every list is bounded first.
+    /// Says what is wrong with the values. It is nil where nothing is. O(1): every list is bounded first.
     private var problem: String? {
         guard EntryName(self.index) != nil else { return "index" }
         guard Metric(rawValue: self.metric) != nil else { return "metric" }

@@ -2,19 +2,19 @@ import AnnexCore
 package import AnnexLinearAlgebra
 
 extension Manifest {
-    /// How users' vectors follow from histories, and what came of it in the build.
+    /// Says how users' vectors follow from histories, and what came of it in the build.
     package struct FoldIn: Codable, Sendable, Equatable {
-        /// `als` or `ridge`.
+        /// The method is `als` or `ridge`.
         package var method: String
         package var regularization: Double
-        /// Absent for `ridge`.
+        /// It is absent for `ridge`.
         package var alpha: Double?
-        /// Users whose stored vector was solved from their history.
+        /// Counts users whose stored vector was solved from their history.
         package var solvedUsers: Int
-        /// Users whose history has no finite solution: the trainer's vector is stored, where there is one.
+        /// Counts users whose history has no finite solution: the trainer's vector is stored, where there is one.
         package var unsolvedUsers: Int
-        /// ‖x − x₀‖ / ‖x₀‖ between the solved vector and the trainer's, over users with both: mean, and what 99 % of them
-        /// stay below. Absent where there is no such user, and for `ridge`.
+        /// The distance ‖x − x₀‖ / ‖x₀‖ lies between the solved vector and the trainer's. It is taken over users with
+        /// both: the mean, and what 99 % of them stay below. It is absent where there is no such user, and for `ridge`.
         package var meanDistance: Double?
         package var distance99: Double?
 
@@ -34,10 +34,10 @@ extension Manifest {
         }
     }
 
-    /// Up to the year 9999.
+    /// Tells whether a time is of the years 1970 to 9999.
     static func isTime(_ millis: Int64) -> Bool { (0..<253_402_300_800_000).contains(millis) }
 
-    /// The fault of fold-in and histories; nil where there is none.
+    /// Says what is wrong with fold-in and histories. It is nil where nothing is.
     var problemOfFoldIn: String? {
         let hasAny = self.foldIn != nil || self.trainedUntil != nil || self.histories != nil || self.interactions != nil
         guard !hasAny || self.format > Self.formatWithoutHistories else {

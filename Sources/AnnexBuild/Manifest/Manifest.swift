@@ -1,7 +1,8 @@
 package import AnnexCore
 package import Foundation
 
-/// `manifest.json`: the facts of a version that the same input gives again. Times and machines are in `report.json`.
+/// Holds `manifest.json`, the facts of a version that the same input gives again. Times and machines are in
+/// `report.json`.
 package struct Manifest: Codable, Sendable, Equatable {
     /// 4 is the oldest that is read; 5 brought histories and `foldin.bin`, 6 biased models, 7 bounds in `serving.bin` that hold
     /// for rows close together. The latest is written.
@@ -25,40 +26,41 @@ package struct Manifest: Codable, Sendable, Equatable {
         package var sha256: String
     }
 
-    /// One row of the recall table.
+    /// Holds one row of the recall table.
     package struct OperatingPoint: Codable, Sendable, Equatable {
-        /// `efSearch`, `nprobe`, `kappa` or `exact`.
+        /// The knob is `efSearch`, `nprobe`, `kappa` or `exact`.
         package var knob: String
         package var value: Double
         /// Mean recall@10 on the half that chose, its lower 95 % bound, and the worst query's.
         package var recall: Double
         package var recallLowerBound: Double
         package var worst: Double
-        /// Items whose codes or vectors a query read, on average; absent where FAISS searched.
+        /// Counts items whose codes or vectors a query read, on average. It is absent where FAISS searched.
         package var itemsRead: Double?
     }
 
     package struct Measured: Codable, Sendable, Equatable {
-        /// `users` or `items with noise`.
+        /// The queries are `users` or `items with noise`.
         package var queries: String
         package var queryCount: Int
         package var target: Double
         package var chosen: OperatingPoint
-        /// Recall on the half that did not choose.
+        /// Says the recall on the half that did not choose.
         package var reportedRecall: Double
         package var reportedWorst: Double
         package var table: [OperatingPoint]
-        /// Items that no walk over the graph's level-0 links reaches, as FAISS made it; absent without a graph.
+        /// Counts items that no walk over the graph's level-0 links reaches, as FAISS made it. It is absent without a
+        /// graph.
         package var unreachableItems: Int?
-        /// Links that were added so that all of them are reached; absent in versions that did not.
+        /// Counts links that were added so that all of them are reached. It is absent in versions that did not add any.
         package var linksAdded: Int?
-        /// Items that walks were sent to look for, those that they did not find, and links added for that; absent on `ip`
-        /// and without a graph.
+        /// Counts items that walks were sent to look for, those that they did not find, and links added for that;
+        /// absent on `ip` and without a graph.
         package var itemsLookedFor: Int?
         package var itemsMissed: Int?
         package var bridgesAdded: Int?
-        /// Items that stand in the exact top 10 of at least one query, and those of them that no query got at the chosen
-        /// point: what a mean recall hides.
+        /// Counts items that stand in the exact top 10 of at least one query, and those of them that no query got at
+        /// the chosen point: what a mean recall hides.
         package var itemsInTruth: Int?
         package var itemsNeverReturned: Int?
     }
@@ -70,14 +72,16 @@ package struct Manifest: Codable, Sendable, Equatable {
         package var point: OperatingPoint
     }
 
-    /// A kind that `auto` tried, at its chosen point. How long a query took is in `report.json`, as it varies.
+    /// Describes a kind that `auto` tried, at its chosen point. How long a query took is in `report.json`, as it
+    /// varies.
     package struct Candidate: Codable, Sendable, Equatable {
         package var kind: String
         package var knob: String
-        /// Nil, as `recall` is, where it was given up: slower than the fastest before it reached the target.
+        /// It is nil, as `recall` is, where the kind was given up: it was slower than the fastest before it reached the
+        /// target.
         package var value: Double?
         package var recall: Double?
-        /// Bytes that the index holds for each item, beside the float32 rows.
+        /// Counts bytes that the index holds for each item, beside the float32 rows.
         package var bytesPerItem: Double
     }
 
@@ -86,33 +90,35 @@ package struct Manifest: Codable, Sendable, Equatable {
     package var metric: String
     package var kind: String
     package var dimension: Int
-    /// The number of components with the column of biases that Annex adds for a biased model.
+    /// Holds the number of components with the column of biases that Annex adds for a biased model.
     package var storedDimension: Int
     package var items: Int
     package var users: Int
     package var itemsWithAttributes: Int
     package var rejectedRows: Int
     package var seed: UInt64
-    /// The bias of a biased model; see `ModelBias`.
+    /// Holds the bias of a biased model; see `ModelBias`.
     package var bias: Bias?
-    /// Keys and values of the recipe, defaults written out; versions of format 4 may lack it.
+    /// Holds keys and values of the recipe, defaults written out. Versions of format 4 may lack it.
     package var recipe: [String: String]?
     package var sources: [Source]
-    /// Measured with users as queries, as `TOPK` does, where there are users.
+    /// Holds what was measured with users as queries, as `TOPK` does, where there are users.
     package var measured: Measured
-    /// Measured with users as queries; absent without users, in small indexes, and in versions that did not measure it.
+    /// Holds what was measured with users as queries. It is absent without users, in small indexes, and in versions
+    /// that did not measure it.
     package var measuredLeavingOut: LeavingOut?
-    /// Measured with items as queries, as `VSIM` does. Absent where `measured` is just that.
+    /// Holds what was measured with items as queries, as `VSIM` does. It is absent where `measured` is just that.
     package var measuredOnItems: Measured?
-    /// Present where the kind was `auto` and several fit; the fastest was kept.
+    /// It is present where the kind was `auto` and several fit; the fastest was kept.
     package var candidates: [Candidate]?
-    /// Present where users' vectors follow from histories, with `foldin.bin`.
+    /// It is present where users' vectors follow from histories, with `foldin.bin`.
     package var foldIn: FoldIn?
-    /// Present with a history: up to when it goes (milliseconds since 1970), users that have one, and different items in them all.
+    /// With a history these say up to when it goes (milliseconds since 1970), how many users have one, and how many
+    /// different items are in them all.
     package var trainedUntil: Int64?
     package var histories: Int?
     package var interactions: Int?
-    /// Every other file, by path, but `manifest.sha256` and `report.json`.
+    /// Lists every other file, by path, but `manifest.sha256` and `report.json`.
     package var files: [FileEntry]
 
     package func encoded() throws -> Data {
@@ -123,7 +129,7 @@ package struct Manifest: Codable, Sendable, Equatable {
 
     package var parsedKind: IndexKind? { try? IndexKind(parsing: self.kind) }
 
-    /// The effort that the build chose for users' vectors, and for items'.
+    /// Returns the effort that the build chose for users' vectors, and for items'.
     package var defaultEffort: DefaultEffort {
         DefaultEffort(
             self.measured.chosen.effort,
@@ -132,14 +138,14 @@ package struct Manifest: Codable, Sendable, Equatable {
     }
     package var defaultItemEffort: SearchEffort { (self.measuredOnItems ?? self.measured).chosen.effort }
 
-    /// Whether there are users' files.
+    /// Tells whether there are users' files.
     package var hasUsers: Bool { self.users > 0 || (self.histories ?? 0) > 0 }
 }
 
 extension Manifest.OperatingPoint {
     package var effort: SearchEffort { SearchEffort(IndexKind.Knob(rawValue: self.knob), self.value) }
 
-    /// The value as people write it.
+    /// Returns the value as people write it.
     package var valueText: String {
         guard self.knob != "exact" else { return "-" }
         return self.value == self.value.rounded() ? "\(Int(self.value))" : "\(self.value)"

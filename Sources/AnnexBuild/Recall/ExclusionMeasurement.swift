@@ -1,12 +1,13 @@
 import AnnexCore
 import AnnexIndex
 
-/// How much effort it takes where queries leave out what is best for them, as they do when users have seen it.
+/// Measures how much effort it takes where queries leave out what is best for them, as they do when users have seen it.
 ///
-/// What then comes first stands among many that score about as well, so that the effort that is enough without
-/// exclusions finds less of it (Gowalla at kappa 0.5: 0.992 of the ten best, 0.964 of those behind the first hundred).
+/// The items that then come first stand among many that score about as well, so that the effort that is enough without
+/// exclusions finds less of them (Gowalla at kappa 0.5: 0.992 of the ten best, 0.964 of those behind the first
+/// hundred).
 struct ExclusionMeasurement {
-    /// Best items that each query leaves out, at most.
+    /// Each query leaves out at most so many of its best items.
     static let mostLeftOut = 100
     /// The most held-out queries that are asked. 2,000 tell a recall of 0.99 to within 0.001.
     static let mostQueries = 2_000
@@ -18,8 +19,9 @@ struct ExclusionMeasurement {
     let vectors: VectorFile
     let threads: Int
 
-    /// Climbs the ladder from `start` on until the lower bound reaches `target`. Where no step does, or where it reads so
-    /// much that an exact search is cheaper, the answer is `exact`. Nil where there are too few items to leave any out.
+    /// Climbs the ladder from `start` on until the lower bound reaches `target`. Where no step does, or where it reads
+    /// so much that an exact search is cheaper, the answer is `exact`. Returns nil where there are too few items to
+    /// leave any out.
     ///
     /// - Throws: `.system` where the exact search is found wrong.
     func run(target: Double, from start: Double, seed: UInt64) throws(AnnexError) -> Manifest.LeavingOut? {
@@ -69,7 +71,7 @@ struct ExclusionMeasurement {
     /// A walk jumps from item to item: one of them costs about as much as 8 in a scan (28 against 3.5 ns on Gowalla).
     private static let scannedPerWalked = 8.0
 
-    /// The cost in items of a scan.
+    /// Returns the cost in items of a scan.
     private func cost(_ point: Manifest.OperatingPoint) -> Double {
         (point.itemsRead ?? 0) * (point.knob == IndexKind.Knob.efSearch.rawValue ? Self.scannedPerWalked : 1)
     }

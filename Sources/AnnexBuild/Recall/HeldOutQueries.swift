@@ -1,11 +1,12 @@
 import AnnexCore
 import AnnexIndex
 
-/// Queries that took no part in the build: a sample of users, or items that were moved a little.
+/// Holds queries that took no part in the build: a sample of users, or items that were moved a little.
 struct HeldOutQueries: Sendable {
     static let maximumCount = 10_000
-    /// How many to draw, so that exact answers for all of them take no longer than the rest of a build: fewer where each
-    /// means reading every row, as it does where lengths say little. 2,000 tell a recall of 0.99 to within 0.001.
+    /// Returns how many to draw, so that exact answers for all of them take no longer than the rest of a build: fewer
+    /// where each means reading every row, as it does where lengths say little. 2,000 tell a recall of 0.99 to within
+    /// 0.001.
     static func count(items: Int, dimension: Int, metric: Metric) -> Int {
         guard metric != .ip else { return Self.maximumCount }
         return min(Self.maximumCount, max(2_000, Self.readableComponents / (items * dimension)))
@@ -15,15 +16,15 @@ struct HeldOutQueries: Sendable {
 
     static let kinds = ["users", "items with noise"]
 
-    /// `count` × dimension floats.
+    /// Holds `count` × dimension floats.
     let vectors: [Float]
     let dimension: Int
-    /// `users`, or `items with noise`.
+    /// The kind is `users`, or `items with noise`.
     let kind: String
 
     var count: Int { self.vectors.count / self.dimension }
 
-    /// A sample of the rows of a file, as it is, or as a user's row is asked for in a biased model.
+    /// Returns a sample of the rows of a file, as it is, or as a user's row is asked for in a biased model.
     ///
     /// - Parameter leavingOut: rows that stand for nobody.
     static func users(
@@ -55,8 +56,8 @@ struct HeldOutQueries: Sendable {
         return HeldOutQueries(vectors: rows, dimension: dimension, kind: Self.kinds[0])
     }
 
-    /// A sample of the items, each moved by a tenth of its length in a random direction, so that it does not find just
-    /// itself.
+    /// Returns a sample of the items, each moved by a tenth of its length in a random direction, so that it does not
+    /// find just itself.
     static func items(_ file: VectorFile, count: Int, seed: UInt64, isBiased: Bool) -> HeldOutQueries {
         let biasComponent = isBiased ? ModelBias.plainComponent : nil
         return Self.sample(file, count, seed: seed, noise: 0.1, kind: Self.kinds[1], biasComponent: biasComponent)
@@ -112,7 +113,7 @@ struct HeldOutQueries: Sendable {
         return HeldOutQueries(vectors: chosen, dimension: self.dimension, kind: self.kind)
     }
 
-    /// The first `limit` of them.
+    /// Returns the first `limit` of them.
     func prefix(_ limit: Int) -> HeldOutQueries {
         let vectors = Array(self.vectors.prefix(limit * self.dimension))
         return HeldOutQueries(vectors: vectors, dimension: self.dimension, kind: self.kind)

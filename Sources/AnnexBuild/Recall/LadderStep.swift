@@ -3,7 +3,7 @@ import AnnexIndex
 
 /// The answers to held-out queries at one value of a kind's search parameter.
 struct LadderStep {
-    /// `efSearch`, `nprobe`, `kappa` or `exact`.
+    /// The knob is `efSearch`, `nprobe`, `kappa` or `exact`.
     let knob: String
     let value: Double
     /// Answers in the order of the queries.
@@ -35,7 +35,7 @@ struct LadderStep {
         self.recalls = truth.recalls(of: self.answers)
     }
 
-    /// The exact search's own answers, which were timed when they were computed.
+    /// Takes the exact search's own answers, which were timed when they were computed.
     init(exact truth: RecallTruth) {
         (self.knob, self.value, self.answers) = ("exact", 0, truth.answers)
         self.recalls = truth.recalls(of: truth.answers)
@@ -44,7 +44,7 @@ struct LadderStep {
     /// Mean microseconds per query, one thread.
     var micros: Double { self.answers.reduce(0) { $0 + $1.nanos } / 1_000 / Double(self.answers.count) }
 
-    /// Items read by a query, on average; nil where FAISS searched.
+    /// Counts items read by a query, on average. It is nil where FAISS searched.
     var itemsRead: Double? { QueryRun.itemsRead(self.answers) }
 
     // MARK: Statistics
@@ -63,7 +63,7 @@ struct LadderStep {
 
     static func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(max(1, values.count)) }
 
-    /// The one-sided bound of 95 %: mean − 1.645 × standard error over the queries.
+    /// Returns the one-sided bound of 95 %: mean − 1.645 × standard error over the queries.
     private static func lowerBound(_ values: [Double]) -> Double {
         guard values.count > 1 else { return values.first ?? 0 }
         let mean = Self.mean(values)

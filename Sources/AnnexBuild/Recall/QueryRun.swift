@@ -3,7 +3,7 @@ import AnnexIndex
 import Dispatch
 import Synchronization
 
-/// Many queries at one effort, by several threads, each timed by itself.
+/// Runs many queries at one effort, by several threads, and times each by itself.
 package enum QueryRun {
     struct Answer: Sendable {
         var hits: [Hit]
@@ -12,7 +12,7 @@ package enum QueryRun {
         var read: Int?
     }
 
-    /// The items that each query leaves out. Marking them is not timed.
+    /// Says which items each query leaves out. Marking them is not timed.
     package enum Exclusion: Sendable {
         case nothing, random(Int), ownTop(Int)
         /// Query number n leaves out the ordinals n × each ..< (n + 1) × each of the list.
@@ -25,7 +25,7 @@ package enum QueryRun {
         return reads.count == answers.count ? Double(reads.reduce(0, +)) / Double(max(1, reads.count)) : nil
     }
 
-    /// The answers in the order of the queries. Blocks.
+    /// Returns the answers in the order of the queries. Blocks.
     ///
     /// - Parameter heedsMarks: false searches as if nothing were left out, though all is marked as ever: what is
     ///   marked between searches costs them cache lines, and only what has lost the same is comparable.

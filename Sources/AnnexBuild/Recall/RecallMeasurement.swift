@@ -1,7 +1,7 @@
 import AnnexCore
 import AnnexIndex
 
-/// How well an index answers held-out queries, step by step of its search parameter.
+/// Measures how well an index answers held-out queries, step by step of its search parameter.
 struct RecallMeasurement {
     let queries: HeldOutQueries
     let kind: IndexKind
@@ -154,7 +154,7 @@ struct RecallMeasurement {
         }
     }
 
-    /// 1, 2, 3, 4, 6, 8, 12 … and all.
+    /// Returns 1, 2, 3, 4, 6, 8, 12 … and all.
     private static func listLadder(upTo lists: Int) -> [Double] {
         var steps: [Int] = [1]
         var power = 2

@@ -2,18 +2,18 @@ import AnnexCore
 import AnnexIndex
 import AnnexLinearAlgebra
 
-/// The exact top k of each query.
+/// Holds the exact top k of each query.
 struct RecallTruth: Sendable {
-    /// Queries whose truth is computed a second time, by matrix products of OpenBLAS over the float32 rows, and by every
-    /// candidate that did not compute it itself.
+    /// The truth of so many queries is computed a second time, by matrix products of OpenBLAS over the float32 rows,
+    /// and by every candidate that did not compute it itself.
     static let checkedQueries = 256
 
-    /// The k best items of each query, best first, one query after the other.
+    /// Lists the k best items of each query, best first, one query after the other.
     let ordinals: [Int32]
-    /// Of each query the score of the last of them: an answer that scores as well is right, which item of equal ones it
-    /// may be.
+    /// Holds the score of the last of them for each query. An answer that scores as well is right, whichever of equal
+    /// items it is.
     let lastScores: [Float]
-    /// min(k, items).
+    /// It is min(k, items).
     let k: Int
     /// The cost of finding it: items read by a query, on average; nil where FAISS searched.
     let itemsRead: Double?
@@ -116,7 +116,7 @@ struct RecallTruth: Sendable {
         }
     }
 
-    /// The best `count` of each query, and what is best once they are left out. `count` is below k.
+    /// Returns the best `count` of each query, and what is best once they are left out. `count` is below k.
     func leavingOut(_ count: Int) -> (leftOut: [Int32], truth: RecallTruth) {
         var leftOut: [Int32] = []
         var rest: [Int32] = []
@@ -134,14 +134,14 @@ struct RecallTruth: Sendable {
         return (leftOut, truth)
     }
 
-    /// The recall of each query: the share of its answers that score no worse than the k-th best item does.
+    /// Returns the recall of each query: the share of its answers that score no worse than the k-th best item does.
     func recalls(of answers: [QueryRun.Answer]) -> [Double] {
         zip(answers, self.lastScores).map { answer, last in
             Double(answer.hits.count { !self.metric.isBetter(last, than: $0.score) }) / Double(self.k)
         }
     }
 
-    /// Items in the exact top k of at least one query that no query got: what a mean recall hides.
+    /// Counts the items in the exact top k of at least one query that no query got: a mean recall hides them.
     func neverReturned(by answers: [QueryRun.Answer]) -> Int {
         var returned = Set<Int32>()
         for answer in answers { for hit in answer.hits { returned.insert(hit.ordinal) } }

@@ -1,6 +1,6 @@
 import AnnexCore
 
-/// The keys of models whose score is more than a product of factors: biases, a mean, implicit factors.
+/// Reads the keys of models whose score is more than a product of factors: biases, a mean, implicit factors.
 extension Recipe {
     static let biasKeys: Set<String> = ["bias", "user-bias", "global-mean", "implicit-factors"]
 
@@ -54,7 +54,7 @@ extension Recipe {
         }
     }
 
-    /// The bias that the version gets; nil for a model without biases.
+    /// Returns the bias that the version gets. It is nil for a model without biases.
     ///
     /// A model with a mean is one of ratings, whose users have levels; one without (BPR) has items' biases alone, and a
     /// level that is solved for would take from the factors what they are to explain.

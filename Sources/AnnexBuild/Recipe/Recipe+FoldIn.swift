@@ -1,9 +1,9 @@
 package import AnnexCore
 import AnnexLinearAlgebra
 
-/// The keys that say how users' vectors follow from their histories.
+/// Reads the keys that say how users' vectors follow from their histories.
 extension Recipe {
-    /// A method of folding in, as the key `fold-in` names it; `none` is nil.
+    /// Names a method of folding in, as the key `fold-in` names it; `none` is nil.
     package enum FoldIn: String, Sendable, CaseIterable {
         /// Implicit-feedback ALS's own step, for factors that it trained.
         case als
@@ -107,7 +107,7 @@ extension Recipe {
         }
     }
 
-    /// The method that solves for vectors; nil for none.
+    /// Returns the method that solves for vectors. It is nil where there is none.
     var foldInMethod: FoldInModel.Method? {
         guard let method = self.foldIn, let regularization = self.regularization else { return nil }
         return switch method {
@@ -116,7 +116,7 @@ extension Recipe {
         }
     }
 
-    /// These keys and their values, defaults written out; nothing without a fold-in and a history.
+    /// Renders these keys and their values, defaults written out. There are none without a fold-in and a history.
     var renderedFoldIn: [String: String] {
         var out: [String: String] = [:]
         if let time = self.trainedUntil { out["trained-until"] = "\(time)" }

@@ -3,44 +3,46 @@ package import AnnexFormats
 import Foundation
 import Yams
 
-/// How an index is built: what `recipe.yaml` says, or the flags of `annctl build`.
+/// Says how an index is built, as `recipe.yaml` does, or the flags of `annctl build`.
 package struct Recipe: Sendable, Equatable {
     /// The index's name.
     package var name: EntryName
     package var metric = Metric.ip
-    /// A factory string, or `auto`.
+    /// The index is a factory string, or `auto`.
     package var index = "auto"
-    /// Target of recall@10, 0.5 to 1.
+    /// Holds the target of recall@10, 0.5 to 1.
     package var recall = 0.99
-    /// Files; relative ones belong to `folder`. `FILE:NAME` picks an array of a `.npz`.
+    /// Names files; relative ones belong to `folder`. `FILE:NAME` picks an array of a `.npz`.
     package var vectors: String
     package var ids: String?
     package var attributes: String?
     package var users: String?
     package var userIDs: String?
-    /// The interactions that the factors were trained on, all up to `trainedUntil`: milliseconds since 1970.
+    /// Holds the interactions that the factors were trained on, all up to `trainedUntil`: milliseconds since 1970.
     package var history: String?
     package var trainedUntil: Int64?
-    /// How users' vectors follow from histories; nil for not at all.
+    /// Says how users' vectors follow from histories. With nil they do not.
     package var foldIn: FoldIn?
-    /// The parameters that the trainer was given, for `foldIn`; `alpha` is 1 where it is nil.
+    /// Holds the parameters that the trainer was given, for `foldIn`; `alpha` is 1 where it is nil.
     package var regularization: Double?
     package var alpha: Double?
-    /// For a biased model: files of the items' and the users' biases, one per row of the factors, and the mean.
+    /// Names, for a biased model, files of the items' and the users' biases, one per row of the factors, and the mean.
     package var bias: String?
     package var userBias: String?
     package var globalMean: Double?
-    /// SVD++'s second factors of the items, which it sums over a user's history; rows as in `vectors`.
+    /// Names the file of SVD++'s second factors of the items, which it sums over a user's history. Its rows are as in
+    /// `vectors`.
     package var implicitFactors: String?
     package var seed: UInt64 = 1
     /// Cores to use, 1 to 1,024; nil for all. How a version is built, not what it is: the manifest does not have it.
     package var threads: Int?
     package var skipBadRows = false
-    /// Which column of `.csv` and `.tsv` factors holds ids; nil for what each file says.
+    /// Says which column of `.csv` and `.tsv` factors holds ids. With nil each file says so itself.
     package var idColumn: IdColumn?
-    /// The columns of a `.csv` or `.tsv` history; nil for those that its heading tells, or user, item, weight, time.
+    /// Names the columns of a `.csv` or `.tsv` history. With nil they are those that its heading tells, or user, item,
+    /// weight, time.
     package var columns: InteractionColumns?
-    /// The folder of relative paths.
+    /// Relative paths start from this folder.
     package var folder: String
 
     package init(name: EntryName, vectors: String, folder: String) {
@@ -49,7 +51,7 @@ package struct Recipe: Sendable, Equatable {
         self.folder = folder
     }
 
-    /// A file of the recipe, to be opened.
+    /// Returns a file of the recipe, to be opened.
     package func resolve(_ file: String) -> String { file.hasPrefix("/") ? file : self.folder + "/" + file }
 
     private static let keys = Self.foldInKeys.union(Self.biasKeys).union([
@@ -57,8 +59,9 @@ package struct Recipe: Sendable, Equatable {
         "threads", "skip-bad-rows", "id-column", "columns",
     ])
 
-    /// The recipe as the manifest has it: the keys of `recipe.yaml` and their values, defaults written out. A file
-    /// that was given by its whole path is named by its last part, so that the same build elsewhere gives the same bytes.
+    /// Returns the recipe as the manifest has it: the keys of `recipe.yaml` and their values, defaults written out. A
+    /// file that was given by its whole path is named by its last part, so that the same build elsewhere gives the same
+    /// bytes.
     package var rendered: [String: String] {
         var out = [
             "name": self.name.value, "metric": self.metric.rawValue, "index": self.index, "recall": "\(self.recall)",
@@ -72,7 +75,7 @@ package struct Recipe: Sendable, Equatable {
         return out
     }
 
-    /// The files that are given, by key.
+    /// Returns the files that are given, by key.
     var files: [(key: String, file: String)] {
         let all: [(String, String?)] = [
             ("vectors", self.vectors), ("ids", self.ids), ("attributes", self.attributes), ("users", self.users),
@@ -156,7 +159,7 @@ package struct Recipe: Sendable, Equatable {
 
     private static func isDelimited(_ file: String?) -> Bool { file.map { FactorSource($0).isDelimited } ?? false }
 
-    /// How factor files are read.
+    /// Says how factor files are read.
     var factorRules: FactorRules {
         FactorRules(skipBadRows: self.skipBadRows, metric: self.metric, idColumn: self.idColumn)
     }
@@ -194,7 +197,8 @@ package struct Recipe: Sendable, Equatable {
         if self.index != "auto" { _ = try IndexKind(parsing: self.index) }
     }
 
-    /// The kinds to build; of several the one that answers fastest is kept. `auto` takes those that fit size and metric:
+    /// Returns the kinds to build; of several the one that answers fastest is kept. `auto` takes those that fit size
+    /// and metric:
     ///
     /// - one exact scan, always;
     /// - clusters by direction on `ip` and `cosine`, above 2,000 items;
@@ -203,8 +207,8 @@ package struct Recipe: Sendable, Equatable {
     package func kinds(rows: Int) throws(AnnexError) -> [IndexKind] {
         if self.index != "auto" { return [try IndexKind(parsing: self.index)] }
         guard rows > 2_000 else { return [try IndexKind(parsing: "Flat")] }
-        // The next power of two: on ip 64 at 41,000 items and 512 at a million; on cosine, where bounds rule out less, 512
-        // and 2,048.
+        // The number of lists is the next power of two: on ip 64 at 41,000 items and 512 at a million; on cosine, where
+        // bounds rule out less, 512 and 2,048.
         let lists = Self.powerOfTwo(near: (self.metric == .ip ? 0.4 : 2.4) * Double(rows).squareRoot())
         let isSmall = rows <= 2_000_000
         let names: [String] =

@@ -3,10 +3,10 @@ import AnnexIndex
 import Crypto
 package import Foundation
 
-/// SHA-256 of files, streamed.
+/// Computes SHA-256 of files in one pass.
 package enum FileHash {
-    /// Hex digest and size. The file must be a regular one: a link is refused unless it may be followed. O(bytes), 1 MiB
-    /// of memory; blocks.
+    /// Returns the hex digest and the size. The file must be a regular one: a link is refused unless it may be
+    /// followed. O(bytes), 1 MiB of memory; blocks.
     ///
     /// - Throws: `.damaged` for what is no regular file or grows while it is read; `.system` where reading fails.
     package static func sha256(_ path: String, followLinks: Bool = false) throws(AnnexError) -> (
@@ -16,9 +16,9 @@ package enum FileHash {
         return (hex, mark.bytes)
     }
 
-    /// Hex digest, and the mark of the very file that was read.
+    /// Returns the hex digest, and the mark of the very file that was read.
     static func marked(_ path: String, followLinks: Bool = false) throws(AnnexError) -> (hex: String, mark: FileMark) {
-        // Not blocking, as a pipe in a file's place would never open.
+        // O_NONBLOCK is there because opening a pipe in a file's place would never end.
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | (followLinks ? 0 : O_NOFOLLOW))
         guard descriptor >= 0 else {
             throw AnnexError(.damaged, "cannot open: \(unsafe String(cString: strerror(errno)))", at: path)
@@ -40,7 +40,12 @@ package enum FileHash {
             hasher.update(data: buffer[..<count])
         }
         guard total == mark.bytes, try FileMark(descriptor: descriptor, path: path) == mark else {
-            throw AnnexError(.damaged, "was changed while it was read", at: path)
+            throw AnnexError(
+                .damaged,
+                "was changed while it was read",
+                at: path,
+                hint: "Try again once nobody writes it"
+            )
         }
         return (Self.hex(hasher.finalize()), mark)
     }

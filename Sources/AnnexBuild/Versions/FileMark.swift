@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexIndex
 import Foundation
 
-/// The mark that the file system has of a file, so that a change can be noticed without reading it again.
+/// Holds the mark that the file system has of a file, so that a change can be noticed without reading it again.
 ///
 /// The time is that of the last change of content, name or links (`ctime`), which no program can set back. What stays
 /// unnoticed: a second change within the clock tick (some milliseconds) of the one before, and a write through a
@@ -15,9 +15,9 @@ struct FileMark: Equatable, Sendable {
     private let seconds: Int
     private let nanoseconds: Int
 
-    /// Of a regular file; a link is refused unless it may be followed.
+    /// Takes the mark of a regular file. A link is refused unless it may be followed.
     ///
-    /// - Throws: `.damaged`.
+    /// - Throws: `.damaged` for anything else.
     init(_ path: String, followLinks: Bool = false) throws(AnnexError) {
         var status = stat()
         guard unsafe (followLinks ? stat(path, &status) : lstat(path, &status)) == 0 else {

@@ -4,7 +4,7 @@ import Foundation
 
 /// The few system calls that Foundation has no word for.
 enum FileSystem {
-    /// fsync of a file or folder.
+    /// Calls fsync on a file or folder. Blocks.
     static func flush(_ path: String) throws(AnnexError) {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw SystemFailure.error("cannot open", at: path) }
@@ -12,7 +12,7 @@ enum FileSystem {
         guard fsync(descriptor) == 0 else { throw SystemFailure.error("cannot flush", at: path) }
     }
 
-    /// The whole content of a small regular file.
+    /// Returns the whole content of a small regular file.
     ///
     /// - Throws: `.damaged` for a link, for what is no file, and above `limitBytes`: nothing is read then.
     static func contents(_ path: String, limitBytes: Int) throws(AnnexError) -> Data {
@@ -51,7 +51,7 @@ enum FileSystem {
     }
 }
 
-/// A lock between processes (flock), held until the object goes or the process dies.
+/// Holds a lock between processes (flock) until the object goes or the process dies.
 final class FileLock {
     private let descriptor: Int32
 
@@ -64,7 +64,7 @@ final class FileLock {
         guard status == 0 else {
             let error =
                 errno == EWOULDBLOCK
-                ? AnnexError(.busy, "another process holds the lock", at: path)
+                ? AnnexError(.busy, "another process holds the lock", at: path, hint: "Wait until it has ended")
                 : SystemFailure.error("cannot lock", at: path)
             close(descriptor)
             throw error

@@ -1,8 +1,8 @@
 package import AnnexCore
 import AnnexStore
 
-/// The trained histories of all versions of an index that are on the disk: what each of them holds needs no event any more.
-/// Used by one thread.
+/// Reads the trained histories of all versions of an index that are on the disk: what each of them holds needs no event
+/// any more. One thread uses it.
 package final class KeptHistories {
     private struct Version {
         let cut: Int64?
@@ -50,10 +50,10 @@ package final class KeptHistories {
         )
     }
 
-    /// The earliest time up to which the histories of a version go; nil where no version has any.
+    /// Returns the earliest time up to which the histories of a version go. It is nil where no version has any.
     package var cut: Int64? { self.versions.compactMap(\.cut).min() }
 
-    /// Whether a user's trained history has the item in every version. O(log history) for each.
+    /// Tells whether a user's trained history has the item in every version. O(log history) for each.
     package func hold(_ user: Span<UInt8>, _ item: Span<UInt8>) -> Bool {
         self.versions.allSatisfy { version in
             guard version.cut != nil, let ordinal = version.items.ordinal(of: item) else { return false }

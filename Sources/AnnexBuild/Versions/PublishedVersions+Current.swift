@@ -2,9 +2,10 @@ package import AnnexCore
 import AnnexIndex
 import Foundation
 
-/// Which version is current: a link `current` to `versions/NAME`, and what tools make of it that carry no links.
+/// Finds which version is current: a link `current` leads to `versions/NAME`, or a tool that carries no links left a
+/// file or a copy in its place.
 extension PublishedVersions {
-    /// The version that `current` names; nil where there is none.
+    /// Returns the version that `current` names; nil where there is none.
     ///
     /// Read is the link that a build makes, also where a tool made it absolute; a plain file with the same text, as Git on
     /// Windows and some archives leave it; and a folder that is a copy of a version that is there, as copying with links
@@ -32,7 +33,7 @@ extension PublishedVersions {
         return name
     }
 
-    /// The version that `current` names, where there must be one.
+    /// Returns the version that `current` names, where there must be one.
     ///
     /// - Throws: `.notFound`, with what to do next.
     package static func requiredCurrent(of indexFolder: String) throws(AnnexError) -> EntryName {
@@ -43,7 +44,7 @@ extension PublishedVersions {
         throw AnnexError(.notFound, "no version is current", at: indexFolder, hint: Self.hint(indexFolder))
     }
 
-    /// How to say which one it is.
+    /// Returns how to say which one it is.
     static func hint(_ indexFolder: String) -> String {
         "Say which version is current: annctl use \(indexFolder) VERSION; annctl list \(indexFolder) shows them"
     }
@@ -88,14 +89,14 @@ extension PublishedVersions {
         return try Self.versions(of: indexFolder).last { sum(Self.folder(of: indexFolder, $0)) == copied }
     }
 
-    /// `versions/NAME`.
+    /// Reads `versions/NAME`.
     private static func name(in text: String) -> EntryName? {
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
         guard parts.count == 2, parts[0] == VersionLayout.versions[...] else { return nil }
         return EntryName(String(parts[1]))
     }
 
-    /// Which folder a path leads to; nil where there is none.
+    /// Returns which folder a path leads to; nil where there is none.
     private static func identity(_ path: String) -> [UInt64]? {
         var status = stat()
         guard unsafe stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else { return nil }

@@ -2,9 +2,9 @@ package import AnnexCore
 import AnnexIndex
 import Foundation
 
-/// The versions of an index on disk.
+/// Finds the versions of an index on disk.
 package enum PublishedVersions {
-    /// All published versions, oldest first. What has no version's name is none of them.
+    /// Returns all published versions, oldest first. What has no version's name is none of them.
     package static func versions(of indexFolder: String) throws(AnnexError) -> [EntryName] {
         let folder = indexFolder + "/" + VersionLayout.versions
         guard let directory = unsafe opendir(folder) else {
@@ -105,13 +105,13 @@ package enum PublishedVersions {
         return current
     }
 
-    /// The catalogue's lock, of an index that there is.
+    /// Takes the catalogue's lock, of an index that exists.
     private static func lockExisting(_ indexFolder: String) throws(AnnexError) -> FileLock {
         _ = try Self.versions(of: indexFolder)
         return try Self.lock(indexFolder)
     }
 
-    /// The current version; nil where `current` does not name one.
+    /// Returns the current version; nil where `current` does not name one.
     private static func knownCurrent(of indexFolder: String) throws(AnnexError) -> EntryName? {
         do throws(AnnexError) { return try Self.current(of: indexFolder) } catch {
             guard error.code == .damaged else { throw error }
@@ -135,7 +135,7 @@ package enum PublishedVersions {
         let gone = all.dropLast(keep).filter { $0 != current }
         for version in gone {
             let folder = Self.folder(of: indexFolder, version)
-            // Out of sight first: a folder that is being removed is no version any more.
+            // The folder gets out of sight first: one that is being removed is no version any more.
             let doomed =
                 indexFolder + "/" + VersionLayout.versions + "/" + VersionLayout.temporaryPrefix + version.value
             guard unsafe rename(folder, doomed) == 0 else { throw SystemFailure.error("cannot remove", at: folder) }

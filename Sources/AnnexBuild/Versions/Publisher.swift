@@ -2,7 +2,7 @@ package import AnnexCore
 import AnnexIndex
 package import Foundation
 
-/// A version in the making: a temporary folder beside the finished ones, and the lock that keeps other builds out.
+/// Makes a version, in a temporary folder beside the finished ones, under a lock that keeps other builds out.
 ///
 /// At whatever moment the process is killed, `current` names a whole version (or the one before), and what lies in a
 /// `.tmp-` folder is picked up by nobody; the next build removes it.
@@ -128,7 +128,7 @@ package final class Publisher {
         }
     }
 
-    /// Under a temporary name first, as all that is published.
+    /// Writes the file under a temporary name first, as everything that is published.
     private func write(_ rejects: Data, for version: EntryName) throws(AnnexError) {
         let target = self.indexFolder + "/" + VersionLayout.rejects(version)
         let temporary = self.indexFolder + "/" + VersionLayout.temporaryPrefix + VersionLayout.rejects(version)

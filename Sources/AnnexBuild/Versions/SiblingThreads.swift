@@ -1,8 +1,8 @@
 import Foundation
 import Synchronization
 
-/// Threads that have the priority of the thread that starts them. Dispatch's have not: work that gives way to clients would
-/// compete with them in half of its threads.
+/// Runs threads that have the priority of the thread that starts them. Dispatch's have not: work that gives way to
+/// clients would compete with them in half of its threads.
 ///
 /// Linux has a niceness for each thread, which those that it starts inherit (setpriority(2), "C library/kernel differences").
 package enum SiblingThreads {

@@ -2,12 +2,12 @@ package import AnnexCore
 import Foundation
 import Synchronization
 
-/// A version whose every byte was compared with its manifest.
+/// Stands for a version whose every byte was compared with its manifest.
 package struct VerifiedVersion: Sendable {
     package let indexFolder: String
     package let version: EntryName
     package let manifest: Manifest
-    /// The folder of its files: among the versions, or that of a build.
+    /// Its files lie in this folder: among the versions, or that of a build.
     package let folder: String
     fileprivate let marks: [FileMark]
 
@@ -30,8 +30,8 @@ package struct VerifiedVersion: Sendable {
 
 package enum Verifier {
     private static let hint = "Build the version again, or go back with `annctl rollback`"
-    /// Files hashed at the same time. The threads have the caller's priority: a server hashes at niceness 10, where each of them
-    /// gets a tenth of what a thread that answers clients gets from a processor that both want.
+    /// So many files are hashed at the same time. The threads have the caller's priority: a server hashes at niceness
+    /// 10, where each of them gets a tenth of what a thread that answers clients gets from a processor that both want.
     private static let workers = 2
 
     /// Checks every byte that the manifest covers, and that nothing else lies there. O(bytes), on two threads; blocks.
@@ -122,7 +122,7 @@ package enum Verifier {
         }
     }
 
-    /// Every name in the folder must be a known one and of its kind: a file, or the folder of users. No links.
+    /// Every name in the folder must be a known one and of its kind: a file, or the folder of users, and no link.
     private static func checkTree(_ folder: String, _ listed: Set<String>, withUsers: Bool) throws(AnnexError) {
         let known = listed.union([VersionLayout.manifest, VersionLayout.manifestSum, VersionLayout.report])
         let users = folder + "/" + VersionLayout.users
@@ -166,7 +166,7 @@ package enum Verifier {
         return marks
     }
 
-    /// The parts that the threads of one comparison share.
+    /// Holds what the threads of one comparison share.
     private final class Comparison: Sendable {
         let next = Atomic<Int>(0)
         let results: Mutex<[Result<FileMark, AnnexError>?]>

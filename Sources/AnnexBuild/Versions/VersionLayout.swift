@@ -21,8 +21,8 @@ package enum VersionLayout {
     /// Held while versions appear or go and while `current` moves.
     package static let catalogueLock = ".catalogue-lock"
 
-    /// Every file that a version has, and no other: `users/00.lmdb` … only where it has users or histories, `foldin.bin` only
-    /// where histories are folded in.
+    /// Lists every file that a version has, and no other: `users/00.lmdb` … only where it has users or histories,
+    /// `foldin.bin` only where histories are folded in.
     package static func files(withUsers: Bool, withFoldIn: Bool = false) -> [String] {
         let users =
             withUsers ? (0..<Slot.blockCount).map { Self.users + "/" + ($0 < 10 ? "0" : "") + "\($0).lmdb" } : []
@@ -30,15 +30,15 @@ package enum VersionLayout {
             + [Self.vectors]
     }
 
-    /// `YYYYMMDDThhmmssZ-<8 hex of the content hash>`.
+    /// Makes `YYYYMMDDThhmmssZ-<8 hex of the content hash>`.
     package static func versionName(_ time: Date, contentHash: String) -> String {
         Self.stamp(time) + "-" + contentHash.prefix(8)
     }
 
-    /// `YYYYMMDDThhmmssZ`: names that begin with it sort by time.
+    /// Writes `YYYYMMDDThhmmssZ`. Names that begin with it sort by time.
     package static func stamp(_ time: Date) -> String { Self.formatter().string(from: time) }
 
-    /// The time that `stamp` gave; nil for what is none.
+    /// Returns the time that `stamp` gave; nil for what is none.
     package static func time(ofStamp text: Substring) -> Date? {
         let digits = Array(text.utf8)
         guard digits.count == 16, digits[..<8].allSatisfy(Self.isDigit), digits[9..<15].allSatisfy(Self.isDigit) else {
@@ -47,7 +47,7 @@ package enum VersionLayout {
         return Self.formatter().date(from: String(text))
     }
 
-    /// The time in a version's name; nil for what is no version's name.
+    /// Returns the time in a version's name; nil for what is no version's name.
     package static func time(ofVersion name: String) -> Date? {
         guard name.utf8.count == 25, name.utf8.dropFirst(16).first == UInt8(ascii: "-"),
             name.utf8.suffix(8).allSatisfy({ Self.isDigit($0) || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0) })
@@ -55,7 +55,7 @@ package enum VersionLayout {
         return Self.time(ofStamp: name.prefix(16))
     }
 
-    /// The list of rows that a build left out: beside `versions`, in the index's folder.
+    /// Returns the path of the list of rows that a build left out. It lies beside `versions`, in the index's folder.
     package static func rejects(_ version: EntryName) -> String { "rejects-\(version.value).jsonl" }
 
     private static func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }

@@ -1,10 +1,10 @@
 package import NIOCore
 import NIOPosix
 
-/// The one way in which connections to servers are made.
+/// Makes every connection to a server.
 package enum RESPBootstrap {
-    /// A connection with a handler at its end, before anything was said on it; `greeting` goes out with the first request or
-    /// not at all.
+    /// Makes a connection with a handler at its end, before anything was said on it; `greeting` goes out with the first
+    /// request or not at all.
     ///
     /// - Parameter makeHandler: called on the loop.
     /// - Returns: fails with `RESPFailure`.
@@ -16,7 +16,7 @@ package enum RESPBootstrap {
         self.channel(settings, on: loop) { pipeline in try pipeline.addHandler(makeHandler()) }
     }
 
-    /// The same when the other side has answered the greeting.
+    /// Connects likewise and greets. The future ends when the other side has answered the greeting.
     package static func greet(
         _ settings: RESPSettings,
         on loop: any EventLoop,

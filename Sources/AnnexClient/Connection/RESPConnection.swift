@@ -1,7 +1,8 @@
 package import AnnexWire
 package import NIOCore
 
-/// A connection to a server that speaks RESP: requests out, many under way at a time, replies in their order.
+/// Connects to a server that speaks RESP. Requests go out, many are under way at a time, and replies come in their
+/// order.
 ///
 /// Requests are put together until `flush`, or until the replies that came at once were handed out. Each may have a deadline;
 /// when one passes, the connection ends, because no later reply could be told from the one that did not come.
@@ -37,7 +38,7 @@ package final class RESPConnection: ChannelInboundHandler, @unchecked Sendable {
     private var lastReceived = NIODeadline.now()
     private var timer: Scheduled<Void>?
     private var watchedUntil = NIODeadline.distantFuture
-    /// Why it ended.
+    /// Says why the connection ended.
     private var failure: RESPFailure?
 
     private init(
@@ -56,13 +57,14 @@ package final class RESPConnection: ChannelInboundHandler, @unchecked Sendable {
         (self.afterReplies, self.onClose) = (afterReplies, onClose)
     }
 
-    /// Connects and greets. On the loop.
+    /// Connects and greets. Runs on the loop.
     ///
     /// - Parameters:
-    ///   - afterReplies: when the completions of all replies that came at once have run; what is sent there goes out together.
-    ///   - onClose: once, where a connection ends that the future has given, whoever ended it. Runs behind the completions of
-    ///     the requests that waited.
-    /// - Returns: fails with `RESPFailure`.
+    ///   - afterReplies: runs when the completions of all replies that came at once have run; what is sent there goes
+    ///     out together.
+    ///   - onClose: runs once, where a connection ends that the future has given, whoever ended it, and behind the
+    ///     completions of the requests that waited.
+    /// - Returns: a future that fails with `RESPFailure`.
     package static func connect(
         _ settings: RESPSettings,
         on loop: any EventLoop,
@@ -79,7 +81,7 @@ package final class RESPConnection: ChannelInboundHandler, @unchecked Sendable {
 
     // MARK: Out
 
-    /// Requests that have no reply yet.
+    /// Counts requests that have no reply yet.
     package var waitingCount: Int { self.waiting.count }
 
     /// Queues a request.

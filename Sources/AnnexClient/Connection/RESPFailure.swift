@@ -3,7 +3,7 @@ import Foundation
 import NIOCore
 import NIOPosix
 
-/// Why a connection did not come about, or ended.
+/// Says why a connection did not come about, or ended.
 package struct RESPFailure: Error, Sendable, CustomStringConvertible {
     package enum Kind: Sendable {
         /// The system made no connection.
@@ -23,10 +23,10 @@ package struct RESPFailure: Error, Sendable, CustomStringConvertible {
     }
 
     package let kind: Kind
-    /// One line without bytes that a terminal would obey.
+    /// The text is one line without bytes that a terminal would obey.
     package let text: String
     package let address: String
-    /// The advice that an error shows.
+    /// Holds the advice that an error shows.
     package let hint: String?
 
     package var description: String { self.text }

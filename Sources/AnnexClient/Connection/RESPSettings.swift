@@ -1,12 +1,12 @@
 package import NIOCore
 
-/// The settings of a connection: its address, its greeting, and the limits for replies.
+/// Sets a connection's address, its greeting, and the limits for replies.
 package struct RESPSettings: Sendable {
     package var host: String
     package var port: Int
-    /// Commands that go out first. The connection is of use when all of them are answered, none with an error.
+    /// Holds commands that go out first. The connection is of use when all of them are answered, none with an error.
     package var greeting: [[[UInt8]]] = []
-    /// The time until the system must have a connection.
+    /// The system must have a connection within this time.
     package var connectTimeout = TimeAmount.seconds(5)
     /// The time for the answers to the greeting; nil: that for connecting.
     package var greetingTimeout: TimeAmount?
@@ -24,17 +24,18 @@ package struct RESPSettings: Sendable {
         if let password { self.greeting = [Self.auth(password)] }
     }
 
-    /// The address as messages show it.
+    /// Returns the address as messages show it.
     package var address: String { "\(self.host):\(self.port)" }
 
     package static func auth(_ password: String) -> [[UInt8]] { [Array("AUTH".utf8), Array(password.utf8)] }
 }
 
-/// How much of a reply is kept in memory. A fresh one suits whoever asks short questions; `anything` is for a person's.
+/// Says how much of a reply is kept in memory. A fresh value suits whoever asks short questions; `anything` is for a
+/// person's.
 package struct ReplyLimits: Sendable {
-    /// The most bytes of one bulk string.
+    /// One bulk string has at most so many bytes.
     package var bulkBytes = 64 << 10
-    /// The most elements of one array, map, set or push.
+    /// One array, map, set or push has at most so many elements.
     package var elements = 1 << 16
     /// The most bytes of one whole reply, as it comes.
     package var replyBytes = 1 << 20
@@ -44,7 +45,7 @@ package struct ReplyLimits: Sendable {
 
     package init() {}
 
-    /// Any reply that a server of this project gives.
+    /// Takes any reply that a server of this project gives.
     package static let anything: ReplyLimits = {
         var limits = ReplyLimits()
         (limits.bulkBytes, limits.elements, limits.replyBytes) = (512 << 20, 1 << 24, 1 << 30)

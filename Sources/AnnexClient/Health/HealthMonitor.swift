@@ -34,7 +34,7 @@ package final class HealthMonitor: Sendable {
         self.report = report
     }
 
-    /// These from now on; those that stay keep their connections.
+    /// Watches these servers from now on. Those that stay keep their connections.
     package func watch(_ addresses: some Collection<Address>) {
         let wanted = Set(addresses)
         let (gone, new) = self.probes.withLock { probes in
@@ -61,7 +61,7 @@ package final class HealthMonitor: Sendable {
     }
 }
 
-/// The probe of one server. Unchecked because all but constants is touched on its loop only.
+/// Probes one server. Unchecked because all but constants is touched on its loop only.
 private final class HealthProbe: @unchecked Sendable {
     /// The connection is given up after so many unanswered PINGs.
     private static let patience = 8

@@ -1,7 +1,7 @@
 import AnnexWire
 package import NIOCore
 
-/// A connection that carries PINGs and nothing else, made when one is to be sent.
+/// Carries PINGs and nothing else over a connection that is made when one is to be sent.
 ///
 /// Unchecked because it lives on one loop.
 package final class PingConnection: @unchecked Sendable {

@@ -9,7 +9,7 @@ package struct PingTally: Sendable {
 
     package init() {}
 
-    /// Whether `isWell` changed.
+    /// Tells whether `isWell` changed.
     package mutating func add(answered: Bool) -> Bool {
         guard answered != self.isWell else {
             self.against = 0

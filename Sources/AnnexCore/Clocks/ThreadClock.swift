@@ -1,6 +1,7 @@
 import Glibc
 
-/// Processor time of the calling thread. One system call: for what happens once in a turn, not in a command.
+/// Reads the processor time of the calling thread. Each look costs a system call: it is for what happens once in a
+/// turn, not in a command.
 package enum ThreadClock {
     package static func nanoseconds() -> Int {
         var time = timespec()

@@ -1,7 +1,7 @@
 import Glibc
 
-/// Unix time. Only for what people read and for deadlines that others set: it may be set back, so own deadlines use a
-/// monotonic clock.
+/// Reads Unix time. It is for what people read and for deadlines that others set. It may be set back, so own deadlines
+/// use a monotonic clock.
 package enum WallClock {
     package static func microseconds() -> Int {
         var time = timespec()
@@ -11,7 +11,7 @@ package enum WallClock {
 
     package static func milliseconds() -> Int64 { Int64(Self.microseconds() / 1_000) }
 
-    /// How long a deadline has passed; nil where it has not, or where there is none: then no clock is read.
+    /// Returns how long a deadline has passed; nil where it has not, or where there is none: then no clock is read.
     package static func millisecondsPast(_ deadline: Int64?) -> Int64? {
         guard let deadline else { return nil }
         let now = Self.milliseconds()

@@ -1,6 +1,6 @@
-/// Who serves which users: shards that own slots, each with replicas. A value, read from one file.
+/// Says who serves which users: shards own slots, and each has replicas. It is a value, read from one file.
 package struct ClusterTopology: Sendable, Equatable {
-    /// The address at which other processes reach one.
+    /// Holds an address at which other processes reach a replica.
     package struct Address: Sendable, Hashable, CustomStringConvertible {
         package let host: String
         package let port: Int
@@ -10,7 +10,8 @@ package struct ClusterTopology: Sendable, Equatable {
             self.port = port
         }
 
-        /// Nil unless `text` is `host:port`; IPv6 in brackets or not, as what is behind the last colon is the port.
+        /// Returns nil unless `text` is `host:port`; IPv6 in brackets or not, as what is behind the last colon is the
+        /// port.
         package init?(parsing text: String) {
             guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
                 (1...65_535).contains(port), text[text.index(after: colon)...].utf8.allSatisfy({ $0 != 0x2b })
@@ -23,7 +24,7 @@ package struct ClusterTopology: Sendable, Equatable {
             self.init(host: String(host), port: port)
         }
 
-        /// IPv6 in brackets.
+        /// IPv6 addresses stand in brackets.
         package var description: String {
             self.host.contains(":") ? "[\(self.host)]:\(self.port)" : "\(self.host):\(self.port)"
         }
@@ -45,7 +46,7 @@ package struct ClusterTopology: Sendable, Equatable {
     /// Grows with each change of the file.
     package let epoch: Int
     package let shards: [Shard]
-    /// Slot -> position in `shards`; -1 where nobody owns it.
+    /// Has the position in `shards` for each slot; -1 where nobody owns it.
     private let owners: [Int16]
 
     package init(epoch: Int, shards: [Shard]) {
@@ -58,7 +59,7 @@ package struct ClusterTopology: Sendable, Equatable {
         self.owners = owners
     }
 
-    /// Position of the shard that owns a slot. O(1).
+    /// Returns the position of the shard that owns a slot. O(1).
     package func shard(of slot: Int) -> Int? {
         let owner = self.owners[slot]
         return owner >= 0 ? Int(owner) : nil
@@ -66,7 +67,7 @@ package struct ClusterTopology: Sendable, Equatable {
 
     package var addresses: [Address] { self.shards.flatMap(\.replicas) }
 
-    /// Position of the shard that has a replica at an address.
+    /// Returns the position of the shard that has a replica at an address.
     package func shard(with address: Address) -> Int? {
         self.shards.firstIndex { $0.replicas.contains(address) }
     }

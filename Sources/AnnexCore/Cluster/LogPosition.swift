@@ -1,6 +1,7 @@
-/// The position of an entry in one stream of the log, as Redis numbers them: milliseconds, then a count within one.
+/// Holds the position of an entry in one stream of the log, as Redis numbers them: milliseconds, then a count within
+/// one.
 package struct LogPosition: Sendable, Hashable, Comparable, CustomStringConvertible {
-    /// Before the first entry.
+    /// Holds the position before the first entry.
     package static let start = LogPosition(milliseconds: 0, sequence: 0)
 
     package let milliseconds: UInt64
@@ -11,7 +12,7 @@ package struct LogPosition: Sendable, Hashable, Comparable, CustomStringConverti
         self.sequence = sequence
     }
 
-    /// Nil unless `text` is `digits-digits`, both of which fit.
+    /// Returns nil unless `text` is `digits-digits`, both of which fit.
     package init?(_ text: some Sequence<UInt8>) {
         let parts = Array(text).split(separator: UInt8(ascii: "-"), omittingEmptySubsequences: false)
         guard parts.count == 2, let first = Self.number(parts[0]), let second = Self.number(parts[1]) else {
@@ -32,7 +33,7 @@ package struct LogPosition: Sendable, Hashable, Comparable, CustomStringConverti
     package var description: String { "\(self.milliseconds)-\(self.sequence)" }
 }
 
-/// How far somebody has come in one stream: the position, and how many entries there were up to it.
+/// Says how far somebody has come in one stream: the position, and how many entries there were up to it.
 package struct LogMark: Sendable, Hashable {
     package static let start = LogMark(position: .start, count: 0)
 
@@ -45,15 +46,15 @@ package struct LogMark: Sendable, Hashable {
     }
 }
 
-/// Which log it is: 128 random bits that lie beside the streams of an index, so that no position is taken for one of another
-/// log, whatever its numbers are.
+/// Tells a log from all others by 128 random bits that lie beside the streams of an index. So no position is taken for
+/// one of another log, whatever its numbers are.
 package struct LogIdentity: Sendable, Hashable, CustomStringConvertible {
     package let high: UInt64
     package let low: UInt64
 
     package init(high: UInt64, low: UInt64) { (self.high, self.low) = (high, low) }
 
-    /// Nil unless `text` is 32 hexadecimal digits, as `description` gives them.
+    /// Returns nil unless `text` is 32 hexadecimal digits, as `description` gives them.
     package init?(_ text: some Sequence<UInt8>) {
         let digits = Array(text)
         guard digits.count == 32, digits.allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }),
@@ -71,13 +72,14 @@ package struct LogIdentity: Sendable, Hashable, CustomStringConvertible {
     }
 }
 
-/// A position in the log of an index, as clients carry it about: `NAME:07:1700000000000-3:` and the log's id. Opaque to them.
+/// Names a position in the log of an index, as clients carry it about: `NAME:07:1700000000000-3:` and the log's id. To
+/// clients it is opaque.
 package struct PositionToken: Sendable, Hashable, CustomStringConvertible {
     package let index: EntryName
-    /// 0 to 15.
+    /// The number of the block, 0 to 15.
     package let block: Int
     package let position: LogPosition
-    /// Nil in what programs gave out that knew no such id.
+    /// It is nil in what programs gave out that knew no such id.
     package let log: LogIdentity?
 
     package init(index: EntryName, block: Int, position: LogPosition, log: LogIdentity?) {
@@ -87,7 +89,7 @@ package struct PositionToken: Sendable, Hashable, CustomStringConvertible {
         self.log = log
     }
 
-    /// Nil unless `text` is what `description` gives.
+    /// Returns nil unless `text` is what `description` gives.
     package init?(_ text: some Sequence<UInt8>) {
         // Names hold no colon.
         let parts = Array(text).split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)

@@ -1,8 +1,9 @@
-/// Some of the 16,384 slots: what one shard owns. Printed and parsed as `0-8191` or `0-100,200,300-400`.
+/// Holds some of the 16,384 slots, such as those that one shard owns. It is printed and parsed as `0-8191` or
+/// `0-100,200,300-400`.
 package struct SlotSet: Sendable, Equatable {
     package static let all = SlotSet([0...(Slot.count - 1)])
 
-    /// Ascending, apart from each other, never next to each other.
+    /// Ranges ascend and never touch each other.
     package let ranges: [ClosedRange<Int>]
     private let bits: [UInt64]
 
@@ -28,7 +29,7 @@ package struct SlotSet: Sendable, Equatable {
         self.ranges = joined
     }
 
-    /// Nil unless `text` is slots and ranges of slots with commas between them.
+    /// Returns nil unless `text` is slots and ranges of slots with commas between them.
     package init?(parsing text: String) {
         var ranges: [ClosedRange<Int>] = []
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
@@ -48,12 +49,12 @@ package struct SlotSet: Sendable, Equatable {
         return slot
     }
 
-    /// O(1).
+    /// Takes O(1) time.
     package func contains(_ slot: Int) -> Bool { self.bits[slot >> 6] & (1 << UInt64(slot & 63)) != 0 }
 
     package var count: Int { self.ranges.reduce(0) { $0 + $1.count } }
 
-    /// Slots that no set owns, and slots that more than one does.
+    /// Returns the slots that no set owns, and those that more than one does.
     package static func faults(of sets: [SlotSet]) -> (missing: SlotSet, twice: SlotSet) {
         var owners = [Int](repeating: 0, count: Slot.count)
         for set in sets { for range in set.ranges { for slot in range { owners[slot] += 1 } } }

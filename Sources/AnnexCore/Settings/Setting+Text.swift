@@ -1,6 +1,6 @@
 /// Reads and writes a setting as text, and checks its bounds.
 extension Setting {
-    /// The value as people say it; nil where nothing is set.
+    /// Returns the value as people say it; nil where nothing is set.
     package func text(of settings: Settings) -> String? {
         switch self.value {
         case .whole(_, let read, _): return "\(read(settings))"
@@ -35,7 +35,8 @@ extension Setting {
             }
             write(&settings, number)
         case .text(let form, let isPath, _, let write):
-            // As a shell makes of a variable that is not set: it would name the present folder, or the root's.
+            // A shell makes an empty text of a variable that is not set: as a path it would name the present folder, or
+            // the root's.
             guard !text.isEmpty else { throw self.refused(text, label, hint: "Give \(form)") }
             let beside = isPath && !text.hasPrefix("/") ? folder.map { $0.isEmpty ? text : $0 + "/" + text } : nil
             do throws(AnnexError) { try write(&settings, beside ?? text) } catch {

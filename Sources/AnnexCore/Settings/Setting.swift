@@ -1,9 +1,9 @@
-/// One thing that a server can be told: its names, what it may be, and what it means.
+/// Describes one thing that a server can be told: its names, what it may be, and what it means.
 ///
 /// `Settings` is the value that holds it, and a fresh one of these has the default. Readers of flags and files, bounds, `CONFIG` and the
 /// reference in docs/settings.md all come from this.
 package struct Setting<Settings>: Sendable {
-    /// The places where it can be given and is shown.
+    /// Names the places where it can be given and is shown.
     package struct Sources: OptionSet, Sendable {
         package let rawValue: Int
         package init(rawValue: Int) { self.rawValue = rawValue }
@@ -22,20 +22,21 @@ package struct Setting<Settings>: Sendable {
             read: @Sendable (Settings) -> Int,
             write: @Sendable (inout Settings, Int) -> Void
         )
-        /// A time, said in whole seconds. Code may set parts of a second, so the bounds hold for what is said only.
+        /// The setting is a time, said in whole seconds. Code may set parts of a second, so the bounds hold for what is
+        /// said only.
         case seconds(
             ClosedRange<Int>,
             read: @Sendable (Settings) -> Duration,
             write: @Sendable (inout Settings, Duration) -> Void
         )
-        /// A number with a fraction. `form` says in words what is accepted.
+        /// The setting is a number with a fraction. `form` says in words what is accepted.
         case number(
             form: String,
             accepts: @Sendable (Double) -> Bool,
             read: @Sendable (Settings) -> Double?,
             write: @Sendable (inout Settings, Double) -> Void
         )
-        /// A text that `write` understands. A path of a file is relative to that file.
+        /// The setting is a text that `write` understands. A path of a file is relative to that file.
         case text(
             form: String,
             isPath: Bool,
@@ -44,12 +45,12 @@ package struct Setting<Settings>: Sendable {
         )
     }
 
-    /// The flag without its dashes, and the key of the file.
+    /// Names the flag, without its dashes, and the key of the file.
     package let name: String
     package let sources: Sources
     /// The name that `CONFIG GET` shows; nil: it shows none.
     package let parameter: String?
-    /// The unit of the value; empty where it has none.
+    /// Holds the unit of the value. It is empty where it has none.
     package let unit: String
     /// Stands for the default in documents, where that differs between machines.
     package let automatic: String?
@@ -88,7 +89,7 @@ extension Setting.Value {
         .seconds(range, read: { $0[keyPath: path] }, write: { $0[keyPath: path] = $1 })
     }
 
-    /// One of a few words.
+    /// Makes a setting whose value is one of a few words.
     package static func choice<Choice: RawRepresentable & CaseIterable & Sendable>(
         read: @escaping @Sendable (Settings) -> Choice?,
         write: @escaping @Sendable (inout Settings, Choice) -> Void
@@ -102,7 +103,7 @@ extension Setting.Value {
         }
     }
 
-    /// The value as one of a part of a larger value.
+    /// Returns the value as one of a part of a larger value.
     func within<Outer>(
         _ part: any WritableKeyPath<Outer, Settings> & Sendable
     ) -> Setting<Outer>.Value {
@@ -127,7 +128,7 @@ extension Setting.Value {
 }
 
 extension Setting {
-    /// The setting as one of a part of a larger value.
+    /// Returns the setting as one of a part of a larger value.
     package func within<Outer>(_ part: any WritableKeyPath<Outer, Settings> & Sendable) -> Setting<Outer> {
         Setting<Outer>(
             self.name,
@@ -140,7 +141,7 @@ extension Setting {
         )
     }
 
-    /// The setting without some of the places where it can be given.
+    /// Returns the setting without some of the places where it can be given.
     package func without(_ ways: Sources) -> Setting<Settings> {
         Setting(
             self.name,
@@ -153,7 +154,7 @@ extension Setting {
         )
     }
 
-    /// The whole numbers that are accepted.
+    /// Returns the whole numbers that are accepted.
     package var bounds: ClosedRange<Int>? {
         switch self.value {
         case .whole(let range, _, _), .seconds(let range, _, _): range

@@ -1,6 +1,6 @@
-/// A table of settings as a page for people.
+/// Shows a table of settings as a page for people.
 extension Setting {
-    /// The values that are accepted, in words.
+    /// Returns the values that are accepted, in words.
     package var form: String {
         switch self.value {
         case .whole(let range, _, _), .seconds(let range, _, _):
@@ -9,7 +9,7 @@ extension Setting {
         }
     }
 
-    /// The word for the value in a line of help.
+    /// Stands for the value in a line of help.
     package var placeholder: String {
         switch self.value {
         case .whole, .seconds, .number: self.unit.isEmpty ? "number" : self.unit
@@ -17,10 +17,10 @@ extension Setting {
         }
     }
 
-    /// The default as people say it; nil where nothing is set.
+    /// Returns the default as people say it; nil where nothing is set.
     package func defaultText(_ fresh: Settings) -> String? { self.automatic ?? self.text(of: fresh) }
 
-    /// Rows of a table: a setting each, those that nobody can say or see left out.
+    /// Writes rows of a table, a setting each. Those that nobody can say or see are left out.
     package static func markdown(_ settings: [Self], fresh: Settings) -> String {
         var out = "| setting | said by | values | default | meaning |\n|---|---|---|---|---|\n"
         for setting in settings {

@@ -5,11 +5,11 @@ package import AnnexStore
 package struct RecordedChanges: Sendable {
     /// Tells for each change whether anything was there before, in the state (of an event: whether one was replaced or the same).
     package let wereThere: [Bool]
-    /// Nil without a log.
+    /// It is nil without a log.
     package let token: PositionToken?
 }
 
-/// Why there is nothing to wait for any more.
+/// Says why there is nothing to wait for any more.
 package enum PositionWait: Sendable {
     /// It is applied here.
     case applied
@@ -17,7 +17,7 @@ package enum PositionWait: Sendable {
     case ofAnotherLog
 }
 
-/// The log that orders the changes of an index for all its replicas, as this replica sees it. Any thread.
+/// Orders the changes of an index for all its replicas, as this replica sees the log. Any thread may use it.
 package protocol ReplicatedLog: AnyObject, Sendable {
     /// Has a change appended and applied. Does not block.
     ///
@@ -30,11 +30,12 @@ package protocol ReplicatedLog: AnyObject, Sendable {
         _ completion: @escaping @Sendable (Result<(outcome: StateOutcome?, token: PositionToken), AnnexError>) -> Void
     )
 
-    /// Why reads of users are not answered: this replica is too far behind the log, or cut off for too long. Nil while they
-    /// are.
+    /// Says why reads of users are not answered: this replica is too far behind the log, or cut off for too long. It is
+    /// nil while they are answered.
     var staleness: String? { get }
 
-    /// Why this replica should not be asked yet: it never had all that the log has, or `staleness`. Nil where it should.
+    /// Says why this replica should not be asked yet: it never had all that the log has, or `staleness`. It is nil
+    /// where it should be asked.
     var unreadiness: String? { get }
 
     /// Waits until this replica has applied an entry of its index. Does not block.
@@ -49,13 +50,13 @@ package protocol ReplicatedLog: AnyObject, Sendable {
     var report: LogReport { get }
 }
 
-/// Figures of a replica's log, each right at some moment of late.
+/// Reports figures of a replica's log, each right at some moment of late.
 package struct LogReport: Sendable {
-    /// `following`, `cut-off`, `checking` or `refusing`.
+    /// One of `following`, `cut-off`, `checking` and `refusing` stands here.
     package var status: String
-    /// Why changes are refused; nil while they are not.
+    /// Says why changes are refused. It is nil while they are not.
     package var problem: String?
-    /// Nil before the first.
+    /// It is nil before the first.
     package var identity: LogIdentity?
     /// Names and values, as INFO shows them.
     package var figures: [(name: String, value: Int)]

@@ -7,7 +7,7 @@ import AnnexStore
 package struct Explanation: Sendable {
     package struct Part: Sendable {
         package let ordinal: Int32
-        /// All events on the item together.
+        /// Adds up the weights of all events on the item.
         package let weight: Double
         /// The item's part of the score.
         package let contribution: Double
@@ -15,14 +15,14 @@ package struct Explanation: Sendable {
 
     /// The score that TOPK gives, to a float's precision the sum of all contributions and the baseline.
     package let score: Float
-    /// `als` or `ridge`.
+    /// The method is `als` or `ridge`.
     package let method: String
-    /// How many items the history has.
+    /// Counts the items of the history.
     package let events: Int
     /// The score without any history: μ + b_i of a biased model, else 0.
     package let baseline: Double
-    /// The largest contributions by size, largest first.
+    /// Holds the largest contributions by size, largest first.
     package let parts: [Part]
-    /// The sum of all others.
+    /// Adds up all other contributions.
     package let rest: Double
 }

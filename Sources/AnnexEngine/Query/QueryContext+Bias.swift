@@ -1,7 +1,7 @@
 import AnnexCore
 import AnnexIndex
 
-/// Queries on a biased model: see `ModelBias`.
+/// Answers queries on a biased model: see `ModelBias`.
 extension QueryContext {
     /// Makes a query of a user's row, which was just put there: takes μ + b_u out of its last component, as the constant
     /// of all scores.

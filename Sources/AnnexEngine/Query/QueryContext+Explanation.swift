@@ -3,11 +3,11 @@ import AnnexIndex
 import AnnexLinearAlgebra
 
 extension QueryContext {
-    /// Why an item has its score: each item of the user's history gets the part that its events made, exactly (the linear
-    /// decomposition of implicit ALS, Hu, Koren and Volinsky 2008, §5). One fold-in.
+    /// Explains why an item has its score: each item of the user's history gets the part that its events made, exactly
+    /// (the linear decomposition of implicit ALS, Hu, Koren and Volinsky 2008, §5). It costs one fold-in.
     ///
-    /// - Throws: `.notFound` where the user is unknown; `.usage` where the score is no sum over events: on l2, without a
-    ///   fold-in, and for a vector that is the trainer's own.
+    /// - Throws: `.notFound` where the user is unknown; `.usage` where the score is no sum over events: on l2, without
+    ///   a fold-in, and for a vector that is the trainer's own.
     package func explain(
         _ id: Span<UInt8>,
         item: Int32,
@@ -73,7 +73,7 @@ extension QueryContext {
             Explanation.Part(
                 ordinal: entries[index].ordinal,
                 weight: entries[index].weight,
-                // Not -0, as an item with a negative weight would have under ALS.
+                // Adding 0 makes +0 of -0, which an item with a negative weight would have under ALS.
                 contribution: contributions[index] + 0
             )
         }

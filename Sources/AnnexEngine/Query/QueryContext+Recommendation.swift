@@ -42,7 +42,8 @@ extension QueryContext {
         }
     }
 
-    /// Why an item is not in the answer to a query, whose budget does not count. One search, then one score for each item.
+    /// Returns why an item is not in the answer to a query, whose budget does not count. One search, then one score for
+    /// each item.
     ///
     /// - Parameters:
     ///   - item: nil where the version does not have it.

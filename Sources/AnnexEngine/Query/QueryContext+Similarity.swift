@@ -31,7 +31,7 @@ extension QueryContext {
         return isFound ? .hits : .tooCostly
     }
 
-    /// The scores of some items for the row of one. Allocates nothing.
+    /// Lends the scores of some items for the row of one. Allocates nothing.
     package func forEachScore(near ordinal: Int32, of others: [Int32], _ body: (Int32, Float) -> Void) {
         self.useItem(ordinal)
         for other in others { body(other, self.score(other)) }

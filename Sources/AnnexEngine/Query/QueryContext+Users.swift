@@ -10,11 +10,11 @@ package enum UserReadiness: Sendable {
 }
 
 extension QueryContext {
-    /// How many items the present query leaves out.
+    /// Counts the items that the present query leaves out.
     package var excludedCount: Int { self.marks.count }
 
-    /// Makes a user's vector of now the query, and leaves out what the request says and what the user has seen. A step of
-    /// `answer`.
+    /// Makes a user's vector of now the query, and leaves out what the request says and what the user has seen. It is a
+    /// step of `answer`.
     ///
     /// Allocates nothing where the state does not mention the user, or did not since this thread last looked.
     ///
@@ -48,8 +48,8 @@ extension QueryContext {
         return .ready
     }
 
-    /// False where marking what the user has seen takes longer than is allowed: it is marked already, unless the request leaves
-    /// out other items besides.
+    /// Returns false where marking what the user has seen takes longer than is allowed: it is marked already, unless
+    /// the request leaves out other items besides.
     private func exclude(seenBy user: ResolvedUser, _ wanted: borrowing UserRequest) -> Bool {
         let isMarked = user.marks != nil && self.exclusion.count == 0
         guard isMarked || WorkEstimate.isShort(marks: user.seen.count, wanted.budgetNanos) else {
@@ -69,8 +69,8 @@ extension QueryContext {
 
     // MARK: Histories
 
-    /// The items of a user's history, each once: events newest first, then the trained ones. At most `count`, which is what it
-    /// costs, and repeated events on the same items.
+    /// Returns the items of a user's history, each once: events newest first, then the trained ones. At most `count`,
+    /// which is what it costs, and repeated events on the same items.
     ///
     /// - Parameter limit: how many events and trained items it may read.
     /// - Returns: nil where it would have to read more.
@@ -83,7 +83,7 @@ extension QueryContext {
         return try self.live.seen(id, count: count, limit: limit) { () throws(AnnexError) in try self.checkStop() }
     }
 
-    /// Events, tombstones and trained items that were read of users, in all: what they cost, without a clock.
+    /// Counts events, tombstones and trained items that were read of users, in all: what they cost, without a clock.
     package var historyRead: Int { self.live.historyRead }
 
     /// About how long `seen` takes, in nanoseconds.
@@ -91,12 +91,13 @@ extension QueryContext {
         Self.mayBeIdentifier(id) ? try self.live.nanosToRead(id) : 0
     }
 
-    /// Whether the version says anything of a user who was not forgotten.
+    /// Tells whether the version says anything of a user who was not forgotten.
     package func versionKnows(_ id: Span<UInt8>) throws(AnnexError) -> Bool {
         try self.live.versionKnows(id)
     }
 
-    /// Whether the trained history of a user has an item that was not taken out of it. O(log history + log events).
+    /// Tells whether the trained history of a user has an item that was not taken out of it. O(log history + log
+    /// events).
     package func trainedHistory(of user: Identifier, has item: Identifier) throws(AnnexError) -> Bool {
         try self.live.trainedHistory(of: user, has: item)
     }

@@ -30,7 +30,7 @@ extension QueryContext {
         return WhyNot(reason: reason, rank: rank, score: score, kthScore: last)
     }
 
-    /// 1 and the number of items that are not left out and come before it.
+    /// Returns 1 plus the number of items that are not left out and come before it.
     private func rank(of item: Int32, _ score: Float) throws(AnnexError) -> Int {
         var better = 0
         let marks = self.marks

@@ -3,15 +3,16 @@ package import AnnexIndex
 import AnnexStore
 import Synchronization
 
-/// One thread's view of one version: readers, scratch memory, the query vector and the last answer.
+/// Holds one thread's view of one version: readers, scratch memory, the query vector and the last answer.
 ///
-/// Made once per thread and version; a query allocates nothing. Not thread-safe: it belongs to one event loop, or to
-/// one piece of work that borrowed it. Each `@exclusivity(unchecked)` rests on that: run-time checks of exclusive access would
-/// cost on every query, and one thread at a time calls functions that do not call back into the context.
+/// It is made once per thread and version, and a query allocates nothing. It is not thread-safe: it belongs to one
+/// event loop, or to one piece of work that borrowed it. Each `@exclusivity(unchecked)` rests on that: run-time checks
+/// of exclusive access would cost on every query, and one thread at a time calls functions that do not call back into
+/// the context.
 package final class QueryContext {
     /// Whoever uses a context holds the version as well: a context that held it would keep the version that it lies in, idle.
     package unowned(safe) let version: ServedVersion
-    /// Best first; valid until the next search.
+    /// Hits stand best first, and are valid until the next search.
     @safe @exclusivity(unchecked) package internal(set) var hits: [Hit] = []
 
     let live: UserResolver
@@ -19,18 +20,18 @@ package final class QueryContext {
     let catalogue: Catalogue
     private let searcher: Searcher
     let metric: Metric
-    /// Components of a vector as clients see it; the query of a biased model has one more.
+    /// Counts components of a vector as clients see it; the query of a biased model has one more.
     private let dimension: Int
     @safe @exclusivity(unchecked) var query: [Float]
     @safe @exclusivity(unchecked) private(set) var queryNorm: Float = 0
-    /// The constant that is added to every score of the query: see `ModelBias`.
+    /// Holds the constant that is added to every score of the query: see `ModelBias`.
     @safe @exclusivity(unchecked) var constant: Float = 0
     @safe @exclusivity(unchecked) private var scratch = SearchScratch()
     /// Held, as the last contexts end while their version does.
     private let contexts: ContextCount
-    /// Marked for the present query; `marks` says whether they count.
+    /// Items are marked here for the present query; `marks` says whether they count.
     @safe @exclusivity(unchecked) private(set) var exclusion: ExclusionMarks
-    /// Items whose codes or vectors its searches have read, in all: what they cost, without a clock.
+    /// Counts items whose codes or vectors its searches have read, in all: what they cost, without a clock.
     @safe @exclusivity(unchecked) package private(set) var itemsRead = 0
     /// Searches so far, of those that keep to a budget.
     @safe @exclusivity(unchecked) private var searches = 0
@@ -57,7 +58,7 @@ package final class QueryContext {
 
     deinit { self.contexts.count.subtract(1, ordering: .relaxed) }
 
-    /// About the most that one context keeps between queries: users, marks, and what solves for vectors.
+    /// Estimates the most bytes that one context keeps between queries: users, marks, and what solves for vectors.
     static func mostBytes(_ version: VersionDescription) -> Int {
         let dimension = version.storedDimension
         let solver = version.foldIn == nil ? 0 : dimension * (dimension + 257) * 2 * MemoryLayout<Double>.stride
@@ -66,7 +67,7 @@ package final class QueryContext {
 
     // MARK: The query vector
 
-    /// The row of an item of this version. Nothing is left out.
+    /// Makes the row of an item of this version the query. Nothing is left out.
     package func useItem(_ ordinal: Int32) {
         self.beginExclusions()
         self.catalogue.withRow(ordinal) { self.query.overwrite(with: $0) }
@@ -74,7 +75,8 @@ package final class QueryContext {
         self.measureNorm()
     }
 
-    /// A vector given by a client, component by component. Nil where it was taken. Nothing is left out.
+    /// Makes a client's vector, given component by component, the query. Returns nil where it was taken. Nothing is
+    /// left out.
     package func useVector(count: Int, _ component: (Int) -> Float?) -> VectorProblem? {
         self.beginExclusions()
         guard count == self.dimension else { return .length(count) }
@@ -89,7 +91,7 @@ package final class QueryContext {
         return nil
     }
 
-    /// The length of the query's first components, computed in float64.
+    /// Returns the length of the query's first components, computed in float64.
     private func length(of count: Int) -> Double {
         var sum: Double = 0
         for index in 0..<count { sum += Double(self.query[index]) * Double(self.query[index]) }
@@ -110,7 +112,7 @@ package final class QueryContext {
         }
     }
 
-    /// Whether every product with the query is zero.
+    /// Tells whether every product with the query is zero.
     var queryIsZero: Bool { self.queryNorm == 0 }
 
     // MARK: Exclusions
@@ -195,12 +197,12 @@ package final class QueryContext {
         throw AnnexError(.timeout, "the work was stopped, as nobody waits for it any more")
     }
 
-    /// The exact float32 score of one item.
+    /// Returns the exact float32 score of one item.
     package func score(_ ordinal: Int32) -> Float {
         self.withQuery { self.catalogue.score($0, queryNorm: self.queryNorm, ordinal, self.metric) } + self.constant
     }
 
-    /// The exact float32 scores of items with ordinals in a range: a third of the time that each alone takes.
+    /// Lends the exact float32 scores of items with ordinals in a range; `VectorFile.forEachScore` tells the cost.
     func forEachScore(of ordinals: Range<Int>, _ body: (Int32, Float) -> Void) {
         let (norm, constant) = (self.queryNorm, self.constant)
         self.withQuery { query in
@@ -227,8 +229,8 @@ package final class QueryContext {
         Self.mayBeIdentifier(id) ? self.items.ordinal(of: id) : nil
     }
 
-    /// Whether an id may be known at all. Looked at first: clients may send a megabyte where an id belongs, which takes as
-    /// long to hash and compare as a search.
+    /// Tells whether an id may be known at all. It is asked first: clients may send a megabyte where an id belongs,
+    /// which takes as long to hash and compare as a search.
     static func mayBeIdentifier(_ id: Span<UInt8>) -> Bool {
         !id.isEmpty && id.count <= Identifier.maximumLength
     }
@@ -237,15 +239,15 @@ package final class QueryContext {
         self.catalogue.withIdentifier(ordinal, body)
     }
 
-    /// The attributes as JSON text; nil where the item has none.
+    /// Returns the attributes as JSON text; nil where the item has none.
     package func withAttributes(_ ordinal: Int32, _ body: (Span<UInt8>?) -> Void) {
         self.items.withAttributes(ordinal, body)
     }
 
-    /// Whether the last component of the query stands for a bias.
+    /// Tells whether the last component of the query stands for a bias.
     var isBiased: Bool { self.query.count > self.dimension }
 
-    /// The factors as given to the build, without the bias.
+    /// Returns the factors as given to the build, without the bias.
     package func withVector<R>(_ ordinal: Int32, _ body: (Span<Float>) -> R) -> R {
         self.catalogue.withRow(ordinal) { row in
             let factors = row.extracting(0..<self.dimension)
@@ -254,7 +256,7 @@ package final class QueryContext {
     }
 }
 
-/// How many contexts a version has.
+/// Counts the contexts that a version has.
 final class ContextCount: Sendable {
     let count = Atomic<Int>(0)
 }

@@ -1,16 +1,16 @@
 package import AnnexCore
 import AnnexIndex
 
-/// A command's choice of a user's vector, and of items to leave out. It is a value, so nothing of one query can reach
-/// another.
+/// Says which vector of a user a command takes, and which items it leaves out. It is a value, so nothing of one query
+/// can reach another.
 package struct UserRequest: Sendable {
-    /// Whether what the user has seen is left out.
+    /// Tells whether what the user has seen is left out.
     package var leavesOutSeen = true
-    /// Ordinals that are left out besides.
+    /// Items with these ordinals are left out besides.
     package var excluded: [Int32] = []
-    /// A temporary history: it is folded in, and left out as well; nil for none.
+    /// Holds a temporary history, which is folded in, and left out as well. It is nil where there is none.
     package var session: [HistoryItem]?
-    /// The time that working the vector out may take before another thread has to do it, in nanoseconds.
+    /// Holds the time that working the vector out may take before another thread has to do it, in nanoseconds.
     package var budgetNanos = Double.infinity
 
     package init(
@@ -26,13 +26,14 @@ package struct UserRequest: Sendable {
     }
 }
 
-/// "The best k items for this user", with all that belongs to it. Ordinals in it are those of one version.
+/// Asks for "the best k items for this user", with all that belongs to the question. Ordinals in it are those of one
+/// version.
 package struct RecommendationQuery: Sendable {
     package var k: Int
-    /// Nil: the version's own operating point for so many items left out.
+    /// With nil the version's own operating point for so many items left out applies.
     package var effort: SearchEffort?
     package var user: UserRequest
-    /// Whether the answer's items come with their attributes, which take time to copy.
+    /// Tells whether the answer's items come with their attributes, which take time to copy.
     package var withAttributes: Bool
 
     package init(k: Int, effort: SearchEffort? = nil, user: UserRequest = UserRequest(), withAttributes: Bool = false) {
@@ -43,7 +44,7 @@ package struct RecommendationQuery: Sendable {
     }
 }
 
-/// The outcome of a query.
+/// Says how a query ended.
 package enum Answer: Equatable, Sendable {
     /// The context's `hits` are the answer, best first, until its next query.
     case hits

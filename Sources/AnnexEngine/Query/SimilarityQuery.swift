@@ -1,13 +1,13 @@
 package import AnnexCore
 import AnnexIndex
 
-/// "The k items nearest to this", with all that belongs to it. A value.
+/// Asks for "the k items nearest to this", with all that belongs to the question. It is a value.
 package struct SimilarityQuery: Sendable {
     package var k: Int
     package var effort: SearchEffort
-    /// Whether the answer's items come with their attributes, which take time to copy.
+    /// Tells whether the answer's items come with their attributes, which take time to copy.
     package var withAttributes: Bool
-    /// The time that the search may take before another thread has to run it, in nanoseconds.
+    /// Holds the time that the search may take before another thread has to run it, in nanoseconds.
     package var budgetNanos: Double
 
     package init(k: Int, effort: SearchEffort, withAttributes: Bool = false, budgetNanos: Double = .infinity) {
@@ -28,7 +28,7 @@ package enum SimilarityAnswer: Equatable, Sendable {
     case badVector(VectorProblem)
 }
 
-/// Why a client's vector is none.
+/// Says why a client's vector is none.
 package enum VectorProblem: Equatable, Sendable {
     /// It has so many components, and should have the version's dimension.
     case length(Int)

@@ -1,10 +1,10 @@
 package import AnnexCore
 package import AnnexIndex
 
-/// How long a search may take, so that what is long leaves the event loop.
+/// Estimates how long a search may take, so that what is long leaves the event loop.
 ///
-/// The constants are nanoseconds on the 2-core machine of the README, rounded up. They steer where work runs, never
-/// what it answers.
+/// The constants are nanoseconds on the 2-core machine of docs/benchmarks.md, rounded up. They steer where work runs,
+/// never what it answers.
 package enum WorkEstimate {
     /// Work above this runs on a worker thread.
     package static let loopBudgetNanos = 500_000.0
@@ -12,7 +12,7 @@ package enum WorkEstimate {
     package static let loopReplyBytes = 1 << 20
 
     private static let nanosPerScannedComponent = 0.12
-    /// 8-bit codes from memory; see also `nanosPerScan`.
+    /// Reading an 8-bit code from memory takes so long; see also `nanosPerScan`.
     private static let nanosPerScannedCode = 0.04
     private static let nanosPerScan = 3_000.0
     private static let nanosPerWalkedComponent = 0.35
@@ -23,19 +23,19 @@ package enum WorkEstimate {
     /// Finding, scoring and writing one more hit: what is read for it lies scattered. `SearchTimes` corrects it by version.
     package static let nanosPerResult = 1_000.0
     static let nanosPerMark = 2.0
-    /// Taking over an item that was seen into what is kept of a user: a copy, and a mark.
+    /// Taking over an item that was seen into what is kept of a user takes a copy and a mark.
     static let nanosPerKeptItem = 6.0
-    /// Looking up the id of an item that a client names.
+    /// Looking up the id of an item that a client names takes so long.
     package static let nanosPerIdentifier = 250.0
-    /// Looking up a user of whom nothing is known, and saying so.
+    /// Looking up a user of whom nothing is known, and saying so, takes so long.
     package static let nanosPerUser = 2_000.0
-    /// Reading an event, or a trained item, and writing its id.
+    /// Reading an event or a trained item and writing its id takes so long.
     package static let nanosPerSeenItem = 1_500.0
-    /// Writing one id, without a search for it.
+    /// Writing one id, without a search for it, takes so long.
     package static let nanosPerMember = 1_000.0
-    /// Copying attributes out of the store's pages.
+    /// Copying attributes out of the store's pages takes so long.
     private static let nanosPerAttributeByte = 0.3
-    /// An item that is left out makes a scan with bounds go on: how many more it reads.
+    /// An item that is left out makes a scan with bounds read so many more.
     private static let readsPerExcluded = 20.0
 
     /// How far a search may go within a budget, whatever was estimated before it began: what a walk falls back to, or bounds
@@ -52,21 +52,21 @@ package enum WorkEstimate {
         )
     }
 
-    /// Whether marking so many items fits a budget. A few hundred always do: to hand them on takes longer.
+    /// Tells whether marking so many items fits a budget. A few hundred always do: to hand them on takes longer.
     static func isShort(marks count: Int, _ budgetNanos: Double) -> Bool {
         Double(count) * Self.nanosPerMark <= max(budgetNanos, Self.nanosPerUser)
     }
 
-    /// The time for the most popular items: each that is left out is passed over.
+    /// Estimates the time for the most popular items: each that is left out is passed over.
     static func nanosOfPopular(k: Int, excluded: Int) -> Double {
         Double(k) * Self.nanosPerMember + Double(excluded) * Self.nanosPerMark
     }
 
-    /// Nanoseconds for one query.
+    /// Returns nanoseconds for one query.
     ///
     /// - Parameters:
-    ///   - excluded: items that the query leaves out.
-    ///   - attributeBytes: of an item on average; 0 where the answer has no attributes.
+    ///   - excluded: how many items the query leaves out.
+    ///   - attributeBytes: how many an item has on average; 0 where the answer has no attributes.
     ///   - isZero: whether the query is the zero vector, for which no bound rules anything out.
     package static func nanos(
         of effort: SearchEffort,
@@ -95,11 +95,11 @@ package enum WorkEstimate {
                 hasCodes
                 ? wide * (dimension * Self.nanosPerStepComponent + Self.nanosPerStep) + Self.nanosPerScan
                 : visited * (dimension * Self.nanosPerWalkedComponent + Self.nanosPerWalkedItem)
-            // Most of the catalogue excluded: the walk finds too few and every item is looked at.
+            // Where most of the catalogue is excluded, the walk finds too few, and every item is looked at.
             return walk + answer + (excluded > version.itemCount / 2 ? scan : 0)
         case (.kappa(let kappa), _):
             guard let read = version.itemsRead(kappa: Double(kappa)) else { return scan + answer }
-            // Beyond this number most are far from the best.
+            // Most items beyond this number are far from the best.
             let met = min(excluded, DefaultEffort.mostLeftOut(of: version.itemCount))
             let more = Double(k + met) * Self.readsPerExcluded
             return min(rows, read + more) * dimension * Self.nanosPerScannedCode + Self.nanosPerScan + answer
@@ -116,6 +116,6 @@ package enum WorkEstimate {
 }
 
 extension Int {
-    /// The largest number for what is beyond it.
+    /// Gives the largest number for what is beyond it.
     fileprivate init(clamping value: Double) { self = value < 0x1p62 ? Int(value) : .max }
 }

@@ -4,8 +4,8 @@ import AnnexLinearAlgebra
 import AnnexStore
 import Synchronization
 
-/// The history of a user who has many events and gets more, with the equation that it came to: a later event then costs a
-/// factorisation, and not a look at the whole history. Any thread, one at a time.
+/// Holds the history of a user who has many events and gets more, with the equation that it came to. A later event then
+/// costs a factorisation, and not a look at the whole history. Any thread may use it, one at a time.
 final class IncrementalFoldIn: Sendable {
     /// Shorter ones are solved as fast anew.
     static let leastEntries = 128
@@ -20,11 +20,11 @@ final class IncrementalFoldIn: Sendable {
     static let forgotten = -1
 
     struct State {
-        /// The mark of the state that the history and the equation follow from.
+        /// Holds the mark of the state that the history and the equation follow from.
         var mark: StateMark
-        /// Events up to it are in the trained history; nil where there is none.
+        /// Events up to this time are in the trained history. It is nil where there is none.
         var cut: Int64?
-        /// Entries by ascending ordinal.
+        /// Entries stand by ascending ordinal.
         var entries: [HistoryItem]
         var seen: [Int32]
         var equation: FoldInSolver.Equation
@@ -33,7 +33,7 @@ final class IncrementalFoldIn: Sendable {
 
     let id: [UInt8]
     let state: Mutex<State>
-    /// The bytes that the cache which holds it has counted for it.
+    /// Holds the bytes that the cache which holds it has counted for it.
     let countedBytes = Atomic<Int>(0)
     private let bytes: Atomic<Int>
 
@@ -43,7 +43,7 @@ final class IncrementalFoldIn: Sendable {
         self.state = Mutex(state)
     }
 
-    /// About the bytes that it held after the last change.
+    /// Estimates the bytes that it held after the last change.
     var byteCount: Int { self.bytes.load(ordering: .relaxed) }
 
     /// Whoever changes the state says so before letting go of it.
@@ -60,7 +60,7 @@ extension IncrementalFoldIn.State {
             + self.equation.byteCount
     }
 
-    /// Whether `mark` is this with later events only, and how many.
+    /// Tells whether `mark` is this with later events only, and how many.
     func events(until mark: StateMark) -> Int? {
         let new = mark.eventCount - self.mark.eventCount
         guard self.mark.counter >= mark.rewritten, self.mark.counter < mark.counter, new > 0,

@@ -1,7 +1,7 @@
 import AnnexCore
 import Synchronization
 
-/// Long histories that get more events, of one version. Any thread. Holds at most `limitBytes`.
+/// Keeps long histories of one version that get more events. Any thread may use it. It holds at most `limitBytes`.
 final class IncrementalFoldInCache: Sendable {
     /// The limit for all users of a version together.
     static let defaultLimitBytes = 48 << 20
@@ -22,7 +22,7 @@ final class IncrementalFoldInCache: Sendable {
         self.slots = (0..<min(256, limitBytes / least)).map { _ in Slot() }
     }
 
-    /// Bytes held now.
+    /// Counts bytes held now.
     var byteCount: Int { self.held.load(ordering: .relaxed) }
 
     private func slot(_ id: Span<UInt8>) -> Slot? {
@@ -35,7 +35,7 @@ final class IncrementalFoldInCache: Sendable {
         return found
     }
 
-    /// A user who alone takes a quarter of the limit is not kept: some 600,000 items.
+    /// Keeps a history. A user who alone takes a quarter of the limit, some 600,000 items, is not kept.
     func put(_ history: IncrementalFoldIn) {
         guard history.byteCount <= self.limitBytes / 4 else { return }
         let id = history.id

@@ -2,22 +2,22 @@ import AnnexCore
 import AnnexLinearAlgebra
 import AnnexStore
 
-/// The users of one version: trained vectors and histories, the state's changes, and the vectors that were solved from both.
-/// Shared by all threads.
+/// Holds the users of one version: trained vectors and histories, the state's changes, and the vectors that were solved
+/// from both. All threads share it.
 struct KnownUsers: Sendable {
-    /// Nil where the version has neither users nor histories.
+    /// It is nil where the version has neither users nor histories.
     let store: UserStore?
     /// Solves for vectors from histories; nil where the version does not say how.
     let foldIn: FoldInModel?
     /// Keeps what users did since the build; nil where nothing does.
     let state: StateStore?
-    /// The time up to which trained histories go, in milliseconds since 1970; nil without histories.
+    /// Holds the time up to which trained histories go, in milliseconds since 1970. It is nil without histories.
     let trainedUntil: Int64?
-    /// The size up to which an event's weight is folded in.
+    /// Holds the size up to which an event's weight is folded in.
     let weightLimit: Double
-    /// Users as the state has changed them.
+    /// Holds users as the state has changed them.
     let resolved = ResolvedUserCache()
-    /// The long histories among them, with their equations.
+    /// Caches the long histories among them, with their equations.
     let incremental: IncrementalFoldInCache
     let solves = SolveCount()
 

@@ -4,19 +4,19 @@ import AnnexStore
 import Glibc
 import Synchronization
 
-/// The items with the most events, for those of whom nothing is known.
+/// Lists the items with the most events, for users of whom nothing is known.
 package struct PopularItems: Sendable {
-    /// Every item of the version, the one with the most events first; equal ones in the order of ids.
+    /// Lists every item of the version, the one with the most events first, and equal ones in the order of ids.
     let order: [Int32]
-    /// Events of each ordinal, decayed.
+    /// Counts the events of each ordinal, decayed.
     let counts: [Float]
-    /// Events and trained items that were read to count them.
+    /// Counts events and trained items that were read to count them.
     let readCount: Int
     private let basis: Basis
 
     /// The sources of a count, so that the next one reads only those that may have changed.
     private struct Basis {
-        /// Trained histories that each item is in, users who were forgotten left out.
+        /// Counts the trained histories that each item is in. Users who were forgotten are left out.
         var trained: [Int32]
         var forgotten = 0
         /// The state's highest change counter; nil without a state.
@@ -24,7 +24,7 @@ package struct PopularItems: Sendable {
         var time: Int64
     }
 
-    /// How events fade: one that is a half-life old counts half; nil for not at all.
+    /// Says how events fade: one that is a half-life old counts half. They do not fade with nil.
     package struct Decay: Sendable {
         package var halfLifeDays: Double?
 
@@ -37,7 +37,7 @@ package struct PopularItems: Sendable {
         }
     }
 
-    /// Users of the state whose events are read in one scope.
+    /// So many users of the state have their events read in one scope.
     private static let usersPerScope = 64
 
     /// Counts each item of each trained history once, as of the version's cut, and each event of the state that came after
@@ -133,7 +133,7 @@ package struct PopularItems: Sendable {
     }
 }
 
-/// When to count anew what is popular: each minute, but for at most a fiftieth of a thread's time.
+/// Says when to count anew what is popular: each minute, but for at most a fiftieth of a thread's time.
 package enum PopularitySchedule {
     package static let leastSeconds = 60.0
     private static let share = 0.02

@@ -1,18 +1,18 @@
 import AnnexCore
 import AnnexIndex
 
-/// A user as of one change, in one version: what a query needs. Immutable, shared by threads.
+/// Holds what a query needs of a user as of one change, in one version. It is immutable and shared by threads.
 final class ResolvedUser: Sendable {
     let id: [UInt8]
     /// The state's change counter of the user that this follows from; no other user or state has it.
     let counter: UInt64
-    /// Nil where nothing is known to make one from.
+    /// It is nil where nothing is known to make one from.
     let vector: [Float]?
-    /// Whether the vector was solved for; otherwise it is the one that the version has.
+    /// Tells whether the vector was solved for; otherwise it is the one that the version has.
     let isSolved: Bool
-    /// Ordinals that were seen, each once or twice.
+    /// Lists ordinals that were seen, each once or twice.
     let seen: [Int32]
-    /// The same as marks, where there are so many that marking them takes longer than a search; nil else.
+    /// Holds the same as marks, where there are so many that marking them takes longer than a search. Else it is nil.
     let marks: ExclusionMarks?
     private let rows: Int
 
@@ -32,7 +32,7 @@ final class ResolvedUser: Sendable {
         self.marks = marks
     }
 
-    /// About the bytes that it holds.
+    /// Estimates the bytes that it holds.
     var byteCount: Int {
         let marks = self.marks == nil ? 0 : self.rows / 4
         return 256 + self.id.count + 4 * ((self.vector?.count ?? 0) + self.seen.count) + marks

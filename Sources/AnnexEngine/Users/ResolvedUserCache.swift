@@ -1,17 +1,17 @@
 import AnnexCore
 import Synchronization
 
-/// Users who changed, as one version sees them: what one thread worked out serves all. Any thread.
+/// Caches users who changed, as one version sees them: what one thread worked out serves all. Any thread may use it.
 ///
-/// Looked at only where a thread's own `ResolvedUserTable` does not have the user; its locks are held for one comparison. Holds at
-/// most `limitBytes`, whatever users have seen: where one more does not fit, others go.
+/// It is looked at only where a thread's own `ResolvedUserTable` does not have the user, and its locks are held for one
+/// comparison. It holds at most `limitBytes`, whatever users have seen: where one more does not fit, others go.
 final class ResolvedUserCache: Sendable {
     private static let shardCount = 64
     private static let slotsPerShard = 256
 
     private struct Slots {
         var users = [ResolvedUser?](repeating: nil, count: ResolvedUserCache.slotsPerShard)
-        /// The slot that is given up next.
+        /// Holds the slot that is given up next.
         var hand = 0
     }
 
@@ -25,7 +25,7 @@ final class ResolvedUserCache: Sendable {
 
     init(limitBytes: Int = 64 << 20) { self.limitBytes = limitBytes }
 
-    /// Bytes held now.
+    /// Counts bytes held now.
     var byteCount: Int { self.held.load(ordering: .relaxed) }
 
     /// The slot follows from the id, so that a user's older vector gives its slot up.
@@ -43,12 +43,12 @@ final class ResolvedUserCache: Sendable {
         return found
     }
 
-    /// A user who alone takes a quarter of the limit is not kept.
+    /// Keeps a user. One who alone takes a quarter of the limit is not kept.
     func put(_ user: ResolvedUser) {
         guard user.byteCount <= self.limitBytes / 4 else { return }
         let id = user.id
         let (shard, slot) = Self.slot(id.span)
-        // Freed outside the lock.
+        // The old user is freed outside the lock.
         let old = self.shards[shard].slots.withLock { slots in
             defer { slots.users[slot] = user }
             return slots.users[slot]
@@ -81,7 +81,8 @@ final class ResolvedUserCache: Sendable {
     }
 }
 
-/// A cache for one thread, without locks. It begins anew when it holds too much: the shared cache has what is needed again.
+/// Caches users for one thread, without locks. It begins anew when it holds too much: the shared cache has what is
+/// needed again.
 final class ResolvedUserTable {
     static let limitBytes = 8 << 20
     private static let slots = 4_096

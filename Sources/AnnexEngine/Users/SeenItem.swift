@@ -1,14 +1,15 @@
 import AnnexCore
 import AnnexStore
 
-/// An item of a user's history.
+/// Describes an item of a user's history.
 package struct SeenItem: Sendable, Equatable {
     package let item: [UInt8]
-    /// The time of the newest event with it, in milliseconds since 1970; nil where only the trained history has it.
+    /// Holds the time of the newest event with it, in milliseconds since 1970. It is nil where only the trained history
+    /// has it.
     package let time: Int64?
 }
 
-/// The items of a history, each once, as far as somebody asks for them.
+/// Collects the items of a history, each once, as far as somebody asks for them.
 struct SeenList {
     private(set) var items: [SeenItem] = []
     private var names: Set<[UInt8]> = []

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// How many users' vectors were solved for, and how long that took in all. Any thread.
+/// Counts the users' vectors that were solved for, and how long that took in all. Any thread may use it.
 final class SolveCount: Sendable {
     private let solves = Atomic<Int>(0)
     private let nanos = Atomic<Int>(0)

@@ -2,18 +2,18 @@ import AnnexLinearAlgebra
 import AnnexStore
 import Synchronization
 
-/// Figures of an index's state, each right at some moment of late.
+/// Reports figures of an index's state, each right at some moment of late.
 package struct StateReport: Sendable {
-    /// `running`, `full` or `failed`.
+    /// One of `running`, `full` and `failed` stands here.
     package let status: String
-    /// Why changes are refused, or what is wrong with the clock; nil while nothing is.
+    /// Says why changes are refused, or what is wrong with the clock. It is nil while nothing is wrong.
     package let problem: String?
     /// Names and values, as INFO shows them.
     package let figures: [(name: String, value: Int)]
 }
 
 extension ServedVersion {
-    /// Nil where no state is kept.
+    /// It is nil where no state is kept.
     package var stateReport: StateReport? {
         guard let state else { return nil }
         let counts = state.counts
@@ -39,13 +39,14 @@ extension ServedVersion {
         )
     }
 
-    /// How users' vectors follow from histories: `als`, `ridge` or `none`.
+    /// Names how users' vectors follow from histories: `als`, `ridge` or `none`.
     package var foldInName: String { self.description.foldIn?.name ?? "none" }
 
-    /// Vectors that were solved for in this version while serving, and how long that took in all.
+    /// Counts vectors that were solved for in this version while serving, and says how long that took in all.
     package var solved: (count: Int, nanos: Int) { self.users.solves.totals }
 
-    /// The bytes that the caches of this version hold, and the most that they may: names and values, as INFO shows them.
+    /// Returns the bytes that the caches of this version hold, and the most that they may: names and values, as INFO
+    /// shows them.
     package var cacheFigures: [(name: String, value: Int)] {
         let contexts = self.contexts.count.load(ordering: .relaxed)
         return [

@@ -10,7 +10,7 @@ package enum UserChange: Sendable {
 }
 
 extension ServedVersion {
-    /// Whether changes can be recorded.
+    /// Tells whether changes can be recorded.
     package var keepsState: Bool { self.state != nil }
 
     /// Has changes made durable together, stamped with the time of this call: all of them or none. Does not block.
@@ -71,7 +71,7 @@ extension ServedVersion {
 }
 
 extension UserChange {
-    /// The slot of the user that it changes.
+    /// Returns the slot of the user that it changes.
     package var slot: Int { Slot.of(self.user.bytes) }
 
     fileprivate var user: Identifier {

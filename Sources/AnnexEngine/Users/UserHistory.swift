@@ -12,7 +12,8 @@ package struct HistoryItem: Sendable, Equatable {
     }
 }
 
-/// The history of one user, as far as a version knows the items: the version's history, then state events, less tombstones.
+/// Gathers the history of one user, as far as a version knows the items: the version's history, then state events, less
+/// tombstones.
 ///
 /// The rules. Events are keyed by ids and outlive versions, so the version's cut (`trainedUntil`, T) says which of them its
 /// history already has:
@@ -24,13 +25,13 @@ package struct HistoryItem: Sendable, Equatable {
 ///
 /// Scratch of one thread: storage is reused.
 struct UserHistory {
-    /// The items that are folded in: ordinals ascending, each once.
+    /// Holds the items that are folded in: ordinals ascending, each once.
     private(set) var entries: [HistoryItem] = []
-    /// The items that are left of the trained history, ascending.
+    /// Holds the items that are left of the trained history, ascending.
     private(set) var trained: [Int32] = []
-    /// Items of state events, each once, ascending.
+    /// Lists items of state events, each once, ascending.
     private(set) var touched: [Int32] = []
-    /// Whether `entries` is other than the trained history.
+    /// Tells whether `entries` is other than the trained history.
     private(set) var isChanged = false
 
     private var live: [HistoryItem] = []
@@ -55,10 +56,10 @@ struct UserHistory {
 
     // MARK: What is known, in this order
 
-    /// A tombstone. All come before the events.
+    /// Takes in a tombstone. All tombstones come before the events.
     mutating func remove(_ ordinal: Int32, time: Int64) { self.removed.append((ordinal, time, false)) }
 
-    /// An event of the state.
+    /// Takes in an event of the state.
     ///
     /// - Parameters:
     ///   - weight: nil where it is too large to be folded in: then the item was seen, and that is all.
@@ -73,7 +74,7 @@ struct UserHistory {
         self.removed[index].isLifted = true
     }
 
-    /// O(log tombstones) but for the first call.
+    /// Takes O(log tombstones) but for the first call.
     private mutating func tombstone(of ordinal: Int32) -> Int? {
         guard !self.removed.isEmpty else { return nil }
         if !self.isSorted {
@@ -88,7 +89,7 @@ struct UserHistory {
         return low < self.removed.count && self.removed[low].ordinal == ordinal ? low : nil
     }
 
-    /// An item of a temporary history: it counts, whatever else is known of it, and is left out as well.
+    /// Takes in an item of a temporary history: it counts, whatever else is known of it, and is left out as well.
     mutating func add(session entry: HistoryItem) {
         self.touched.append(entry.ordinal)
         self.live.append(entry)
@@ -96,7 +97,7 @@ struct UserHistory {
 
     /// Ends with what the version has; nil for nothing. O(n log n).
     mutating func finish(_ history: HistoryView?) {
-        // Stable by the order of events, so that equal events give equal sums.
+        // The sort is stable by the order of events, so that equal events give equal sums.
         var order = self.live.indices.map { UInt64(UInt32(bitPattern: self.live[$0].ordinal)) << 32 | UInt64($0) }
         order.sort()
         self.live = order.map { self.live[Int($0 & 0xffff_ffff)] }
@@ -134,7 +135,7 @@ struct UserHistory {
         }
     }
 
-    /// All items to leave out: trained ones, then touched ones; some may be in both.
+    /// Lends all items to leave out: trained ones, then touched ones; some may be in both.
     func forEachSeen(_ body: (Int32) -> Void) {
         for ordinal in self.trained { body(ordinal) }
         for ordinal in self.touched { body(ordinal) }

@@ -4,7 +4,7 @@ import AnnexLinearAlgebra
 import AnnexStore
 
 extension UserResolver {
-    /// The counter of the user's last change; nil where the state does not mention the user.
+    /// Returns the counter of the user's last change; nil where the state does not mention the user.
     func counter(of id: Span<UInt8>) throws(AnnexError) -> UInt64? {
         guard let state else { return nil }
         return try state.withRead { view throws(AnnexError) in try view.mark(of: id)?.counter }
@@ -12,7 +12,7 @@ extension UserResolver {
 
     enum Origin { case unknown, stored, perhaps, solved }
 
-    /// The source of the user's present vector. O(events) where it has to be worked out.
+    /// Returns the source of the user's present vector. O(events) where it has to be worked out.
     func origin(of id: Span<UInt8>) throws(AnnexError) -> Origin {
         var vector = [Float](repeating: 0, count: self.catalogue.dimension)
         switch try self.use(id, session: nil, budgetNanos: .infinity, into: &vector) {
@@ -27,7 +27,7 @@ extension UserResolver {
         return .perhaps
     }
 
-    /// The history as it stands; left in `history` for `contributions`.
+    /// Returns the history as it stands, and leaves it in `history` for `contributions`.
     func entries(of id: Span<UInt8>) throws(AnnexError) -> [HistoryItem] {
         try self.read(id)
         return self.history.entries

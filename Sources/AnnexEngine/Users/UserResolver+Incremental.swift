@@ -61,7 +61,7 @@ extension UserResolver {
         return try outcome.get()
     }
 
-    /// The events that came since, newest first, those on items that this version does not know left out.
+    /// Returns the events that came since, newest first, those on items that this version does not know left out.
     private func laterEvents(
         _ view: borrowing StateView,
         _ id: Span<UInt8>,

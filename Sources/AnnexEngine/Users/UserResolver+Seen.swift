@@ -5,8 +5,8 @@ extension UserResolver {
     /// Reads between two looks at whether anybody waits for the answer.
     private static let readsPerLook = 4_096
 
-    /// The items of a user's history, each once: events newest first, then the trained ones by their ids. Items that this
-    /// version does not know are among the events.
+    /// Returns the items of a user's history, each once: events newest first, then the trained ones by their ids. Items
+    /// that this version does not know are among the events.
     ///
     /// Reads until there are `count`: so many events, and those on items that came before; tombstones only where trained items are
     /// asked for.
@@ -63,15 +63,15 @@ extension UserResolver {
         return Double(events + trained) * WorkEstimate.nanosPerSeenItem
     }
 
-    /// Whether the version says anything of a user that no tombstone masks.
+    /// Tells whether the version says anything of a user that no tombstone masks.
     func versionKnows(_ id: Span<UInt8>) throws(AnnexError) -> Bool {
         guard let users, users.has(id) else { return false }
         guard let state else { return true }
         return try state.withRead { view throws(AnnexError) in try !view.hasForgotten(id) }
     }
 
-    /// Whether the trained history has an item that no tombstone masks. O(log history + log tombstones + log events), whatever else
-    /// the user has.
+    /// Tells whether the trained history has an item that no tombstone masks. O(log history + log tombstones + log
+    /// events), whatever else the user has.
     func trainedHistory(of user: Identifier, has item: Identifier) throws(AnnexError) -> Bool {
         guard let ordinal = self.items.ordinal(of: item.bytes.span) else { return false }
         let has = self.users?.withHistory(of: user.bytes.span) { $0?.has(ordinal) ?? false } ?? false

@@ -3,27 +3,27 @@ import AnnexIndex
 import AnnexLinearAlgebra
 import AnnexStore
 
-/// The source of a user's vector.
+/// Says where a user's vector comes from.
 enum UserSource {
     /// Nobody knows the user.
     case unknown
     /// The version has the vector as it is.
     case stored
-    /// Worked out from the state; the vector is nil where nothing is left to make one from.
+    /// The vector was worked out from the state. It is nil where nothing is left to make one from.
     case folded(ResolvedUser)
-    /// Worked out for this query only; `history` says from what.
+    /// The vector was worked out for this query only; `history` says from what.
     case session
     /// Working it out takes longer than was allowed; nothing was done.
     case costly
 }
 
-/// One thread's way to users as of now: the version's vectors and histories, with the state's events.
+/// Resolves users as of now for one thread, from the version's vectors and histories and the state's events.
 ///
 /// A user whom the state does not mention costs one look-up more than without a state. One it does is worked out at the
 /// first read after a change and kept under the change's counter, so nothing has to be invalidated, and a new version
 /// solves nobody up front.
 final class UserResolver {
-    /// Looking an item up and taking stock of it, for whoever decides where that runs.
+    /// Looking an item up and taking stock of it takes so long, for whoever decides where that runs.
     private static let nanosPerEvent = 300.0
 
     let known: KnownUsers
@@ -32,7 +32,7 @@ final class UserResolver {
     let items: CatalogueReader
     let state: StateReader?
     @safe @exclusivity(unchecked) var history = UserHistory()
-    /// Events, tombstones and trained items that were read.
+    /// Counts events, tombstones and trained items that were read.
     @safe @exclusivity(unchecked) var historyRead = 0
     private let table = ResolvedUserTable()
     private var ownSolver: FoldInSolver?
@@ -83,7 +83,7 @@ final class UserResolver {
         self.users?.copyVector(of: id, into: &query) ?? false
     }
 
-    /// How the items of a trained history were given.
+    /// Says how the items of a trained history were given.
     enum Trained {
         /// Each was lent; perhaps there was none.
         case lent
@@ -117,7 +117,8 @@ final class UserResolver {
         }
     }
 
-    /// A user whom the state does not mention, with marks. Kept where those lie whom it does.
+    /// Returns a user whom the state does not mention, with marks. The user is kept where those lie whom it does
+    /// mention.
     private func marked(_ id: Span<UInt8>, _ history: HistoryView) -> ResolvedUser {
         let seen = (0..<history.count).map { history.ordinal($0) }
         return self.made(id, 0, nil, isSolved: false, seen: seen)
@@ -130,7 +131,7 @@ final class UserResolver {
         return shared
     }
 
-    /// An estimate from above: whether there is anything to solve is known only once the events were read.
+    /// Returns an estimate from above: whether there is anything to solve is known only once the events were read.
     private func nanos(_ id: Span<UInt8>, events: Int) -> Double {
         let trained = self.users?.withHistory(of: id) { $0?.count ?? 0 } ?? 0
         let reading = Double(events) * Self.nanosPerEvent
@@ -168,7 +169,7 @@ final class UserResolver {
         )
     }
 
-    /// A user as of now, kept for this thread and all others.
+    /// Returns a user as of now, kept for this thread and all others.
     func made(
         _ id: Span<UInt8>,
         _ counter: UInt64,

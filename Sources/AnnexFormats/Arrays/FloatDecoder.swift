@@ -1,6 +1,6 @@
-/// float16, float32 and float64 of either byte order as float32.
+/// Decodes float16, float32 and float64 of either byte order as float32.
 struct FloatDecoder {
-    /// 2, 4 or 8.
+    /// An element has 2, 4 or 8 bytes.
     let itemBytes: Int
     let bigEndian: Bool
 
@@ -20,8 +20,8 @@ struct FloatDecoder {
         }
     }
 
-    /// Column-major elements into row-major floats: `bytes` holds `columns` strips of `rows` elements each; they become
-    /// columns `first...` of `values`, which has rows of `dimension` floats.
+    /// Turns column-major elements into row-major floats. `bytes` holds `columns` strips of `rows` elements each; they
+    /// become columns `first...` of `values`, which has rows of `dimension` floats.
     func scatter(
         _ bytes: [UInt8],
         rows: Int,
@@ -32,7 +32,7 @@ struct FloatDecoder {
     ) {
         precondition(bytes.count >= rows * columns * self.itemBytes)
         precondition(first + columns <= dimension && values.count >= rows * dimension)
-        // Both preconditions together: every index below lies within its buffer.
+        // By both preconditions every index below lies within its buffer.
         unsafe bytes.withUnsafeBytes { bytes in
             unsafe values.withUnsafeMutableBufferPointer { values in
                 for row in 0..<rows {
@@ -60,7 +60,7 @@ struct FloatDecoder {
         return self.bigEndian ? T(bigEndian: raw) : T(littleEndian: raw)
     }
 
-    /// IEEE 754 binary16. Exact.
+    /// Decodes IEEE 754 binary16, exactly.
     private static func half(_ bits: UInt16) -> Float {
         let sign: Float = bits & 0x8000 == 0 ? 1 : -1
         let exponent = Int(bits >> 10 & 0x1f)

@@ -1,6 +1,6 @@
 import AnnexCore
 
-/// `.fvecs` (TEXMEX): each row is its dimension as int32, then so many float32, little-endian.
+/// Reads `.fvecs` (TEXMEX): each row is its dimension as int32, then so many float32, little-endian.
 final class FvecsReader: FactorReader {
     let dimension: Int
     let rowCount: Int? = nil

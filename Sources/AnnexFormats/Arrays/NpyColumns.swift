@@ -1,6 +1,6 @@
 import AnnexCore
 
-/// An array in Fortran order, read as rows: for a block of rows a piece of each column, by `pread`.
+/// Reads an array in Fortran order as rows: for a block of rows it takes a piece of each column, by `pread`.
 ///
 /// Holds 16 pieces at a time; with the block that is handed out 4 to 32 MiB, an eighth of the array in between.
 struct NpyColumns {
@@ -12,22 +12,22 @@ struct NpyColumns {
     private let path: String
     private var strips: [UInt8] = []
 
-    /// Columns that are turned together: 16 floats are a cache line of a row.
+    /// So many columns are turned together: 16 floats are a cache line of a row.
     private static let tile = 16
 
     init(_ stream: ByteStream, rows: Int, dimension: Int, _ decoder: FloatDecoder) throws(AnnexError) {
-        // rows < 2³¹, dimension ≤ 2¹², item ≤ 2³ bytes: fits.
+        // The product fits: rows < 2³¹, dimension ≤ 2¹², item ≤ 2³ bytes.
         (self.file, self.offset) = try stream.randomAccess(rows * dimension * decoder.itemBytes)
         (self.rows, self.dimension, self.decoder, self.path) = (rows, dimension, decoder, stream.path)
     }
 
-    /// How many rows a block has.
+    /// Says how many rows a block has.
     var blockRows: Int {
         let budget = min(max(self.rows * self.dimension * 4 / 8, 4 << 20), 32 << 20)
         return max(1, budget / (self.dimension * 4 + min(Self.tile, self.dimension) * self.decoder.itemBytes))
     }
 
-    /// `count` rows from `row` on, instead of what `values` holds.
+    /// Reads `count` rows from `row` on, in place of what `values` holds.
     mutating func read(_ count: Int, from row: Int, into values: inout [Float]) throws(AnnexError) {
         values.removeAll(keepingCapacity: true)
         values.append(contentsOf: repeatElement(0, count: count * self.dimension))

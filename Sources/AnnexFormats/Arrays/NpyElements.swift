@@ -1,6 +1,7 @@
 import AnnexCore
 
-/// The numbers of a one-dimensional `.npy` array, from front to back. Used by one thread; holds what its stream holds.
+/// Reads the numbers of a one-dimensional `.npy` array, from front to back. One thread uses it; it holds what its
+/// stream holds.
 final class NpyElements {
     let count: Int
     private let stream: ByteStream
@@ -74,7 +75,7 @@ final class NpyElements {
         self.taken += wanted
     }
 
-    /// The element at a byte offset, which lies within `bytes` as a whole.
+    /// Returns the element at a byte offset, which lies within `bytes` as a whole.
     private func integer(_ bytes: Span<UInt8>, _ offset: Int) -> Int64 {
         var bits: UInt64 = 0
         for place in 0..<self.header.itemBytes {

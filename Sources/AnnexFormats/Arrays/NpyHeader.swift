@@ -1,10 +1,10 @@
 import AnnexCore
 
-/// The head of a `.npy` file (versions 1 to 3): what NumPy's `format.py` documents, read strictly.
+/// Reads the head of a `.npy` file (versions 1 to 3) strictly, as NumPy's `format.py` documents it.
 struct NpyHeader: Equatable {
-    /// `b`, `f`, `i`, `u`, `S` or `U`.
+    /// The kind is `b`, `f`, `i`, `u`, `S` or `U`.
     let kind: UInt8
-    /// Bytes of one element.
+    /// One element has so many bytes.
     let itemBytes: Int
     let bigEndian: Bool
     let fortranOrder: Bool
@@ -55,13 +55,13 @@ struct NpyHeader: Equatable {
 
     private static func isArchive(_ head: [UInt8]) -> Bool { head.starts(with: [0x50, 0x4b, 3, 4]) }
 
-    /// Advice for an array that is to have one axis.
+    /// Advises what to do with an array that must have one axis.
     var oneAxisHint: String {
         self.shape.count { $0 != 1 } <= 1
             ? "Give it one axis: array.ravel()" : "Save an array with one value per row, such as array[:, 0]"
     }
 
-    /// Shape and type as NumPy says them, for messages: `shape (3, 1) of float32`.
+    /// Says shape and type as NumPy does, for messages: `shape (3, 1) of float32`.
     var summary: String {
         let axes = self.shape.map { "\($0)" }.joined(separator: ", ") + (self.shape.count == 1 ? "," : "")
         let name =
@@ -75,7 +75,7 @@ struct NpyHeader: Equatable {
         return "shape (\(axes)) of \(name)"
     }
 
-    /// `<f4`, `|i1`, `<U12` …
+    /// Reads a type such as `<f4`, `|i1` or `<U12`.
     private static func type(_ text: String) -> (UInt8, Int, Bool)? {
         let bytes = Array(text.utf8)
         guard bytes.count >= 3, let size = Int(String(decoding: bytes[2...], as: UTF8.self)), size >= 1 else {
@@ -97,7 +97,7 @@ struct NpyHeader: Equatable {
     }
 }
 
-/// The one Python literal that a `.npy` header is: `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`.
+/// Reads the one Python literal that a `.npy` header is: `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`.
 private struct PythonDictionary {
     private let bytes: [UInt8]
     private var position = 0
@@ -119,7 +119,7 @@ private struct PythonDictionary {
             }
             if !self.eat(","), !self.peek("}") { return nil }
         }
-        // Behind it stand blanks and a line end, and nothing else.
+        // Blanks and a line end stand behind it, and nothing else.
         let rest = self.bytes[self.position...]
         guard rest.dropLast(rest.last == 0x0a ? 1 : 0).allSatisfy({ $0 == 0x20 }) else { return nil }
         guard let descr, let order, let shape else { return nil }

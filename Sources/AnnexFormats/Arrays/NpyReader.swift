@@ -1,6 +1,6 @@
 import AnnexCore
 
-/// Rows of a two-dimensional `.npy` array of float16, float32 or float64, in C or Fortran order.
+/// Reads rows of a two-dimensional `.npy` array of float16, float32 or float64, in C or Fortran order.
 final class NpyReader: FactorReader {
     let dimension: Int
     let rowCount: Int?

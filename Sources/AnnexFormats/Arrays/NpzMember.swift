@@ -1,7 +1,7 @@
 import AnnexCore
 
-/// One array of a `.npz`: a ZIP archive whose members are stored or deflated `.npy` files (APPNOTE 6.3; ZIP64 where
-/// NumPy writes it).
+/// Finds one array of a `.npz`, a ZIP archive whose members are stored or deflated `.npy` files (APPNOTE 6.3; ZIP64
+/// where NumPy writes it).
 enum NpzMember {
     private struct Entry {
         var name: String
@@ -27,7 +27,7 @@ enum NpzMember {
         let place = try Self.place(of: array, in: names, path)
         let entry = entries[place]
         let shown = Printable.escape(names[place])
-        // Bits 0 and 6 say encrypted, 13 that the local header is masked.
+        // Bits 0 and 6 say that the member is encrypted, bit 13 that the local header is masked.
         guard entry.flags & 0x2041 == 0 else {
             throw AnnexError(.badInput, "array '\(shown)' is encrypted", at: path, hint: "Save it with numpy.savez")
         }
@@ -78,7 +78,7 @@ enum NpzMember {
         )
     }
 
-    /// Little-endian, up to 8 bytes; negative values cannot come out.
+    /// Reads a little-endian number of up to 8 bytes. Negative values cannot come out.
     private static func number(_ bytes: [UInt8], _ offset: Int, _ count: Int) -> Int {
         guard offset + count <= bytes.count else { return Int.max }
         let value = bytes[offset..<offset + count].reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
@@ -94,7 +94,8 @@ enum NpzMember {
         return out
     }
 
-    /// The record at the end; where its numbers are too narrow, the one of ZIP64 that a locator in front of it names.
+    /// Reads the record at the end; where its numbers are too narrow, the one of ZIP64 that a locator in front of it
+    /// names.
     private static func directory(_ file: InputFile) throws(AnnexError) -> [Entry] {
         let size = try file.size()
         let tail = try Self.bytes(file, max(0, size - 66_000), min(size, 66_000))

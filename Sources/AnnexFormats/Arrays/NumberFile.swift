@@ -1,9 +1,9 @@
 package import AnnexCore
 
-/// One number per row: a text file with one per line, or a one-dimensional `.npy` (`.npz`) of numbers.
+/// Reads one number per row: a text file has one per line, or the file is a one-dimensional `.npy` (`.npz`) of numbers.
 package enum NumberFile {
     package struct Content: Sendable {
-        /// Numbers in the order of the file; nil in the place of a bad one where bad rows are skipped.
+        /// Holds numbers in the order of the file, with nil in the place of a bad one where bad rows are skipped.
         package var values: [Float?] = []
         package var rejects: [RejectedRow] = []
     }

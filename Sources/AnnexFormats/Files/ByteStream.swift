@@ -1,8 +1,8 @@
 import AnnexCore
 import CZlib
 
-/// The bytes of a file from front to back, unpacked where the name ends in `.gz`, or a part of a file, perhaps deflated
-/// (a member of a `.npz`). Holds about 1 MiB at most, and a line or piece that is longer.
+/// Reads the bytes of a file from front to back, unpacked where the name ends in `.gz`, or a part of a file, perhaps
+/// deflated (a member of a `.npz`). Holds about 1 MiB at most, and a line or piece that is longer.
 final class ByteStream {
     private enum Packing { case none, gzip, deflate }
 
@@ -11,18 +11,18 @@ final class ByteStream {
     private let start: Int
     private let packing: Packing
     private let inflater: Inflater?
-    /// The offset of the next packed byte in the file.
+    /// The next packed byte lies at this offset in the file.
     private var place: Int
-    /// Packed bytes that may still be read; for a member of an archive.
+    /// So many packed bytes may still be read, for a member of an archive.
     private var packedLeft: Int
     private var packed = [UInt8]()
     private var buffer = [UInt8]()
     private var position = 0
     private var ended = false
-    /// The checksum that all bytes of an archive's member must have, and that of the bytes so far.
+    /// Holds the checksum that all bytes of an archive's member must have, and that of the bytes so far.
     private let expectedCRC: UInt?
     private var crc: UInt = 0
-    /// Bytes handed out so far.
+    /// Counts the bytes handed out so far.
     private(set) var offset = 0
 
     private static let chunk = 256 << 10
@@ -50,13 +50,13 @@ final class ByteStream {
         self.inflater = isGzipped ? try Inflater(windowBits: 15 + 32, path: path) : nil
     }
 
-    /// The share of the file's packed bytes that was read so far, for a bar of progress.
+    /// Returns the share of the file's packed bytes that was read so far, for a bar of progress.
     func fractionRead() throws(AnnexError) -> Double {
         let size = try self.file.size()
         return size > 0 ? min(Double(self.place) / Double(size), 1) : 1
     }
 
-    /// Part of a file: a member of an archive.
+    /// Reads a part of a file, such as a member of an archive.
     init(_ file: InputFile, at start: Int, packedBytes: Int, deflated: Bool, crc: UInt) throws(AnnexError) {
         self.file = file
         self.packing = deflated ? .deflate : .none
@@ -77,7 +77,7 @@ final class ByteStream {
         return count
     }
 
-    /// More bytes into `buffer`; false at the end.
+    /// Reads more bytes into `buffer`. Returns false at the end.
     private func fill() throws(AnnexError) -> Bool {
         if self.position > 0 {
             self.buffer.removeFirst(self.position)
@@ -136,13 +136,13 @@ final class ByteStream {
 
     private var available: Int { self.buffer.count - self.position }
 
-    /// Whether nothing is left.
+    /// Tells whether nothing is left.
     func isAtEnd() throws(AnnexError) -> Bool {
         if self.available > 0 { return false }
         return try !self.fill()
     }
 
-    /// Up to `count` of the bytes that come next; they stay. `count` is small.
+    /// Returns up to `count` of the bytes that come next, which stay. `count` is small.
     func peek(_ count: Int) throws(AnnexError) -> [UInt8] {
         while self.available < count { guard try self.fill() else { break } }
         return Array(self.buffer[self.position...].prefix(count))
@@ -157,7 +157,7 @@ final class ByteStream {
         return result
     }
 
-    /// The next `count` bytes; nil where fewer are left.
+    /// Returns the next `count` bytes; nil where fewer are left.
     func bytes(_ count: Int) throws(AnnexError) -> [UInt8]? {
         while self.available < count { guard try self.fill() else { return nil } }
         let result = Array(self.buffer[self.position..<self.position + count])
@@ -166,7 +166,8 @@ final class ByteStream {
         return result
     }
 
-    /// Bytes up to a delimiter, which is taken and not returned; nil at the end of the file. The last piece needs none.
+    /// Returns the bytes up to a delimiter, which is taken and not returned; nil at the end of the file. The last piece
+    /// needs no delimiter.
     ///
     /// - Throws: `.badInput` where the piece is longer than `limit`.
     func take(upTo delimiter: UInt8, limit: Int = 16 << 20) throws(AnnexError) -> [UInt8]? {
@@ -198,15 +199,15 @@ final class ByteStream {
         }
     }
 
-    /// A line without its end (LF or CR LF); nil at the end of the file.
+    /// Returns a line without its end (LF or CR LF); nil at the end of the file.
     func line() throws(AnnexError) -> [UInt8]? {
         guard var line = try self.take(upTo: 0x0a) else { return nil }
         if line.last == 0x0d { line.removeLast() }
         return line
     }
 
-    /// The rest of the stream, which must be `count` bytes, as part of a file that can be read anywhere: the file
-    /// itself, or where it is packed a copy. Nothing can be taken afterwards.
+    /// Returns the rest of the stream, which must be `count` bytes, as part of a file that can be read anywhere: the
+    /// file itself, or where it is packed a copy. Nothing can be taken afterwards.
     func randomAccess(_ count: Int) throws(AnnexError) -> (file: InputFile, offset: Int) {
         guard self.packing == .none else {
             let copy = try InputFile(spooling: self, bytes: count)

@@ -1,9 +1,9 @@
 import AnnexCore
 import CZlib
 
-/// zlib's inflate, for gzip (several members one behind the other too) and raw deflate.
+/// Wraps zlib's inflate, for gzip (several members one behind the other too) and raw deflate.
 ///
-/// Safe to use: the stream's pointers are set for one call at a time, to memory that lives through it.
+/// It is safe to use: the stream's pointers are set for one call at a time, to memory that lives through it.
 @safe final class Inflater {
     private var stream = unsafe z_stream()
     private var input: [UInt8] = []
@@ -16,7 +16,12 @@ import CZlib
     init(windowBits: Int32, path: String) throws(AnnexError) {
         self.isGzip = windowBits > 0
         guard unsafe CZlib_inflateInit2(&self.stream, windowBits) == Z_OK else {
-            throw AnnexError(.system, "zlib cannot start", at: path)
+            throw AnnexError(
+                .system,
+                "zlib cannot start",
+                at: path,
+                hint: "Is there memory left? Unpack the file first"
+            )
         }
     }
 

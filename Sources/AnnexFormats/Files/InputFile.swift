@@ -1,7 +1,8 @@
 import AnnexCore
 import Glibc
 
-/// A regular file, open for reading, closed with its last owner. Holds no place: threads may share it.
+/// Holds a regular file open for reading, and closes it with its last owner. It has no position, so threads may share
+/// it.
 ///
 /// What is unsafe here are calls of C, which get a path, or a buffer of Swift's with the length it has, and keep neither.
 final class InputFile: Sendable {
@@ -24,7 +25,7 @@ final class InputFile: Sendable {
         }
     }
 
-    /// A copy of the next `bytes` bytes of a stream, in a file without a name in TMPDIR, or else in /tmp.
+    /// Copies the next `bytes` bytes of a stream into a file without a name in TMPDIR, or else in /tmp.
     init(spooling stream: ByteStream, bytes: Int) throws(AnnexError) {
         let folder = unsafe getenv("TMPDIR").map { unsafe String(cString: $0) } ?? ""
         self.path = folder.isEmpty ? "/tmp" : folder
@@ -47,12 +48,13 @@ final class InputFile: Sendable {
 
     func size() throws(AnnexError) -> Int { Int(try self.status().st_size) }
 
-    /// `count` bytes from `offset` on to `place` in `buffer`, which has room for them; fewer only at the file's end.
+    /// Reads `count` bytes from `offset` on to `place` in `buffer`, which has room for them. Fewer come only at the
+    /// file's end.
     func read(_ count: Int, at offset: Int, into buffer: inout [UInt8], from place: Int = 0) throws(AnnexError) -> Int {
         precondition(count >= 0 && place >= 0 && place + count <= buffer.count)
         var done = 0
         while done < count {
-            // Within the buffer by the precondition.
+            // The read stays within the buffer by the precondition.
             let got = unsafe buffer.withUnsafeMutableBytes {
                 unsafe pread(
                     self.descriptor,
@@ -73,7 +75,7 @@ final class InputFile: Sendable {
         AnnexError(.badInput, "the file ends within the array", at: path, hint: "It was cut; copy it again")
     }
 
-    /// 0, or the number of an error.
+    /// Returns 0, or the number of an error.
     private func append(_ bytes: Span<UInt8>) -> Int32 {
         unsafe bytes.withUnsafeBytes { bytes in
             var done = 0
@@ -99,7 +101,7 @@ final class InputFile: Sendable {
         return status
     }
 
-    /// Nil for a regular file.
+    /// Names the kind of a file that is no regular one. Returns nil for a regular file.
     private static func kind(_ mode: mode_t) -> String? {
         switch mode & S_IFMT {
         case S_IFREG: nil
@@ -117,7 +119,13 @@ final class InputFile: Sendable {
         return switch number {
         case ENOENT, ENOTDIR: AnnexError(.notFound, message, at: path, hint: "Check the name and its folder")
         case EACCES: AnnexError(.system, message, at: path, hint: "Let the user who runs this read it: chmod, chown")
-        case ENXIO: AnnexError(.badInput, "is a socket or device, not a regular file", at: path)
+        case ENXIO:
+            AnnexError(
+                .badInput,
+                "is a socket or device, not a regular file",
+                at: path,
+                hint: "Save the data in a file first"
+            )
         default: AnnexError(.system, message, at: path)
         }
     }

@@ -1,7 +1,7 @@
 package import AnnexCore
 
-/// Events as text, a line each, for who sends them on: every line of the file comes out, whatever is in it. Gzip is told
-/// by content. Used by one thread; holds a line.
+/// Reads events as text, a line each, for whoever sends them on. Every line of the file comes out, whatever is in it.
+/// Gzip is told by content. One thread uses it. It holds a line.
 ///
 /// TSV and CSV are read as `InteractionText` reads them; a JSON object a line has the members user, item and perhaps
 /// weight and time.
@@ -13,13 +13,13 @@ package final class EventLines {
     package struct Line: Sendable {
         package enum Content: Sendable {
             case event(InteractionEntry)
-            /// What is wrong with it.
+            /// The line has an error, which the text tells.
             case problem(String)
-            /// A blank line, or the heading.
+            /// The line is blank, or it is the heading.
             case nothing
         }
 
-        /// The line as it was, without its end.
+        /// Holds the line as it was, without its end.
         package var text: [UInt8]
         package var content: Content
     }
@@ -70,7 +70,7 @@ package final class EventLines {
         }
     }
 
-    /// The next line; nil at the end.
+    /// Returns the next line; nil at the end.
     ///
     /// - Throws: `.badInput` where a line has more than 16 MiB, and where packed data is damaged or cut.
     package func next() throws(AnnexError) -> Line? {
@@ -85,6 +85,6 @@ package final class EventLines {
         return Line(text: line.text, content: content)
     }
 
-    /// How much of the file was read, as a share.
+    /// Returns how much of the file was read, as a share.
     package func fractionRead() throws(AnnexError) -> Double { try self.stream.fractionRead() }
 }

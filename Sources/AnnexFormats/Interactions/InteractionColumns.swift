@@ -1,32 +1,32 @@
 package import AnnexCore
 
-/// The fields of a line of interactions, by their places. All are counted from 0.
+/// Says which fields of a line of interactions are which. All are counted from 0.
 package struct InteractionColumns: Sendable, Equatable {
     package enum Role: String, Sendable, CaseIterable {
         case user, item, weight, time
-        /// A field that is passed over.
+        /// The field is passed over.
         case other = "-"
     }
 
     let user: Int
     let item: Int
-    /// The places of fields that a line need not have; nil where no line has one.
+    /// Holds the places of fields that a line need not have. It is nil where no line has one.
     let weight: Int?
     let time: Int?
-    /// Fields that a line may have.
+    /// A line may have so many fields.
     let counts: ClosedRange<Int>
 
     package static let documentation =
         "user, item, weight and time in the order of the file, - for a column to pass over"
 
-    /// User, item, and perhaps weight and time, where nobody says otherwise.
+    /// A line has user, item, and perhaps weight and time, where nobody says otherwise.
     static let usual = InteractionColumns(user: 0, item: 1, weight: 2, time: 3, counts: 2...4)
 
     private init(user: Int, item: Int, weight: Int?, time: Int?, counts: ClosedRange<Int>) {
         (self.user, self.item, self.weight, self.time, self.counts) = (user, item, weight, time, counts)
     }
 
-    /// `user,item,time` and the like.
+    /// Reads `user,item,time` and the like.
     ///
     /// - Throws: `.usage` for an unknown word, one that comes twice, and without user and item.
     package init(parsing text: String) throws(AnnexError) {
@@ -52,7 +52,7 @@ package struct InteractionColumns: Sendable, Equatable {
         )
     }
 
-    /// The text from which `init` makes it.
+    /// Returns the text from which `init` makes it.
     package var text: String {
         (0..<self.counts.upperBound).map { place in
             switch place {
@@ -86,8 +86,8 @@ extension InteractionColumns {
         "confidence", "frequency",
     ]
 
-    /// Whether a first line names the columns, where somebody says what they are: it is a heading by its names, or has a word
-    /// where a number must stand.
+    /// Tells whether a first line names the columns, where somebody says what they are: it is a heading by its names,
+    /// or has a word where a number must stand.
     static func isHeading(_ fields: [ArraySlice<UInt8>], _ columns: InteractionColumns) -> Bool {
         let numbers = [columns.weight, columns.time].compactMap(\.self).filter { $0 < fields.count }
         let words = numbers.filter { if case .text = TextNumbers.field(fields[$0]) { true } else { false } }

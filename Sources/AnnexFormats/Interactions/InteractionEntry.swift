@@ -1,13 +1,13 @@
 package import AnnexCore
 
-/// One interaction of a text.
+/// Holds one interaction of a text.
 package struct InteractionEntry: Sendable, Equatable {
     package var user: Identifier
     package var item: Identifier
-    /// Finite, and within `Limits.maximumConfidence`.
+    /// It is finite, and within `Limits.maximumConfidence`.
     package var weight: Float
-    /// Milliseconds since 1970; nil where the line does not say.
+    /// Counts milliseconds since 1970. It is nil where the line does not say.
     package var time: Int64?
-    /// The line, counted from 0.
+    /// Holds the line, counted from 0.
     package var row: Int
 }

@@ -1,10 +1,11 @@
 package import AnnexCore
 
-/// A trainer's interactions: who did something with what, how strongly.
+/// Reads a trainer's interactions: who did something with what, how strongly.
 package enum InteractionFile {
-    /// Interactions by row and column numbers: `.npz`, as `scipy.sparse.save_npz` writes a CSR matrix of users × items.
+    /// Interactions stand by row and column numbers in `.npz`, as `scipy.sparse.save_npz` writes a CSR matrix of users
+    /// × items.
     case matrix(InteractionMatrix)
-    /// Interactions by ids: `.tsv` or `.csv`, each also with `.gz` behind it.
+    /// Interactions stand by ids in `.tsv` or `.csv`, each also with `.gz` behind it.
     case text(InteractionText)
 
     package static let supported = ".npz (scipy.sparse.save_npz of a CSR matrix) .tsv .csv, the last two also with .gz"

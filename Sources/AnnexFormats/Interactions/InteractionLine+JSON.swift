@@ -1,8 +1,8 @@
 import AnnexCore
 
 extension InteractionLine {
-    /// `{"user": "u7", "item": 12, "weight": 2.5, "time": 1700000000000}`: ids are text or whole numbers, weight and time
-    /// may be left out or null, other members do not count.
+    /// Reads `{"user": "u7", "item": 12, "weight": 2.5, "time": 1700000000000}`. Ids are text or whole numbers, weight
+    /// and time may be left out or null, other members do not count.
     ///
     /// - Parameter row: counted from 0.
     static func entry(json line: [UInt8], row: Int) -> Result<Entry, RowProblem> {
@@ -50,7 +50,7 @@ extension InteractionLine {
         } catch { return .failure(error) }
     }
 
-    /// Nil for what is left out or null.
+    /// Returns the value of a member that must be a number; nil where it is left out or null.
     private static func number(_ name: String, _ object: JSONObject) throws(JSONObject.Problem) -> JSONObject.Value? {
         guard let value = try object.value(name) else { return nil }
         if value.kind == .word, object.text(value).elementsEqual("null".utf8) { return nil }

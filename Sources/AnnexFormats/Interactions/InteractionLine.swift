@@ -1,6 +1,6 @@
 import AnnexCore
 
-/// A line of interactions as text: user, item, and perhaps weight (else 1) and time.
+/// Reads a line of interactions as text: user, item, and perhaps weight (else 1) and time.
 enum InteractionLine {
     typealias Entry = InteractionEntry
 

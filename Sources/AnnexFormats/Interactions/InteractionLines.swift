@@ -1,11 +1,11 @@
 import AnnexCore
 
-/// Lines of interactions, whatever is in them, and what their columns are. Used by one thread; holds a line, and some at the
-/// beginning.
+/// Reads lines of interactions, whatever is in them, and finds what their columns are. One thread uses it. It holds a
+/// line, and some at the beginning.
 final class InteractionLines {
     enum Format {
         case delimited(Separator, InteractionColumns?)
-        /// A JSON object a line, with the members user, item and perhaps weight and time.
+        /// Each line is a JSON object with the members user, item and perhaps weight and time.
         case json
     }
 
@@ -13,7 +13,7 @@ final class InteractionLines {
         enum Content {
             case entry(InteractionEntry)
             case problem(RowProblem)
-            /// A blank line, or the heading.
+            /// The line is blank, or it is the heading.
             case nothing
         }
 
@@ -27,14 +27,14 @@ final class InteractionLines {
     private let stream: ByteStream
     private let format: Format
     private var columns = InteractionColumns.usual
-    /// Whether the columns are nobody's word but the usual ones.
+    /// Tells whether the columns are nobody's word but the usual ones.
     private var isGuess = false
     private var row = 0
     private var sawFirst = false
-    /// Lines that were read ahead, the last one first.
+    /// Holds lines that were read ahead, the last one first.
     private var ahead: [Line] = []
 
-    /// Lines that are read ahead, and their bytes.
+    /// At most so many lines are read ahead, with so many bytes.
     private static let sample = (lines: 100, bytes: 1 << 20)
 
     /// - Throws: `.badInput` where the first lines leave open what they mean; as `ByteStream`.
@@ -51,7 +51,8 @@ final class InteractionLines {
         self.ahead.reverse()
     }
 
-    /// The first lines, while they are still ahead: whether all that have a time have one in another unit, and that.
+    /// Looks at the first lines, while they are still ahead, and says where all times are in another unit, and in
+    /// which.
     func problemOfTimes() -> (row: Int, reason: String)? {
         var first: (Int, String)?
         for line in self.ahead.reversed() {
@@ -66,7 +67,7 @@ final class InteractionLines {
         return first
     }
 
-    /// The next line; nil at the end.
+    /// Returns the next line; nil at the end.
     func next() throws(AnnexError) -> Line? {
         if let line = self.ahead.popLast() { return line }
         return try self.read()

@@ -1,7 +1,7 @@
 package import AnnexCore
 
-/// A sparse matrix in CSR as `scipy.sparse.save_npz` writes it, row after row. Used by one thread; holds a block of each of
-/// its arrays, some MiB.
+/// Reads a sparse matrix in CSR as `scipy.sparse.save_npz` writes it, row after row. One thread uses it. It holds a
+/// block of each of its arrays, some MiB.
 package final class InteractionMatrix {
     package struct Entry: Sendable, Equatable {
         /// Counted from 0, within the shape.
@@ -17,11 +17,11 @@ package final class InteractionMatrix {
 
     package let rows: Int
     package let columns: Int
-    /// The number of stored entries.
+    /// Counts the stored entries.
     package let count: Int
-    /// Entries that were left out.
+    /// Lists entries that were left out.
     package var rejects: [RejectedRow] { self.gate.rejects }
-    /// Entries read so far.
+    /// Counts entries read so far.
     package private(set) var entriesRead = 0
 
     private let path: String
@@ -69,7 +69,7 @@ package final class InteractionMatrix {
         guard try self.nextPointer() == 0 else { throw Self.damaged(path, "indptr does not begin with 0") }
     }
 
-    /// The name of the format, bytes or text.
+    /// Reads the name of the format, bytes or text.
     private static func format(_ path: String) throws(AnnexError) -> [UInt8] {
         let stream: ByteStream
         do throws(AnnexError) { stream = try NpzMember.open(path, array: "format") } catch {
@@ -87,7 +87,7 @@ package final class InteractionMatrix {
         AnnexError(.badInput, "not a sparse matrix that can be read: " + why, at: path, hint: Self.hint)
     }
 
-    /// The next entries, at most 65,536, instead of what `block` holds; false at the end.
+    /// Returns the next entries, at most 65,536, instead of what `block` holds; false at the end.
     ///
     /// - Throws: `.badInput` for a bad file, and for a weight that is not finite (with its row, counted from 1) unless
     ///   bad rows are skipped.

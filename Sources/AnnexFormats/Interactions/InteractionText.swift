@@ -1,13 +1,13 @@
 package import AnnexCore
 
-/// Interactions as text, one a line: user, item, and perhaps weight (else 1) and time. Used by one thread; holds a line, and
-/// some at the beginning.
+/// Reads interactions as text, one a line: user, item, and perhaps weight (else 1) and time. One thread uses it. It
+/// holds a line, and some at the beginning.
 ///
-/// A first line is a heading where it names its columns: one is user, user_id, userId, uid, session, session_id, customer or
-/// customer_id, and another item, product, sku or what ends in "id"; weight and time stand where it says. Blank lines do not
-/// count as interactions; rows of errors are lines of the file.
+/// A first line is a heading where it names its columns: one is user, user_id, userId, uid, session, session_id,
+/// customer or customer_id, and another item, product, sku or what ends in "id"; weight and time stand where it says.
+/// Blank lines do not count as interactions; rows of errors are lines of the file.
 package final class InteractionText {
-    /// Lines that were left out.
+    /// Lists lines that were left out.
     package var rejects: [RejectedRow] { self.gate.rejects }
 
     private let lines: InteractionLines
@@ -18,7 +18,7 @@ package final class InteractionText {
         self.lines = try InteractionLines(stream, format: format)
     }
 
-    /// The next interaction; nil at the end.
+    /// Returns the next interaction; nil at the end.
     ///
     /// - Throws: `.badInput` with file, row and column (counted from 1) for a bad line, unless bad rows are skipped.
     package func next() throws(AnnexError) -> InteractionEntry? {

@@ -1,11 +1,11 @@
 package import AnnexCore
 
-/// Attributes: a JSON object per line with the item's `id`; the line is the item's attributes, `id` included.
+/// Reads attributes: each line is a JSON object with the item's `id`. The line is the item's attributes, `id` included.
 package final class AttributeReader {
     private let stream: ByteStream
     private let skipBadRows: Bool
     private var row = 0
-    /// Lines that were left out so far.
+    /// Lists lines that were left out so far.
     package private(set) var rejects: [RejectedRow] = []
 
     package init(path: String, skipBadRows: Bool = false) throws(AnnexError) {
@@ -14,8 +14,8 @@ package final class AttributeReader {
         try self.stream.beginText()
     }
 
-    /// The next item; nil at the end. A line that is none is an error, or left out where bad rows are skipped. `row`
-    /// counts from 1; `json` is the line without blanks at its ends.
+    /// Returns the next item; nil at the end. A line that is none is an error, or left out where bad rows are skipped.
+    /// `row` counts from 1; `json` is the line without blanks at its ends.
     package func next() throws(AnnexError) -> (row: Int, identifier: Identifier, json: [UInt8])? {
         while let line = try self.stream.line() {
             self.row += 1

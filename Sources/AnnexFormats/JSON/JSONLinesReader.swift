@@ -1,7 +1,7 @@
 import AnnexCore
 
-/// A JSON object per line with a vector, and an id or none: `{"id": 7, "features": [0.1, 0.2]}` as Spark's ALS writes
-/// its factors. The vector is the first field out of vector, factors, features, embedding, values that there is.
+/// Reads a JSON object per line with a vector, and an id or none: `{"id": 7, "features": [0.1, 0.2]}` as Spark's ALS
+/// writes its factors. The vector is the first field out of vector, factors, features, embedding, values that there is.
 final class JSONLinesReader: LineRowReader {
     static let vectorFields = ["vector", "factors", "features", "embedding", "values"]
 

@@ -1,6 +1,7 @@
-/// The members of one JSON object (RFC 8259), by their places in its text. Values are checked, and not read.
+/// Holds the members of one JSON object (RFC 8259), by their places in its text. Values are checked, and not read.
 ///
-/// Not Foundation's parser: ids keep all their digits, a name that comes twice is seen, NaN has a place.
+/// It is used instead of Foundation's parser because ids must keep all their digits, a name that comes twice must be
+/// seen, and NaN must have a place.
 struct JSONObject {
     enum Kind { case text, number, list, object, word, notFinite }
 
@@ -18,7 +19,7 @@ struct JSONObject {
 
     let bytes: [UInt8]
     private(set) var members: [(name: [UInt8], value: Value)] = []
-    /// The offset of the first NaN, Infinity or -Infinity, which are no JSON, but which Python's json writes.
+    /// Holds the offset of the first NaN, Infinity or -Infinity, which are no JSON, but which Python's json writes.
     let notFinite: Int?
 
     init(_ bytes: [UInt8]) throws(Problem) {
@@ -31,7 +32,7 @@ struct JSONObject {
         self.notFinite = scanner.notFinite
     }
 
-    /// Nil where there is none of that name.
+    /// Returns nil where there is none of that name.
     ///
     /// - Throws: where there are several.
     func value(_ name: String) throws(Problem) -> Value? {
@@ -42,13 +43,13 @@ struct JSONObject {
 
     func text(_ value: Value) -> ArraySlice<UInt8> { self.bytes[value.place] }
 
-    /// The elements of a list.
+    /// Returns the elements of a list.
     func elements(_ list: Value) throws(Problem) -> [Value] {
         var scanner = JSONScanner(self.bytes[list.place])
         return try scanner.list()
     }
 
-    /// Text as it is; a whole number in decimal with all its digits. Nil for everything else.
+    /// Returns text as it is, and a whole number in decimal with all its digits; nil for everything else.
     func identifier(_ value: Value) throws(Problem) -> [UInt8]? {
         switch value.kind {
         case .text:

@@ -14,7 +14,7 @@ struct JSONScanner {
         self.position = bytes.startIndex
     }
 
-    /// An object with nothing behind it.
+    /// Reads an object that has nothing behind it.
     mutating func object() throws(Problem) -> [(name: [UInt8], value: Value)] {
         var members: [(name: [UInt8], value: Value)] = []
         self.blanks()
@@ -26,7 +26,7 @@ struct JSONScanner {
         return members
     }
 
-    /// A list with nothing behind it.
+    /// Reads a list that has nothing behind it.
     mutating func list() throws(Problem) -> [Value] {
         var values: [Value] = []
         self.blanks()
@@ -155,7 +155,7 @@ struct JSONScanner {
 }
 
 extension JSONScanner {
-    /// A string, as the bytes that it stands for.
+    /// Reads a string, as the bytes that it stands for.
     mutating func string() throws(Problem) -> [UInt8] {
         var out: [UInt8] = []
         try self.walkString { out.append(contentsOf: $0) }
@@ -198,7 +198,7 @@ extension JSONScanner {
         case UInt8(ascii: "u"):
             let first = try self.hexadecimal()
             if let scalar = Unicode.Scalar(first) { return scalar }
-            // The first half of a pair, and then the second: anything else is no text.
+            // The first half of a pair must come, and then the second: anything else is no text.
             guard first < 0xdc00, self.eat("\\"), self.eat("u") else { throw self.problem() }
             let second = try self.hexadecimal()
             guard (0xdc00...0xdfff).contains(second),

@@ -1,14 +1,14 @@
 package import AnnexCore
 
-/// Reads a factor file from front to back, in blocks. Used by one thread; holds at most one block and its buffers.
+/// Reads a factor file from front to back, in blocks. One thread uses it. It holds at most one block and its buffers.
 package protocol FactorReader: AnyObject {
     var dimension: Int { get }
-    /// Nil where only reading tells.
+    /// It is nil where only reading tells.
     var rowCount: Int? { get }
     var carriesIdentifiers: Bool { get }
-    /// Rows read so far, those that were left out included.
+    /// Counts rows read so far, those that were left out included.
     var rowsRead: Int { get }
-    /// Rows that were left out so far.
+    /// Lists rows that were left out so far.
     var rejects: [RejectedRow] { get }
 
     /// Fills `block`; false at the end.

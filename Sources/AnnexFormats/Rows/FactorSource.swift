@@ -5,7 +5,7 @@ package struct FactorRules: Sendable, Equatable {
     package var skipBadRows: Bool
     /// Searches with it set the bounds of rows' lengths; nil for rows that nobody searches by.
     package var metric: Metric?
-    /// The column of ids in a `.csv` or `.tsv`; nil for the one that the file itself tells.
+    /// Says which column of a `.csv` or `.tsv` has ids. With nil it is the one that the file itself tells.
     package var idColumn: IdColumn?
 
     package init(skipBadRows: Bool = false, metric: Metric? = nil, idColumn: IdColumn? = nil) {
@@ -13,7 +13,7 @@ package struct FactorRules: Sendable, Equatable {
     }
 }
 
-/// `FILE`, or `FILE:NAME` for one array of an `.npz`.
+/// Names `FILE`, or `FILE:NAME` for one array of an `.npz`.
 package struct FactorSource: Sendable, Equatable {
     package let path: String
     package let array: String?
@@ -31,7 +31,7 @@ package struct FactorSource: Sendable, Equatable {
     /// What the ending of the file's name says; nil where it says nothing.
     private var format: FactorFormat? { FactorFormat(ending: FileEnding(self.path).name) }
 
-    /// Whether the file is a `.csv` or `.tsv`.
+    /// Tells whether the file is a `.csv` or `.tsv`.
     package var isDelimited: Bool { self.format == .csv || self.format == .tsv }
 
     /// Opens a file by the ending of its name, `.gz` taken off.

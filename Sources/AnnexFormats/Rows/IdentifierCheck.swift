@@ -1,8 +1,8 @@
 import AnnexCore
 
-/// Whether bytes of a file are an id.
+/// Tells whether bytes of a file are an id.
 enum IdentifierCheck {
-    /// The fault of an id; nil where there is none.
+    /// Returns the fault of an id; nil where there is none.
     ///
     /// A control byte in a text or binary file is a sign of a reader out of step, of another encoding or of a second column.
     ///

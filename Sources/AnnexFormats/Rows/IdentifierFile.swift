@@ -1,6 +1,7 @@
 package import AnnexCore
 
-/// Ids, one per row: a text file with one per line, or a one-dimensional `.npy` of integers or strings.
+/// Reads ids, one per row: a text file has one per line, or the file is a one-dimensional `.npy` of integers or
+/// strings.
 package enum IdentifierFile {
     /// Reads ids in the order of the file; nil in the place of a bad id where bad rows are skipped. Duplicates are the caller's.
     package static func read(_ specification: String, skipBadRows: Bool) throws(AnnexError) -> [Identifier?] {
@@ -55,7 +56,7 @@ package enum IdentifierFile {
         return ids
     }
 
-    /// One element of an array of strings or integers.
+    /// Writes one element of an array of strings or integers as text.
     static func text(_ bytes: [UInt8], _ header: NpyHeader) -> [UInt8] {
         switch header.kind {
         case UInt8(ascii: "S"): Array(bytes[..<((bytes.lastIndex { $0 != 0 } ?? -1) + 1)])

@@ -1,4 +1,4 @@
-/// A row that was left out.
+/// Describes a row that was left out.
 package struct RejectedRow: Sendable, Equatable {
     /// Counted from 1.
     package let row: Int

@@ -1,16 +1,16 @@
 package import AnnexCore
 
-/// Some rows of a factor file, at most a few MiB (of an array in Fortran order up to 32).
+/// Holds some rows of a factor file, at most a few MiB (of an array in Fortran order up to 32).
 package struct RowBlock {
-    /// `count` × dimension floats, row-major, all finite.
+    /// Holds `count` × dimension floats, row-major, all finite.
     package var values: [Float] = []
     package var count = 0
-    /// One per row where the file carries ids; else empty.
+    /// Has one id per row where the file carries ids. Else it is empty.
     package var identifiers: [Identifier] = []
-    /// Which of the file's rows each is, counted from 0: rows that were left out count; headings and blank lines are no
-    /// rows. A file of ids has its ids at these places.
+    /// Says which of the file's rows each is, counted from 0. Rows that were left out count; headings and blank lines
+    /// are no rows. A file of ids has its ids at these places.
     package var rowNumbers: [Int] = []
-    /// The place of each row, counted from 0, for messages: a line of a text, else the row's number.
+    /// Holds the place of each row, counted from 0, for messages: a line of a text, else the row's number.
     package var places: [Int] = []
 
     package init() {}

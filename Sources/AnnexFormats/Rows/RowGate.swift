@@ -1,13 +1,13 @@
 import AnnexCore
 
-/// The fault of a row.
+/// Says what is wrong with a row.
 struct RowProblem: Error, Equatable {
     var reason: String
     /// Counted from 0; nil where the whole row is at fault.
     var column: Int?
-    /// Advice beyond mending the row; nil where there is none.
+    /// Advises what to do beyond mending the row. It is nil where there is nothing else.
     var hint: String?
-    /// Whether it is a time that seems to be in seconds, microseconds or nanoseconds.
+    /// Tells whether it is a time that seems to be in seconds, microseconds or nanoseconds.
     var isUnitOfTime = false
 
     init(_ reason: String, column: Int? = nil, hint: String? = nil) {
@@ -84,7 +84,8 @@ struct RowGate {
         block.values.removeLast((rows - block.count) * dimension)
     }
 
-    /// The first value that is not finite, or the length of the row where no search can compute with it. O(values).
+    /// Returns the first value that is not finite, or the length of the row where no search can compute with it.
+    /// O(values).
     func problem(_ values: ArraySlice<Float>) -> RowProblem? {
         var sum = 0.0
         for value in values { sum += Double(value) * Double(value) }
@@ -98,7 +99,7 @@ struct RowGate {
         return RowProblem(reason, hint: hint)
     }
 
-    /// The first value that is not finite; nil where all are.
+    /// Returns the first value that is not finite; nil where all are.
     static func notFinite(_ values: ArraySlice<Float>) -> RowProblem? {
         guard let place = values.firstIndex(where: { !$0.isFinite }) else { return nil }
         let what = values[place].isNaN ? "not a number" : "infinite or beyond float32"

@@ -1,15 +1,15 @@
-/// A decimal number of a text: `[+-] digits [. digits] [e [+-] digits]`, with a digit before or behind the point.
+/// Reads a decimal number of a text: `[+-] digits [. digits] [e [+-] digits]`, with a digit before or behind the point.
 ///
 /// Most are read here, several times as fast as by `strtof`, and to the same bits; the others are left to it.
 struct DecimalNumber {
     private var isNegative = false
-    /// The first 19 digits that count, and how many there are.
+    /// Holds the first 19 digits that count, and how many there are.
     private var significand: UInt64 = 0
     private var digits = 0
-    /// The exponent of ten. The value is `significand` × 10 ^ `exponent` where there are at most 19 digits.
+    /// Holds the exponent of ten. The value is `significand` × 10 ^ `exponent` where there are at most 19 digits.
     private var exponent = 0
 
-    /// Nil where `text` is no such number.
+    /// Returns nil where `text` is no such number.
     init?(_ text: Span<UInt8>) {
         var position = 0
         self.isNegative = Self.sign(text, &position)
@@ -28,7 +28,7 @@ struct DecimalNumber {
         guard position == text.count else { return nil }
     }
 
-    /// Correctly rounded; nil where that takes more than this arithmetic.
+    /// Returns the number correctly rounded; nil where that takes more than this arithmetic.
     ///
     /// Powers of ten up to 10²² are exact in float64; the digits are off by half an ulp at most, and so is what comes out
     /// of the one product or quotient: it is within 2 ulps of the number. It rounds to the same float32 as the number
@@ -39,7 +39,7 @@ struct DecimalNumber {
         let power = Self.powers[abs(self.exponent)]
         let whole = Double(self.significand)
         let value = self.exponent < 0 ? whole / power : whole * power
-        // Below that the float32 lie further apart than the float64's bits say.
+        // Numbers of float32 below that lie further apart than the float64's bits say.
         guard value >= 0x1p-126 else { return nil }
         // A float32 has 29 bits less; 1 and 28 zeros behind them is the middle.
         let behind = Int(value.bitPattern & 0x1fff_ffff)
@@ -47,13 +47,13 @@ struct DecimalNumber {
         return Float(self.isNegative ? -value : value)
     }
 
-    /// All exact in float64.
+    /// All of these are exact in float64.
     private static let powers: [Double] = [
         1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19,
         1e20, 1e21, 1e22,
     ]
 
-    /// Whether there is a minus; passes over a sign.
+    /// Tells whether there is a minus; passes over a sign.
     private static func sign(_ text: Span<UInt8>, _ position: inout Int) -> Bool {
         guard position < text.count else { return false }
         let isMinus = text[position] == UInt8(ascii: "-")
@@ -75,7 +75,7 @@ struct DecimalNumber {
         return position - begin
     }
 
-    /// The digits behind the e; a million stands for all that is more. Nil where there are none.
+    /// Returns the digits behind the e; a million stands for all that is more. Returns nil where there are none.
     private static func power(_ text: Span<UInt8>, _ position: inout Int) -> Int? {
         let begin = position
         var value = 0

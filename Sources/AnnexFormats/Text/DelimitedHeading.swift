@@ -1,16 +1,16 @@
 import AnnexCore
 
-/// The first line of a table of factors, where it names the columns.
+/// Reads the first line of a table of factors, where it names the columns.
 struct DelimitedHeading {
-    /// Without blanks at their ends.
+    /// Names have no blanks at their ends.
     let names: [String]
-    /// Whether the columns are numbered and not named.
+    /// Tells whether the columns are numbered and not named.
     private let isNumbering: Bool
 
     private static let identifierNames: Set<String> = ["", "item", "user", "key", "word"]
 
-    /// Nil for a row: a heading's last field is not blank and none is a number, or its fields are the numbers of columns, as
-    /// pandas writes them: `0,1,2`, `id,0,1,2`.
+    /// Returns nil for a row. A heading's last field is not blank and none is a number, or its fields are the numbers
+    /// of columns, as pandas writes them: `0,1,2`, `id,0,1,2`.
     init?(_ fields: [ArraySlice<UInt8>]) {
         self.names = fields.map { String(decoding: TextNumbers.trimmed($0), as: UTF8.self) }
         let isNamed =
@@ -26,17 +26,17 @@ struct DelimitedHeading {
         }
     }
 
-    /// The column of ids, by the names alone; nil where the names leave it open.
+    /// Returns the column of ids, by the names alone. It is nil where the names leave it open.
     var idColumn: IdColumn? {
         if self.identifierColumns == [0] { return .number(0) }
         return self.isNumbering || (self.isSeries && self.identifierColumns.isEmpty) ? IdColumn.none : nil
     }
 
-    /// Columns whose names are such of ids, counted from 0: empty (pandas' index), item, user, key, word, or ending in "id"
-    /// (id, item_id, movieId).
+    /// Lists the columns whose names are those of ids, counted from 0: empty (pandas' index), item, user, key, word, or
+    /// ending in "id" (id, item_id, movieId).
     var identifierColumns: [Int] { self.names.indices.filter { Self.isIdentifier(self.names[$0]) } }
 
-    /// Whether the first two are one name with different numbers, as in `f0,f1`.
+    /// Tells whether the first two are one name with different numbers, as in `f0,f1`.
     private var isSeries: Bool {
         guard self.names.count > 1, self.names[0] != self.names[1] else { return false }
         let stems = self.names.prefix(2).map { name in
@@ -50,7 +50,7 @@ struct DelimitedHeading {
         return Self.identifierNames.contains(name) || name.hasSuffix("id")
     }
 
-    /// Whether these are 0, 1, 2 and so on: at least three, so that a row of two is not taken for it.
+    /// Tells whether these are 0, 1, 2 and so on: at least three, so that a row of two is not taken for it.
     private static func isNumbering(_ names: ArraySlice<String>) -> Bool {
         names.count >= 3 && zip(0..., names).allSatisfy { "\($0)" == $1 }
     }

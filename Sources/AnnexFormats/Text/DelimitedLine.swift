@@ -1,10 +1,10 @@
 import AnnexCore
 
-/// A line of CSV or TSV, read as Python's csv module reads it (dialects `excel` and `excel-tab`).
+/// Reads a line of CSV or TSV, as Python's csv module does (dialects `excel` and `excel-tab`).
 enum DelimitedLine {
     private static let quote = UInt8(ascii: "\"")
 
-    /// Its fields; nil where a quote is not closed on the line.
+    /// Returns the fields of a line; nil where a quote is not closed on it.
     ///
     /// A quote counts at the beginning of a field only: up to the next single one separators are text, and `""` is a quote.
     /// Anywhere else a quote is text like any other, so `12" disc` is what it says. What stands between a closing quote
@@ -24,7 +24,7 @@ enum DelimitedLine {
         }
     }
 
-    /// The field that begins at `index`, which moves to the separator behind it or to the end.
+    /// Returns the field that begins at `index`, which moves to the separator behind it or to the end.
     private static func field(_ line: [UInt8], from index: inout Int, separator: UInt8) -> ArraySlice<UInt8>? {
         guard index < line.count, line[index] == Self.quote else {
             let begin = index
@@ -47,7 +47,7 @@ enum DelimitedLine {
         return text[...]
     }
 
-    /// The separator that the line seems to have instead of `separator`; nil where that does.
+    /// Returns the separator that the line seems to have instead of `separator`; nil where that does.
     ///
     /// Another one is likely where `separator` is nowhere outside quotes, and in a CSV where there are as many semicolons as
     /// commas: then commas stand in numbers, or ids hold semicolons and are not quoted, and the line does not say which.
@@ -72,7 +72,7 @@ enum DelimitedLine {
         )
     }
 
-    /// How often each separator stands outside quotes, whichever of them parts the fields.
+    /// Returns how often each separator stands outside quotes, whichever of them parts the fields.
     private static func counts(_ line: [UInt8]) -> [Separator: Int] {
         var counts: [Separator: Int] = [:]
         var isQuoted = false

@@ -1,7 +1,7 @@
 import AnnexCore
 
-/// CSV and TSV: a row per line; fields may stand in double quotes, as Python's csv module reads them, but not over several
-/// lines.
+/// Reads CSV and TSV, which have a row per line. Fields may stand in double quotes, as Python's csv module reads them,
+/// but not over several lines.
 ///
 /// Which column holds ids, the caller says, or a heading by the first column's name, or the first field, where it is no
 /// number in most of the first good rows. Where the first column has whole numbers that all differ, and no other has, it
@@ -11,7 +11,7 @@ final class DelimitedReader: LineRowReader {
     private let given: IdColumn?
     private var heading: DelimitedHeading?
     private var sawFirst = false
-    /// Nil until it is known; then where ids are, or that they are nowhere.
+    /// It is nil until it is known; then where ids are, or that they are nowhere.
     private var column: IdColumn?
 
     init(
@@ -77,7 +77,7 @@ final class DelimitedReader: LineRowReader {
         return self.heading != nil
     }
 
-    /// Several columns, or one that is not the first, have names of ids.
+    /// Reports that several columns, or one that is not the first, have names of ids.
     private func unsure(_ heading: DelimitedHeading) -> AnnexError {
         let columns = heading.identifierColumns
         let names = columns.map { "'\(Printable.escape(heading.names[$0]))'" }.joined(separator: " and ")
@@ -113,7 +113,8 @@ final class DelimitedReader: LineRowReader {
         )
     }
 
-    /// Digits, perhaps with a sign, and with zeros behind a point as programs write a column of ids that has a gap.
+    /// Tells whether a field is digits, perhaps with a sign, and with zeros behind a point as programs write a column
+    /// of ids that has a gap.
     private static func isWhole(_ field: ArraySlice<UInt8>) -> Bool {
         let parts = field.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
         guard let whole = parts.first, parts.count <= 2 else { return false }

@@ -1,6 +1,6 @@
 package import AnnexCore
 
-/// Which column of a `.csv` or `.tsv` of factors holds ids, as somebody says it.
+/// Says which column of a `.csv` or `.tsv` of factors holds ids, as somebody gave it.
 package enum IdColumn: Sendable, Equatable {
     /// No column has ids: all are components.
     case none
@@ -28,7 +28,7 @@ package enum IdColumn: Sendable, Equatable {
 
     private static let hint = "id-column is \(Self.documentation)"
 
-    /// The text from which `init` makes it.
+    /// Returns the text from which `init` makes it.
     package var text: String {
         switch self {
         case .none: "none"

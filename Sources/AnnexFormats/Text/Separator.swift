@@ -1,4 +1,4 @@
-/// The byte between the fields of a line.
+/// Stands between the fields of a line.
 enum Separator: UInt8, CaseIterable {
     case comma = 0x2c
     case tab = 0x09

@@ -1,11 +1,11 @@
 import AnnexCore
 
-/// Decimal numbers out of text, correctly rounded.
+/// Reads decimal numbers out of text, correctly rounded.
 enum TextNumbers {
-    /// What a field is. `nan`, `inf`, `infinity` and hexadecimal floats are words of other programs for numbers: a
+    /// Says what a field is. `nan`, `inf`, `infinity` and hexadecimal floats are words of other programs for numbers: a
     /// field with one is no heading, and no value either.
     enum Field {
-        /// Infinite where it is beyond float32: the caller refuses that.
+        /// The number is infinite where it is beyond float32: the caller refuses that.
         case number(Float)
         case otherNotation
         case text
@@ -22,7 +22,7 @@ enum TextNumbers {
         return .otherNotation
     }
 
-    /// The value, or what is wrong with the field.
+    /// Returns the value, or what is wrong with the field.
     static func float(_ bytes: ArraySlice<UInt8>) -> Result<Float, Problem> {
         switch Self.field(bytes) {
         case .number(let value): return .success(value)

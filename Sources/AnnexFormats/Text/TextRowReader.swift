@@ -1,13 +1,13 @@
 import AnnexCore
 
-/// One row of a text format: its id if it has one, and its vector.
+/// Holds one row of a text format: its id if it has one, and its vector.
 struct TextRow {
     var identifier: [UInt8]?
-    /// The column of the id, counted from 0; nil where the id stands in none.
+    /// Holds the column of the id, counted from 0. It is nil where the id stands in none.
     var identifierColumn: Int?
     var values: [Float] = []
     var problem: RowProblem?
-    /// Whether a control byte in the id was written out, as JSON does.
+    /// Tells whether a control byte in the id was written out, as JSON does.
     var isEscaped = false
 
     /// Reads all fields but the id's into `values`, or says which is no number.
@@ -23,7 +23,7 @@ struct TextRow {
         }
     }
 
-    /// The fault of the row as such, whatever the others are.
+    /// Returns the fault of the row as such, whatever the others are.
     func ownProblem(_ gate: RowGate) -> RowProblem? {
         if let problem { return problem }
         guard (1...Limits.maximumDimension).contains(self.values.count) else {
@@ -53,9 +53,9 @@ class LineRowReader: FactorReader {
 
     final let stream: ByteStream
     private final var gate: RowGate
-    /// Lines read, headings and blank ones included: what an error's row counts.
+    /// Counts lines read, headings and blank ones included: what an error's row counts.
     private final var lineNumber = 0
-    /// Rows that were read ahead, the last one first.
+    /// Holds rows that were read ahead, the last one first.
     private final var ahead: [Line] = []
 
     private struct Line {
@@ -64,7 +64,7 @@ class LineRowReader: FactorReader {
         var text: [UInt8]
     }
 
-    /// Good rows that are asked, and bytes of lines that are held for it.
+    /// So many good rows are asked, and lines of so many bytes are held for it.
     private static let sample = (rows: 100, bytes: 1 << 20)
 
     init(_ stream: ByteStream, gate: RowGate) throws(AnnexError) {
@@ -125,7 +125,7 @@ class LineRowReader: FactorReader {
         )
     }
 
-    /// Nil where a line is no row (a blank one, a heading). A row may be asked for twice.
+    /// Returns nil where a line is no row (a blank one, a heading). A row may be asked for twice.
     ///
     /// - Throws: for what is wrong with the whole file.
     func parse(_ line: [UInt8]) throws(AnnexError) -> TextRow? { nil }
@@ -136,10 +136,10 @@ class LineRowReader: FactorReader {
     /// - Throws: where they leave open what the file means.
     func settled(_ sample: [[UInt8]]) throws(AnnexError) {}
 
-    /// The fault of the whole file, asked at its end.
+    /// Returns the fault of the whole file, asked at its end.
     func problemAtEnd() -> String? { nil }
 
-    /// The next line that is a row.
+    /// Returns the next line that is a row.
     private final func nextLine() throws(AnnexError) -> (line: Line, row: TextRow)? {
         while let text = try self.stream.line() {
             self.lineNumber += 1
@@ -208,7 +208,7 @@ private struct ShapeCount {
         }
     }
 
-    /// Nil where there is no row.
+    /// It is nil where there is no row.
     var most: Shape? {
         guard let most = self.counts.map(\.rows).max() else { return nil }
         return self.counts.first { $0.rows == most }?.shape

@@ -5,20 +5,20 @@
 /// are of the size of the row before has it right. Some 0.6 % of good rows begin with bytes that could be text.
 struct HiddenWord {
     let dimension: Int
-    /// Median binary exponent of the row before; nil before the first one.
+    /// Holds the median binary exponent of the row before. It is nil before the first one.
     private var usualExponent: Int?
 
-    /// Bytes in which the word may go on.
+    /// The word may go on for so many bytes.
     static let reach = 256
-    /// Powers of two by which components of an embedding differ; others are counted.
+    /// Components of an embedding differ by so many powers of two; others are counted.
     private static let spread = 20
 
     init(dimension: Int) { self.dimension = dimension }
 
-    /// Whether the bytes behind a row's first blank may be text up to another blank. O(reach).
+    /// Tells whether the bytes behind a row's first blank may be text up to another blank. O(reach).
     static func isPossible(_ bytes: [UInt8]) -> Bool { !Self.ends(bytes).isEmpty }
 
-    /// The rest of the word behind its first blank; nil where it ends there. O(dimension × blanks in the text).
+    /// Returns the rest of the word behind its first blank; nil where it ends there. O(dimension × blanks in the text).
     ///
     /// - Parameter bytes: behind the first blank, as many as there are up to those of a vector and `reach`.
     func text(_ bytes: [UInt8]) -> [UInt8]? {
@@ -37,7 +37,7 @@ struct HiddenWord {
         self.usualExponent = Self.median(row.filter { $0 != 0 && $0.isFinite }.map { Int($0.exponent) })
     }
 
-    /// Offsets at which a vector could begin: behind each blank as long as what is in front of it is text.
+    /// Returns the offsets at which a vector could begin: behind each blank as long as what is in front of it is text.
     private static func ends(_ bytes: [UInt8]) -> [Int] {
         let text = bytes.prefix(Self.reach).prefix { $0 >= 0x20 && $0 != 0x7f }
         return text.indices.filter { place in
@@ -46,7 +46,8 @@ struct HiddenWord {
         .map { $0 + 1 }
     }
 
-    /// Exponents of the components that are not 0, where the vector begins at `start`; 128 for one that is not finite.
+    /// Returns the exponents of the components that are not 0, where the vector begins at `start`; 128 for one that is
+    /// not finite.
     private func exponents(_ bytes: [UInt8], _ start: Int) -> [Int] {
         (0..<self.dimension).compactMap { component in
             let place = start + component * 4
@@ -56,7 +57,7 @@ struct HiddenWord {
         }
     }
 
-    /// How many are far from the usual one; in the first row, from each other.
+    /// Returns how many are far from the usual one; in the first row, from each other.
     private func odd(_ exponents: [Int]) -> Int {
         guard let usual = self.usualExponent ?? Self.median(exponents) else { return 0 }
         return exponents.count { abs($0 - usual) > Self.spread }

@@ -1,7 +1,7 @@
 import AnnexCore
 
-/// word2vec's binary format: a line `rows dimension`, then each row as word, blank, float32 × dimension, and a line end
-/// behind every row (word2vec, old gensim) or behind none (gensim).
+/// Reads word2vec's binary format: a line `rows dimension`, then each row as word, blank, float32 × dimension, and a
+/// line end behind every row (word2vec, old gensim) or behind none (gensim).
 ///
 /// Nothing says where a row begins, so a blank in a word puts the reader out of step, and what it reads from there on are
 /// numbers all the same. It stops where a word seems to go on behind its blank, where a row does not end as the first one
@@ -16,16 +16,16 @@ final class Word2VecBinaryReader: FactorReader {
     private let stream: ByteStream
     private let rows: Int
     private var gate: RowGate
-    /// Whether a line end stands behind each row; nil before the first one was read.
+    /// Tells whether a line end stands behind each row; nil before the first one was read.
     private var hasLineEnds: Bool?
-    /// The word of the next row, read ahead.
+    /// Holds the word of the next row, read ahead.
     private var waitingWord: [UInt8]?
     private var hidden: HiddenWord
 
     private static let lineEnd: UInt8 = 0x0a
-    /// The room for the first line, and for a word that may be too long by itself.
+    /// Holds the room for the first line, and for a word that may be too long by itself.
     private static let headBytes = 4_096
-    /// Bytes in which a blank is looked for.
+    /// A blank is looked for in so many bytes.
     private static let longestSearch = 1 << 20
 
     init(_ stream: ByteStream, gate: RowGate) throws(AnnexError) {
@@ -78,7 +78,7 @@ final class Word2VecBinaryReader: FactorReader {
         }
         guard taken != nil else { throw self.cut(self.rowsRead) }
         try self.takeLineEnd()
-        // Before the row is believed: what follows tells whether it ended where it should.
+        // The next word is read before the row is believed: it tells whether the row ended where it should.
         self.waitingWord = self.rowsRead + 1 < self.rows ? try self.word(behind: self.rowsRead) : nil
         if let problem = IdentifierCheck.problem(word) {
             block.values.removeLast(self.dimension)
@@ -104,8 +104,8 @@ final class Word2VecBinaryReader: FactorReader {
         throw self.outOfStep("has the word '\(whole)', with a blank", row: self.rowsRead)
     }
 
-    /// The word that comes next. One that cannot be a word says that the row in front of it was not read as it was meant.
-    /// Behind a line end a word may be bad by itself: too long, or with other bytes than UTF-8 has.
+    /// Returns the word that comes next. One that cannot be a word says that the row in front of it was not read as it
+    /// was meant. Behind a line end a word may be bad by itself: too long, or with other bytes than UTF-8 has.
     private func word(behind row: Int?) throws(AnnexError) -> [UInt8] {
         guard let word = try self.stream.take(upTo: 0x20, limit: Self.longestSearch) else {
             throw self.cut(row.map { $0 + 1 } ?? 0)
@@ -127,7 +127,7 @@ final class Word2VecBinaryReader: FactorReader {
         if expected, !isThere, next != nil {
             throw self.outOfStep("has no line end behind it, the first row has", row: self.rowsRead)
         }
-        // Without line ends it can only be the one at the end of the file.
+        // Where rows have no line ends, one can only stand at the end of the file.
         if !expected, isThere, self.rowsRead < self.rows - 1 {
             throw self.outOfStep("has a line end behind it, the first row has none", row: self.rowsRead)
         }

@@ -1,7 +1,7 @@
 import AnnexCore
 
-/// word2vec's and gensim's text format: a line `rows dimension`, then `word value value …`. GloVe's files, which lack
-/// the first line, are read too.
+/// Reads word2vec's and gensim's text format: a line `rows dimension`, then `word value value …`. GloVe's files, which
+/// lack the first line, are read too.
 final class Word2VecTextReader: LineRowReader {
     private var sawFirst = false
     /// The counts in the first line, where there is one.
@@ -36,7 +36,7 @@ final class Word2VecTextReader: LineRowReader {
         return row
     }
 
-    /// A row of another length: with a blank in the id, where it is longer.
+    /// Says what is wrong with a row of another length. A longer one may have a blank in its id.
     private static func problem(_ fields: [ArraySlice<UInt8>], _ dimension: Int) -> RowProblem {
         let count = fields.count - 1
         let reason = "the row has \(count) components, the first line says \(dimension)"

@@ -1,6 +1,6 @@
 package import AnnexCore
 
-/// The room that the formats have. More is an error before anything is made: no number is cut off.
+/// Says how much room the formats have. More is an error before anything is made: no number is cut off.
 package enum FormatLimits {
     /// Links of a graph: `serving.bin` has offsets into them of 32 bits.
     package static let links = Int(UInt32.max)

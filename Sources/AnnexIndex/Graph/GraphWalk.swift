@@ -1,10 +1,10 @@
 import AnnexCore
 import CFaissShim
 
-/// FAISS's HNSW graph (Malkov and Yashunin 2016), walked here: FAISS 1.7.3 keeps `efSearch` on the shared index and does
-/// not heed it in a call, two queries would race for it.
+/// Walks FAISS's HNSW graph (Malkov and Yashunin 2016). FAISS 1.7.3 keeps `efSearch` on the shared index and does not
+/// heed it in a call, so that two queries would race for it.
 ///
-/// The reference for the walk over codes (`CodeWalk.swift`), and what serves versions made before that.
+/// It is the reference for the walk over codes (`CodeWalk.swift`), and serves versions made before that.
 ///
 /// Distances are the exact float32 scores of `vectors.f32`, whatever the graph was built over, so a walk's results
 /// need no rescoring. Items left out are walked over but not kept.
@@ -22,7 +22,7 @@ import CFaissShim
 
     var maximumLevel: Int { unsafe Int(self.graph.maximumLevel) }
 
-    /// The links of an item on a level that it is on, up to the first that is empty.
+    /// Lends the links of an item on a level that it is on, up to the first that is empty.
     private func links(_ ordinal: Int32, _ level: Int) -> UnsafeBufferPointer<Int32> {
         let base = unsafe self.graph.offsets[Int(ordinal)]
         let begin = unsafe base + Int(self.graph.levelOffsets[level])
@@ -30,13 +30,13 @@ import CFaissShim
         return unsafe UnsafeBufferPointer(start: self.graph.neighbours + begin, count: end - begin)
     }
 
-    /// The links of an item on the lowest level, the one that has all items.
+    /// Returns the links of an item on the lowest level, the one that has all items.
     func lowestLinks(of ordinal: Int32) -> [Int32] { unsafe Array(self.links(ordinal, 0).prefix { $0 >= 0 }) }
 
-    /// The number of levels that an item is on.
+    /// Returns the number of levels that an item is on.
     func levels(of ordinal: Int32) -> Int32 { unsafe self.graph.itemLevels[Int(ordinal)] }
 
-    /// The neighbours of an item, its top level first.
+    /// Returns the neighbours of an item, its top level first.
     func allLinks(of ordinal: Int32) -> [[Int32]] {
         let levels = unsafe Int(self.graph.itemLevels[Int(ordinal)])
         return (0..<levels).reversed().map { level in

@@ -1,8 +1,8 @@
 /// The number of links that made every item of a graph reachable.
 package struct LinkCounts: Equatable, Sendable {
-    /// Items that no path of links led to from where walks begin.
+    /// Counts items that no path of links led to from where walks begin.
     package var unreachable: Int
-    /// Links that were added: often fewer, as one such item leads to others.
+    /// Counts links that were added: often fewer, as one such item leads to others.
     package var added: Int
     /// The results of walks to some of the items themselves; nil on `ip`.
     package var looks: Looks?
@@ -11,11 +11,11 @@ package struct LinkCounts: Equatable, Sendable {
     package static let addedPerItem = 4
 
     package struct Looks: Equatable, Sendable {
-        /// Items that walks looked for at first.
+        /// Counts items that walks looked for at first.
         package var tried: Int
-        /// Those of them that the walks did not find.
+        /// Counts those of them that the walks did not find.
         package var missed: Int
-        /// Links that were added where walks ended short of what they looked for, then and in later rounds.
+        /// Counts links that were added where walks ended short of what they looked for, then and in later rounds.
         package var bridges: Int
     }
 }

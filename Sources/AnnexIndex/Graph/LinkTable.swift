@@ -1,6 +1,7 @@
 /// Links from each item to others, one item's behind the other's.
 struct LinkTable: Equatable, Sendable {
-    /// Per item, and one behind: where its links begin.
+    /// The links of an item begin at its element, and end where those of the next begin; one element stands behind the
+    /// last item.
     private(set) var starts: [UInt32]
     private(set) var links: [Int32]
 

@@ -4,7 +4,7 @@ import AnnexCore
 struct VisitedMarks {
     private var marks: [UInt32] = []
     private var epoch: UInt32 = 0
-    /// Items of the present walk.
+    /// Counts items of the present walk.
     private(set) var count = 0
 
     mutating func begin(rows: Int) {
@@ -16,7 +16,7 @@ struct VisitedMarks {
         self.epoch += 1
     }
 
-    /// False where the ordinal had been seen.
+    /// Returns false where the ordinal had been seen.
     @inline(__always)
     mutating func insert(_ ordinal: Int32) -> Bool {
         guard self.marks[Int(ordinal)] != self.epoch else { return false }

@@ -12,7 +12,7 @@ struct WalkProbe {
     private static let sample = 8_192
     private static let ef = 32
 
-    /// An item that a walk did not find though it is better than all that it did find, and those, best first.
+    /// Names an item that a walk did not find though it is better than all that it did find, and those, best first.
     struct Missed: Sendable {
         let item: Int32
         let found: [Int32]
@@ -26,7 +26,7 @@ struct WalkProbe {
     /// only. None on `ip`: what is best for a row is a longer one, and no walk to the row itself says anything.
     static func rounds(_ metric: Metric) -> Int { metric == .ip ? 0 : 4 }
 
-    /// Evenly spread, other ones in each round.
+    /// Picks items that are evenly spread, and other ones in each round.
     static func items(of rows: Int, round: Int) -> [Int32] {
         let step = max(1, rows / Self.sample)
         return stride(from: round % step, to: rows, by: step).map { Int32(truncatingIfNeeded: $0) }
@@ -57,7 +57,7 @@ struct WalkProbe {
             guard unsafe list.count > 0 else { return nil }
             let slots = unsafe (0..<min(Self.ef, list.count)).map { unsafe list.item($0) }
             guard !slots.contains(slot) else { return nil }
-            // Of many equal rows a walk need not find the very one.
+            // A walk need not find the very one of many equal rows.
             guard unsafe self.layout.score(query, slot) > list.score(0) else { return nil }
             return Missed(item: item, found: slots.map { unsafe self.layout.ordinals[Int($0)] })
         }
@@ -65,7 +65,7 @@ struct WalkProbe {
 }
 
 extension ScanLayout {
-    /// The score of the item at a slot of a graph, by its codes.
+    /// Returns the score of the item at a slot of a graph, by its codes.
     fileprivate func score(_ query: ScanQuery, _ slot: Int32) -> Float {
         var codes = unsafe self.codes
         var queryCodes = unsafe query.codes

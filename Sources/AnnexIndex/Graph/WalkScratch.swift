@@ -1,8 +1,8 @@
 import CAnnexKernels
 
-/// One thread's memory for walks, grown when a larger graph or a longer list comes.
+/// Holds one thread's memory for walks. It grows when a larger graph or a longer list comes.
 ///
-/// Not thread-safe.
+/// It is not thread-safe.
 @safe final class WalkScratch {
     private var marks = UnsafeMutableBufferPointer<UInt32>.allocate(capacity: 0)
     private var epoch: UInt32 = 0
@@ -25,7 +25,8 @@ import CAnnexKernels
         unsafe self.marks.deallocate()
     }
 
-    /// An empty list of up to `capacity` items, for steps of up to `longest` links. O(1), but O(rows) once in 2^32.
+    /// Returns an empty list of up to `capacity` items, for steps of up to `longest` links. O(1), but O(rows) once in
+    /// 2^32.
     func begin(rows: Int, capacity: Int, longest: Int) -> WalkList {
         if self.capacity < capacity || self.longest < longest {
             unsafe self.list.deallocate()
@@ -56,7 +57,7 @@ import CAnnexKernels
     /// Scores, and slots in the layout; that of an item that was expanded is inverted, and so below zero.
     private let kept: UnsafeMutablePointer<Float>
     private let slots: UnsafeMutablePointer<Int32>
-    /// Places of the present step, and their scores.
+    /// Holds the slots of the present step, and their scores.
     let fresh: UnsafeMutablePointer<Int32>
     let scores: UnsafeMutablePointer<Float>
     private var marks: UnsafeMutablePointer<UInt32>?
@@ -64,7 +65,7 @@ import CAnnexKernels
     private(set) var count = 0
     /// No item in front of it is left to expand.
     private var cursor = 0
-    /// Items looked at by links.
+    /// Counts items looked at by links.
     private(set) var visited = 0
 
     init(
@@ -104,7 +105,7 @@ import CAnnexKernels
         unsafe self.count += 1
     }
 
-    /// The best that was not expanded, which it is from now on; nil at the end of the walk.
+    /// Returns the best that was not expanded, which it is from now on; nil at the end of the walk.
     @inline(__always)
     mutating func next() -> Int? {
         while unsafe self.cursor < self.count {
@@ -118,7 +119,7 @@ import CAnnexKernels
         return nil
     }
 
-    /// A guess at what `next` gives next time: the one behind in the list, if that is still to expand.
+    /// Guesses what `next` gives next time: the one behind in the list, if that is still to expand.
     @inline(__always)
     func likelyNext() -> Int? {
         let slot = unsafe self.cursor + 1 < self.count ? self.slots[self.cursor + 1] : -1

@@ -3,7 +3,7 @@ import Synchronization
 
 /// Work that falls into independent parts.
 enum Parallel {
-    /// The results of `body(0)` ..< `body(count)`, in order, computed by up to `workers` threads. Blocks.
+    /// Returns the results of `body(0)` ..< `body(count)`, in order, computed by up to `workers` threads. Blocks.
     static func map<R: Sendable>(_ count: Int, workers: Int, _ body: @Sendable (Int) -> R) -> [R] {
         guard count > 1, workers > 1 else { return (0..<count).map(body) }
         let results = Mutex([R?](repeating: nil, count: count))

@@ -1,6 +1,7 @@
 import CAnnexKernels
 
-/// A row in 8 bits: its scale, its length and the length of its difference from the codes, both rounded up.
+/// Describes a row in 8 bits by its scale, its length and the length of its difference from the codes, the lengths
+/// rounded up.
 struct RowCode {
     let scale: Float
     let norm: Float
@@ -22,7 +23,7 @@ struct RowCode {
         self.error = Float(missed.squareRoot()).nextUp
     }
 
-    /// The code of a row without a bound: zeros, which say nothing of it.
+    /// Makes the code of a row without a bound: zeros, which say nothing of it.
     init(unboundedOf count: Int, _ codes: inout [Int8]) {
         codes = [Int8](repeating: 0, count: count)
         (self.scale, self.norm, self.error) = (0, 0, .infinity)
@@ -30,12 +31,12 @@ struct RowCode {
 }
 
 extension Double {
-    /// The nearest float32 that is not smaller.
+    /// Returns the nearest float32 that is not smaller.
     var roundedUp: Float {
         let rounded = Float(self)
         return Double(rounded) < self ? rounded.nextUp : rounded
     }
 
-    /// The nearest float32 that is not larger.
+    /// Returns the nearest float32 that is not larger.
     var roundedDown: Float { -(-self).roundedUp }
 }

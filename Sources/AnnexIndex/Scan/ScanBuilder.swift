@@ -9,7 +9,7 @@ package import AnnexCore
 /// A row whose scores cannot be bounded (`VectorFile.isBounded`) is encoded as zeros with an infinite error, and bounds of
 /// what it stands behind are infinite: an exact search then scores it by its float32 row.
 package struct ScanBuilder {
-    /// Longest rows that stand in front of all clusters.
+    /// So many of the longest rows stand in front of all clusters.
     static let headItems = 512
 
     private let vectors: VectorFile
@@ -25,14 +25,14 @@ package struct ScanBuilder {
         self.center = metric == .ip ? [] : Self.mean(vectors, metric)
     }
 
-    /// One order for all items. O(rows × (dimension + log rows)).
+    /// Makes a layout with one order for all items. O(rows × (dimension + log rows)).
     package func ordered() throws(AnnexError) -> ScanLayout {
         var order = Array(0..<Int32(self.vectors.rows))
         if self.metric == .ip { self.sortByNorm(&order[...]) }
         return try self.layout(head: order, clusters: [])
     }
 
-    /// Codes one after the other in the order of ordinals, without links: what a graph is built over.
+    /// Makes codes one after the other in the order of ordinals, without links. A graph is built over them.
     package func rowCodes() throws(AnnexError) -> ScanLayout {
         try self.layout(
             head: Array(0..<Int32(self.vectors.rows)),
@@ -41,8 +41,8 @@ package struct ScanBuilder {
         )
     }
 
-    /// Codes one after the other, in an order that begins with the items where a walk may begin. `links` lead from
-    /// ordinal to ordinal, `levels` has the number of levels of each item in the graph.
+    /// Makes codes one after the other, in an order that begins with the items where a walk may begin. `links` lead
+    /// from ordinal to ordinal, `levels` has the number of levels of each item in the graph.
     func graph(_ links: LinkTable, levels: [Int32]) throws(AnnexError) -> (ScanLayout, LinkCounts) {
         let order = self.walkOrder(levels)
         var repair = LinkRepair(links, seeds: order.prefix(ScanShape.seeds(of: order.count)))
@@ -61,8 +61,8 @@ package struct ScanBuilder {
         return (layout, counts)
     }
 
-    /// On `ip` items stand by falling norm, so that those which walks meet most lie together. Elsewhere the items of the upper
-    /// levels come first.
+    /// Returns the order in which a graph's items lie in memory. On `ip` they stand by falling norm, so that those
+    /// which walks meet most lie together. Elsewhere the items of the upper levels come first.
     func walkOrder(_ levels: [Int32]) -> [Int32] {
         var order = Array(0..<Int32(self.vectors.rows))
         if self.metric == .ip {
@@ -74,7 +74,7 @@ package struct ScanBuilder {
         return order
     }
 
-    /// A head and clusters; `lists` has the cluster of each row, 0 ..< `count`. Not for `l2`.
+    /// Makes a head and clusters; `lists` has the cluster of each row, 0 ..< `count`. It is not for `l2`.
     package func clustered(lists: [Int32], count: Int) throws(AnnexError) -> ScanLayout {
         precondition(lists.count == self.vectors.rows && self.metric != .l2, "unchecked lists")
         var inHead = [Bool](repeating: false, count: lists.count)
@@ -94,7 +94,7 @@ package struct ScanBuilder {
         ordinals.sort { (self.length(Int($0)), $1) > (self.length(Int($1)), $0) }
     }
 
-    /// The key that rows are sorted by: the length. Rows without a bound come first.
+    /// Returns the key that rows are sorted by: the length. Rows without a bound come first.
     private func length(_ ordinal: Int) -> Float {
         self.vectors.isBounded(ordinal) ? self.vectors.norm(ordinal) : .infinity
     }
@@ -113,11 +113,11 @@ package struct ScanBuilder {
     // MARK: Filling
 
     private struct Cluster {
-        /// The ordinals, in the order of the scan.
+        /// Holds the ordinals, in the order of the scan.
         var members: [Int32]
         var direction: [Float] = []
-        /// Parts of each member along the direction and across it: x·d, and the length of x − (x·d / |d|²) d. Infinite
-        /// where there is no bound.
+        /// Holds the parts of each member along the direction and across it: x·d, and the length of x − (x·d / |d|²) d.
+        /// They are infinite where there is no bound.
         var along: [Double] = []
         var across: [Double] = []
     }
@@ -144,7 +144,9 @@ package struct ScanBuilder {
             clusters: clusters.count,
             arrangement: links.map { .graph(links: $0.links.count) } ?? .blocks
         )
-        guard shape.isPossible else { throw AnnexError(.limit, "\(clusters.count) clusters are too many") }
+        guard shape.isPossible else {
+            throw AnnexError(.limit, "\(clusters.count) clusters are too many", hint: "Take a kind with fewer lists")
+        }
         return unsafe try ScanLayout.make(shape) { memory, offsets throws(AnnexError) in
             let target = unsafe ScanTarget(memory: memory, offsets: offsets, shape: shape)
             unsafe target.writeHeader(starts: starts, center: self.center)
@@ -159,13 +161,13 @@ package struct ScanBuilder {
         }
     }
 
-    /// The factor of a row: 1 / norm on cosine, which makes it a unit vector, else 1.
+    /// Returns the factor of a row: 1 / norm on cosine, which makes it a unit vector, else 1.
     private static func scale(_ vectors: VectorFile, _ row: Int, _ metric: Metric) -> Float {
         let norm = vectors.norm(row)
         return metric == .cosine && norm > 0 ? 1 / norm : 1
     }
 
-    /// The row as the metric has it: normalised on cosine; zeros where there is no bound.
+    /// Writes the row as the metric has it: normalised on cosine; zeros where there is no bound.
     private func row(_ ordinal: Int32, into out: inout [Float]) {
         guard self.vectors.isBounded(Int(ordinal)) else {
             for index in out.indices { out[index] = 0 }
@@ -177,7 +179,7 @@ package struct ScanBuilder {
         }
     }
 
-    /// A cluster's direction is the mean of its members at unit length. O(members × dimension).
+    /// Makes a cluster, whose direction is the mean of its members at unit length. O(members × dimension).
     private func cluster(_ members: [Int32]) -> Cluster {
         let dimension = self.vectors.dimension
         var row = [Float](repeating: 0, count: dimension)
@@ -188,7 +190,7 @@ package struct ScanBuilder {
         }
         let length = sums.reduce(0) { $0 + $1 * $1 }.squareRoot()
         let direction = sums.map { Float(length > 0 ? $0 / length : 0) }
-        // Not quite 1: the direction was rounded, and |x|² − (x·d)² would take that for a part of x.
+        // The square is not quite 1: the direction was rounded, and |x|² − (x·d)² would take that for a part of x.
         let squareOfDirection = direction.reduce(0.0) { $0 + Double($1) * Double($1) }
         var parts: [(ordinal: Int32, along: Double, across: Double, key: Float)] = []
         parts.reserveCapacity(members.count)

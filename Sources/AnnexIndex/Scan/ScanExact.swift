@@ -79,7 +79,7 @@ extension ScanLayout {
         }
     }
 
-    /// A bound for each cluster, from float32 products with the centroids; returns the number of clusters.
+    /// Returns a bound for each cluster, from float32 products with the centroids; returns the number of clusters.
     private func boundClusters(
         _ query: ScanQuery,
         _ norm: Float,
@@ -110,10 +110,10 @@ extension ScanLayout {
         return self.shape.clusters
     }
 
-    /// The bound of a cluster, from the query's product with its direction.
+    /// Sets the bound of a cluster, from the query's product with its direction.
     ///
-    /// Along the direction the largest part counts, or the smallest where the query points away: no part in between gives
-    /// more, whatever the signs are. The product is known up to rounding. Along the direction that is covered by
+    /// Along the direction the largest part counts, or the smallest where the query points away: no part in between
+    /// gives more, whatever the signs are. The product is known up to rounding. Along the direction that is covered by
     /// `ExactRun.slack`; across it, the product counts that is nearer to a right angle.
     private func setExactBounds(
         _ bounds: inout CAnnexKernels_Bounds,
@@ -137,13 +137,13 @@ extension ScanLayout {
     private let vectors: VectorFile
     private let scale: Float
     private let offset: Float
-    /// Squared length of the query as it is encoded.
+    /// Holds the squared length of the query as it is encoded.
     private let square: Float
     private let rounding: Float
     private let errorWeight: Float
     private let normWeight: Float
     private let slack: Float
-    /// Items that had their exact score before.
+    /// Lists items that had their exact score before.
     var known = unsafe UnsafeBufferPointer<Int32>(start: nil, count: 0)
 
     /// - Parameters:
@@ -172,7 +172,8 @@ extension ScanLayout {
         unsafe self.slack = Self.slack(layout, codes, rounding)
     }
 
-    /// A bound on the errors of scores, bounds and thresholds together, in units of scores (on `cosine` of scores × |q|).
+    /// Returns a bound on the errors of scores, bounds and thresholds together, in units of scores (on `cosine` of
+    /// scores × |q|).
     ///
     /// With u = 2⁻²⁴ a float32 product of d components is wrong by at most (d / 32 + 7) u |x||q|. That counts twice, for
     /// the score and for the query's product with a direction. All that is rounded once (|d|² of a direction, lengths, the
@@ -191,8 +192,8 @@ extension ScanLayout {
         }
     }
 
-    /// The score, in the scan's units, that an item must be able to reach. It is -infinity while the pool is not full, and no
-    /// number where the worst hit has none: nothing is below either.
+    /// Returns the score, in the scan's units, that an item must be able to reach. It is -infinity while the pool is
+    /// not full, and no number where the worst hit has none: nothing is below either.
     func threshold(_ pool: borrowing TopPool) -> Float {
         guard pool.isFull else { return -.infinity }
         let worst = pool.worstScore
@@ -238,7 +239,7 @@ extension ScanLayout {
                 scratch.scores
             )
             scratch.blocksRead += block - start
-            // Nothing, and before the end: a bound rules out what stands behind.
+            // Nothing was found before the end, so a bound rules out what stands behind.
             if found == 0, block < stop { return }
             for index in 0..<found {
                 let ordinal = unsafe ordinals[Int(scratch.slots[index])]

@@ -1,6 +1,6 @@
 import AnnexCore
 
-/// The first 64 bytes of `serving.bin`.
+/// Describes the first 64 bytes of `serving.bin`.
 enum ScanHeader {
     private static let metrics: [Metric] = [.ip, .l2, .cosine]
 
@@ -14,7 +14,7 @@ enum ScanHeader {
         return numbers.flatMap { number in (0..<8).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) } }
     }
 
-    /// Nil where it is no header of a known format, or its counts make no sense.
+    /// Returns nil where it is no header of a known format, or its counts make no sense.
     static func decode(_ bytes: [UInt8]) -> (shape: ScanShape, format: UInt32)? {
         let numbers = (0..<8).map { index in
             (0..<8).reduce(UInt64(0)) { $0 | UInt64(bytes[index * 8 + $1]) << (8 * $1) }

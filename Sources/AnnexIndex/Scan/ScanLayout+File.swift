@@ -1,7 +1,7 @@
 package import AnnexCore
 import Glibc
 
-/// `serving.bin`: a `ScanHeader`, and the parts of `ScanShape` as they lie in memory.
+/// Reads and writes `serving.bin`: a `ScanHeader`, and the parts of `ScanShape` as they lie in memory.
 extension ScanLayout {
     /// Writes `serving.bin`. The caller flushes it to the disk.
     package func write(path: String) throws(AnnexError) {
@@ -60,7 +60,7 @@ extension ScanLayout {
         return layout
     }
 
-    /// The first number that would lead a scan astray; nil where all are right. O(items).
+    /// Returns the first number that would lead a scan astray; nil where all are right. O(items).
     private func structuralProblem() -> String? {
         let shape = self.shape
         var last = UInt32(shape.headBlocks)

@@ -2,30 +2,30 @@ package import AnnexCore
 import CAnnexKernels
 import Glibc
 
-/// The order in which Annex scans: 8-bit codes of all items, a head of the longest rows, then clusters by direction, with
-/// an upper bound on what still stands behind each block (`serving.bin`).
+/// Holds items in the order in which Annex scans them (`serving.bin`): 8-bit codes of all items, a head of the longest
+/// rows, then clusters by direction, with an upper bound on what still stands behind each block. For a walk it holds
+/// the codes one after the other, and links between them.
 ///
-/// Or, for a walk: the codes one after the other, and links between them.
+/// It is derived from `vectors.f32` and from the lists or links of an index, and from nothing else. A row's code is
+/// round(component / scale), one scale a row, in -127...127. On `cosine` rows are made unit vectors first. On `cosine`
+/// and `l2` the mean of all rows is taken off: what they have in common would take up most of the codes, where it tells
+/// none from another. On `l2` half the squared length is an item's bias, so that the score q·x − |x|²/2 ranks as the
+/// distance does; on `cosine` scores lack the product of query and mean, which is the same for all.
 ///
-/// Derived from `vectors.f32` and from the lists or links of an index, and from nothing else. A row's code is
-/// round(component / scale), one scale a row, in -127...127. On `cosine` rows are made unit vectors first. On `cosine` and
-/// `l2` the mean of all rows is taken off: what they have in common would take up most of the codes, where it tells none
-/// from another. On `l2` half the squared length is an item's bias, so that the score q·x − |x|²/2 ranks as the distance
-/// does; on `cosine` scores lack the product of query and mean, which is the same for all.
-///
-/// Immutable; any number of threads. Unchecked because the memory is not written after `init`.
+/// It is immutable, and any number of threads may use it. Unchecked because the memory is not written after `init`.
 @safe package final class ScanLayout: @unchecked Sendable {
     let shape: ScanShape
     let base: UnsafeRawPointer
     let mappedBytes: Int
     private let offsets: ScanShape.Offsets
-    /// The largest Euclidean length of a row as it is encoded.
+    /// Holds the largest Euclidean length of a row as it is encoded.
     let largestNorm: Float
-    /// The largest Euclidean length of the difference between a row and its codes; infinite where a row has no bound.
+    /// Holds the largest Euclidean length of the difference between a row and its codes. It is infinite where a row has
+    /// no bound.
     let largestError: Float
     /// 0, 1, 2, …: the ordinals of centroids, or the slots of the seeds of a graph; -1 for the padding of the last block.
     private let numbers: UnsafeMutablePointer<Int32>
-    /// The slot of each ordinal. Only a graph has them.
+    /// Holds the slot of each ordinal. Only a graph has them.
     private let positions: [Int32]
     /// The most links that an item of the graph has.
     let longestList: Int
@@ -55,13 +55,13 @@ import Glibc
         self.longestList = positions.indices.reduce(0) { max($0, unsafe Int(starts[$1 + 1]) - Int(starts[$1])) }
     }
 
-    /// Whether a search with this layout also needs what FAISS holds.
+    /// Tells whether a search with this layout also needs what FAISS holds.
     package func needsFaiss(_ kind: IndexKind) -> Bool { !self.isGraph && kind.needsFaiss(self.shape.metric) }
 
-    /// The slot of an item of a graph.
+    /// Returns the slot of an item of a graph.
     func slot(of ordinal: Int32) -> Int32 { self.positions[Int(ordinal)] }
 
-    /// The items that an item links to; nil without a graph or such an item.
+    /// Returns the items that an item links to; nil without a graph or such an item.
     package func links(of ordinal: Int32) -> [Int32]? {
         guard self.positions.indices.contains(Int(ordinal)) else { return nil }
         let slot = Int(self.positions[Int(ordinal)])
@@ -76,16 +76,16 @@ import Glibc
     }
 
     package var rows: Int { self.shape.rows }
-    /// Clusters by direction; 0 where all items stand in one order.
+    /// Counts clusters by direction; 0 where all items stand in one order.
     package var clusters: Int { self.shape.clusters }
-    /// Whether there are links to walk along.
+    /// Tells whether there are links to walk along.
     package var isGraph: Bool { self.shape.isGraph }
-    /// Bytes of all parts.
+    /// Counts the bytes of all parts.
     package var byteCount: Int { self.mappedBytes + self.positions.count * 4 }
 
     // MARK: Making
 
-    /// Memory for a layout, filled by `fill` and read-only from then on.
+    /// Makes the memory of a layout, which `fill` fills and which is read-only from then on.
     static func make(
         _ shape: ScanShape,
         _ fill: (UnsafeMutableRawPointer, ScanShape.Offsets) throws(AnnexError) -> Void
@@ -98,11 +98,15 @@ import Glibc
         return unsafe ScanLayout(shape: shape, mapping: UnsafeRawPointer(memory))
     }
 
-    /// Huge pages, where the kernel has them: a scan that jumps then misses the address cache less often.
+    /// Asks for huge pages, where the kernel has them: a scan that jumps then misses the address cache less often.
     private static func allocate(_ bytes: Int) throws(AnnexError) -> UnsafeMutableRawPointer {
         let memory = unsafe mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
         guard let memory = unsafe memory, unsafe memory != MAP_FAILED else {
-            throw AnnexError(.system, "no memory for a scan layout of \(bytes) bytes")
+            throw AnnexError(
+                .system,
+                "no memory for a scan layout of \(bytes) bytes",
+                hint: "Free memory and try again"
+            )
         }
         unsafe madvise(memory, bytes, 14)  // MADV_HUGEPAGE, which Glibc's module does not export
         return unsafe memory
@@ -121,7 +125,7 @@ import Glibc
         )
     }
 
-    /// Minus half the squared length of each decoded row. For codes in rows only. O(rows × dimension).
+    /// Returns minus half the squared length of each decoded row. Only codes in rows have it. O(rows × dimension).
     func halfSquares() -> [Float] {
         let codes = unsafe self.codes
         return (0..<self.rows).map { row in
@@ -158,7 +162,7 @@ import Glibc
     var errors: UnsafePointer<Float> { unsafe self.pointer(self.offsets.errors, Float.self) }
     var ordinals: UnsafePointer<Int32> { unsafe self.pointer(self.offsets.ordinals, Int32.self) }
     var firstBlocks: UnsafePointer<UInt32> { unsafe self.pointer(self.offsets.firstBlocks, UInt32.self) }
-    /// The direction of a cluster: groups * 4 floats.
+    /// Returns the direction of a cluster: groups * 4 floats.
     func centroid(_ cluster: Int) -> UnsafePointer<Float> {
         unsafe self.pointer(self.offsets.centroids, Float.self) + cluster * self.shape.groups * 4
     }

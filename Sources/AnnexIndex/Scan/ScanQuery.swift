@@ -1,21 +1,22 @@
 import AnnexCore
 import CAnnexKernels
 
-/// A query in codes. Lives as long as the scratch memory it lies in; nothing else may use that meanwhile.
+/// Holds a query in codes. It lives as long as the scratch memory it lies in; nothing else may use that meanwhile.
 @unsafe struct ScanQuery {
     let codes: CAnnexKernels_Query
-    /// The value of one step of a code. Scores of a scan are in units of it.
+    /// A step of a code is worth this much. Scores of a scan are in units of it.
     let scale: Float
-    /// Euclidean length of the vector as it is encoded, within `ScanQuery.rounding`.
+    /// Holds the Euclidean length of the vector as it is encoded, within `ScanQuery.rounding`.
     let norm: Float
-    /// On `cosine`: the product with the mean that rows were encoded without. In units of the scale, as scores are.
+    /// On `cosine` it is the product with the mean that rows were encoded without, in units of the scale, as scores
+    /// are.
     let offset: Float
 
     /// The error of a float32 product of this many components is less, relative to the product of the lengths: a sum in 32
     /// lanes has dimension / 32 additions and a tree of 6. The rest is room for the roundings around it.
     static func rounding(_ dimension: Int) -> Float { Float(dimension / 32 + 32) * 1.2e-7 }
 
-    /// Nil where 8 bits cannot stand for the vector: all zeros, or values outside 1e-15 ... 1e15.
+    /// Returns nil where 8 bits cannot stand for the vector: all zeros, or values outside 1e-15 ... 1e15.
     init?(_ query: UnsafeBufferPointer<Float>, _ layout: ScanLayout, _ scratch: ScanScratch) {
         scratch.reserve(layout.shape)
         let components = ScanScratch.components(layout.shape)
@@ -51,13 +52,14 @@ import CAnnexKernels
         return (ofRow * ofRow + ofQuery * ofQuery).squareRoot()
     }
 
-    /// Three standard deviations of the product of two unit vectors, one of them in a random direction; at most 1.
+    /// Returns three standard deviations of the product of two unit vectors, one of them in a random direction; at most
+    /// 1.
     static func trust(_ dimension: Int) -> Float { min(1, 3 / Float(dimension).squareRoot()) }
 
-    /// Three standard deviations of the error of rounding to whole numbers.
+    /// The value is three standard deviations of the error of rounding to whole numbers.
     static let roundingDeviations: Float = 3 / Float(12).squareRoot()
 
-    /// An exact score as the scan would have it, better ones higher.
+    /// Returns an exact score as the scan would have it, better ones higher.
     func units(_ score: Float, queryNorm: Float, _ metric: Metric) -> Float {
         switch metric {
         case .ip: return unsafe score / self.scale

@@ -1,12 +1,12 @@
 import AnnexCore
 import CAnnexKernels
 
-/// One thread's memory for scans: the query in codes, the clusters in order, the pool. Grown when a larger layout comes,
-/// so a query allocates nothing.
+/// Holds one thread's memory for scans: the query in codes, the clusters in order, the pool. It grows when a larger
+/// layout comes, so a query allocates nothing.
 ///
-/// Not thread-safe.
+/// It is not thread-safe.
 @safe final class ScanScratch {
-    /// A cluster, and an upper bound on the scores of its items.
+    /// Holds a cluster, and an upper bound on the scores of its items.
     struct Candidate {
         var bound: Float
         var cluster: Int32
@@ -19,11 +19,11 @@ import CAnnexKernels
         }
     }
 
-    /// The query as the layout encodes rows: with the mean taken off on l2; zeros behind the last component, codes too, up to the
-    /// next multiple of 64.
+    /// Holds the query as the layout encodes rows: with the mean taken off on l2; zeros behind the last component,
+    /// codes too, up to the next multiple of 64.
     private(set) var vector: UnsafeMutablePointer<Float>
     private(set) var codes: UnsafeMutablePointer<Int8>
-    /// Per cluster, rounded up to whole blocks.
+    /// Each cluster has one; the room is rounded up to whole blocks.
     private(set) var products: UnsafeMutablePointer<Float>
     private(set) var candidates: UnsafeMutablePointer<Candidate>
     private var components = 0
@@ -35,15 +35,15 @@ import CAnnexKernels
     let walk = WalkScratch()
     /// Blocks of items whose codes the present search has read.
     var blocksRead = 0
-    /// The first of `candidates`: those that the present search has scanned.
+    /// Holds the first of `candidates`: those that the present search has scanned.
     var clustersScanned = 0
     let slots = UnsafeMutablePointer<UInt32>.allocate(capacity: ScanShape.blockItems)
     let scores = UnsafeMutablePointer<Float>.allocate(capacity: ScanShape.blockItems)
-    /// Items that wait for their exact scores, up to two blocks of them.
+    /// Holds items that wait for their exact scores, up to two blocks of them.
     private let waiting = UnsafeMutablePointer<Int32>.allocate(capacity: 2 * ScanShape.blockItems)
     private let exactScores = UnsafeMutablePointer<Float>.allocate(capacity: 2 * ScanShape.blockItems)
     private(set) var pending = 0
-    /// Whether the present search has reached its limit: see `SearchLimit`.
+    /// Tells whether the present search has reached its limit: see `SearchLimit`.
     var isUnfinished = false
     var mostBlocks = Int.max
     var nextLook = Int.max
@@ -105,7 +105,7 @@ import CAnnexKernels
         }
     }
 
-    /// Items that would have entered the pool but were left out.
+    /// Counts items that would have entered the pool but were left out.
     var skipped: Int { unsafe Int(self.pool.skipped) }
 
     /// Lends the ordinals in the pool, best first, and their scores.

@@ -1,15 +1,16 @@
 import AnnexCore
 import CAnnexKernels
 
-/// Searching a layout. All scores and bounds of items in here are as the kernels give them: in units of the query's
+/// Searches a layout. All scores and bounds of items in here are as the kernels give them: in units of the query's
 /// scale, and without `ScanQuery.offset`. Products with centroids have it.
 extension ScanLayout {
-    /// Which clusters a search looks at.
+    /// Says which clusters a search looks at.
     enum ClusterSelection {
-        /// All whose bound reaches the k-th best, with the part across the centroid weighed by kappa: at 1 next to nothing
-        /// is lost (`ScanQuery.scoreErrorBound`), below it is a bet that gets faster.
+        /// The search looks at all clusters whose bound reaches the k-th best, with the part across the centroid
+        /// weighed by kappa: at 1 next to nothing is lost (`ScanQuery.scoreErrorBound`), below it is a bet that gets
+        /// faster.
         case kappa(Float)
-        /// The n whose direction is nearest to the query's.
+        /// The search looks at the n clusters whose direction is nearest to the query's.
         case nearest(Int)
 
         var kappa: Float { if case .kappa(let value) = self { value } else { 1 } }
@@ -102,8 +103,8 @@ extension ScanLayout {
         }
     }
 
-    /// How the bound of a cluster is made of its parts. Where the query points away from the centroid the smallest part
-    /// along it counts, or it would be no bound.
+    /// Sets how the bound of a cluster is made of its parts. Where the query points away from the centroid the smallest
+    /// part along it counts, or it would be no bound.
     func setBounds(
         _ bounds: inout CAnnexKernels_Bounds,
         _ query: ScanQuery,
@@ -192,7 +193,7 @@ extension ScanLayout {
 }
 
 extension ScanScratch {
-    /// The k-th best score in the pool; -infinity while it has fewer.
+    /// Returns the k-th best score in the pool; -infinity while it has fewer.
     @inline(__always)
     func kth(_ k: Int) -> Float {
         unsafe withUnsafeBytes(of: &self.pool.scores) {

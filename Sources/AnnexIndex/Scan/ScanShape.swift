@@ -19,11 +19,11 @@ struct ScanShape: Equatable {
     /// Blocks of 32 items, in all and before the first cluster.
     var blocks: Int
     var headBlocks: Int
-    /// Clusters by direction behind the head.
+    /// Counts the clusters by direction behind the head.
     var clusters: Int
     var arrangement = Arrangement.blocks
 
-    /// The order of codes in memory.
+    /// Says in which order codes lie in memory.
     enum Arrangement: Equatable {
         /// 32 items are interleaved, for scans.
         case blocks
@@ -32,7 +32,7 @@ struct ScanShape: Equatable {
         case graph(links: Int)
     }
 
-    /// Components of a code row, divided by four.
+    /// Counts the components of a code row, divided by four.
     var groups: Int { (self.dimension + 3) / 4 }
     var blockCodeBytes: Int { self.groups * 4 * Self.blockItems }
     var isGraph: Bool { self.arrangement != .blocks }
@@ -41,40 +41,42 @@ struct ScanShape: Equatable {
     var seeds: Int { self.isGraph ? Self.seeds(of: self.rows) : 0 }
     static func seeds(of rows: Int) -> Int { min(512, (rows + 7) / 8) }
     var seedBlocks: Int { (self.seeds + Self.blockItems - 1) / Self.blockItems }
-    /// Bytes from one row of codes to the next; 0 where they lie in blocks.
+    /// Counts bytes from one row of codes to the next; 0 where they lie in blocks.
     var stride: Int { self.isGraph ? (self.dimension + 63) / 64 * 64 : 0 }
     var centroidBlocks: Int { (self.clusters + Self.blockItems - 1) / Self.blockItems }
     var hasBiases: Bool { self.metric == .l2 }
-    /// Whether codes are of rows with the mean taken off. Inner products are encoded as they come: the shortest rows would lose
-    /// by it, and rank last without.
+    /// Tells whether codes are of rows with the mean taken off. Inner products are encoded as they come: the shortest
+    /// rows would lose by it, and rank last without.
     var isCentered: Bool { self.metric != .ip }
 
-    /// The byte at which each part begins.
+    /// Says at which byte each part begins.
     struct Offsets {
-        /// Per item.
+        /// Each item has these parts.
         var codes = 0
         var scales = 0
         var biases = 0
         var ordinals = 0
-        /// Per block: the largest part along the centroid and across it, the smallest along, from here to the end of the
-        /// cluster; the largest norm and the largest length of what the codes leave out, in the block.
+        /// Each block has these parts: the largest part along the centroid and across it and the smallest along, from
+        /// here to the end of the cluster; the largest norm and the largest length of what the codes leave out, in the
+        /// block.
         var along = 0
         var across = 0
         var leastAlong = 0
         var norms = 0
         var errors = 0
-        /// Per cluster, and one behind: the first block.
+        /// Each cluster has its first block here; one element stands behind the last cluster.
         var firstBlocks = 0
-        /// Per cluster: the unit vector in float32 (groups * 4 components), and in codes.
+        /// Each cluster has its unit vector in float32 (groups * 4 components), and in codes.
         var centroids = 0
         var centroidCodes = 0
         var centroidScales = 0
         /// The mean of all rows, which is taken off each before it is encoded: groups * 4 components.
         var center = 0
-        /// A graph only. Per item, and one behind: where its links begin; and all links, each the slot of an item.
+        /// Only a graph has these: where the links of each item begin, with one element behind the last item; and all
+        /// links, each the slot of an item.
         var linkStarts = 0
         var links = 0
-        /// A graph only: the first blocks once more, interleaved.
+        /// Only a graph has this: the first blocks once more, interleaved.
         var seedCodes = 0
         var end = 0
     }
@@ -109,7 +111,7 @@ struct ScanShape: Equatable {
         return offsets
     }
 
-    /// Whether counts from a file make sense. No size computed from them then overflows.
+    /// Tells whether counts from a file make sense. No size computed from them then overflows.
     var isPossible: Bool {
         (1...Limits.maximumItems).contains(self.rows) && (1...Limits.maximumDimension).contains(self.dimension)
             && (0...Limits.maximumNprobe).contains(self.clusters)

@@ -31,7 +31,7 @@ extension ScanTarget {
         }
     }
 
-    /// |d|² − 1 of a cluster's direction as it is stored, or 0 where that is less.
+    /// Returns |d|² − 1 of a cluster's direction as it is stored, or 0 where that is less.
     private func excess(of cluster: Int) -> Double {
         let components = unsafe self.shape.groups * 4
         let direction = unsafe self.pointer(self.offsets.centroids, Float.self) + cluster * components

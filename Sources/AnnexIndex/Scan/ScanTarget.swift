@@ -1,8 +1,9 @@
 import AnnexCore
 
-/// The memory that a builder fills: each block and cluster has bytes of its own, so threads may fill different ones at once.
+/// Holds the memory that a builder fills. Each block and cluster has bytes of its own, so threads may fill different
+/// ones at once.
 ///
-/// Unchecked for that reason.
+/// It is unchecked for that reason.
 @unsafe struct ScanTarget: @unchecked Sendable {
     let memory: UnsafeMutableRawPointer
     let offsets: ScanShape.Offsets
@@ -31,8 +32,8 @@ import AnnexCore
         unsafe self.pointer(self.offsets.leastAlong, Float.self)[block] = leastAlong
     }
 
-    /// On `ip` no item of a block or behind it scores more than the query's length times the largest of theirs. Elsewhere
-    /// nothing is known of what stands behind, so nothing stops the scan.
+    /// Sets the bounds of the head. On `ip` no item of a block or behind it scores more than the query's length times
+    /// the largest of theirs. Elsewhere nothing is known of what stands behind, so nothing stops the scan.
     func boundHead() {
         let norms = unsafe self.pointer(self.offsets.norms, Float.self)
         let errors = unsafe self.pointer(self.offsets.errors, Float.self)

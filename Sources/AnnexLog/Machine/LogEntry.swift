@@ -1,6 +1,6 @@
 package import AnnexCore
 
-/// Who appended an entry, and which of the appender's it is: no two entries have the same, in no log.
+/// Says who appended an entry, and which of the appender's it is. No two entries have the same key in any log.
 package struct EntryKey: Sendable, Hashable {
     /// 128 random bits of one run of one replica.
     package struct Origin: Sendable, Hashable {
@@ -18,7 +18,7 @@ package struct EntryKey: Sendable, Hashable {
     }
 
     package let origin: Origin
-    /// 1, 2, … within the origin.
+    /// Counts 1, 2, … within the origin.
     package let sequence: UInt64
 
     package init(origin: Origin, sequence: UInt64) {
@@ -30,10 +30,11 @@ package struct EntryKey: Sendable, Hashable {
 /// A change on its way to the log.
 package struct LogEntry<Change: Sendable>: Sendable {
     package let key: EntryKey
-    /// The stream, 0 to 15: the block of the user's slot.
+    /// Holds the stream, 0 to 15: the block of the user's slot.
     package let block: Int
     package let change: Change
-    /// Milliseconds since 1970 by the log's clock: an entry that stands later counts nowhere. Nil: it always counts.
+    /// An entry that stands in the log later than this counts nowhere, in milliseconds since 1970 by the log's clock.
+    /// With nil it always counts.
     package let until: Int64?
 
     package init(key: EntryKey, block: Int, change: Change, until: Int64? = nil) {
@@ -45,17 +46,18 @@ package struct LogEntry<Change: Sendable>: Sendable {
 }
 
 extension LogPosition {
-    /// Whether what was to be there by then came too late. All who read an entry decide the same, as they go by its position.
+    /// Tells whether what was to be there by then came too late. All who read an entry decide the same, as they go by
+    /// its position.
     package func isBehind(_ until: Int64?) -> Bool {
         guard let until else { return false }
         return until < 0 || self.milliseconds > UInt64(until)
     }
 }
 
-/// An entry as it was read back.
+/// Holds an entry as it was read back.
 package struct ReadEntry<Change: Sendable>: Sendable {
     package let position: LogPosition
-    /// Nil where it cannot be made sense of, or concerns users of other shards: then only the position moves.
+    /// It is nil where it cannot be made sense of, or concerns users of other shards: then only the position moves.
     package let content: LogEntry<Change>?
 
     package init(position: LogPosition, content: LogEntry<Change>?) {
@@ -64,7 +66,7 @@ package struct ReadEntry<Change: Sendable>: Sendable {
     }
 }
 
-/// Entries of one stream for the state: each must follow right behind the one before, the first behind `after`.
+/// Holds entries of one stream for the state. Each must follow right behind the one before, the first behind `after`.
 package struct ApplyBatch<Change: Sendable>: Sendable {
     package let block: Int
     package let after: LogPosition

@@ -1,6 +1,7 @@
 package import AnnexCore
 
-/// One replica of one index, as a state machine: events in, actions out; no socket, no clock, no thread.
+/// Decides for one replica of one index, as a state machine: it takes events and gives actions, and has no socket, no
+/// clock and no thread.
 ///
 /// Each change is appended at most once and answered exactly once. What is read back is applied in the order of its
 /// stream, and starts behind what is stored; the state stores entry and position together, and refuses an entry that
@@ -13,7 +14,7 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
 
     package enum Phase: Sendable, Equatable {
         case cutOff(String)
-        /// Connected; whether the log has what was read is being asked.
+        /// The replica is connected, and asks whether the log has what was read.
         case checking
         case following
         case refusing(LogProblem)
@@ -25,12 +26,12 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
         let needsOutcome: Bool
         let deadline: Int64
         let until: Int64?
-        /// Its position in the log, if that is known.
+        /// Holds its position in the log, if that is known.
         var position: LogPosition?
     }
 
     package let origin: EntryKey.Origin
-    /// Which log is followed; nil before the first.
+    /// Says which log is followed. It is nil before the first.
     package internal(set) var identity: LogIdentity?
     package internal(set) var phase = Phase.cutOff("it has not been reached yet")
     package internal(set) var figures = ReplicationFigures()
@@ -38,12 +39,12 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
     let blocks: [Int]
 
     var pending: [UInt64: Pending] = [:]
-    /// Sequences in the order of their deadlines; those that are answered already are passed over.
+    /// Lists sequences in the order of their deadlines. Those that are answered already are passed over.
     private var deadlines: [UInt64] = []
     private var firstDeadline = 0
     private var nextSequence: UInt64 = 1
 
-    /// Per block, up to where it was read and given out to be applied; and up to where it is durable.
+    /// Each block has been read up to `read` and given out to be applied; up to `applied` it is durable.
     var read: [LogMark]
     var applied: [LogMark]
     var unapplied = 0
@@ -54,9 +55,9 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
     var lastCheck: Int64 = 0
     /// The log was given an id on this connection, and is looked at for it.
     var hasClaimed = false
-    /// Why applying rests, and until when; once nothing is under way, reading starts again from what is durable.
+    /// Says why applying rests, and until when. Once nothing is under way, reading starts again from what is durable.
     var stall: (reason: String, until: Int64)?
-    /// When the log was known to end where reading had come, for when all that is applied.
+    /// The log was known at time `at` to end where reading had come. The time counts once all that is applied.
     var candidate: (at: Int64, total: UInt64)?
     var readTotal: UInt64 = 0
     var appliedTotal: UInt64 = 0
@@ -86,16 +87,16 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
 
     /// Changes that are neither acknowledged nor refused.
     package var pendingCount: Int { self.pending.count }
-    /// Entries that were read and are not applied yet.
+    /// Counts entries that were read and are not applied yet.
     package var unappliedCount: Int { self.unapplied }
 
-    /// The mark up to which a block is applied durably. The block is one of 0 to 15.
+    /// Returns the mark up to which a block is applied durably. The block is one of 0 to 15.
     package func mark(_ block: Int) -> LogMark { self.applied[block] }
 
     /// Milliseconds since this replica last knew that it had applied all that the log had; nil where it never did.
     package func lag(at now: Int64) -> Int64? { self.caughtUp.map { max(0, now - $0) } }
 
-    /// Why applying rests; nil while it does not.
+    /// Says why applying rests. It is nil while it does not.
     package var stallReason: String? { self.stall?.reason }
 
     // MARK: Events

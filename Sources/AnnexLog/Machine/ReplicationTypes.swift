@@ -1,33 +1,33 @@
 package import AnnexCore
 
-/// When a change is acknowledged.
+/// Says when a change is acknowledged.
 package enum LogAcknowledgement: String, Sendable, CaseIterable {
-    /// When the log has it. Only for changes whose reply does not depend on what they did.
+    /// A change is acknowledged when the log has it. Only changes whose reply does not depend on what they did may be.
     case log
-    /// When this replica has read it back and applied it durably.
+    /// A change is acknowledged when this replica has read it back and applied it durably.
     case replica
 }
 
 /// Times are milliseconds.
 package struct ReplicationSettings: Sendable {
     package var acknowledgement = LogAcknowledgement.replica
-    /// The time from a change's arrival until it is refused.
+    /// Holds the time from a change's arrival until it is refused.
     package var changeDeadline: Int64 = 2_000
     /// Changes that are neither acknowledged nor refused, at most.
     package var pendingLimit = 65_536
-    /// Entries of one stream that one read asks for, at most.
+    /// One read asks for at most so many entries of one stream.
     package var readCount = 64
-    /// Entries that were read and are not applied, at most, before no more are read.
+    /// At most so many entries may have been read and not applied before no more are read.
     package var unappliedLimit = 8_192
-    /// How often the log is asked whether it still has what was read.
+    /// The log is asked once in this time whether it still has what was read.
     package var checkInterval: Int64 = 1_000
-    /// How long applying rests after a failure.
+    /// Applying rests so long after a failure.
     package var applyRest: Int64 = 200
 
     package init() {}
 }
 
-/// An event at a replica.
+/// Reports something that happened at a replica.
 package enum ReplicationEvent<Change: Sendable, Outcome: Sendable>: Sendable {
     /// A client's change. `needsOutcome`: its reply tells what it did, so that it always waits until it is applied.
     /// `until`: it counts only where it stands in the log by then, in milliseconds since 1970.
@@ -46,12 +46,13 @@ package enum ReplicationEvent<Change: Sendable, Outcome: Sendable>: Sendable {
     case applyFailed(block: Int, String)
     /// The log can be talked to.
     case connected
-    /// Nothing that is under way will be answered any more; what was sent may or may not have arrived.
+    /// The connection ended. Nothing that is under way will be answered any more; what was sent may or may not have
+    /// arrived.
     case disconnected(String)
     case tick
 }
 
-/// An action for a replica.
+/// Asks a replica to do something.
 package enum ReplicationAction<Change: Sendable, Outcome: Sendable>: Sendable {
     /// Appends the entry once; a failure that leaves open whether it arrived is a `disconnected`.
     case append(LogEntry<Change>)
@@ -68,9 +69,9 @@ package enum ReplicationAction<Change: Sendable, Outcome: Sendable>: Sendable {
     case refuse(token: UInt64, ReplicationRefusal)
 }
 
-/// Why a change is not acknowledged.
+/// Says why a change is not acknowledged.
 package enum ReplicationRefusal: Sendable, Equatable {
-    // Certainly not stored:
+    // These changes are certainly not stored.
     case cutOff(String)
     case problem(LogProblem)
     case cannotApply(String)
@@ -80,7 +81,7 @@ package enum ReplicationRefusal: Sendable, Equatable {
     case expired(LogPosition)
     // May or may not be stored:
     case unanswered
-    /// Stored in the log, and applied by each replica that reads it; this one has not yet.
+    /// It is stored in the log, and each replica that reads it applies it; this one has not yet.
     case notApplied(LogPosition)
 
     package var isStored: Bool? {
@@ -102,9 +103,9 @@ package struct ReplicationFigures: Sendable, Equatable {
     package var refused = 0
     /// Counts entries that stand in the log behind their own end.
     package var expired = 0
-    /// Entries that the log had and this replica had not read when it last asked.
+    /// Counts entries that the log had and this replica had not read when it last asked.
     package var unread = 0
-    /// Entries that the log's streams had then, and the time of the oldest: milliseconds since 1970.
+    /// Counts entries that the log's streams had then, and the time of the oldest: milliseconds since 1970.
     package var length = 0
     package var oldest: UInt64?
 }

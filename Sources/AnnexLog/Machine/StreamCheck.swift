@@ -1,21 +1,21 @@
 package import AnnexCore
 
-/// The log's facts about one stream, against the position up to which this replica has read it.
+/// Compares the log's facts about one stream with the position up to which this replica has read it.
 package struct StreamFacts: Sendable, Equatable {
     package let block: Int
-    /// The position that was asked about.
+    /// Holds the position that was asked about.
     package let mark: LogMark
-    /// False where there is no such stream; the rest is nothing then.
+    /// It is false where there is no such stream, and the rest means nothing then.
     package var exists = false
     package var last = LogPosition.start
-    /// The first entry that is left; nil where none is.
+    /// Holds the first entry that is left. It is nil where none is.
     package var first: LogPosition?
-    /// The highest position of an entry that was deleted from within; trimming does not count.
+    /// Holds the highest position of an entry that was deleted from within; trimming does not count.
     package var maxDeleted = LogPosition.start
-    /// Entries ever added, and those that are left.
+    /// Counts entries ever added, and those that are left.
     package var added: UInt64 = 0
     package var length: UInt64 = 0
-    /// Whether there is an entry right at the position.
+    /// Tells whether there is an entry right at the position.
     package var hasEntry = false
 
     package init(block: Int, mark: LogMark) {
@@ -23,19 +23,19 @@ package struct StreamFacts: Sendable, Equatable {
         self.mark = mark
     }
 
-    /// Whether this replica has read all that the stream has.
+    /// Tells whether this replica has read all that the stream has.
     package var isCaughtUp: Bool { !self.exists || self.last <= self.mark.position }
 
-    /// Entries that it has not read.
+    /// Counts entries that it has not read.
     package var missing: UInt64 {
         self.isCaughtUp || self.added <= self.mark.count ? 0 : self.added - self.mark.count
     }
 
-    /// Entries that were removed, from the front as a rule.
+    /// Counts entries that were removed, from the front as a rule.
     fileprivate var removed: UInt64 { self.added > self.length ? self.added - self.length : 0 }
 }
 
-/// Why a replica must not go on with the log that it found.
+/// Says why a replica must not go on with the log that it found.
 package struct LogProblem: Sendable, Equatable, CustomStringConvertible {
     package enum Kind: String, Sendable {
         /// The log lacks entries that this replica has applied: it lost its disk, or is another log.
@@ -52,7 +52,8 @@ package struct LogProblem: Sendable, Equatable, CustomStringConvertible {
 
     package var description: String { self.text }
 
-    /// Why a log of that id is not the one that the state follows; nil where it is, or where either has none.
+    /// Says why a log of that id is not the one that the state follows. Returns nil where it is, or where either has
+    /// none.
     package init?(_ log: LogIdentity?, followed: LogIdentity?) {
         guard let log, let followed, log != followed else { return nil }
         self.kind = .other
@@ -62,7 +63,7 @@ package struct LogProblem: Sendable, Equatable, CustomStringConvertible {
             + "of one that follows this log, or give --log the address of its own"
     }
 
-    /// The problem of a log that has no id, where the state follows one that has.
+    /// Describes the problem of a log that has no id, where the state follows one that has.
     package init(followed: LogIdentity) {
         self.kind = .lost
         self.block = 0
@@ -71,7 +72,7 @@ package struct LogProblem: Sendable, Equatable, CustomStringConvertible {
             + "all replicas from one snapshot with --new-log"
     }
 
-    /// Nil where the replica may follow the stream from its position on.
+    /// Returns nil where the replica may follow the stream from its position on.
     package init?(_ facts: StreamFacts) {
         let mark = facts.mark
         let stream = "stream \(facts.block < 10 ? "0" : "")\(facts.block)"

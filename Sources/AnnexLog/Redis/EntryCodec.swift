@@ -6,7 +6,7 @@ package import AnnexWire
 /// Changes as fields of entries, fit to be read by people: `do event user u7 item i3 weight 1.5 at 1700000000000 by … n 12`.
 /// With `until` the entry counts only where its position is not later.
 package struct EntryCodec {
-    /// What is not for these is only passed over.
+    /// Entries for users of other slots are only passed over.
     let slots: SlotSet
 
     package init(slots: SlotSet) { self.slots = slots }
@@ -15,7 +15,7 @@ package struct EntryCodec {
         case entry(LogEntry<StateChange>)
         /// It is about users of another shard.
         case foreign
-        /// None that this program wrote.
+        /// The entry is none that this program writes.
         case unknown
         /// No client could have stored it: a weight or a time is beyond its limits. The same for all replicas, whatever version
         /// they serve.
@@ -84,7 +84,7 @@ package struct EntryCodec {
 
     private static func text(_ number: some LosslessStringConvertible) -> [UInt8] { Array(number.description.utf8) }
 
-    /// 32 hexadecimal digits.
+    /// Writes 32 hexadecimal digits.
     static func text(_ origin: EntryKey.Origin) -> [UInt8] {
         let digits = Array("0123456789abcdef".utf8)
         return [origin.high, origin.low].flatMap { half in
@@ -101,7 +101,7 @@ package struct EntryCodec {
         guard Slot.block(of: slot) == block else { return .unknown }
         guard self.slots.contains(slot) else { return .foreign }
         let until = last.until.map { Int64(String(decoding: $0, as: UTF8.self)) }
-        // One that cannot be read says that there is a limit, but not which.
+        // A limit that cannot be read says that there is one, but not which.
         if case .some(.none) = until { return .unknown }
         guard let origin = last.origin.flatMap({ Self.origin($0) }),
             let sequence = last.sequence.flatMap({ UInt64(String(decoding: $0, as: UTF8.self)) })
@@ -117,7 +117,7 @@ package struct EntryCodec {
         return .entry(LogEntry(key: key, block: block, change: change, until: until ?? nil))
     }
 
-    /// The fields of each change, those of the entry with the last; nil where there is none.
+    /// Returns the fields of each change, those of the entry with the last; nil where there is none.
     private static func parts(of fields: [ReplyValue]) -> [Values]? {
         guard fields.count >= 2, case .bulk(Field.kind) = fields[0], case .bulk(Kind.several) = fields[1] else {
             return Values(fields[...], kind: Field.kind).map { [$0] }
@@ -148,7 +148,7 @@ package struct EntryCodec {
         }
     }
 
-    /// The fields that are known by name, each once.
+    /// Holds the fields that are known by name, each once.
     private struct Values {
         var kind: [UInt8]?
         var user: [UInt8]?
@@ -159,7 +159,7 @@ package struct EntryCodec {
         var sequence: [UInt8]?
         var until: [UInt8]?
 
-        /// Nil where they are not pairs of bulks, or one is there twice.
+        /// Returns nil where they are not pairs of bulks, or one is there twice.
         ///
         /// - Parameter kind: the name of the field that says what kind of change it is.
         init?(_ fields: ArraySlice<ReplyValue>, kind: [UInt8]) {

@@ -5,10 +5,10 @@ extension LogAddress {
     /// Replies are entries that this project wrote, with ids of 255 bytes at most. What is larger is none: it is passed over as
     /// it comes, so that nothing in a stream can stop who reads it.
     private static let bulkLimit = 4 << 10
-    /// Above what one read asks for of one stream.
+    /// The limit is above what one read asks for of one stream.
     private static let elementLimit = 4 << 10
 
-    /// A connection that says who it is and waits for the answer.
+    /// Returns a connection that says who it is and waits for the answer.
     package func connection(timeout: TimeAmount) -> RESPSettings {
         var settings = RESPSettings(host: self.host, port: self.port)
         settings.greeting = self.greetings

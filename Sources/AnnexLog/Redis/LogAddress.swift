@@ -1,14 +1,14 @@
 package import AnnexCore
 
-/// The address of the log: `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE][?prefix=PREFIX]`.
+/// Holds the address of the log: `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE][?prefix=PREFIX]`.
 package struct LogAddress: Sendable, Equatable, CustomStringConvertible {
     package let host: String
     package let port: Int
-    /// Nil for Redis's default user.
+    /// It is nil for Redis's default user.
     package let user: String?
     package private(set) var password: String?
     package let database: Int
-    /// The beginning of the log's keys, so that clusters can share a database.
+    /// Holds the beginning of the log's keys, so that clusters can share a database.
     package let prefix: String
 
     package static let standardPrefix = "annex"
@@ -76,7 +76,7 @@ package struct LogAddress: Sendable, Equatable, CustomStringConvertible {
         return isFine && (1...64).contains(text.utf8.count) ? String(text) : nil
     }
 
-    /// The same with a password that did not stand in the address.
+    /// Returns the same with a password that did not stand in the address.
     ///
     /// - Throws: `.usage` where one did.
     package func with(password: String) throws(AnnexError) -> LogAddress {
@@ -101,7 +101,7 @@ package struct LogAddress: Sendable, Equatable, CustomStringConvertible {
         return commands.map { $0.map { Array($0.utf8) } }
     }
 
-    /// `%40` and its like.
+    /// Decodes `%40` and its like.
     private static func decoded(_ text: Substring) -> String? {
         var bytes: [UInt8] = []
         var left = text.utf8[...]
@@ -120,7 +120,7 @@ package struct LogAddress: Sendable, Equatable, CustomStringConvertible {
         return String(validating: bytes, as: UTF8.self)
     }
 
-    /// Without the password.
+    /// Writes the address without the password.
     package var description: String {
         "redis://" + ClusterTopology.Address(host: self.host, port: self.port).description
             + (self.database == 0 ? "" : "/\(self.database)")

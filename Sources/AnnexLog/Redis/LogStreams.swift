@@ -1,7 +1,7 @@
 package import AnnexCore
 import AnnexWire
 
-/// The streams of one index: their names, what is asked of them, and what their answers mean.
+/// Describes the streams of one index: their names, what is asked of them, and what their answers mean.
 package struct LogStreams: Sendable {
     /// Names of the streams, by block. In a Redis Cluster all lie in one slot, as the index's name is their hash tag.
     package let keys: [[UInt8]]
@@ -24,7 +24,7 @@ package struct LogStreams: Sendable {
         [Array("SET".utf8), self.identityKey, Array("\(identity)".utf8), Array("NX".utf8)]
     }
 
-    /// The answer to `askIdentity`: nil where the log has none yet.
+    /// Reads the answer to `askIdentity`. Returns nil where the log has no id yet.
     ///
     /// - Throws: where the answer makes no sense, with what is wrong.
     static func identity(_ reply: ReplyValue) throws(RedisFailure) -> LogIdentity? {
@@ -50,7 +50,7 @@ package struct LogStreams: Sendable {
             + blocks.map { self.keys[$0.block] } + blocks.map { Array("\($0.after)".utf8) }
     }
 
-    /// Nil where the answer makes no sense.
+    /// Returns nil where the answer makes no sense.
     func entries(_ reply: ReplyValue) -> [(block: Int, entries: [(position: LogPosition, fields: [ReplyValue])])]? {
         if case .null = reply { return [] }
         guard case .array(let streams) = reply else { return nil }
@@ -74,7 +74,7 @@ package struct LogStreams: Sendable {
 
     // MARK: Checks
 
-    /// Whether a stream still has what was read of it; two commands.
+    /// Tells whether a stream still has what was read of it; two commands.
     func check(_ block: Int, _ position: LogPosition) -> [[[UInt8]]] {
         let id = Array("\(position)".utf8)
         return [
@@ -83,7 +83,7 @@ package struct LogStreams: Sendable {
         ]
     }
 
-    /// The answers to `check`; nil where they make no sense.
+    /// Reads the answers to `check`. Returns nil where they make no sense.
     static func facts(_ block: Int, _ mark: LogMark, _ info: ReplyValue, _ range: ReplyValue) -> StreamFacts? {
         var facts = StreamFacts(block: block, mark: mark)
         if case .error(let text) = info { return text.lowercased().contains("no such key") ? facts : nil }

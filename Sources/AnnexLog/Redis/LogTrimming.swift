@@ -1,15 +1,15 @@
 package import AnnexCore
 package import AnnexWire
 
-/// A backup's position in the log that it follows.
+/// Holds a backup's position in the log that it follows.
 package struct LogSnapshot: Sendable {
-    /// The backup, for messages.
+    /// Names the backup in messages.
     package let name: String
-    /// The positions up to which each of the 16 streams is applied.
+    /// Holds the positions up to which each of the 16 streams is applied.
     package let marks: [LogMark]
-    /// The slots whose changes it has; nil where it does not say.
+    /// Holds the slots whose changes it has. It is nil where it does not say.
     package let slots: SlotSet?
-    /// The id of the log; nil where it does not say.
+    /// Holds the id of the log. It is nil where it does not say.
     package let identity: LogIdentity?
 
     package init(name: String, marks: [LogMark], slots: SlotSet?, identity: LogIdentity?) {
@@ -19,15 +19,15 @@ package struct LogSnapshot: Sendable {
     fileprivate func mark(_ block: Int) -> LogMark { self.marks.indices.contains(block) ? self.marks[block] : .start }
 }
 
-/// Which entries of an index's streams nobody needs any more, who has one of some snapshots.
+/// Finds the entries of an index's streams that nobody needs any more who has one of some snapshots.
 package struct LogTrimming: Sendable {
     package struct Step: Sendable, Equatable {
         package let block: Int
-        /// The oldest of the snapshots' positions; it stays, and what is before it goes.
+        /// Holds the oldest of the snapshots' positions; it stays, and what is before it goes.
         package let mark: LogMark
     }
 
-    /// A stream that stays as it is.
+    /// Names a stream that stays as it is, and why.
     package struct Whole: Sendable, Equatable {
         package let block: Int
         package let reason: String
@@ -72,7 +72,7 @@ package struct LogTrimming: Sendable {
 
     package var askIdentity: [[UInt8]] { self.streams.askIdentity }
 
-    /// Why nothing must be trimmed: a snapshot is of another log. Nil where all may be of this one.
+    /// Returns why nothing must be trimmed: a snapshot is of another log. Returns nil where all may be of this one.
     package func refusal(identity reply: ReplyValue) -> String? {
         let log: LogIdentity?
         do throws(RedisFailure) { log = try LogStreams.identity(reply) } catch { return "\(error)" }
@@ -84,10 +84,11 @@ package struct LogTrimming: Sendable {
         return nil
     }
 
-    /// Two commands; `refusal` makes sense of their answers.
+    /// Returns two commands; `refusal` makes sense of their answers.
     package func check(_ step: Step) -> [[[UInt8]]] { self.streams.check(step.block, step.mark.position) }
 
-    /// Why a stream must not be trimmed: it is not the one that the snapshots follow. Nil where it may be.
+    /// Returns why a stream must not be trimmed: it is not the one that the snapshots follow. Returns nil where it may
+    /// be.
     package func refusal(_ step: Step, _ info: ReplyValue, _ range: ReplyValue) -> String? {
         guard let facts = LogStreams.facts(step.block, step.mark, info, range) else {
             return info.text ?? range.text ?? "an answer that makes no sense"
@@ -106,7 +107,7 @@ package struct LogTrimming: Sendable {
 }
 
 extension SlotSet {
-    /// The slots that are in both.
+    /// Returns the slots that are in both sets.
     fileprivate func intersection(_ other: SlotSet) -> SlotSet {
         SlotSet(
             self.ranges.flatMap { mine in

@@ -1,4 +1,4 @@
-/// What the log answered, where it makes no sense.
+/// Says what the log answered, where that makes no sense.
 package struct RedisFailure: Error, CustomStringConvertible {
     let text: String
     package var description: String { self.text }

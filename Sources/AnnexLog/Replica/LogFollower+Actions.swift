@@ -3,7 +3,8 @@ import AnnexStore
 import AnnexWire
 import Logging
 
-/// Carries out the machine's actions, as commands to the log and changes of the state. On the loop.
+/// Carries out the machine's actions, as commands to the log and changes of the state. Everything here runs on the
+/// loop.
 extension LogFollower {
     func append(_ entry: LogEntry<StateChange>) {
         let sequence = entry.key.sequence

@@ -2,7 +2,7 @@ import AnnexClient
 import AnnexCore
 import NIOCore
 
-/// Reaching the log, and noticing that it is gone. On the loop.
+/// Reaches the log, and notices that it is gone. Everything here runs on the loop.
 extension LogFollower {
     func connect() {
         guard !self.isStopped else { return }
@@ -30,7 +30,7 @@ extension LogFollower {
         }
     }
 
-    /// Once per attempt: closes what is left of it, and tries again in a while.
+    /// Closes what is left of an attempt, once, and tries again in a while.
     private func lostConnection(_ attempt: Int, _ reason: String) {
         guard attempt == self.attempt, !self.isStopped else { return }
         self.attempt += 1

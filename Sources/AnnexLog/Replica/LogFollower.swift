@@ -6,8 +6,8 @@ package import Logging
 package import NIOCore
 import Synchronization
 
-/// One replica's part of the log of one index: carries out what `ReplicationMachine` decides, over two connections, one
-/// for appending and one for reading.
+/// Does one replica's part of the log of one index: it carries out what `ReplicationMachine` decides, over two
+/// connections, one for appending and one for reading.
 ///
 /// Any thread may call what `ReplicatedLog` has. Unchecked because all else is touched on `loop` only, except for
 /// constants, atomics and what lies in a `Mutex`.
@@ -16,7 +16,7 @@ package final class LogFollower: @unchecked Sendable {
     typealias Machine = ReplicationMachine<StateChange, Outcome>
     typealias Completion = @Sendable (Result<(outcome: StateOutcome?, token: PositionToken), AnnexError>) -> Void
 
-    /// Requests of other threads to the loop, gathered so that many wake it once.
+    /// Carries requests of other threads to the loop. They are gathered so that many wake it once.
     enum Message {
         case change(StateChange, until: Int64?, Completion)
         case stored(block: Int, key: EntryKey?, Result<LoggedOutcome, AnnexError>)
@@ -35,7 +35,7 @@ package final class LogFollower: @unchecked Sendable {
     private let inbox = Mutex<[Message]>([])
     let published: PublishedLog
 
-    // On the loop:
+    // Only the loop touches what follows.
     var machine: Machine
     private var completions: [UInt64: Completion] = [:]
     private var nextToken: UInt64 = 1
@@ -45,13 +45,14 @@ package final class LogFollower: @unchecked Sendable {
     var pause: TimeAmount
     private var timer: RepeatedTask?
     var isStopped = false
-    /// Since when it is not followed, and what was last said about it.
+    /// Says since when the log is not followed, and what was last said about it.
     private var cutOffSince: Int64?
     private var lastSaid = ""
     private var isSaidToWantTrimming = false
-    /// Entries that were passed over.
+    /// Counts entries that were passed over.
     var passedOver = PassedOverEntries()
-    /// By how many milliseconds the log's clock was ahead of this server's when it was last asked; nil: never.
+    /// Says by how many milliseconds the log's clock was ahead of this server's when it was last asked. It is nil
+    /// before.
     var clockAhead: Int64?
 
     /// - Parameter store: of which nobody else writes.
@@ -98,7 +99,7 @@ package final class LogFollower: @unchecked Sendable {
         }
     }
 
-    /// Whether the log has been reached, now or before.
+    /// Tells whether the log has been reached, now or before.
     package var isFollowing: Bool { self.published.status == "following" }
 
     /// Lets go of the log; changes that wait are refused. Returns when nothing of it runs any more. Blocks; not to be
@@ -115,7 +116,7 @@ package final class LogFollower: @unchecked Sendable {
         }.wait()
     }
 
-    /// Milliseconds of a clock that only goes forward.
+    /// Returns milliseconds of a clock that only goes forward.
     static var now: Int64 { Int64(clamping: NIODeadline.now().uptimeNanoseconds / 1_000_000) }
 
     // MARK: Messages
@@ -250,7 +251,7 @@ package final class LogFollower: @unchecked Sendable {
         }
     }
 
-    /// One line where the log should be trimmed, and one a minute about entries that were passed over.
+    /// Writes a line where the log should be trimmed, and one a minute about entries that were passed over.
     private func tellOfEntries(_ state: LogStatus, _ now: Int64) {
         if let reason = state.wantsTrimming, !self.isSaidToWantTrimming {
             self.logger.warning("The log should be trimmed: \(reason)", metadata: self.metadata([:]))

@@ -2,7 +2,7 @@ import AnnexClient
 import AnnexWire
 import NIOCore
 
-/// The two connections of a replica to its log. On the loop.
+/// Holds the two connections of a replica to its log. It is used on the loop.
 ///
 /// A completion runs for a reply only: where a connection ends, `LogFollower` lets go of both and begins anew.
 struct LogLinks: Sendable {

@@ -1,32 +1,32 @@
 package import AnnexCore
 package import NIOCore
 
-/// How a replica follows the log.
+/// Sets how a replica follows the log.
 package struct LogSettings: Sendable {
     package var replication = ReplicationSettings()
-    /// An answer of the log that takes longer means that it is gone. Also for connecting.
+    /// An answer of the log that takes longer means that it is gone. The limit holds for connecting as well.
     package var answerTimeout = TimeAmount.seconds(1)
-    /// How long a read waits in the log for entries to come.
+    /// A read waits so long in the log for entries to come.
     package var readMilliseconds: Int64 = 100
-    /// Between attempts to connect; doubles with each up to the longest.
+    /// The pause between attempts to connect doubles with each, from the shortest to the longest.
     package var shortestPause = TimeAmount.milliseconds(50)
     package var longestPause = TimeAmount.seconds(1)
-    /// Between looks at deadlines and lag.
+    /// Deadlines and lag are looked at once in this time.
     package var tick = TimeAmount.milliseconds(50)
-    /// A replica that has not known for so long that it had applied all that the log has answers no reads of users; nil:
-    /// it always does. Milliseconds.
+    /// A replica that has not known for so many milliseconds that it had applied all that the log has answers no reads
+    /// of users. With nil it always answers.
     package var maximumLag: Int64? = 10_000
-    /// From so many entries, or from an oldest entry of so many seconds on, the log is said to want trimming.
+    /// A log of so many entries, or with an oldest entry of so many seconds, is said to want trimming.
     package var lengthWarning = 10_000_000
     package var ageWarning = 30 * 86_400
-    /// WAITPOS that wait at a time, at most.
+    /// At most so many WAITPOS may wait at a time.
     package var waiterLimit = 10_000
-    /// The slots whose changes this replica applies.
+    /// Holds the slots whose changes this replica applies.
     package var slots = SlotSet.all
 
     package init() {}
 
-    /// Streams that hold changes of the slots.
+    /// Returns the streams that hold changes of the slots.
     var blocks: [Int] {
         (0..<Slot.blockCount).filter { block in
             let size = Slot.count / Slot.blockCount

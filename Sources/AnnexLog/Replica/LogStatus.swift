@@ -1,7 +1,7 @@
 import AnnexCore
 import AnnexEngine
 
-/// How a replica stands to its log at one moment.
+/// Says how a replica stands to its log at one moment.
 struct LogStatus {
     private let phase: LogFollower.Machine.Phase
     private let stall: String?
@@ -13,9 +13,9 @@ struct LogStatus {
     private let settings: LogSettings
     private let identity: LogIdentity?
     private let marks: [(block: Int, mark: LogMark)]
-    /// Milliseconds; nil while it is followed.
+    /// Counts milliseconds; nil while it is followed.
     private let cutOff: Int64?
-    /// Milliseconds; nil before it was caught up with for the first time.
+    /// Counts milliseconds. It is nil before it was caught up with for the first time.
     private let lag: Int64?
 
     init(
@@ -42,7 +42,7 @@ struct LogStatus {
 
     var isWell: Bool { self.phase == .following && self.stall == nil }
 
-    /// A sentence for the server's log, which changes when something has happened.
+    /// Returns a sentence for the server's log, which changes when something has happened.
     var said: String {
         switch self.phase {
         case .cutOff(let reason): "Cut off from the log, events are refused: \(reason)"
@@ -92,14 +92,14 @@ struct LogStatus {
         )
     }
 
-    /// Age of the log's oldest entry, by the log's clock; 0 where there is none.
+    /// Returns the age of the log's oldest entry, by the log's clock; 0 where there is none.
     private var oldestSeconds: Int {
         guard let oldest = self.figures.oldest else { return 0 }
         let now = WallClock.milliseconds() + (self.clockAhead ?? 0)
         return Int(max(0, now - Int64(clamping: oldest)) / 1_000)
     }
 
-    /// Why the log should be trimmed; nil where it need not.
+    /// Says why the log should be trimmed. It is nil where it need not be.
     var wantsTrimming: String? {
         if self.figures.length >= self.settings.lengthWarning {
             return "it has \(self.figures.length) entries, from \(self.settings.lengthWarning) on is too many. "
@@ -111,7 +111,7 @@ struct LogStatus {
             + "old. Run annctl trim-log with the backups that are kept"
     }
 
-    /// Why this replica should not be asked; nil where it should.
+    /// Returns why this replica should not be asked; nil where it should.
     func unreadiness(_ maximumLag: Int64?) -> String? {
         if let staleness = self.staleness(maximumLag) { return staleness }
         guard self.lag == nil else { return nil }
@@ -120,7 +120,7 @@ struct LogStatus {
         return "\(missing) entries of the log are known and not applied\(why)"
     }
 
-    /// Why reads of users are not answered; nil while they are.
+    /// Returns why reads of users are not answered; nil while they are.
     func staleness(_ maximumLag: Int64?) -> String? {
         guard let maximumLag, (self.lag ?? .max) > maximumLag else { return nil }
         let since = self.lag.map { "for \($0 / 1_000) s" } ?? "since it started"

@@ -1,11 +1,11 @@
 import AnnexCore
 
-/// Who waits until this replica has applied a position. A value, used on one thread.
+/// Knows who waits until this replica has applied a position. It is a value, used on one thread.
 struct LogWaiters {
     struct Waiter: Sendable {
         let block: Int
         let position: LogPosition
-        /// Milliseconds of the replica's clock.
+        /// Counts milliseconds of the replica's clock.
         let deadline: Int64
         let completion: @Sendable (AnnexError?) -> Void
     }
@@ -27,7 +27,7 @@ struct LogWaiters {
         self.waiting[waiter.block].append(waiter)
     }
 
-    /// O(waiters).
+    /// Takes O(waiters) time.
     mutating func moved(_ applied: (Int) -> LogPosition) {
         guard self.count > 0 else { return }
         for block in self.waiting.indices where !self.waiting[block].isEmpty {
@@ -36,7 +36,7 @@ struct LogWaiters {
         }
     }
 
-    /// O(waiters).
+    /// Takes O(waiters) time.
     mutating func expire(at now: Int64, _ reason: (_ block: Int, LogPosition) -> String) {
         guard self.count > 0 else { return }
         for block in self.waiting.indices where !self.waiting[block].isEmpty {

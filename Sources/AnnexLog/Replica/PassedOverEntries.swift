@@ -1,6 +1,6 @@
 import AnnexCore
 
-/// Entries that count nowhere, as no client could have stored them: how many, and what is still to be said of them.
+/// Counts entries that count nowhere, as no client could have stored them, and knows what is still to be said of them.
 struct PassedOverEntries {
     private static let pause: Int64 = 60_000
 
@@ -25,7 +25,8 @@ struct PassedOverEntries {
         self.last = "\(position) of stream \(block < 10 ? "0" : "")\(block)"
     }
 
-    /// A sentence for the server's log; nil where there is nothing new, or something was said less than a minute ago.
+    /// Returns a sentence for the server's log; nil where there is nothing new, or something was said less than a
+    /// minute ago.
     mutating func toSay(at now: Int64) -> String? {
         guard self.fresh > 0, saidAt.map({ now - $0 >= Self.pause }) ?? true else { return nil }
         defer { (self.fresh, self.saidAt) = (0, now) }

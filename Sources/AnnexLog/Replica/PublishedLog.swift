@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexEngine
 import Synchronization
 
-/// The follower's figures for other threads: each is right as of some recent moment.
+/// Holds the follower's figures for other threads: each is right as of some recent moment.
 final class PublishedLog: Sendable {
     private let marks: Mutex<[LogMark]>
     private let state = Mutex<LogReport?>(nil)
@@ -13,7 +13,7 @@ final class PublishedLog: Sendable {
 
     init(marks: [LogMark]) { self.marks = Mutex(marks) }
 
-    /// False where they are what they were.
+    /// Returns false where they are what they were.
     func set(_ fresh: [LogMark]) -> Bool {
         self.marks.withLock { marks in
             guard marks != fresh else { return false }
@@ -41,7 +41,7 @@ final class PublishedLog: Sendable {
     /// One atomic load where it is nil.
     var staleness: String? { self.isStale.load(ordering: .acquiring) ? self.stale.withLock { $0 } : nil }
 
-    /// Which log is followed, and whether it is without a problem.
+    /// Says which log is followed, and whether it is without a problem.
     var followed: (identity: LogIdentity?, isFollowing: Bool) { self.log.withLock { $0 } }
 
     var unreadiness: String? { self.unready.withLock { $0 } }

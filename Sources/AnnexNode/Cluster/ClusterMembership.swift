@@ -4,20 +4,20 @@ import AnnexServer
 import Logging
 import Synchronization
 
-/// A server's part in its cluster: its slots, who else is well, and what the topology's file says now.
+/// Knows a server's part in its cluster: its slots, who else is well, and what the topology's file says now.
 final class ClusterMembership: Sendable {
     let view: ClusterView
-    /// This server's.
+    /// This server owns these slots.
     let slots: SlotSet
     private let own: ClusterTopology.Address
     private let password: String?
     private let logger: Logger
     private let watch: TopologyWatch
-    /// How the others answered last.
+    /// Keeps how the others answered last.
     private let tallies = Mutex<[ClusterTopology.Address: PingTally]>([:])
     private let monitor = Mutex<HealthMonitor?>(nil)
 
-    /// Reads the file, and runs nothing yet. Nil where the server stands alone.
+    /// Reads the file, and runs nothing yet. Returns nil where the server stands alone.
     ///
     /// - Throws: `.usage` where the file is not sound, does not have this server, or gives it other slots than the settings say.
     init?(_ settings: ShardSettings, logger: Logger) throws(AnnexError) {

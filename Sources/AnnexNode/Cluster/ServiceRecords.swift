@@ -1,7 +1,7 @@
 import AnnexCore
 import CResolv
 
-/// Replicas that the DNS names: the service records of a Kubernetes headless service, say.
+/// Finds replicas that the DNS names: the service records of a Kubernetes headless service, say.
 enum ServiceRecords {
     static let prefix = "srv:"
     private static let limit = 256
@@ -29,7 +29,11 @@ enum ServiceRecords {
             )
         }
         guard count <= Self.limit else {
-            throw AnnexError(.limit, "'\(Printable.escape(name))' has \(count) SRV records")
+            throw AnnexError(
+                .limit,
+                "'\(Printable.escape(name))' has \(count) SRV records, more than \(Self.limit)",
+                hint: "Name the replicas as HOST:PORT, or fewer of them by another name"
+            )
         }
         let found = records[..<count].compactMap { record -> (priority: UInt16, address: ClusterTopology.Address)? in
             let host = withUnsafeBytes(of: record.host) { bytes in

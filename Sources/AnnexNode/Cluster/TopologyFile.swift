@@ -2,12 +2,12 @@ package import AnnexCore
 import Foundation
 import Yams
 
-/// `cluster.yaml`: who serves which users.
+/// Reads `cluster.yaml`, which says who serves which users.
 package struct TopologyFile: Sendable {
     package let topology: ClusterTopology
-    /// Key and value of `router:`, as written.
+    /// Holds the keys and values of `router:`, as written.
     let router: [(key: String, value: String)]
-    /// The bytes that were read.
+    /// Holds the bytes that were read.
     let bytes: Data
 
     /// Reads and checks a file.
@@ -66,7 +66,7 @@ package struct TopologyFile: Sendable {
     }
 }
 
-/// Pieces of a topology, with errors that say where.
+/// Reads pieces of a topology. Its errors say where a fault is.
 private struct TopologyReader {
     let path: String
 
@@ -132,7 +132,7 @@ private struct TopologyReader {
         return pairs
     }
 
-    /// One text, or a list of them.
+    /// Reads one text, or a list of them.
     private func texts(_ node: Node) -> [String] {
         node.sequence?.map { $0.scalar?.string ?? "" } ?? [node.scalar?.string ?? ""]
     }

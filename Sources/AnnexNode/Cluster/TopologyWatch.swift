@@ -14,10 +14,10 @@ package final class TopologyWatch: Sendable {
     private static let namesEvery = 5
 
     private struct Seen {
-        /// The bytes that the last look saw, and those that were judged last: adopted, or refused.
+        /// Holds the bytes that the last look saw, and those that were judged last: adopted, or refused.
         var bytes: Data?
         var judged: Data?
-        /// The topology that was adopted last, and its bytes.
+        /// Holds the topology that was adopted last, and its bytes.
         var topology: ClusterTopology
         var adopted: Data?
         /// Looks since the names were looked up.

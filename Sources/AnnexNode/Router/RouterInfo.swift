@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexRouter
 import AnnexServer
 
-/// INFO's sections of a router.
+/// Makes INFO's sections of a router.
 enum RouterInfo {
     static func sections(_ shared: RouterShared) -> [InfoSection] {
         let reports = shared.reports
@@ -32,7 +32,7 @@ enum RouterInfo {
                 topology.addresses.map { address in
                     let known = reports.flatMap(\.replicas).filter { $0.address == address }
                     let shard = topology.shard(with: address).map { topology.shards[$0].name } ?? ""
-                    // The report of the loop that has the worst opinion of it.
+                    // The loop that has the worst opinion of it decides.
                     let state = known.map(\.state).max { $0.rawValue < $1.rawValue }
                     let owed = known.reduce(0) { $0 + $1.inFlight }
                     let heavy = known.reduce(0) { $0 + $1.heavyInFlight }

@@ -6,33 +6,33 @@ package import Logging
 package import NIOCore
 import Synchronization
 
-/// The settings with which a router starts.
+/// Holds the settings with which a router starts.
 package struct RouterNodeSettings: Sendable {
-    /// The listener. Its password is that of `password`.
+    /// Sets the listener, whose password is that of `password`.
     package var server = ServerConfiguration()
     /// Who serves which users; its `router:` says how replicas are treated.
     package var topologyFile = ""
-    /// The clients' password; nil: none is needed.
+    /// Returns the clients' password. With nil none is needed.
     package var password: String? {
         didSet { self.server.passwordHash = self.password.map { PasswordHash(password: $0) } }
     }
-    /// The shards' password; nil: that of the clients.
+    /// Holds the shards' password. With nil it is that of the clients.
     package var shardPassword: String?
-    /// The pause that whoever stops the node makes between `leave` and `stop`.
+    /// Holds the pause that whoever stops the node makes between `leave` and `stop`.
     package var drainPauseSeconds = 0
-    /// Seconds between looks at the topology's file.
+    /// So many seconds lie between looks at the topology's file.
     package var topologySeconds = 1.0
 
-    /// One event loop per core.
+    /// The default is one event loop per core.
     package init() {
         self.server.port = 7_600
         self.server.threads = ProcessInfo.processInfo.activeProcessorCount
     }
 }
 
-/// A router as a process runs it: the topology and its file, the decisions of each loop, and the server.
+/// Runs a router as a process does: the topology and its file, the decisions of each loop, and the server.
 ///
-/// `init`, `start`, `stop`: each once, in this order. What fails leaves nothing running.
+/// `init`, `start` and `stop` are called once each, in this order. What fails leaves nothing running.
 package final class RouterNode: Sendable {
     private let settings: RouterNodeSettings
     private let logger: Logger
@@ -71,7 +71,8 @@ package final class RouterNode: Sendable {
         self.watch = TopologyWatch(path, first: file, every: settings.topologySeconds, logger)
     }
 
-    /// To a cluster client the router is the one node that has all slots. Nil where the port is not known yet.
+    /// Shows the router to a cluster client as the one node that has all slots. Returns nil where the port is not known
+    /// yet.
     private static func view(port: Int) -> ClusterView? {
         guard port != 0 else { return nil }
         let itself = ClusterTopology.Address(host: "", port: port)
@@ -88,7 +89,7 @@ package final class RouterNode: Sendable {
     /// - Throws: `.system` where it cannot listen; the node has ended then.
     @discardableResult package func start() async throws -> SocketAddress {
         let (watch, shared) = (self.watch, self.shared)
-        // Loops that are gone follow no file.
+        // The watch stops first, because loops that are gone follow no file.
         self.parts.add("topology") { watch.stop() }
         do {
             let address = try await self.server.start()
@@ -123,7 +124,7 @@ package final class RouterNode: Sendable {
     package func stop() async { await self.parts.end(self.logger) }
 }
 
-/// Says once a minute that shards and this router disagree about who serves whom. Any thread.
+/// Says once a minute that shards and this router disagree about who serves whom. Any thread may use it.
 private final class TopologyAlarm: Sendable {
     private static let interval = Duration.seconds(60)
     private let logger: Logger

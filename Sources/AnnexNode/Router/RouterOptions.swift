@@ -1,7 +1,7 @@
 package import AnnexCore
 package import AnnexRouter
 
-/// The settings under `router:` in a topology's file.
+/// Describes the settings under `router:` in a topology's file.
 package enum RouterOptions {
     package typealias Row = Setting<RouterSettings>
 

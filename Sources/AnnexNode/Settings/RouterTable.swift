@@ -1,7 +1,7 @@
 package import AnnexCore
 import AnnexServer
 
-/// The settings that `annctl route` has flags for.
+/// Describes the settings that `annctl route` has flags for.
 package enum RouterTable {
     package typealias Row = Setting<RouterNodeSettings>
 
@@ -49,7 +49,7 @@ package enum RouterTable {
     /// A router's listener has no file.
     private static func listener(_ setting: ServerSettings.Row) -> Row { setting.within(\.server).without(.file) }
 
-    /// All of a router's flags.
+    /// Lists all of a router's flags.
     package static let flags: [Row] = [
         config, host, port, threads, maximumConnections, idleTimeout, passwordFile, shardPasswordFile, drainPause,
     ]

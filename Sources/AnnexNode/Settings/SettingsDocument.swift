@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexRouter
 import AnnexServer
 
-/// docs/settings.md, from the tables.
+/// Writes docs/settings.md from the tables.
 package enum SettingsDocument {
     package static func markdown() -> String {
         """

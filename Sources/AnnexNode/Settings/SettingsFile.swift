@@ -2,9 +2,9 @@ package import AnnexCore
 import Foundation
 import Yams
 
-/// A file of settings: `key: value` lines of YAML.
+/// Reads a file of settings: `key: value` lines of YAML.
 package enum SettingsFile {
-    /// Every key that a file of a shard may have.
+    /// Lists every key that a file of a shard may have.
     static var keys: [String] { ShardTable.all.filter { $0.sources.contains(.file) }.map(\.name).sorted() }
 
     /// Applies a file. Paths in it are relative to it.
@@ -12,7 +12,12 @@ package enum SettingsFile {
     /// - Throws: `.usage`, with the file, for an unknown key, a key that is there twice, and a value that a setting cannot have.
     package static func apply(_ path: String, to settings: inout ShardSettings) throws(AnnexError) {
         guard let data = FileManager.default.contents(atPath: path), data.count <= 1 << 20 else {
-            throw AnnexError(.usage, "cannot read the configuration", at: path)
+            throw AnnexError(
+                .usage,
+                "cannot read the configuration",
+                at: path,
+                hint: "Give a YAML file of at most 1 MiB"
+            )
         }
         try Self.apply(text: String(decoding: data, as: UTF8.self), at: path, to: &settings)
     }

@@ -7,63 +7,64 @@ import Foundation
 /// The answer to users of whom nothing is known.
 package enum ColdStart: String, Sendable, CaseIterable { case error, popular }
 
-/// The settings with which a shard starts.
+/// Holds the settings with which a shard starts.
 package struct ShardSettings: Sendable {
-    /// The listener. Its password is that of `password`.
+    /// Sets the listener, whose password is that of `password`.
     package var server = ServerConfiguration()
-    /// Folders of indexes; clients call each by the folder's name.
+    /// Names folders of indexes; clients call each by the folder's name.
     package var folders: [String] = []
     package var searching = SearchEngine.annex
-    /// The password of clients, and of the other servers of a cluster; nil: none is needed.
+    /// Returns the password of clients, and of the other servers of a cluster. With nil none is needed.
     package var password: String? {
         didSet { self.server.passwordHash = self.password.map { PasswordHash(password: $0) } }
     }
 
-    /// The folder of states; nil keeps none.
+    /// Names the folder of states. With nil none is kept.
     package var stateFolder: String?
-    /// Nil: an EVENT is answered once it is durable. Otherwise it is answered from memory, and written after this time.
+    /// With nil an EVENT is answered once it is durable. Otherwise it is answered from memory, and written after this
+    /// time.
     package var durabilityInterval: Duration?
     package var cold = ColdStart.error
-    /// Nil: all events count the same.
+    /// With nil all events count the same.
     package var coldHalfLifeDays: Double?
     /// Seconds between looks at `current`; 0: never.
     package var watchSeconds = 1.0
 
-    /// The address of the log; nil: this server alone orders changes.
+    /// Holds the address of the log. With nil this server alone orders changes.
     package var log: String?
-    /// Nil: the password, if any, stands in the address.
+    /// With nil the password, if any, stands in the address.
     package var logPassword: String?
-    /// Nil: not given.
+    /// It is nil where it was not given.
     package var acknowledgement: LogAcknowledgement?
-    /// Nil: not given.
+    /// It is nil where it was not given.
     package var maximumLagSeconds: Double?
 
-    /// The file that says who serves which users; nil: this server serves all of them.
+    /// Holds the file that says who serves which users. With nil this server serves all of them.
     package var topologyFile: String?
-    /// The slots that the caller expects this shard to have; nil: those that the file says.
+    /// Holds the slots that the caller expects this shard to have. With nil it has those that the file says.
     package var slots: SlotSet?
-    /// This server's address in the file; nil: its host and port.
+    /// Names this server in the file of the cluster. With nil it is the host and port.
     package var announced: ClusterTopology.Address?
 
     /// Who walks the pages of a state before it is opened.
     package var pageCheck = PageChecking.here
-    /// How long to wait for another process to let go of a state.
+    /// Says how long to wait for another process to let go of a state.
     package var lockPatience = Duration.seconds(10)
-    /// How many seconds the start waits until all logs are reached; without them it goes on.
+    /// The start waits at most so many seconds until all logs are reached; without them it goes on.
     package var logPatience = 2.0
     /// Seconds between looks at the topology's file.
     package var topologySeconds = 1.0
 
-    /// One event loop per core.
+    /// The default is one event loop per core.
     package init() { self.server.threads = ProcessInfo.processInfo.activeProcessorCount }
 
-    /// `commit`, or `interval:MS`.
+    /// Writes `commit`, or `interval:MS`.
     var durabilityText: String {
         guard let interval = self.durabilityInterval else { return "commit" }
         return "interval:\(interval / .milliseconds(1))"
     }
 
-    /// The same as a person says it.
+    /// Sets the durability as a person says it.
     ///
     /// - Throws: `.usage`, as the rest of a sentence that begins with the name.
     mutating func setDurability(_ text: String) throws(AnnexError) {

@@ -2,7 +2,7 @@ package import AnnexCore
 import AnnexLog
 import AnnexServer
 
-/// The settings of a shard.
+/// Describes the settings of a shard.
 package enum ShardTable {
     package typealias Row = Setting<ShardSettings>
 
@@ -114,14 +114,14 @@ package enum ShardTable {
         help: "What searches: annex, or faiss alone as a reference."
     )
 
-    /// The settings that are not the listener's.
+    /// Holds the settings that are not the listener's.
     static let own: [Row] = [
         passwordFile, searching, state, durability, log, logPasswordFile, acknowledgement, maximumLag, cold,
         coldHalfLife,
         watch, topologyFile, slots, announce,
     ]
 
-    /// All of a shard, its listener's first.
+    /// Lists all settings of a shard, its listener's first.
     package static let all: [Row] = ServerSettings.all.map { $0.within(\.server) } + own
 }
 

@@ -6,7 +6,7 @@ import Logging
 import NIOCore
 import NIOPosix
 
-/// The thread on which a server follows its logs.
+/// Holds the thread on which a server follows its logs.
 ///
 /// It has to live longer than the states: while they close they still answer what the followers handed them.
 struct LogThread: Sendable {
@@ -67,7 +67,7 @@ struct FollowedLogs: Sendable {
 }
 
 extension ShardSettings {
-    /// Nil where no log is followed.
+    /// It is nil where no log is followed.
     var logAddress: LogAddress? {
         get throws(AnnexError) {
             guard let log else { return nil }

@@ -2,7 +2,7 @@ import AnnexEngine
 import AnnexServer
 import AnnexShard
 
-/// INFO's sections of a shard: a line for each index.
+/// Makes INFO's sections of a shard, which have a line for each index.
 enum ShardInfo {
     static func sections(_ engine: Engine) -> [InfoSection] {
         let versions = engine.versions

@@ -8,15 +8,16 @@ package import Logging
 package import NIOCore
 import Synchronization
 
-/// A shard as a process runs it: the engine with its versions, users' states, the log, the cluster, and the server.
+/// Runs a shard as a process does: the engine with its versions, users' states, the log, the cluster, and the server.
 ///
-/// `open`, `start`, `stop`: each once, in this order. What fails leaves nothing running and no lock held.
+/// `open`, `start` and `stop` are called once each, in this order. What fails leaves nothing running and no lock held.
 package final class ShardNode: Sendable {
     private let settings: ShardSettings
     private let logger: Logger
     private let parts: NodeParts
     private let states: [EntryName: StateStore]
-    /// The parts that use the versions and the states' files. Nil once the node has ended, so that it holds no lock that the next one needs.
+    /// Holds the parts that use the versions and the states' files. It is nil once the node has ended, so that it holds
+    /// no lock that the next one needs.
     private let running: Mutex<Running?>
 
     private struct Running {
@@ -167,7 +168,7 @@ package final class ShardNode: Sendable {
     }
 }
 
-/// Handlers on their way to the event loops. Safe because each loop takes its own, once.
+/// Keeps handlers on their way to the event loops. It is safe because each loop takes its own, once.
 private struct HandlerShelf: @unchecked Sendable {
     private let handlers: [ShardHandler]
     init(_ handlers: [ShardHandler]) { self.handlers = handlers }

@@ -19,7 +19,7 @@ package enum IndexFolder {
         return name
     }
 
-    /// The names of several folders, in the same order.
+    /// Returns the names of several folders, in the same order.
     ///
     /// - Throws: `.usage` where two are equal, as clients tell indexes apart by their names.
     static func names(of folders: [String]) throws(AnnexError) -> [EntryName] {
@@ -27,7 +27,12 @@ package enum IndexFolder {
         for folder in folders {
             let name = try Self.name(of: folder)
             guard !names.contains(name) else {
-                throw AnnexError(.usage, "two indexes are named '\(name)'", at: folder)
+                throw AnnexError(
+                    .usage,
+                    "two indexes are named '\(name)'",
+                    at: folder,
+                    hint: "Folders must differ in name"
+                )
             }
             names.append(name)
         }

@@ -8,7 +8,7 @@ final class PopularityTimer: Sendable {
     private let engine: Engine
     private let decay: PopularItems.Decay
     private let logger: Logger
-    /// Only scheduled and cancelled after it was started, which any thread may do.
+    /// After its start the timer is only scheduled and cancelled, which any thread may do.
     nonisolated(unsafe) private let timer: any DispatchSourceTimer
 
     init(_ engine: Engine, _ decay: PopularItems.Decay, _ logger: Logger) {
@@ -29,7 +29,10 @@ final class PopularityTimer: Sendable {
         for version in self.engine.versions {
             do { try LowPriorityThread.run { try version.countPopular(decay) } } catch {
                 let index = version.description.index
-                self.logger.error("Cannot count events", metadata: ["index": "\(index)", "reason": "\(error)"])
+                self.logger.error(
+                    "Cannot count what is popular, the count before stays",
+                    metadata: ["index": "\(index)", "reason": "\(error)"]
+                )
             }
         }
         let spent = Double(DispatchTime.now().uptimeNanoseconds - begin) / 1e9

@@ -1,10 +1,10 @@
 import Dispatch
 import Synchronization
 
-/// Calls back again and again, on a queue of its own, from `start` to `stop`. Any thread. One that was never started may go too,
-/// which a bare source of Dispatch must not.
+/// Calls back again and again, on a queue of its own, from `start` to `stop`. Any thread may use it. One that was never
+/// started may go too, which a bare source of Dispatch must not.
 final class RepeatingTimer: Sendable {
-    /// Only scheduled and cancelled once it is active, which any thread may do.
+    /// Once it is active the source is only scheduled and cancelled, which any thread may do.
     nonisolated(unsafe) private let source: any DispatchSourceTimer
     private let body = Mutex<(@Sendable () -> Void)?>(nil)
 

@@ -12,7 +12,7 @@ struct VersionLoader: Sendable {
     let states: [EntryName: StateStore]
     let logs: [EntryName: LogFollower]
     let searching: SearchEngine
-    /// Nil where unknown users get an error.
+    /// It is nil where unknown users get an error.
     let decay: PopularItems.Decay?
     let logger: Logger
 

@@ -3,7 +3,7 @@ package import AnnexCore
 package import AnnexEngine
 package import AnnexStore
 
-/// The code that searches a version.
+/// Says which code searches a version.
 package enum SearchEngine: String, Sendable, CaseIterable {
     /// Annex's own scan and walk, over `serving.bin` and FAISS's graph.
     case annex
@@ -30,7 +30,10 @@ package enum VersionLoading {
         let folder = verified.folder
         guard let index = name ?? EntryName(manifest.index), let metric = Metric(rawValue: manifest.metric),
             let kind = manifest.parsedKind
-        else { throw AnnexError(.damaged, "has impossible values", at: folder + "/" + VersionLayout.manifest) }
+        else {
+            let hint = "Build the version again, or `annctl rollback`"
+            throw AnnexError(.damaged, "has impossible values", at: folder + "/" + VersionLayout.manifest, hint: hint)
+        }
         var description = VersionDescription(
             index: index,
             version: verified.version,

@@ -62,7 +62,7 @@ final class VersionWatch: Sendable {
         served.description.index == index && served.description.version == version
     }
 
-    /// Whether a load that the system refused is to be tried again. True once.
+    /// Tells whether a load that the system refused is to be tried again. It says so once.
     private func isDue(_ index: EntryName) -> Bool {
         self.retries.withLock { retries in
             guard let time = retries[index], time <= .now else { return false }

@@ -17,7 +17,7 @@ package struct ChangeSubject: Sendable, Equatable {
         (self.kind, self.user, self.item) = (kind, user, item)
     }
 
-    /// Whether both orders of the two end in the same.
+    /// Tells whether both orders of the two end in the same.
     package func commutes(with other: ChangeSubject) -> Bool {
         if self.kind == .several || other.kind == .several { return false }
         guard self.user == other.user else { return true }
@@ -42,7 +42,7 @@ package struct ChangeOrder<Held> {
     package var isEmpty: Bool { self.underWay.isEmpty && self.waiting.isEmpty }
     package var waitingCount: Int { self.waiting.count }
 
-    /// A ticket for `end`; nil where the change has to wait: `hold` it.
+    /// Returns a ticket for `end`; nil where the change has to wait: `hold` it.
     package mutating func begin(_ subject: ChangeSubject) -> UInt64? {
         guard self.underWay.allSatisfy({ $0.subject.commutes(with: subject) }),
             self.waiting.allSatisfy({ $0.subject.commutes(with: subject) })
@@ -58,7 +58,7 @@ package struct ChangeOrder<Held> {
         self.underWay.remove(at: index)
     }
 
-    /// The first of those that wait which may go now; it is under way then.
+    /// Returns the first of those that wait which may go now; it is under way then.
     package mutating func next() -> (ticket: UInt64, held: Held)? {
         let found = self.waiting.indices.first { index in
             let subject = self.waiting[index].subject

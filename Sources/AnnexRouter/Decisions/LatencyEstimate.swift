@@ -1,5 +1,6 @@
-/// Recent latencies as a histogram of steps of an eighth of an octave (at most 12.5 % apart), from 1 µs to 137 s. Old ones
-/// fade: whoever reads quantiles calls `fade` now and then. 1 KiB; adding is O(1) and allocates nothing.
+/// Keeps recent latencies as a histogram of steps of an eighth of an octave (at most 12.5 % apart), from 1 µs to 137 s.
+/// Old ones fade: whoever reads quantiles calls `fade` now and then. It takes 1 KiB; adding is O(1) and allocates
+/// nothing.
 package struct LatencyEstimate: Sendable {
     static let stepCount = 8 * 25
     private var counts = [UInt32](repeating: 0, count: Self.stepCount)
@@ -33,7 +34,8 @@ package struct LatencyEstimate: Sendable {
         }
     }
 
-    /// The end of the step that holds the quantile: no less than the true value, at most 12.5 % more. Nil when empty.
+    /// Returns the end of the step that holds the quantile: no less than the true value, at most 12.5 % more. Returns
+    /// nil when empty.
     package func quantile(_ share: Double) -> UInt64? {
         guard self.total > 0 else { return nil }
         let rank = min(max(1, Int((Double(self.total) * min(max(0, share), 1)).rounded(.up))), self.total)
@@ -45,7 +47,7 @@ package struct LatencyEstimate: Sendable {
         return nil
     }
 
-    /// Values of 1,024 ns; below 8 of them each is a step, then eight steps for each doubling.
+    /// Returns the step of a value. Below 8 units of 1,024 ns each is a step, then each doubling has eight.
     private static func step(of nanoseconds: UInt64) -> Int {
         let value = nanoseconds >> 10
         guard value >= 8 else { return Int(value) }

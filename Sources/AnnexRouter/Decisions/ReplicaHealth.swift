@@ -1,4 +1,4 @@
-/// The health of one replica in the eyes of a router, from the PINGs on its own connection and from how requests end.
+/// Judges the health of one replica for a router, from the PINGs on its own connection and from how requests end.
 ///
 ///     probing ──2 answers──▶ healthy ◀──answer, success── suspect
 ///        │  ▲                   │                            │
@@ -111,7 +111,7 @@ package struct ReplicaHealth: Sendable, Equatable {
         self.hasFailedSincePong = true
         guard self.state != .ejected else { return nil }
         if self.failures >= settings.failuresToEject, now.since(self.firstFailure) >= settings.failureSpan {
-            // Failing again soon after it was taken back: longer each time.
+            // A replica that fails again soon after it was taken back stays out longer each time.
             let quiet = now.since(self.holdEnd) > settings.failureHoldLimit.saturatingAdd(settings.failureHoldLimit)
             self.holds = quiet ? 1 : min(self.holds + 1, 32)
             let (hold, isOver) = settings.failureHold.multipliedReportingOverflow(by: 1 << (self.holds - 1))

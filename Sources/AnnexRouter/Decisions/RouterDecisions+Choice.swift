@@ -2,21 +2,22 @@ import AnnexCore
 
 extension RouterDecisions {
     enum Choice {
-        /// The lower the rank the better; see `rank`.
+        /// A lower rank is better; see `rank`.
         case replica(Int, rank: Int)
         case none(Failure)
     }
 
-    /// Healthy and quick; healthy; has said that it cannot; was never heard of; out, but so are all of its shard.
+    /// The ranks are, from 0: healthy and quick; healthy; has said that it cannot; was never heard of; out, but so are
+    /// all of its shard.
     private static let worstRank = 4
-    /// Added for a replica that was asked already.
+    /// A replica that was asked already ranks so much worse.
     private static let again = 5
 
-    /// The replica to ask, among those of the slot's shard that were not asked yet; those that were only where `again` says so
-    /// and there is no other.
+    /// Chooses the replica to ask, among those of the slot's shard that were not asked yet; those that were only where
+    /// `again` says so and there is no other.
     ///
-    /// Of the best rank it is the one that owes the fewest replies, by chance where several do: what one router has in flight
-    /// it knows exactly, so all are compared instead of two drawn ones.
+    /// Among those of the best rank it is the one that owes the fewest replies, by chance where several do: what one
+    /// router has in flight it knows exactly, so all are compared instead of two drawn ones.
     mutating func choose(
         for request: borrowing PendingRequest,
         prefer: Int? = nil,
@@ -78,8 +79,8 @@ extension RouterDecisions {
         return self.chooseUnfit(in: shard, for: request, again: again, now)
     }
 
-    /// Whether this request is of the share of a replica that was taken back lately, which grows from a twentieth on. Its caches
-    /// are cold, and what sent it away may not be over.
+    /// Tells whether this request is of the share of a replica that was taken back lately, which grows from a twentieth
+    /// on. Its caches are cold, and what sent it away may not be over.
     private mutating func takesShare(_ replica: Int, _ now: UInt64) -> Bool {
         let whole = Double(self.settings.slowStart)
         let share = 1 - Double(self.replicas[replica].warmUntil.since(now)) / max(1, whole)
@@ -122,14 +123,14 @@ extension RouterDecisions {
         return .replica(best, rank: Self.worstRank)
     }
 
-    /// Whether a replica that was left out may be asked all the same.
+    /// Tells whether a replica that was left out may be asked all the same.
     func mayStillAnswer(_ replica: Int, _ now: UInt64) -> Bool {
         let health = self.replicas[replica].health
         guard !health.isGone else { return false }
         return health.answersPings || self.age(of: replica, now) <= self.settings.readQueueAge
     }
 
-    /// How good a replica is for a request: 0 is best. Nil where it cannot be asked.
+    /// Returns how good a replica is for a request: 0 is best. Returns nil where it cannot be asked.
     private func rank(of replica: Int, _ kind: RequestKind, _ now: UInt64) -> Int? {
         let avoidUntil = self.replicas[replica].avoidUntil[OwedQueue.of(kind)]
         switch self.replicas[replica].health.state {
@@ -142,13 +143,14 @@ extension RouterDecisions {
         }
     }
 
-    /// The load by which equally good replicas are compared: for heavy reads first of all those that are under way.
+    /// Returns the load by which equally good replicas are compared: for heavy reads first of all those that are under
+    /// way.
     private func owed(by replica: Int, _ kind: RequestKind) -> Int {
         let all = self.replicas[replica].inFlight
         return kind == .heavyRead ? self.replicas[replica].queues[OwedQueue.heavy].count << 20 + all : all
     }
 
-    /// Whether it owes as much as may be owed, or so much for so long that what is added would wait too long.
+    /// Tells whether it owes as much as may be owed, or so much for so long that what is added would wait too long.
     private func isCrowded(_ replica: Int, _ kind: RequestKind, _ now: UInt64) -> Bool {
         if kind == .heavyRead,
             self.replicas[replica].queues[OwedQueue.heavy].count >= self.settings.heavyInFlight
@@ -160,14 +162,14 @@ extension RouterDecisions {
                 && self.age(of: replica, kind, now) > self.settings.queueAge(of: kind))
     }
 
-    /// How long its oldest reply has been owed: to a read, or to an event; to either.
+    /// Returns how long its oldest reply has been owed: to a read, or to an event; to either.
     private func age(of replica: Int, _ kind: RequestKind, _ now: UInt64) -> UInt64 {
         now.since(self.replicas[replica].queues[OwedQueue.of(kind)].oldestSentAt)
     }
 
     func age(of replica: Int, _ now: UInt64) -> UInt64 { now.since(self.replicas[replica].oldestSentAt) }
 
-    /// Uniform in 0 ..< bound; 0 where that is empty.
+    /// Draws uniformly from 0 ..< bound. Returns 0 where that is empty.
     mutating func draw(below bound: Int) -> Int {
         guard bound > 1 else { return 0 }
         return Int(truncatingIfNeeded: self.random.next().multipliedFullWidth(by: UInt64(bound)).high)

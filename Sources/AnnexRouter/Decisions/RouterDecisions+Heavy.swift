@@ -27,13 +27,13 @@ extension RouterDecisions {
         return .wait(RequestID(index: index, generation: generation))
     }
 
-    /// The shard whose queue it waits in: that of its slot, or the shortest where any shard will do.
+    /// Returns the shard whose queue it waits in: that of its slot, or the shortest where any shard will do.
     private func shardToWaitFor(_ request: borrowing PendingRequest) -> Int {
         guard request.slot < 0 else { return self.topology.shard(of: Int(request.slot)) ?? -1 }
         return self.waiting.indices.min { self.waiting[$0].count < self.waiting[$1].count } ?? -1
     }
 
-    /// False where the queue is full and nobody in it has more there than the client that comes.
+    /// Returns false where the queue is full and nobody in it has more there than the client that comes.
     private mutating func makeRoom(in shard: Int, for client: UInt64) -> Bool {
         guard self.waiting[shard].count >= self.settings.heavyQueue else { return true }
         guard let loser = self.waiting[shard].loser(to: client) else { return false }
@@ -42,7 +42,8 @@ extension RouterDecisions {
         return true
     }
 
-    /// Ends the request that had to make room. Not before who comes has a row of its own, as the next one gets this row.
+    /// Ends the request that had to make room. It must not be called before who comes has a row of its own, as the next
+    /// one gets this row.
     private mutating func endDisplaced() {
         guard let loser = self.displaced else { return }
         self.displaced = nil
@@ -95,7 +96,7 @@ extension RouterDecisions {
         }
     }
 
-    /// Another topology: who waits, waits by it. In the order of turns; O(requests that wait).
+    /// Queues the reads that wait once more, by another topology, in the order of turns. O(requests that wait).
     mutating func queueAnew(shards: Int) {
         var moved: [Int32] = []
         for shard in self.waiting.indices {

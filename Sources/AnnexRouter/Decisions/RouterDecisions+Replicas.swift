@@ -51,7 +51,7 @@ extension RouterDecisions {
     package mutating func adopt(_ topology: ClusterTopology, now: UInt64) {
         var numbers: [ClusterTopology.Address: Int] = [:]
         let before = self.replicas.indices.filter { self.replicas[$0].shard >= 0 }
-        // One that left and still owes a reply may come back.
+        // A replica that left and still owes a reply may come back.
         for replica in self.replicas.indices
         where self.replicas[replica].shard >= 0 || self.replicas[replica].inFlight > 0 {
             numbers[self.replicas[replica].address] = replica
@@ -91,14 +91,14 @@ extension RouterDecisions {
 
     // MARK: - What others ask
 
-    /// The number of a replica of the topology. O(replicas): not for each request.
+    /// Returns the number of a replica of the topology. O(replicas): not for each request.
     package func replica(at address: ClusterTopology.Address) -> Int? {
         self.replicas.firstIndex { $0.shard >= 0 && $0.address == address }
     }
 
     package func address(of replica: Int) -> ClusterTopology.Address { self.replicas[replica].address }
 
-    /// The numbers of a shard's replicas, in the order of the topology.
+    /// Returns the numbers of a shard's replicas, in the order of the topology.
     package func replicas(of shard: Int) -> [Int] { self.members[shard] }
 
     /// Replies that a replica owes, those nobody waits for among them.
@@ -106,7 +106,8 @@ extension RouterDecisions {
 
     package func health(of replica: Int) -> ReplicaHealth { self.replicas[replica].health }
 
-    /// O(1), but with quantiles: for people who ask, not for each request.
+    /// Reports how a replica stands. It takes O(1), but computes quantiles: it is for people who ask, not for each
+    /// request.
     package func status(of replica: Int, now: UInt64) -> ReplicaStatus {
         let known = self.replicas[replica]
         return ReplicaStatus(

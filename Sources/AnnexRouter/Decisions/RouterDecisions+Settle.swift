@@ -101,8 +101,8 @@ extension RouterDecisions {
         return .fail(request, failure)
     }
 
-    /// An attempt came to nothing: waits for another one that is under way, makes one, or ends the request with the reply
-    /// that there is.
+    /// Goes on where an attempt came to nothing: waits for another one that is under way, makes one, or ends the
+    /// request with the reply that there is.
     private mutating func elsewhere(_ index: Int32, hasReply: Bool, again: Bool, _ now: UInt64) -> Verdict {
         // Another attempt waits until that one is over by all clocks.
         if self.requests[index].aliveUntil > now, self.requests[index].kind == .idempotentEvent {
@@ -146,8 +146,8 @@ extension RouterDecisions {
         case no
     }
 
-    /// A second attempt, if there is time, a replica, and the budget affords it. What may not be repeated is for the caller to
-    /// know.
+    /// Makes a second attempt, if there is time, a replica, and the budget affords it. What may not be repeated is for
+    /// the caller to know.
     mutating func retry(_ index: Int32, again: Bool, _ now: UInt64) -> Retry {
         let kind = self.requests[index].kind
         let margin = kind.isRead ? 0 : 2 * self.settings.clockBound
@@ -168,8 +168,8 @@ extension RouterDecisions {
         return .sent(self.send(index, to: replica, .retry, now))
     }
 
-    /// `MOVED`: nothing was done there. Goes where the reply says, out of the retry budget, as a topology that stays wrong would
-    /// double the load.
+    /// Sends a request again after `MOVED`, which means that nothing was done. It goes where the reply says, and counts
+    /// in the retry budget, as a topology that stays wrong would double the load.
     private mutating func follow(_ index: Int32, to replica: Int?, _ now: UInt64) -> Verdict {
         if now >= self.nextStaleNotice {
             self.nextStaleNotice = now.saturatingAdd(1_000 * RouterSettings.millisecond)

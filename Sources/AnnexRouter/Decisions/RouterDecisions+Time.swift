@@ -21,7 +21,7 @@ extension RouterDecisions {
         }
     }
 
-    /// A request whose time has come. It has been taken off the timers.
+    /// Looks after a request whose time has come. It has been taken off the timers.
     private mutating func wake(_ index: Int32, _ now: UInt64) {
         self.timers.set(index, to: .max, &self.requests)
         if now >= self.requests[index].deadline { return self.timeOut(index, now) }
@@ -78,8 +78,8 @@ extension RouterDecisions {
         }
     }
 
-    /// The replicas that have not answered in time, leaving aside those that were only just asked, and clients that are in a
-    /// great hurry.
+    /// Notes a failure of the replicas that have not answered in time, leaving aside those that were only just asked,
+    /// and clients that are in a great hurry.
     private mutating func blame(_ index: Int32, _ now: UInt64) {
         guard self.requests[index].kind != .heavyRead else { return }
         let slow = self.settings.queueAge(of: self.requests[index].kind) / 2
@@ -106,8 +106,9 @@ extension RouterDecisions {
         self.actions.append(.ping(replica: replica, fresh: isFresh))
     }
 
-    /// Up to an eighth sooner, so that many routers do not ask at the same time; where nobody listens ever later, up to a half sooner,
-    /// so that they do not all come when it listens again.
+    /// Returns how long to wait for the next PING: up to an eighth less than the setting, so that many routers do not
+    /// ask at the same time. Where nobody listens it doubles, and is up to a half shorter, so that they do not all come
+    /// when it listens again.
     private mutating func pingWait(_ replica: Int) -> UInt64 {
         let doublings = min(max(0, self.replicas[replica].goneInRow - 1), self.settings.pingDoublings)
         let wait = self.settings.pingInterval << UInt64(doublings)

@@ -1,24 +1,26 @@
 package import AnnexCore
 
-/// Decides where each request goes, when it is sent again, and when it ends: everything a router does, apart from its sockets.
+/// Decides where each request goes, when it is sent again, and when it ends: everything a router does, apart from its
+/// sockets.
 ///
-/// One for each event loop, used by that loop alone. It knows no clock: `now` is a monotonic time in nanoseconds that the
-/// caller read. It draws from its own seeded generator. So the same calls give the same decisions, and a simulation can
-/// replay them.
+/// Each event loop has one, which that loop alone uses. It knows no clock: `now` is a monotonic time in nanoseconds
+/// that the caller read. It draws from its own seeded generator. So the same calls give the same decisions, and a
+/// simulation can replay them.
 ///
 /// How to drive it:
-/// - `begin` with each request; write it where the decision says, and keep the attempt's id beside it, in the order of
-///   writing on that connection.
-///   Reads, heavy reads and events go over connections of their own, as replies come in order: a read would wait for the log.
-/// - `settle` when the first bytes of a reply are there (before the whole: large replies are streamed), and for every
-///   attempt that a broken connection took with it. Do what the verdict says. A reply that breaks off after it was delivered
-///   in part is the caller's matter: the request has ended here.
-/// - `tick` every few milliseconds, `pong`, `gone` and `lost` as they happen; then take `nextAction()` until it is nil, after
-///   `begin` and `settle` as well: rows of requests that an action ends are used again by the next `begin`.
+/// - Call `begin` with each request; write it where the decision says, and keep the attempt's id beside it, in the
+///   order of writing on that connection. Reads, heavy reads and events go over connections of their own, as replies
+///   come in order: a read would wait for the log.
+/// - Call `settle` when the first bytes of a reply are there (before the whole: large replies are streamed), and for
+///   every attempt that a broken connection took with it. Do what the verdict says. A reply that breaks off after it
+///   was delivered in part is the caller's matter: the request has ended here.
+/// - Call `tick` every few milliseconds, and `pong`, `gone` and `lost` as they happen; then take `nextAction()` until
+///   it is nil, after `begin` and `settle` as well: rows of requests that an action ends are used again by the next
+///   `begin`.
 ///
-/// A request ends exactly once: by a refusal, by `.deliver`, or by `.fail` as verdict or action, and no later than at the
-/// first tick after its deadline. No memory is allocated once the tables have grown to what is in flight at the most, which
-/// `inFlightPerReplica` bounds; `begin` and `settle` are O(replicas of the shard).
+/// A request ends exactly once: by a refusal, by `.deliver`, or by `.fail` as verdict or action, and no later than at
+/// the first tick after its deadline. No memory is allocated once the tables have grown to what is in flight at the
+/// most, which `inFlightPerReplica` bounds; `begin` and `settle` are O(replicas of the shard).
 package struct RouterDecisions: ~Copyable {
     package let settings: RouterSettings
     package internal(set) var topology: ClusterTopology
@@ -30,16 +32,16 @@ package struct RouterDecisions: ~Copyable {
     var due: [Int32] = []
     /// Heavy reads that wait for their turn, by shard.
     var waiting: [WaitingReads] = []
-    /// A request that has to make room for another one.
+    /// Holds a request that has to make room for another one.
     var displaced: Int32?
 
     var replicas: [KnownReplica] = []
-    /// The replicas of each shard, as positions in `replicas`.
+    /// Lists the replicas of each shard, as positions in `replicas`.
     var members: [[Int]] = []
-    /// Places in `replicas` whose replica has left for good.
+    /// Lists places in `replicas` whose replica has left for good.
     var freePlaces: [Int] = []
 
-    /// The time from which a read counts as slow, by shard; `.max` until enough is known.
+    /// Holds the time from which a read counts as slow, by shard. It is `.max` until enough is known.
     var hedgeDelays: [UInt64] = []
     var nextRefresh: UInt64
     var scratch = LatencyEstimate()
@@ -146,7 +148,7 @@ package struct RouterDecisions: ~Copyable {
         if self.owed.holds(attempt.index, attempt.generation) { self.release(attempt.index) }
     }
 
-    /// Whether a request has not ended.
+    /// Tells whether a request has not ended.
     package func isPending(_ request: RequestID) -> Bool {
         self.requests.holds(request.index, request.generation)
     }
@@ -154,7 +156,7 @@ package struct RouterDecisions: ~Copyable {
     /// Heavy reads that wait for their turn.
     package var waitingHeavyReads: Int { self.waiting.reduce(0) { $0 + $1.count } }
 
-    /// Requests that have not ended.
+    /// Counts requests that have not ended.
     package var pending: Int { self.requests.count }
 
     /// Replies that are owed, by all replicas.
@@ -200,8 +202,9 @@ package struct RouterDecisions: ~Copyable {
         )
     }
 
-    /// When an attempt that is made now must not be carried out any more: before another can be made, and before the request
-    /// ends. Of a change no two attempts can be carried out at one time, so that who has an answer knows that nothing follows.
+    /// Returns when an attempt that is made now must not be carried out any more: before another can be made, and
+    /// before the request ends. Of a change no two attempts can be carried out at one time, so that who has an answer
+    /// knows that nothing follows.
     private mutating func expiry(of index: Int32, _ now: UInt64) -> UInt64 {
         switch self.requests[index].kind {
         case .read: return .max
@@ -209,12 +212,12 @@ package struct RouterDecisions: ~Copyable {
         case .event, .idempotentEvent: break
         }
         let bound = self.settings.clockBound
-        // Too little time for one that another is to follow: none follows.
+        // Where time is too short for an attempt that another is to follow, none follows.
         if self.requests[index].nudgeAt < now.saturatingAdd(2 * bound) { self.requests[index].nudgeAt = .max }
         return min(self.requests[index].deadline, self.requests[index].nudgeAt).since(bound)
     }
 
-    /// Whether an attempt of a change, made after the one of that ordinal, may still be carried out.
+    /// Tells whether an attempt of a change, made after the one of that ordinal, may still be carried out.
     func mayBeCarriedOut(_ index: Int32, behind ordinal: Int, _ now: UInt64) -> Bool {
         guard !self.requests[index].kind.isRead else { return false }
         if self.requests[index].aliveUntil > now { return true }
@@ -263,7 +266,7 @@ package struct RouterDecisions: ~Copyable {
 
     package var hasActions: Bool { self.taken < self.actions.count }
 
-    /// The next action that the machine wants done; nil when there is none.
+    /// Returns the next action that the machine wants done; nil when there is none.
     package mutating func nextAction() -> Action? {
         guard self.taken < self.actions.count else {
             self.actions.removeAll(keepingCapacity: true)

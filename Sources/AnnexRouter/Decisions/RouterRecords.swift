@@ -1,6 +1,7 @@
 package import AnnexCore
 
-/// A request that has not ended. It has at least one attempt under way, or is a heavy read that waits for its turn.
+/// Holds a request that has not ended. It has at least one attempt under way, or is a heavy read that waits for its
+/// turn.
 struct PendingRequest {
     let kind: RequestKind
     /// -1: any shard will do.
@@ -8,7 +9,8 @@ struct PendingRequest {
     let deadline: UInt64
     /// Who asks; heavy reads take turns by it.
     let client: UInt64
-    /// The time when a second attempt is made although the first may still be answered; `.max`: not, or no longer.
+    /// Holds the time when a second attempt is made although the first may still be answered. It is `.max` where none
+    /// is made, or none any more.
     var hedgeAt: UInt64 = .max
     var nudgeAt: UInt64 = .max
     /// An attempt was made whose end says nothing about whether the event was stored.
@@ -21,29 +23,29 @@ struct PendingRequest {
     /// Another replica was asked as one did not know the event's item.
     var hasSecondOpinion = false
 
-    /// How many attempts were made: that many elements of `tried` and `attempts` are in use.
+    /// Counts the attempts that were made: so many elements of `tried` and `attempts` are in use.
     var sent = 0
-    /// How many of them are under way.
+    /// Counts those that are under way.
     var underWay = 0
-    /// The replicas that were asked.
+    /// Holds the replicas that were asked.
     var tried = InlineArray<4, Int32>(repeating: -1)
-    /// Places in the table of attempts; -1 where an attempt has ended.
+    /// Holds places in the table of attempts; -1 where an attempt has ended.
     var attempts = InlineArray<4, Int32>(repeating: -1)
 
     // The queue of heavy reads that wait: its row for the client, -1 where the request does not wait; and the neighbours there.
     var line: Int32 = -1
     var lineBefore: Int32 = -1
     var lineAfter: Int32 = -1
-    /// The shard for which it waits.
+    /// Holds the shard for which it waits.
     var waitsFor: Int32 = -1
 
-    // The timer wheel's.
+    // The timer wheel uses what follows.
     var wake: UInt64 = 0
     var timerBefore: Int32 = -1
     var timerAfter: Int32 = -1
     var timerList: Int32 = 0
 
-    /// The time when it is to be looked at next.
+    /// Returns the time when it is to be looked at next.
     var nextWake: UInt64 { min(self.deadline, self.hedgeAt, self.nudgeAt) }
 
     func hasTried(_ replica: Int) -> Bool {
@@ -56,14 +58,14 @@ struct PendingRequest {
 struct OwedReply {
     /// -1: nobody waits for it any more.
     var request: Int32
-    /// Which of the request's attempts it is.
+    /// Says which of the request's attempts it is.
     let ordinal: Int
     let replica: Int32
     let kind: RequestKind
     let sentAt: UInt64
-    /// The time after which a change must not be carried out any more.
+    /// Holds the time after which a change must not be carried out any more.
     let expiresAt: UInt64
-    /// Neighbours in the replica's queue of the kind.
+    /// Links the neighbours in the replica's queue of the kind.
     var before: Int32
     var after: Int32 = -1
 }
@@ -87,7 +89,7 @@ struct OwedQueue {
     static let heavy = 2
 }
 
-/// One replica as this router sees it.
+/// Holds one replica as this router sees it.
 struct KnownReplica {
     let address: ClusterTopology.Address
     /// -1: it is no longer in the topology.
@@ -96,14 +98,14 @@ struct KnownReplica {
 
     /// Replies it owes, those nobody waits for among them: reads, then events, then heavy reads.
     var queues = InlineArray<3, OwedQueue>(repeating: OwedQueue())
-    /// The times until which others are asked first, one for each kind.
+    /// Holds the times until which others are asked first, one for each kind.
     var avoidUntil = InlineArray<3, UInt64>(repeating: 0)
 
     var nextPing: UInt64
     var isPingOwed = false
     /// PINGs due since the last answer or the last new health connection.
     var silentPings = 0
-    /// Times in a row that the health connection ended or could not be made.
+    /// Counts times in a row that the health connection ended or could not be made.
     var goneInRow = 0
     /// It was left out since it was last healthy; and until when it gets a growing share after that.
     var wasOut = false
@@ -127,20 +129,20 @@ struct KnownReplica {
     }
 }
 
-/// A replica as `annctl cluster status` and `INFO` show it.
+/// Describes a replica as `annctl cluster status` and `INFO` show it.
 package struct ReplicaStatus: Sendable, Equatable {
     package let address: ClusterTopology.Address
-    /// Nil: no longer in the topology, but a reply is still owed.
+    /// With nil the replica is no longer in the topology, but a reply is still owed.
     package let shard: Int?
     package let state: ReplicaHealth.State
     package let isGone: Bool
     package let inFlight: Int
     /// Heavy reads among them.
     package let heavyInFlight: Int
-    /// Nanoseconds that the oldest reply to a read or an event has been owed; 0 when none is.
+    /// Says for how many nanoseconds the oldest reply to a read or an event has been owed; 0 when none is.
     package let oldestOwed: UInt64
     package let replies: UInt64
-    /// Requests that were not answered in time, were lost or could not be served.
+    /// Counts requests that were not answered in time, were lost or could not be served.
     package let failures: UInt64
     /// Latency of recent reads, in nanoseconds.
     package let p50: UInt64?

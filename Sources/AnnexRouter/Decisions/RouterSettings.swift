@@ -1,30 +1,30 @@
-/// How the router treats replicas that are slow, silent or gone. Times in nanoseconds.
+/// Sets how the router treats replicas that are slow, silent or gone. Times are in nanoseconds.
 package struct RouterSettings: Sendable, Equatable {
-    /// How long a request may take in all, counted from when the router had it.
+    /// A request may take so long in all, counted from when the router had it.
     package var readDeadline: UInt64 = 250 * Self.millisecond
     package var eventDeadline: UInt64 = 1_000 * Self.millisecond
     package var heavyDeadline: UInt64 = 10_000 * Self.millisecond
 
-    /// Microseconds by `ReadCost` above which a read is heavy. A client's reads above `clientCost` that are under way count
-    /// together, so that many of middle cost are heavy as well.
+    /// A read above so many microseconds by `ReadCost` is heavy. A client's reads above `clientCost` that are under way
+    /// count together, so that many of middle cost are heavy as well.
     package var heavyCost = 5_000
     package static let clientCost = 1_000
     /// Heavy reads that a replica may owe at a time, and those that may wait for a shard.
     package var heavyInFlight = 2
     package var heavyQueue = 1_024
 
-    /// The time between two PINGs of a replica; one that is not answered by the next is missed.
+    /// Holds the time between two PINGs of a replica; one that is not answered by the next is missed.
     package var pingInterval: UInt64 = 250 * Self.millisecond
-    /// Missed PINGs in a row until a replica is ejected.
+    /// So many missed PINGs in a row eject a replica.
     package var missesToEject = 3
     /// Answered PINGs in a row until it is taken back.
     package var hitsToReturn = 2
 
-    /// Failures in a row, of whatever requests, and how long they must have lasted without one success, until a replica
-    /// that answers PINGs is ejected all the same.
+    /// So many failures in a row, of whatever requests, which have lasted so long without one success, eject a replica
+    /// that answers PINGs all the same.
     package var failuresToEject = 5
     package var failureSpan: UInt64 = 750 * Self.millisecond
-    /// How long it then stays out at least; doubled with each time that follows, up to the limit.
+    /// The replica then stays out at least so long. The time doubles with each failure that follows, up to the limit.
     package var failureHold: UInt64 = 1_000 * Self.millisecond
     package var failureHoldLimit: UInt64 = 30_000 * Self.millisecond
 
@@ -33,8 +33,8 @@ package struct RouterSettings: Sendable, Equatable {
     /// Where nobody listens, the wait between two PINGs is doubled up to so many times.
     package var pingDoublings = 3
 
-    /// Second attempts, per thousand requests; a reserve that a quiet router starts with; and how many may be saved up,
-    /// which is what a burst of lost connections can spend.
+    /// The first is the number of second attempts per thousand requests, the next the reserve that a quiet router
+    /// starts with. The last says how many may be saved up, which is what a burst of lost connections can spend.
     package var retriesPerThousand = 200
     package var retryReserve = 10
     package var retryBurst = 4_096
@@ -43,10 +43,10 @@ package struct RouterSettings: Sendable, Equatable {
     package var isHedging = true
     package var hedgesPerThousand = 50
     package var hedgeBurst = 64
-    /// Never sooner than this, however fast the shard is.
+    /// A hedge is never sent sooner than this, however fast the shard is.
     package var hedgeFloor: UInt64 = 1 * Self.millisecond
 
-    /// Events that are asked of another replica as one does not know their item, per thousand changes.
+    /// So many events per thousand changes may be asked of another replica because one does not know their item.
     package var opinionsPerThousand = 500
 
     /// Attempts of one request in all: 1 to 4, as `PendingRequest` has room for no more.
@@ -64,8 +64,8 @@ package struct RouterSettings: Sendable, Equatable {
     /// After a replica said that it cannot serve reads (or events) now, the others are asked first for so long.
     package var refusalMemory: UInt64 = 250 * Self.millisecond
 
-    /// How far the clocks of routers, shards and the log may be apart, at most an eighth of `eventDeadline`. A change carries
-    /// its end, and by all clocks that has passed before it is sent again or its client is answered.
+    /// The clocks of routers, shards and the log may be so far apart, at most an eighth of `eventDeadline`. A change
+    /// carries its end, and by all clocks that has passed before it is sent again or its client is answered.
     package var clockBound: UInt64 = 100 * Self.millisecond
 
     package static let millisecond: UInt64 = 1_000_000
@@ -89,13 +89,13 @@ package struct RouterSettings: Sendable, Equatable {
         }
     }
 
-    /// Attempts that one request may take.
+    /// Returns how many attempts one request may take.
     func attempts(of kind: RequestKind) -> Int {
         // A heavy read that ends a replica must not end them all.
         kind == .heavyRead ? min(2, self.attempts) : self.attempts
     }
 
-    /// The same with every value brought into the range in which the machine keeps its promises.
+    /// Returns the same with every value brought into the range in which the machine keeps its promises.
     var checked: RouterSettings {
         var copy = self
         copy.pingInterval = min(max(1, self.pingInterval), 1 << 48)

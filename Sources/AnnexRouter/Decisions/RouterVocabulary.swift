@@ -1,6 +1,6 @@
-/// A row in the table of requests (or attempts), and which of its successive tenants is meant.
+/// Names a row in the table of requests (or attempts), and which of its successive tenants is meant.
 package struct RequestID: Sendable, Hashable {
-    /// Small, reused: fit as an index into arrays of the caller's own.
+    /// The number is small and reused, so it fits as an index into arrays of the caller's own.
     package let index: Int32
     package let generation: UInt32
 }
@@ -10,7 +10,7 @@ package struct AttemptID: Sendable, Hashable {
     package let generation: UInt32
 }
 
-/// A request on its way to a replica: what is to be written, where.
+/// Describes a request on its way to a replica: what is to be written, and where.
 package struct Dispatch: Sendable, Equatable {
     package enum Reason: UInt8, Sendable { case first, retry, hedge, redirect }
 
@@ -23,7 +23,7 @@ package struct Dispatch: Sendable, Equatable {
     package let expiresAt: UInt64
 }
 
-/// How an attempt ended.
+/// Says how an attempt ended.
 package enum Outcome: UInt8, Sendable, CaseIterable {
     /// A reply that answers the request: a result, or an error that another replica would give as well.
     case answered
@@ -35,7 +35,7 @@ package enum Outcome: UInt8, Sendable, CaseIterable {
     case stale
     /// The event's item is not in the version that this replica serves; another may serve a newer one.
     case unknownItem
-    /// `MOVED`: the topology that the router has is not the replica's.
+    /// The reply was `MOVED`: the topology that the router has is not the replica's.
     case moved
     /// The replica gave up half way (`TIMEOUT`): an event may have been stored.
     case timedOut
@@ -45,7 +45,7 @@ package enum Outcome: UInt8, Sendable, CaseIterable {
     case unsent
 }
 
-/// Why a request ends without a reply of a shard.
+/// Says why a request ends without a reply of a shard.
 package enum Failure: UInt8, Sendable, CaseIterable {
     /// The deadline passed. Nothing was changed: it was a read.
     case timedOut
@@ -61,11 +61,11 @@ package enum Failure: UInt8, Sendable, CaseIterable {
 }
 
 extension Failure {
-    /// Whether it is certain that nothing of the request can be carried out any more.
+    /// Tells whether it is certain that nothing of the request can be carried out any more.
     package var isOver: Bool { self != .lostMaybeStored }
 }
 
-/// The decision about a new request.
+/// Says what becomes of a new request.
 package enum Decision: Sendable, Equatable {
     case send(Dispatch)
     /// A heavy read that waits for its turn: an action sends it, or says that it failed.
@@ -88,7 +88,7 @@ package enum Verdict: Sendable, Equatable {
     case deliverKept(RequestID)
 }
 
-/// An action that the machine wants done on its own account; see `RouterDecisions.nextAction()`.
+/// Asks for something that the machine wants done on its own account; see `RouterDecisions.nextAction()`.
 package enum Action: Sendable, Equatable {
     case send(Dispatch)
     case fail(RequestID, Failure)
@@ -103,7 +103,7 @@ package enum Action: Sendable, Equatable {
     case reset(replica: Int)
     /// Close those for heavy reads: a reply has been owed there for `heavyDeadline` and `replyLimit`.
     case resetHeavy(replica: Int)
-    /// A replica answered `MOVED`: read the topology again. At most one a second.
+    /// A replica answered `MOVED`, so the topology is to be read again. It comes at most once a second.
     case topologyIsStale
     /// The last reply of a replica that is no longer in the topology has come (or there was none): close its connections.
     case retired(replica: Int)
@@ -111,10 +111,10 @@ package enum Action: Sendable, Equatable {
 
 /// Sums since the machine was made.
 package struct RouterCounters: Sendable, Equatable {
-    /// Requests that were sent; refused ones are counted under `refusals`.
+    /// Counts requests that were sent; refused ones are counted under `refusals`.
     package var requests: UInt64 = 0
     package var reads: UInt64 = 0
-    /// Among the requests; heavy ones are not among `reads`.
+    /// Heavy reads are counted among the requests, and not among `reads`.
     package var heavyReads: UInt64 = 0
     /// Heavy reads that had to wait for their turn, and those that found no room to wait, or had to make room.
     package var heavyWaits: UInt64 = 0
@@ -125,9 +125,9 @@ package struct RouterCounters: Sendable, Equatable {
     package var refusals: UInt64 = 0
     package var timeouts: UInt64 = 0
     package var failures: UInt64 = 0
-    /// Events whose item one replica did not know, which were asked of another one.
+    /// Counts events whose item one replica did not know, which were asked of another one.
     package var secondOpinions: UInt64 = 0
-    /// Attempts at replicas that had been left out, as their whole shard had.
+    /// Counts attempts at replicas that had been left out, as their whole shard had.
     package var lastResorts: UInt64 = 0
     /// Replies that came after their request had ended.
     package var lateReplies: UInt64 = 0

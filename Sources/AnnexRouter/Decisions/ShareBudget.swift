@@ -20,7 +20,7 @@ package struct ShareBudget: Sendable, Equatable {
 
     package var affordsOne: Bool { self.saved >= 1_000 }
 
-    /// False, and nothing is taken, where less than one attempt is left.
+    /// Returns false, and nothing is taken, where less than one attempt is left.
     package mutating func takeOne() -> Bool {
         guard self.saved >= 1_000 else { return false }
         self.saved -= 1_000

@@ -4,7 +4,7 @@ struct SlotTable<Record> {
     private struct Row {
         var record: Record
         var generation: UInt32
-        /// The next free row, -1 at the end; -2 where the row is taken.
+        /// Names the next free row. It is -1 at the end, and -2 where the row is taken.
         var nextFree: Int32
     }
 
@@ -14,7 +14,7 @@ struct SlotTable<Record> {
 
     init(reserving capacity: Int) { self.rows.reserveCapacity(capacity) }
 
-    /// Places that exist, taken or not.
+    /// Counts the places that exist, taken or not.
     var capacity: Int { self.rows.count }
 
     mutating func insert(_ record: Record) -> (index: Int32, generation: UInt32) {
@@ -39,7 +39,7 @@ struct SlotTable<Record> {
         self.count -= 1
     }
 
-    /// Whether the tenant that was meant is still there. False for whatever was never handed out.
+    /// Tells whether the tenant that was meant is still there. False for whatever was never handed out.
     func holds(_ index: Int32, _ generation: UInt32) -> Bool {
         index >= 0 && Int(index) < self.rows.count && self.rows[Int(index)].nextFree == -2
             && self.rows[Int(index)].generation == generation

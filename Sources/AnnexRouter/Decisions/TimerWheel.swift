@@ -1,12 +1,12 @@
-/// When each request is looked at next: one list of requests for each 1.05 ms, so that setting and clearing a timer is O(1)
-/// and allocates nothing. The links lie in the requests.
+/// Knows when each request is looked at next. It has one list of requests for each 1.05 ms, so that setting and
+/// clearing a timer is O(1) and allocates nothing. The links lie in the requests.
 struct TimerWheel {
-    /// 2.1 s; what is due later is looked at on the way and put in again.
+    /// The wheel reaches 2.1 s ahead. What is due later is looked at on the way and put in again.
     static let size = 2_048
     private static let shift: UInt64 = 20
 
     private var heads = [Int32](repeating: -1, count: Self.size)
-    /// The list that the last tick ended in, which holds what was not yet due.
+    /// Names the list that the last tick ended in, which holds what was not yet due.
     private var current: UInt64
 
     init(now: UInt64) { self.current = now >> Self.shift }
@@ -57,7 +57,7 @@ struct TimerWheel {
         }
     }
 
-    /// The list of a time: not before the current one, nor further ahead than the wheel reaches.
+    /// Returns the list of a time: not before the current one, nor further ahead than the wheel reaches.
     private func list(of time: UInt64) -> UInt64 {
         min(max(time >> Self.shift, self.current), self.current.saturatingAdd(UInt64(Self.size - 1)))
     }

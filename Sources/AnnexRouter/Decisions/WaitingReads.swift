@@ -14,7 +14,7 @@ struct WaitingReads {
 
     private var lines = SlotTable<Line>(reserving: 0)
     private var lineOf: [UInt64: Int32] = [:]
-    /// The line whose turn is next; -1 where nobody waits.
+    /// Holds the line whose turn is next. It is -1 where nobody waits.
     private var turn: Int32 = -1
     private(set) var count = 0
 
@@ -42,7 +42,7 @@ struct WaitingReads {
         if first { self.turn = line }
     }
 
-    /// The request whose turn is next; it stays.
+    /// Returns the request whose turn is next; it stays.
     var next: Int32? { self.turn >= 0 ? self.lines[self.turn].first : nil }
 
     /// Takes out the request whose turn is next. The turn goes on to the next client.
@@ -84,7 +84,7 @@ struct WaitingReads {
             self.turn = line
             return line
         }
-        // Behind all others: its turn comes when each of them had one.
+        // The line goes behind all others, so that its turn comes when each of them had one.
         let last = self.lines[self.turn].before
         self.lines[line].before = last
         self.lines[line].after = self.turn

@@ -1,7 +1,7 @@
 import AnnexCore
 import AnnexWire
 
-/// The error that a client gets when no shard answered.
+/// Writes the error that a client gets when no shard answered.
 enum FailureText {
     static func write(
         _ failure: Failure,

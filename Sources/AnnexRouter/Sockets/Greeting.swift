@@ -1,11 +1,11 @@
 import AnnexWire
 import NIOCore
 
-/// The commands with which the router begins a connection to a replica.
+/// Holds the commands with which the router begins a connection to a replica.
 struct Greeting: Sendable {
     var password: String?
     var version = RESPVersion.two
-    /// Whether replies to changes are to tell their position in the log.
+    /// Tells whether replies to changes are to tell their position in the log.
     var asksForPositions = false
 
     /// Returns how many replies it gets.
@@ -20,10 +20,10 @@ struct Greeting: Sendable {
     }
 }
 
-/// An attempt whose reply a link owes.
+/// Describes an attempt whose reply a link owes.
 struct OwedAttempt {
     let attempt: AttemptID
-    /// Whether it is part of a request that was split: its reply is needed as a whole.
+    /// Tells whether it is part of a request that was split: its reply is needed as a whole.
     let isPart: Bool
     /// A second replica may know the item that the first does not.
     var isEvent = false

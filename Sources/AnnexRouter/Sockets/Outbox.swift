@@ -1,16 +1,17 @@
 import NIOCore
 import Synchronization
 
-/// Requests of one link that its replica did not take yet. Small ones are joined, large ones share the bytes of who sent them.
+/// Holds requests of one link that its replica did not take yet. Small ones are joined, and large ones share the bytes
+/// of who sent them.
 struct Outbox: ~Copyable {
     /// The bound for all links of the process together.
     static let mostBytes = 64 << 20
 
     private var pieces: [ByteBuffer] = []
-    /// Whether the last piece may be written on to.
+    /// Tells whether the last piece may be written on to.
     private var lastIsOpen = false
     private(set) var bytes = 0
-    /// Given to the socket, which did not take them yet.
+    /// Counts the bytes that were given to the socket, which did not take them yet.
     private var underWay = 0
     private let total: RouterShared
 
@@ -20,7 +21,7 @@ struct Outbox: ~Copyable {
 
     var isEmpty: Bool { self.bytes == 0 }
 
-    /// False where all links together hold so much that it does not fit; nothing was taken then.
+    /// Returns false where all links together hold so much that it does not fit; nothing was taken then.
     mutating func hasRoom(for count: Int) -> Bool {
         self.total.outboxBytes.load(ordering: .relaxed) + count <= Self.mostBytes
     }

@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexWire
 import NIOCore
 
-/// A request on its way: what to send, and whom its reply is owed to. Its storage is used again and again.
+/// Holds a request on its way: what to send, and whom its reply is owed to. Its storage is used again and again.
 struct PendingReply {
     private(set) var request: RequestID?
     private(set) var frame = RequestFrame()
@@ -14,19 +14,20 @@ struct PendingReply {
     var ticket: UInt64?
     /// The attempt made last must not be carried out after this time.
     var expiresAt = UInt64.max
-    /// The deadline that the client set, in milliseconds since 1970.
+    /// Holds the deadline that the client set, in milliseconds since 1970.
     private(set) var deadline: Int64?
     /// A reply that waits for another attempt to end.
     var kept: (bytes: ByteBuffer, replica: Int)?
     private(set) var split: (SplitRequest, part: Int)?
-    /// The client that waits for the reply.
+    /// Holds the client that waits for the reply.
     private(set) var client: RouterClient?
     /// Neighbours among the rows of what the client waits for.
     var rowBefore = -1
     var rowAfter = -1
     /// The request's share of the client's `costUnderWay`.
     private(set) var cost = 0
-    /// The users whose answers depend on the client's own events; kept only where the client has sent events.
+    /// Holds the users whose answers depend on the client's own events. They are kept only where the client has sent
+    /// events.
     private(set) var users: [[UInt8]] = []
     private var passesPositions = false
 
@@ -42,7 +43,7 @@ struct PendingReply {
         self.frame.set(request)
     }
 
-    /// A part of a request: of these users, which are of one shard.
+    /// Begins a part of a request, of these users, which are of one shard.
     mutating func begin(
         _ id: RequestID,
         _ frame: RequestFrame,

@@ -3,7 +3,7 @@ import AnnexCore
 import AnnexWire
 import NIOCore
 
-/// The kind of requests that a link carries: slow ones must not stand in the way of others.
+/// Says what kind of requests a link carries: slow ones must not stand in the way of others.
 enum Lane: Int, CaseIterable {
     case reads, changes
     /// Reads that wait for an event to arrive first.
@@ -20,12 +20,12 @@ enum Lane: Int, CaseIterable {
     }
 }
 
-/// One connection to a replica: requests out in the order in which they are given, replies in the same order, many under
-/// way at a time. Made when it is first needed, and anew when it was lost.
+/// Connects to a replica: requests go out in the order in which they are given, replies come in the same order, and
+/// many are under way at a time. A link is made when it is first needed, and anew when it was lost.
 ///
-/// Unchecked because it lives on one loop. All that is written within one turn of the loop goes out in one piece.
+/// It is unchecked because it lives on one loop. All that is written within one turn of the loop goes out in one piece.
 final class ReplicaLink: @unchecked Sendable {
-    /// The owner's part: it takes replies and losses.
+    /// Hands replies and losses to the owner.
     struct Callbacks {
         /// A whole reply, or the beginning of a large one; returns who takes the rest, where it is not whole.
         let replied: (_ owed: OwedAttempt, _ bytes: ByteBuffer, _ isWhole: Bool) -> ReplyPromise?
@@ -37,7 +37,7 @@ final class ReplicaLink: @unchecked Sendable {
     static let connectTimeout = TimeAmount.milliseconds(500)
     /// Fewer are not followed until the socket took them: that would cost an allocation for each flush.
     private static let trackedBytes = 64 << 10
-    /// Handed on in pieces from here on.
+    /// A reply of this size or more is handed on in pieces.
     private static let largeReply = 64 << 10
     /// The reason begins with this where a replica refuses the router.
     static let refusal = "the replica refused the router"
@@ -63,10 +63,10 @@ final class ReplicaLink: @unchecked Sendable {
     private var streaming: ReplyPromise?
     private var isStreaming = false
     private var lastReceived = NIODeadline.now()
-    /// Connections in a row that brought no reply, and until when no other is made.
+    /// Counts connections in a row that brought no reply, and says until when no other is made.
     private var failures = 0
     private var restsUntil = NIODeadline.uptimeNanoseconds(0)
-    /// Whether the WAITPOS before the next reply failed.
+    /// Tells whether the WAITPOS before the next reply failed.
     private var isStale = false
     /// Counts connections: what an old one says is of no interest any more.
     private var generation = 0
@@ -137,13 +137,14 @@ final class ReplicaLink: @unchecked Sendable {
         }
     }
 
-    /// Whether it has no connection, and does not make one now.
+    /// Tells whether it has no connection, and does not make one now.
     private var rests: Bool {
         guard self.failures > 1, case .idle = self.state else { return false }
         return NIODeadline.now() < self.restsUntil
     }
 
-    /// After the first loss a connection is made at once, then ever later, up to a second: 5 to 10 ms, 10 to 20 ms, …
+    /// Waits before the next connection. After the first loss it comes at once, then ever later, up to a second: 5 to
+    /// 10 ms, 10 to 20 ms, …
     private func rest() {
         self.failures += 1
         guard self.failures > 1 else { return }
@@ -263,7 +264,7 @@ final class ReplicaLink: @unchecked Sendable {
         self.close("\(Self.refusal): \(Printable.escape(text))")
     }
 
-    /// The last piece of the reply at the head.
+    /// Takes the last piece of the reply at the head.
     private func take(_ piece: ByteBuffer) {
         guard var attempt = self.owed.popFirst() else { return self.close("a reply to nothing") }
         if self.isStreaming {

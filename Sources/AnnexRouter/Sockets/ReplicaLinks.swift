@@ -3,8 +3,8 @@ import AnnexCore
 import AnnexWire
 import NIOCore
 
-/// A replica's connections: one for each protocol version and lane, made when they are needed, and one for its health.
-/// Lives on one loop.
+/// Holds a replica's connections: one for each protocol version and lane, made when they are needed, and one for its
+/// health. It lives on one loop.
 final class ReplicaLinks {
     let replica: Int
     let health: PingConnection
@@ -42,7 +42,7 @@ final class ReplicaLinks {
     func send(_ dispatch: Dispatch, _ entry: PendingReply, settings: RouterSettings, reaches: Int) {
         var waits: [ByteBuffer] = []
         if entry.lane != .changes, !entry.users.isEmpty, let client = entry.client {
-            // A part of the deadline, so that there is time for another replica.
+            // It waits for a part of the deadline, so that there is time for another replica.
             let patience = max(1, settings.readDeadline / RouterSettings.millisecond / 4)
             waits = client.waits(entry.users, replica: self.replica, reaches: reaches, milliseconds: patience)
         }
@@ -81,7 +81,7 @@ final class ReplicaLinks {
         for link in self.links { link?.connectAgain() }
     }
 
-    /// What is owed is lost; the next request makes new connections.
+    /// Closes the connections of some lanes. What they owe is lost; the next request makes new ones.
     func reset(_ lanes: [Lane], _ reason: String) {
         for lane in lanes {
             for index in [lane.rawValue * 2, lane.rawValue * 2 + 1] { self.links[index]?.close(reason) }

@@ -3,12 +3,12 @@ import NIOCore
 
 /// Tells from a reply's first bytes in which state its replica is.
 enum ReplyKind {
-    /// How replies begin that another replica, or the same one later, need not give.
+    /// Lists how replies begin that another replica, or the same one later, need not give.
     private static let beginnings: [(bytes: [UInt8], outcome: Outcome)] = ErrorCode.allCases.compactMap { code in
         Self.outcome(of: code).map { (Array("-\(code.rawValue) ".utf8), $0) }
     }
 
-    /// Nil where the error is the answer.
+    /// Returns nil where the error is the answer.
     private static func outcome(of code: ErrorCode) -> Outcome? {
         switch code {
         case .loading, .masterDown, .clusterDown: .unavailable
@@ -21,7 +21,7 @@ enum ReplyKind {
         }
     }
 
-    /// The address of a `-MOVED slot host:port`.
+    /// Returns the address of a `-MOVED slot host:port`.
     static func target(of reply: ByteBuffer) -> ClusterTopology.Address? {
         let line = String(
             decoding: reply.readableBytesView.prefix(300).prefix { $0 != UInt8(ascii: "\r") },

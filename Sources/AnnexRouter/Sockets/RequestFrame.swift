@@ -1,29 +1,30 @@
 import AnnexWire
 import NIOCore
 
-/// A request as replicas get it. Large ones share the bytes that the client sent.
+/// Holds a request as replicas get it. Large ones share the bytes that the client sent.
 struct RequestFrame {
-    /// From here on bytes are shared rather than copied: a small copy is cheaper than keeping a whole receive buffer.
+    /// From this size on bytes are shared rather than copied: a small copy is cheaper than keeping a whole receive
+    /// buffer.
     static let sharedFrom = 16 << 10
 
     private(set) var head = ByteBuffer()
-    /// The bytes behind `head`; several frames may share them.
+    /// Holds the bytes behind `head`; several frames may share them.
     private(set) var tail: ByteBuffer?
 
     var byteCount: Int { self.head.readableBytes + (self.tail?.readableBytes ?? 0) }
 
-    /// Whether `head` lies in the storage in which the client's bytes came, which is kept with it.
+    /// Tells whether `head` lies in the storage in which the client's bytes came, which is kept with it.
     private var isShared = false
 
     /// Counts the bytes that are kept with the frame; `tail` counts for this frame alone.
     var heldBytes: Int { self.isShared ? self.head.storageCapacity : self.byteCount }
 
-    /// The request as it came. The storage of `head` is used again where it is copied.
+    /// Takes the request as it came. The storage of `head` is used again where it is copied.
     mutating func set(_ request: Request) {
         self.tail = nil
         self.isShared = false
         guard request.isArray else {
-            // A line: replicas get it as an array.
+            // Replicas get a line as an array.
             self.head.clear()
             return RequestEncoder.append((0..<request.count).map { request.bytesOf($0) }, to: &self.head)
         }
@@ -36,7 +37,7 @@ struct RequestFrame {
         }
     }
 
-    /// `MTOPK` for some of the users of one, with the options of all.
+    /// Makes an `MTOPK` for some of the users of one, with the options of all.
     ///
     /// - Parameters:
     ///   - users: positions of their ids.

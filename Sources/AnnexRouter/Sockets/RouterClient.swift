@@ -2,25 +2,28 @@ import AnnexCore
 import AnnexWire
 import NIOCore
 
-/// The router's memory of a client's connection: the replies it waits for, so that they can be given up when the client leaves, and
-/// how far its own events came in the log, so that its reads are not answered from before them.
+/// Remembers what concerns a client's connection: the replies it waits for, so that they can be given up when the
+/// client leaves, and how far its own events came in the log, so that its reads are not answered from before them.
 ///
-/// One per client connection, on its loop. At most one position for each index and block of slots.
+/// Each client connection has one, on its loop. It keeps at most one position for each index and block of slots.
 final class RouterClient: Sendable {
     // MARK: What it waits for
 
-    /// The first of the rows of what it waits for, which are linked; -1: nothing. Only touched on the connection's loop.
+    /// The first of the rows of what it waits for, which are linked; -1 where there is none. Only the connection's loop
+    /// touches it.
     nonisolated(unsafe) var firstRow = -1
-    /// Microseconds by `ReadCost` of its reads of middle cost that are under way. Only touched on the connection's loop.
+    /// Adds up, by `ReadCost`, the microseconds of its reads of middle cost that are under way. Only the connection's
+    /// loop touches it.
     nonisolated(unsafe) var costUnderWay = 0
 
     // MARK: How far its events came
 
     struct Known {
-        /// `NAME:BLOCK:MS-SEQ:LOG`, as a replica gave it.
+        /// Holds `NAME:BLOCK:MS-SEQ:LOG`, as a replica gave it.
         var word: [UInt8]
         let block: Int
-        /// Bit r: replica r is known to be there. Of the one that acknowledged it is not: `--ack log`.
+        /// Bit r is set where replica r is known to be there. The one that acknowledged is not known to be, because of
+        /// `--ack log`.
         var reached: UInt64 = 0
         /// `reached` holds for this count of forgetting only.
         var reaches = 0
@@ -28,7 +31,7 @@ final class RouterClient: Sendable {
 
     private static let limit = 256
 
-    /// Only touched on the connection's loop.
+    /// Only the connection's loop touches it.
     nonisolated(unsafe) private(set) var known: [Known] = []
 
     /// Takes a position down. Older than what is known: nothing happens, unless it is of another log, which has taken the place
@@ -52,7 +55,7 @@ final class RouterClient: Sendable {
 
     // MARK: Changes that are under way
 
-    /// Only touched on the connection's loop.
+    /// Only the connection's loop touches it.
     nonisolated(unsafe) var order = ChangeOrder<HeldChange>()
 
     /// Changes of one slot that are not answered yet, and the replica that the last of them went to.
@@ -62,11 +65,11 @@ final class RouterClient: Sendable {
         var count: Int
     }
 
-    /// Only touched on the connection's loop. At most one for each slot with changes under way.
+    /// Has at most one element for each slot with changes under way. Only the connection's loop touches it.
     nonisolated(unsafe) private var underWay: [UnderWay] = []
 
-    /// The replica that further changes of the slot go to, so that replicas get them in the order in which the client sent them; nil where
-    /// none is under way.
+    /// Returns the replica that further changes of the slot go to, so that replicas get them in the order in which the
+    /// client sent them; nil where none is under way.
     func replica(ofChangesTo slot: Int?) -> Int? { self.underWay.first { $0.slot == slot }?.replica }
 
     func changeBegan(_ slot: Int?, at replica: Int) {
@@ -93,7 +96,7 @@ final class RouterClient: Sendable {
 
     // MARK: Reads behind them
 
-    /// WAITPOS commands that must go ahead of a read of these users at a replica.
+    /// Returns the WAITPOS commands that must go ahead of a read of these users at a replica.
     ///
     /// - Parameter reaches: grows when what replicas have reached is to be forgotten.
     func waits(_ users: [[UInt8]], replica: Int, reaches: Int, milliseconds: UInt64) -> [ByteBuffer] {

@@ -4,7 +4,7 @@ import NIOCore
 
 /// Changes, which keep the order in which their client sent them.
 extension RouterHandler {
-    /// A change, whose user is argument 1.
+    /// Sends a change, whose user is argument 1.
     ///
     /// - Parameter subject: nil where some argument is wrong: a shard says which.
     func forwardChange(
@@ -91,14 +91,14 @@ extension RouterHandler {
 }
 
 extension RouterHandler {
-    /// The kind of several changes together.
+    /// Returns the kind of several changes together.
     static func kind(ofChanges changes: [ParsedChange]) -> RequestKind {
         changes.allSatisfy(\.arguments.isIdempotent) ? .idempotentEvent : .event
     }
 }
 
 extension ChangeArguments {
-    /// Whether it may be stored twice, as that is the same as once: an event with a time.
+    /// Tells whether it may be stored twice, as that is the same as once: an event with a time.
     var isIdempotent: Bool {
         switch self {
         case .event(let event): event.time != nil

@@ -4,7 +4,7 @@ package import AnnexWire
 import Logging
 import NIOCore
 
-/// Requests to replicas, their replies, and timers.
+/// Sends requests to replicas, takes their replies, and keeps the timers.
 extension RouterHandler {
     // MARK: Out and in
 
@@ -132,7 +132,7 @@ extension RouterHandler {
         client.costUnderWay += self.pending[row].cost
     }
 
-    /// Takes a request that has ended out of its row. Nil where its client has gone.
+    /// Takes a request that has ended out of its row. Returns nil where its client has gone.
     ///
     /// - Parameter isOver: whether it is certain that no attempt of it can be carried out any more.
     private func take(_ request: RequestID, isOver: Bool) -> PendingReply? {
@@ -246,7 +246,7 @@ extension RouterHandler {
         for entry in kept { self.deliverKept(entry) }
     }
 
-    /// A replica that comes back may be another one, which has not waited yet.
+    /// Forgets what replicas have reached. One that comes back may be another, which has not waited yet.
     private func forgetReached() { self.reaches += 1 }
 
     func adopt(_ topology: ClusterTopology) {

@@ -2,12 +2,12 @@ import AnnexCore
 import AnnexWire
 import NIOCore
 
-/// Requests about users of several shards: a part for each shard.
+/// Sends a part of a request about users of several shards to each of them.
 extension RouterHandler {
-    /// With more users a request is taken apart on another thread: each takes some 0.3 µs.
+    /// A request with more users is taken apart on another thread: each takes some 0.3 µs.
     private static let usersOnLoop = 512
 
-    /// Nil where all users are of one shard: then the request goes on as it is.
+    /// Returns nil where all users are of one shard: then the request goes on as it is.
     ///
     /// - Parameter keys: positions of the users.
     func split(
@@ -22,7 +22,7 @@ extension RouterHandler {
         do throws(SplitPlan.Unowned) {
             let shards = isLarge ? nil : try SplitPlan.shards(of: request, keys, self.topology)
             if shards?.count == 1 { return nil }
-            // What the whole must keep to, as no shard sees it.
+            // The whole must keep limits that no shard sees.
             let arguments: MTopKArguments
             do throws(ArgumentFailure) { arguments = try MTopKArguments(request) } catch {
                 reply.error(error)
@@ -45,7 +45,7 @@ extension RouterHandler {
         _ connection: ConnectionState
     ) -> Disposition {
         let topology = self.topology
-        // The request and the frames that are made of it.
+        // These are the bytes of the request and of the frames that are made of it.
         return .pending(bytes: request.pinnedBytes + request.heldBytes) { promise in
             promise.elsewhere {
                 do throws(SplitPlan.Unowned) {
@@ -89,7 +89,7 @@ extension RouterHandler {
             case .send(let first): (id, dispatch) = (first.request, first)
             case .wait(let request): (id, dispatch) = (request, nil)
             }
-            // Only reads behind the client's own events need them.
+            // Only reads that come after the client's own events need the users.
             let users = client.known.isEmpty ? [] : part.users.map { request.bytesOf($0) }
             let row = self.makeRow(id)
             self.pending[row].begin(id, part.frame, users, route, client, connection, split: (split, number))

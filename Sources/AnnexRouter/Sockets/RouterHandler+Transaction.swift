@@ -45,7 +45,7 @@ extension RouterHandler {
     }
 }
 
-/// The reply to ATOMIC, taken apart into those of its changes. Only touched on the loop of the connection.
+/// Takes the reply to ATOMIC apart into those of its changes. Only the loop of the connection touches it.
 private final class BatchReplies: ReplySink, @unchecked Sendable {
     private let batch: ChangeBatch
     private let count: Int
@@ -71,7 +71,7 @@ private final class BatchReplies: ReplySink, @unchecked Sendable {
         self.bytes.writeImmutableBuffer(bytes)
         guard isLast, !self.isOver else { return }
         guard let replies = self.taken else {
-            // An error: it is that of each.
+            // An error is that of each change.
             let bytes = self.bytes
             return self.fulfil(0) { $0.encoded(bytes) }
         }
@@ -79,7 +79,7 @@ private final class BatchReplies: ReplySink, @unchecked Sendable {
         for (index, reply) in replies.enumerated() { self.batch.fulfil(index) { $0.encoded(reply) } }
     }
 
-    /// Nil where the reply is none of the changes.
+    /// It is nil where the reply is none of the changes.
     private var taken: [ByteBuffer]? {
         guard let whole = ReplyArray.elements(of: self.bytes) else { return nil }
         guard self.givesPositions else { return whole.count == self.count ? whole : nil }

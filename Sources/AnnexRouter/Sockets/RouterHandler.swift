@@ -18,7 +18,7 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
     let index: Int
     var topology: ClusterTopology
     @exclusivity(unchecked) var decisions: RouterDecisions
-    /// Rows, by the index of a request's id.
+    /// Rows stand by the index of a request's id.
     @exclusivity(unchecked) var pending: [PendingReply] = []
     /// Links, by the number of their replica.
     var replicas: [ReplicaLinks?] = []
@@ -101,7 +101,7 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         return self.forward(route, request, client, connection, &reply)
     }
 
-    /// A read of several users: a part for each shard that has some of them.
+    /// Sends a read of several users: a part for each shard that has some of them.
     private func readParts(
         _ command: CommandSpecification,
         _ request: Request,
@@ -121,7 +121,7 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         return client
     }
 
-    /// READY: each shard needs a replica that serves.
+    /// Answers READY: each shard needs a replica that serves.
     private func writeReadiness(_ reply: inout ReplyWriter) {
         let now = RouterShared.now()
         let down = self.topology.shards.indices.filter { shard in
@@ -132,7 +132,7 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         reply.error(code: .loading, "not ready: no replica serves shard \(names)")
     }
 
-    /// The route of a read. It is heavy where it costs much, or where the client has much under way already.
+    /// Returns the route of a read. It is heavy where it costs much, or where the client has much under way already.
     ///
     /// - Parameter cost: microseconds by `ReadCost`.
     func route(_ cost: Int, slot: Int?, keys: Range<Int> = 0..<0, _ client: RouterClient) -> Route {
@@ -220,7 +220,7 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         return row
     }
 
-    /// The row of a request; makes room for it.
+    /// Makes room for the row of a request and returns its index.
     func makeRow(_ request: RequestID) -> Int {
         let row = Int(request.index)
         while self.pending.count <= row { self.pending.append(PendingReply()) }

@@ -3,13 +3,13 @@ package import Logging
 import NIOCore
 import Synchronization
 
-/// State that all loops of a router share: the topology as of now, and how replicas are treated.
+/// Holds what all loops of a router share: the topology as of now, and how replicas are treated.
 package final class RouterShared: Sendable {
     package let settings: RouterSettings
-    /// The replicas' password; nil where they need none.
+    /// Holds the replicas' password. It is nil where they need none.
     let password: String?
     let logger: Logger
-    /// Bytes that all links hold for replicas which did not take them yet.
+    /// Counts bytes that all links hold for replicas which did not take them yet.
     let outboxBytes = Atomic<Int>(0)
     private let staleness: @Sendable () -> Void
 
@@ -58,11 +58,11 @@ package final class RouterShared: Sendable {
 
     func publish(_ report: RouterReport, loop: Int) { self.state.withLock { $0.reports[loop] = report } }
 
-    /// The last report of each loop, at most half a second old.
+    /// Holds the last report of each loop, at most half a second old.
     package var reports: [RouterReport] { self.state.withLock { state in state.reports.values.map { $0 } } }
 }
 
-/// The figures of one loop of a router.
+/// Reports the figures of one loop of a router.
 package struct RouterReport: Sendable {
     package let counters: RouterCounters
     /// Heavy reads that wait for their turn.

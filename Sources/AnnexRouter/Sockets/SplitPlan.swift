@@ -2,15 +2,15 @@ import AnnexCore
 import AnnexWire
 import NIOCore
 
-/// How a request about users of several shards is taken apart: a part for each shard.
+/// Says how a request about users of several shards is taken apart: each shard gets a part.
 ///
-/// A value without ties to a loop, as it is made on another thread where a request has many users.
+/// It is a value without ties to a loop, as it is made on another thread where a request has many users.
 struct SplitPlan: Sendable {
     struct Part: Sendable {
         let frame: RequestFrame
-        /// The slot of its first user; all its users are of one shard.
+        /// Holds the slot of its first user; all its users are of one shard.
         let slot: Int
-        /// Positions of its users in the request.
+        /// The users' ids stand at these positions of the request.
         let users: [Int]
     }
 
@@ -21,12 +21,12 @@ struct SplitPlan: Sendable {
     /// Counts the bytes of the frames and of the options that they share.
     let byteCount: Int
 
-    /// A slot that no shard has.
+    /// Says that no shard has the slot.
     struct Unowned: Error {
         let slot: Int
     }
 
-    /// The shards of the users, each with the positions of its users. O(users + shards).
+    /// Returns the shards of the users, each with the positions of its users. O(users + shards).
     static func shards(
         of request: Request,
         _ keys: Range<Int>,

@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexWire
 import NIOCore
 
-/// A request that goes to several shards in parts, and whose reply is put together from theirs in the order asked.
+/// Sends a request to several shards in parts, and puts its reply together from theirs in the order asked.
 ///
 /// Lives on one loop; what takes a loop too long is put together on another thread.
 final class SplitRequest {
@@ -28,7 +28,7 @@ final class SplitRequest {
         self.missing = parts
     }
 
-    /// A part's reply: an array with an answer for each of its users, or an error, which is then the whole's.
+    /// Takes a part's reply: an array with an answer for each of its users, or an error, which is then the whole's.
     func give(_ part: Int, _ bytes: ByteBuffer) {
         guard !self.isOver else { return }
         if let limit = self.reply.hold(bytes.readableBytes) {
@@ -66,7 +66,7 @@ final class SplitRequest {
 
 /// The replies of all parts of a request.
 struct SplitAnswers: Sendable {
-    /// Arrays, of as many elements as `counts` says.
+    /// Holds arrays of as many elements as `counts` says.
     let parts: [ByteBuffer]
     /// Gives the part of each answer, in the order asked.
     let partOf: [Int]
@@ -74,7 +74,7 @@ struct SplitAnswers: Sendable {
 
     var byteCount: Int { self.parts.reduce(0) { $0 + $1.readableBytes } }
 
-    /// All answers in the order asked. Each byte is copied once. O(bytes + answers).
+    /// Returns all answers in the order asked. Each byte is copied once. O(bytes + answers).
     func merged() -> ByteBuffer {
         var ends: [[Int]] = []
         for (part, bytes) in self.parts.enumerated() {

@@ -2,19 +2,19 @@ package import AnnexCore
 import Crypto
 import Synchronization
 
-/// A server's view of the cluster that it is part of: who serves which slots, and who is well. Any thread; loops
-/// look at copies of their own.
+/// Holds a server's view of the cluster that it is part of: who serves which slots, and who is well. Any thread may use
+/// it; loops look at copies of their own.
 package final class ClusterView: Sendable {
     package typealias Address = ClusterTopology.Address
 
-    /// The view as of one moment. A value.
+    /// Shows the view as of one moment. It is a value.
     package struct Snapshot: Sendable {
         package let topology: ClusterTopology
-        /// This server, as others reach it.
+        /// Names this server, as others reach it.
         package let own: Address
-        /// This server's shard; nil where it is none of the topology.
+        /// Says which shard this server is of. It is nil where it is of none of the topology.
         package let shard: Int?
-        /// Whether nobody's users are another's: so of a router, which looks for the slot itself.
+        /// Tells whether nobody's users are another's: so of a router, which looks for the slot itself.
         let ownsAll: Bool
         package fileprivate(set) var unwell: Set<Address> = []
 
@@ -25,16 +25,17 @@ package final class ClusterView: Sendable {
             self.ownsAll = self.shard.map { topology.shards[$0].slots.count == Slot.count } ?? false
         }
 
-        /// Whether this server answers for a slot. O(1).
+        /// Tells whether this server answers for a slot. O(1).
         func owns(_ slot: Int) -> Bool { self.topology.shard(of: slot) == self.shard && self.shard != nil }
 
-        /// A shard's replicas, those that are well first, otherwise as in the file: the first is named as master.
+        /// Returns a shard's replicas, those that are well first, otherwise as in the file: the first is named as
+        /// master.
         func replicas(of shard: Int) -> [Address] {
             let all = self.topology.shards[shard].replicas
             return all.filter { !self.unwell.contains($0) } + all.filter { self.unwell.contains($0) }
         }
 
-        /// The shard and replica to go to with a slot.
+        /// Returns the replica to go to with a slot.
         func target(of slot: Int) -> Address? { self.topology.shard(of: slot).flatMap { self.replicas(of: $0).first } }
     }
 
@@ -84,7 +85,8 @@ package final class ClusterView: Sendable {
 }
 
 extension ClusterTopology.Address {
-    /// The 40 hexadecimal digits that cluster clients know a node by: the same wherever and whenever it is asked.
+    /// Returns the 40 hexadecimal digits that cluster clients know a node by: the same wherever and whenever it is
+    /// asked.
     var nodeID: String {
         Insecure.SHA1.hash(data: Array(self.description.utf8)).map { byte in
             (byte < 16 ? "0" : "") + String(byte, radix: 16)

@@ -1,7 +1,7 @@
 import AnnexCore
 import AnnexWire
 
-/// Redis Cluster's protocol: whose slot it is, and `CLUSTER`.
+/// Speaks Redis Cluster's protocol: whose slot it is, and `CLUSTER`.
 extension ConnectionHandler {
     /// Writes the error that sends the client to another shard, where the users of a command are that one's. True where it is written.
     func isMisdirected(_ command: CommandSpecification, _ request: Request) -> Bool {
@@ -31,7 +31,7 @@ extension ConnectionHandler {
         return true
     }
 
-    /// The same for any request, whose command is in the table.
+    /// Tells the same of any request whose command is in the table.
     func isMisdirected(_ request: Request) -> Bool {
         guard case .command(let found, _, _) = self.loop.shared.table.lookup(request), found.isAboutUser else {
             return false
@@ -69,7 +69,7 @@ extension ConnectionHandler {
 }
 
 extension ClusterView.Snapshot {
-    /// `[[first, last, [host, port, id, metadata], …], …]`: the master of each range first.
+    /// Writes `[[first, last, [host, port, id, metadata], …], …]` with the master of each range first.
     func writeSlots(_ reply: inout ReplyWriter) {
         reply.array(self.topology.shards.reduce(0) { $0 + $1.slots.ranges.count })
         for (position, shard) in self.topology.shards.enumerated() {
@@ -122,7 +122,7 @@ extension ClusterView.Snapshot {
         }
     }
 
-    /// A line for each node: `id ip:port@cport flags master-id ping pong epoch link-state slots…`.
+    /// Has a line for each node: `id ip:port@cport flags master-id ping pong epoch link-state slots…`.
     var nodes: String {
         var text = ""
         for position in self.topology.shards.indices {

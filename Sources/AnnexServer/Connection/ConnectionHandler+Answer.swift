@@ -3,7 +3,7 @@ import AnnexWire
 import NIOCore
 import Synchronization
 
-/// One command: looked up, checked, answered or handed on.
+/// Looks up one command, checks it, and answers it or hands it on.
 extension ConnectionHandler {
     /// Answers `request`. `start` and the result are uptime in nanoseconds, so that one clock reading serves as the end
     /// of this command and the start of the next.
@@ -58,7 +58,8 @@ extension ConnectionHandler {
         return now
     }
 
-    /// Whether the deadline of the command has passed; the answer is written then. A second DEADLINE takes the first's place.
+    /// Tells whether the deadline of the command has passed; the answer is written then. A second DEADLINE takes the
+    /// first's place.
     private func isExpired(_ found: CommandSpecification) -> Bool {
         guard let late = WallClock.millisecondsPast(self.state.deadline), found.pipelineClass != .prefix else {
             return false

@@ -3,7 +3,7 @@ import AnnexWire
 import Logging
 import NIOCore
 
-/// HELLO and AUTH.
+/// Answers HELLO and AUTH.
 extension ConnectionHandler {
     private enum Login: Equatable { case accepted, refused, notConfigured, tooMany(seconds: Int) }
 
@@ -31,7 +31,7 @@ extension ConnectionHandler {
         }
     }
 
-    /// `HELLO [version [AUTH user password] [SETNAME name]]`. Nothing changes unless all of it is right.
+    /// Answers `HELLO [version [AUTH user password] [SETNAME name]]`. Nothing changes unless all of it is right.
     func hello() -> Disposition {
         let arguments: HelloArguments
         do throws(ArgumentFailure) { arguments = try HelloArguments(self.request) } catch {

@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexWire
 import NIOCore
 
-/// CLIENT and its subcommands.
+/// Answers CLIENT and its subcommands.
 extension ConnectionHandler {
     /// Valkey does the same: a capability that the server does not know is no error.
     func setCapabilities() {
@@ -53,7 +53,7 @@ extension ConnectionHandler {
         self.reply.status("OK")
     }
 
-    /// NO-EVICT and NO-TOUCH: accepted, nothing changes. The memory limit holds for every client.
+    /// Accepts NO-EVICT and NO-TOUCH, which change nothing. The memory limit holds for every client.
     func onOff() {
         if self.request.matches(2, "OFF") || self.request.matches(2, "ON") {
             self.reply.status("OK")
@@ -64,7 +64,7 @@ extension ConnectionHandler {
 
     // MARK: Over all loops
 
-    /// One line of CLIENT LIST, without the line end.
+    /// Writes one line of CLIENT LIST, without the line end.
     func listLine() -> String {
         let now = NIODeadline.now()
         let age = (now - self.clock.connectedAt).nanoseconds / 1_000_000_000

@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexWire
 import NIOCore
 
-/// The commands that concern the connection itself. Arity has been checked against the table.
+/// Answers the commands that concern the connection itself. The arity has been checked against the table.
 extension ConnectionHandler {
     func connectionCommand(_ id: ConnectionCommand) -> Disposition {
         let table = self.loop.shared.table
@@ -119,7 +119,7 @@ extension ConnectionHandler {
         self.reply.status("RESET")
     }
 
-    /// As a Redis answers that has no replicas of its own: each server here takes what it is asked.
+    /// Answers as a Redis does that has no replicas of its own: each server here takes what it is asked.
     private func role() {
         self.reply.array(3)
         self.reply.bulk("master")

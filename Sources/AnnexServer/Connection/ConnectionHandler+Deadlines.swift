@@ -41,8 +41,8 @@ extension ConnectionHandler {
         self.closeNow()
     }
 
-    /// One step of a drain: closes when everything received has been answered and nothing came for two steps in which
-    /// the connection was reading, or, when it is `late`, as soon as what has been received is answered.
+    /// Takes one step of a drain. It closes when everything received has been answered and nothing came for two steps
+    /// in which the connection was reading, or, when it is `late`, as soon as what has been received is answered.
     func drainStep(late: Bool) {
         guard let context else { return }
         self.clock.quietDrainSteps = self.machine.mayRead ? self.clock.quietDrainSteps + 1 : 0

@@ -5,7 +5,7 @@ import NIOCore
 import NIOPosix
 import Synchronization
 
-/// INFO: numbers of all loops, added up, and the sections that other parts of the server provide.
+/// Answers INFO with numbers of all loops, added up, and the sections that other parts of the server provide.
 extension ConnectionHandler {
     func info() -> Disposition {
         guard self.request.count <= 33 else {
@@ -28,12 +28,12 @@ extension ConnectionHandler {
     }
 }
 
-/// The text of INFO.
+/// Makes the text of INFO.
 struct InfoReport {
     let shared: ServerShared
     let metrics: LoopMetrics
 
-    /// Shown only when asked for by name or by `all` or `everything`.
+    /// These sections are shown only when they are asked for by name or by `all` or `everything`.
     private static let onRequest: Set<String> = ["commandstats", "latencystats"]
 
     func text(_ wanted: [String]) -> String {
@@ -117,12 +117,12 @@ struct InfoReport {
         )
     }
 
-    /// The section that clients and proxies look for which send only to a primary.
+    /// Returns the section that clients and proxies look for which send only to a primary.
     private func replication() -> InfoSection {
         InfoSection("Replication", [("role", "master"), ("connected_slaves", "0")])
     }
 
-    /// One key for each index, as DBSIZE counts them.
+    /// Shows one key for each index, as DBSIZE counts them.
     private func keyspace() -> InfoSection {
         let count = self.shared.keyCount()
         return InfoSection("Keyspace", count == 0 ? [] : [("db0", "keys=\(count),expires=0,avg_ttl=0")])

@@ -43,7 +43,7 @@ extension ConnectionHandler {
         context.writeAndFlush(Self.wrapOutboundOut(ByteBuffer()), promise: promise)
     }
 
-    /// Whether the client takes none of its replies.
+    /// Tells whether the client takes none of its replies.
     func isStalled(_ now: NIODeadline, for time: TimeAmount = .seconds(1)) -> Bool {
         self.held.output > 0 && now - self.clock.outputMoved > time
     }

@@ -70,7 +70,7 @@ extension ConnectionHandler: ReplySink {
         }
         self.settlePending()
         guard self.machine.pending.isEmpty else {
-            // Those behind may take a while, and a client may need what is here before it asks on.
+            // The replies behind it may take a while, and a client may need what is here before it asks on.
             if self.reply.buffer.readableBytes > 0 { self.flush(context) }
             return
         }

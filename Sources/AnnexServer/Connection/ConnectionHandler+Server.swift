@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexWire
 import NIOCore
 
-/// CONFIG, SLOWLOG and LATENCY.
+/// Answers CONFIG, SLOWLOG and LATENCY.
 extension ConnectionHandler {
     /// `OK` once `change` has run on each loop.
     private func onEachLoop(_ change: @escaping @Sendable (LoopContext) -> Void) -> Disposition {

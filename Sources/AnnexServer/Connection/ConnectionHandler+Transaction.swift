@@ -1,7 +1,7 @@
 import AnnexCore
 import AnnexWire
 
-/// MULTI, EXEC, DISCARD, and what happens to the commands between them.
+/// Answers MULTI, EXEC and DISCARD, and keeps the commands between them.
 extension ConnectionHandler {
     /// Keeps the present command for EXEC, where one is to come. False: it runs now.
     func isKept(_ found: CommandSpecification) -> Bool {

@@ -4,8 +4,8 @@ import Logging
 import NIOCore
 import Synchronization
 
-/// One client: bytes in, commands answered in order, bytes out. The only handler of its channel, so a frame passes no
-/// pipeline stages.
+/// Serves one client: it takes bytes, answers commands in order, and sends bytes. It is the only handler of its
+/// channel, so a frame passes no pipeline stages.
 ///
 /// Unchecked because every member is read and written on the loop of the channel only. What this class may do next is
 /// decided by `ConnectionStateMachine`; this class does it. The members that each command touches are left out of the
@@ -15,7 +15,7 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    /// Bytes of requests that may be under way before the next command has to wait.
+    /// Requests of so many bytes may be under way before the next command has to wait.
     private static let pendingRequestBytes = 1 << 20
     /// Replies are handed to the socket when so many bytes have gathered, and at the end of each turn.
     static let flushBytes = 64 << 10
@@ -31,10 +31,10 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
     @exclusivity(unchecked) var clock = ConnectionClock()
     var held = HeldBytes()
     var context: ChannelHandlerContext?
-    /// Index in the table of the last command, for CLIENT LIST; nil before the first.
+    /// Holds the index in the table of the last command, for CLIENT LIST. It is nil before the first.
     @exclusivity(unchecked) var lastCommand: Int?
     var authFailures = 0
-    /// The time that DEADLINE gave for the next command; nil where none was given.
+    /// Holds the time that DEADLINE gave for the next command. It is nil where none was given.
     @exclusivity(unchecked) var nextDeadline: Int64?
 
     init(loop: LoopContext, state: ConnectionState, localAddress: String) {
@@ -48,10 +48,10 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
         self.outbound = OutboundReplies(ReplyWriter(version: state.respVersion, buffer: ByteBuffer()))
     }
 
-    /// The command that is being answered.
+    /// Returns the command that is being answered.
     var request: Request { _read { yield self.inbound.request } }
 
-    /// Where its reply goes.
+    /// The reply of that command goes here.
     var reply: ReplyWriter {
         _read { yield self.outbound.writer }
         _modify { yield &self.outbound.writer }
@@ -97,7 +97,7 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
 
     func channelInactive(context: ChannelHandlerContext) { self.ended() }
 
-    /// Also comes where the channel was closed before it became active, when `channelInactive` does not.
+    /// NIO calls this also where the channel was closed before it became active, when `channelInactive` does not come.
     func handlerRemoved(context: ChannelHandlerContext) { self.ended() }
 
     private func ended() {
@@ -167,7 +167,7 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
         }
     }
 
-    /// The request that was put off, or the next one.
+    /// Returns the request that was put off, or the next one.
     private func nextRequest() -> RequestParser.Result {
         switch self.machine.takeResumed() {
         case .request: .request
@@ -176,14 +176,14 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
         }
     }
 
-    /// The next of the commands that EXEC runs, or of those that came since.
+    /// Returns the next of the commands that EXEC runs, or of those that came since.
     private func nextParsed() -> RequestParser.Result {
         guard let kept = self.machine.transaction.takeNext() else { return self.inbound.next() }
         self.inbound.put(kept)
         return .request
     }
 
-    /// Whether the request may run while replies before it are owed.
+    /// Tells whether the request may run while replies before it are owed.
     private func mayFollowPending() -> Bool {
         let count = self.machine.pending.count
         guard count < self.loop.shared.configuration.pipelineDepth,
@@ -226,7 +226,7 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
         if self.machine.beginClosing() { self.closeWhenWritten(context) }
     }
 
-    /// `serve` outside `channelRead`: a reply arrived, the client reads again, the next turn came.
+    /// Calls `serve` outside `channelRead`: a reply arrived, the client reads again, or the next turn came.
     func serveOn(_ context: ChannelHandlerContext) {
         if self.machine.mayParse { self.serve(context) }
         self.endTurn(context)

@@ -4,11 +4,11 @@
 /// knows what it does when the replies before have gone out, one that finishes knows whether the close was begun. Beside
 /// the state stand the queue of replies that are owed, and what is known of the socket's two directions.
 package struct ConnectionStateMachine: ~Copyable {
-    /// The step that follows when all replies that are owed have gone out.
+    /// Says which step follows when all replies that are owed have gone out.
     enum Next: Equatable {
         /// The next command is parsed.
         case parse
-        /// A command that was parsed, and may not run beside those before it.
+        /// A command was parsed that may not run beside those before it.
         case request
         /// The client is told of a protocol error; the connection closes.
         case failure(String)
@@ -28,7 +28,7 @@ package struct ConnectionStateMachine: ~Copyable {
     }
 
     private var state = State.serving(inTurn: false)
-    /// The step that a waiting connection put off, and takes now.
+    /// Holds the step that a waiting connection put off, and takes now.
     private var resumed: Next?
     private var isWritable = true
     private var inputEnded = false
@@ -36,21 +36,21 @@ package struct ConnectionStateMachine: ~Copyable {
     private var readIsHeld = false
     /// Replies that others owe.
     package var pending = PendingReplies()
-    /// The commands that MULTI made the connection keep, and those of them that EXEC runs.
+    /// Holds the commands that MULTI made the connection keep, and those of them that EXEC runs.
     package var transaction = Transaction()
 
     package init() {}
 
     // MARK: Questions
 
-    /// Whether the next command may be parsed and answered.
+    /// Tells whether the next command may be parsed and answered.
     package var mayParse: Bool {
         guard case .serving = self.state else { return false }
         return self.isWritable
     }
 
-    /// Whether bytes may be read from the socket. Not while a reply is outstanding or the client does not read, so what
-    /// is held for one client stays bounded.
+    /// Tells whether bytes may be read from the socket. They may not while a reply is outstanding or the client does
+    /// not read, so what is held for one client stays bounded.
     package var mayRead: Bool { self.mayParse && !self.inputEnded && !self.inputStopped }
 
     package var isWaiting: Bool {
@@ -71,10 +71,10 @@ package struct ConnectionStateMachine: ~Copyable {
 
     package var isClosed: Bool { self.state == .closed }
 
-    /// Whether bytes that come in are still of interest.
+    /// Tells whether bytes that come in are still of interest.
     package var takesInput: Bool { !self.isFinishing && !self.isClosed }
 
-    /// Whether a parsed command is kept until replies have gone out.
+    /// Tells whether a parsed command is kept until replies have gone out.
     package var keepsRequest: Bool { self.state == .waiting(.request) || self.resumed == .request }
 
     // MARK: Turns
@@ -86,7 +86,7 @@ package struct ConnectionStateMachine: ~Copyable {
     /// The turn is over, with commands left.
     package mutating func yield() { if self.isServing { self.state = .yielded } }
 
-    /// The next turn of a connection that yielded. True: serve.
+    /// Begins the next turn of a connection that yielded. Returns true where it is to be served.
     package mutating func resume() -> Bool {
         guard self.state == .yielded else { return false }
         self.state = .serving(inTurn: false)
@@ -95,13 +95,14 @@ package struct ConnectionStateMachine: ~Copyable {
 
     // MARK: Commands
 
-    /// The step that was put off; nil: parse.
+    /// Returns the step that was put off. With nil the next request is parsed.
     mutating func takeResumed() -> Next? {
         defer { self.resumed = nil }
         return self.resumed
     }
 
-    /// A command was parsed. True: answer it now. False: it is kept until the replies before it have gone out.
+    /// Takes in that a command was parsed. Returns true where it is answered now, false where it is kept until the
+    /// replies before it have gone out.
     ///
     /// - Parameter mayOvertake: whether it may run while those are owed.
     package mutating func admit(mayOvertake: Bool) -> Bool {
@@ -159,7 +160,7 @@ package struct ConnectionStateMachine: ~Copyable {
         return !self.readIsHeld
     }
 
-    /// Whether a read that was held back can go on now.
+    /// Tells whether a read that was held back can go on now.
     package mutating func takeHeldRead() -> Bool {
         guard self.readIsHeld, self.mayRead else { return false }
         self.readIsHeld = false
@@ -174,15 +175,15 @@ package struct ConnectionStateMachine: ~Copyable {
 
     // MARK: The end
 
-    /// No further command: QUIT, a protocol error, a limit.
+    /// Takes no further command after QUIT, a protocol error or a limit.
     package mutating func finish() { if self.takesInput { self.state = .finishing(isClosing: false) } }
 
-    /// No command after the one being answered; closes when its reply is written.
+    /// Takes no command after the one being answered, and closes when its reply is written.
     package mutating func finishAfterReplies() {
         if self.isWaiting || !self.pending.isEmpty { self.state = .waiting(.close) } else { self.finish() }
     }
 
-    /// Whether the connection is to be closed as soon as all is written. True once.
+    /// Tells whether the connection is to be closed as soon as all is written. It says so once.
     package mutating func beginClosing() -> Bool {
         guard self.state == .finishing(isClosing: false) else { return false }
         self.state = .finishing(isClosing: true)

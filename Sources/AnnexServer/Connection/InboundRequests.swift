@@ -1,16 +1,16 @@
 import AnnexWire
 import NIOCore
 
-/// The bytes of a client that are not answered yet, and the parser that makes requests of them.
+/// Holds the bytes of a client that are not answered yet, and the parser that makes requests of them.
 ///
 /// Bytes lie in the socket's read buffer during a turn, and move to storage of their own size after it, as the read buffer is
 /// needed again. A connection without an unfinished command holds nothing.
 struct InboundRequests {
     private(set) var parser: RequestParser
-    /// The request that was parsed last.
+    /// Holds the request that was parsed last.
     private(set) var request = Request()
     private var bytes = ByteBuffer()
-    /// Whether `bytes` is storage of this connection's own, or still the buffer that the socket was read into.
+    /// Tells whether `bytes` is storage of this connection's own, or still the buffer that the socket was read into.
     private var isOwn = false
 
     init(limits: WireLimits, authenticated: Bool) {
@@ -20,13 +20,13 @@ struct InboundRequests {
     /// Other limits hold from the next command on.
     mutating func authenticationChanged(to authenticated: Bool) { self.parser.authenticated = authenticated }
 
-    /// Bytes that are not parsed.
+    /// Counts bytes that are not parsed.
     var unparsedBytes: Int { self.bytes.readableBytes }
 
-    /// Whether the beginning of a command is here.
+    /// Tells whether the beginning of a command is here.
     var hasUnfinished: Bool { self.parser.isInsideFrame || self.bytes.readableBytes > 0 }
 
-    /// A parsed request that is answered later.
+    /// Counts the bytes of a parsed request that is answered later.
     private var keptBytes = 0
 
     /// Storage held between turns.
@@ -61,10 +61,10 @@ struct InboundRequests {
         self.isOwn = true
     }
 
-    /// Makes a request that was parsed before the present one. Only between frames.
+    /// Makes a request that was parsed before the present one. It may be called between frames only.
     mutating func put(_ request: Request) { self.request = request }
 
-    /// Tidies up after a turn. `keepingRequest`: the parsed request will be answered later.
+    /// Tidies up after a turn. With `keepingRequest` the parsed request will be answered later.
     mutating func settle(keepingRequest: Bool) {
         let left = self.bytes.readableBytes
         if left == 0 {

@@ -2,14 +2,15 @@ import AnnexWire
 
 /// Replies of the present turn, and what `CLIENT REPLY` asked for.
 struct OutboundReplies {
-    /// The mode that `CLIENT REPLY` asked for.
+    /// Says which mode `CLIENT REPLY` asked for.
     enum Mode { case on, off, skipNext, skipThis }
 
     var writer: ReplyWriter
     var mode = Mode.on
     /// Counted so that the socket's queue is measured now and then.
     private(set) var sends = 0
-    /// Bytes handed to the socket since the connection began, and how many of them the client is known to have taken.
+    /// Counts bytes handed to the socket since the connection began, and how many of them the client is known to have
+    /// taken.
     private var sentBytes = 0
     private var takenBytes = 0
 

@@ -6,15 +6,15 @@ import NIOCore
 /// Counts the bytes that are held for them: the requests, from parsing until the reply is gone, and what has come of the
 /// replies.
 package struct PendingReplies {
-    /// The command that waits.
+    /// Holds the command that waits.
     struct Command {
-        /// Index in the table of commands.
+        /// The command stands at this index of the table of commands.
         let index: Int
-        /// Uptime in nanoseconds.
+        /// Says when the command began, as uptime in nanoseconds.
         let start: UInt64
         /// Held for the request.
         var requestBytes = 0
-        /// The arguments for the slow log; nil where the request is not kept.
+        /// Holds the arguments for the slow log. It is nil where the request is not kept.
         var arguments: [String]?
         /// Runs elsewhere; cancelled when the connection closes.
         var work: WorkQueue.Job?
@@ -33,7 +33,7 @@ package struct PendingReplies {
     private var entries: [Entry] = []
     /// Replies that went out since the connection began: the number of the first that waits.
     private var gone = 0
-    /// Index of the first that waits.
+    /// The first that waits stands at this index.
     private var head = 0
 
     var count: Int { self.entries.count - self.head }
@@ -42,10 +42,10 @@ package struct PendingReplies {
     private(set) var requestBytes = 0
     /// Held for replies: what has come and waits for those before it, and what others gather.
     private(set) var replyBytes = 0
-    /// The class of the commands that wait; all are of one.
+    /// Holds the class of the commands that wait; all are of one.
     private(set) var pipelineClass = CommandSpecification.PipelineClass.alone
 
-    /// The number under which the next reply that is added is to be given.
+    /// Returns the number under which the next reply that is added is to be given.
     var nextNumber: Int { self.gone + self.count }
 
     // MARK: In
@@ -58,7 +58,7 @@ package struct PendingReplies {
         return self.nextNumber
     }
 
-    /// A reply that was made at once and waits for those before it.
+    /// Adds a reply that was made at once and waits for those before it.
     mutating func add(_ command: Command, answered bytes: ByteBuffer) {
         self.entries.append(Entry(command: command, isComplete: true, bytes: bytes))
         self.requestBytes += command.requestBytes
@@ -92,10 +92,10 @@ package struct PendingReplies {
         return self.entries[index].heldElsewhere
     }
 
-    /// Whether the reply has not been given yet. Of a connection that is closed none is owed.
+    /// Tells whether the reply has not been given yet. Of a connection that is closed none is owed.
     func owes(_ number: Int) -> Bool { self.index(number).map { !self.entries[$0].isComplete } ?? false }
 
-    /// The work that the reply waits for now, to be cancelled where the connection closes.
+    /// Keeps the work that the reply waits for now, which is cancelled where the connection closes.
     mutating func setWork(_ job: WorkQueue.Job, of number: Int) {
         if let index = self.index(number) { self.entries[index].command.work = job }
     }
@@ -144,7 +144,7 @@ package struct PendingReplies {
             self.entries.removeAll(keepingCapacity: self.entries.capacity <= 1_024)
             self.head = 0
         } else if self.head >= 1_024 {
-            // A client that never lets the queue run dry.
+            // A client may never let the queue run dry, so the front is removed now and then.
             self.entries.removeFirst(self.head)
             self.head = 0
         }

@@ -1,7 +1,7 @@
 import AnnexCore
 import AnnexWire
 
-/// The commands that a connection keeps between MULTI and EXEC, and carries out after it.
+/// Keeps the commands of a connection between MULTI and EXEC, and carries them out after it.
 ///
 /// Once EXEC has been accepted the kept commands run like any others: each in its turn, on the loop or elsewhere. Only the
 /// changes among them share one batch.
@@ -9,13 +9,13 @@ package struct Transaction {
     /// A kept command that the connection runs now.
     struct Current {
         let request: Request
-        /// Which of the batch it is; nil for what is no change.
+        /// Says which of the batch it is. It is nil for what is no change.
         let change: Int?
     }
 
     private enum Phase {
         case none
-        /// Between MULTI and EXEC. `isBroken`: a command was refused, so EXEC will be.
+        /// Commands between MULTI and EXEC are gathered. `isBroken`: a command was refused, so EXEC will be.
         case gathering(isBroken: Bool)
         case running(ChangeBatch?)
     }
@@ -43,7 +43,7 @@ package struct Transaction {
         return isBroken
     }
 
-    /// Whether kept commands are still to be run.
+    /// Tells whether kept commands are still to be run.
     var hasMore: Bool {
         guard case .running = self.phase else { return false }
         return self.next < self.kept.count
@@ -92,7 +92,7 @@ package struct Transaction {
     /// Makes the kept commands the connection's next.
     mutating func run(_ batch: ChangeBatch?) { self.phase = .running(batch) }
 
-    /// The kept command that is to run now; nil where none is left.
+    /// Returns the kept command that is to run now; nil where none is left.
     mutating func takeNext() -> Request? {
         guard case .running = self.phase else { return nil }
         guard self.next < self.kept.count else {
@@ -105,7 +105,7 @@ package struct Transaction {
         return current.request
     }
 
-    /// The disposition of the present command, where it is a change of the batch.
+    /// Returns the disposition of the present command, where it is a change of the batch.
     func dispositionOfChange() -> Disposition? {
         guard case .running(let batch?) = self.phase, let change = self.current?.change else { return nil }
         return batch.disposition(of: change)

@@ -1,17 +1,17 @@
-/// The bytes that one connection holds of the server's memory.
+/// Counts the bytes that one connection holds of the server's memory.
 struct HeldBytes {
-    /// Received, and not a whole command yet.
+    /// Counts what was received, and is not a whole command yet.
     private(set) var input = 0
     /// Replies that the socket did not take yet.
     private(set) var output = 0
-    /// Requests that are being answered, from parsing until the reply is gone.
+    /// Counts requests that are being answered, from parsing until the reply is gone.
     private(set) var requests = 0
     /// Replies that wait for those before them.
     private(set) var replies = 0
 
     var total: Int { self.input + self.output + self.requests + self.replies }
 
-    /// Each returns by how many bytes the total grew.
+    /// Each of these functions returns by how many bytes the total grew.
     mutating func setInput(_ bytes: Int) -> Int {
         defer { self.input = bytes }
         return bytes - self.input

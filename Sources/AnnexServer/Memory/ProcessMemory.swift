@@ -1,7 +1,7 @@
 import CMalloc
 import Glibc
 
-/// Memory of this process, in bytes, from `/proc/self/status`. Zeros where that cannot be read.
+/// Reads the memory of this process, in bytes, from `/proc/self/status`. Numbers are 0 where that cannot be read.
 package struct ProcessMemory {
     package var resident = 0
     package var peak = 0

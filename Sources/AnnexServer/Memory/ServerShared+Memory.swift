@@ -6,23 +6,23 @@ import Synchronization
 /// Memory for all clients together follows `allClientsBytes`: what is made gets a budget before it is made, and who holds
 /// most goes first when the limit is passed.
 extension ServerShared {
-    /// The bytes that any reply may take, however little is left: errors and short answers always get through.
+    /// Holds the bytes that any reply may take, however little is left: errors and short answers always get through.
     private static let leastBudget = 64 << 10
 
-    /// Bytes that one reply may take now. One atomic load.
+    /// Returns how many bytes one reply may take now. It costs one atomic load.
     @inline(__always)
     func replyBudget() -> Int {
         let left = self.configuration.allClientsBytes - self.heldBytes.load(ordering: .relaxed)
         return min(self.configuration.outputBufferBytes, max(left, Self.leastBudget))
     }
 
-    /// Whether a request of so many bytes may be kept until somebody has time for it.
+    /// Tells whether a request of so many bytes may be kept until somebody has time for it.
     func hasRoom(for bytes: Int) -> Bool {
         self.heldBytes.load(ordering: .relaxed) + bytes <= self.configuration.allClientsBytes
             || bytes <= Self.leastBudget
     }
 
-    /// The error in place of a reply that would have been larger than its budget.
+    /// Writes the error in place of a reply that would have been larger than its budget.
     func writeOverBudget(_ budget: Int, _ reply: inout ReplyWriter) {
         let limit = self.configuration.outputBufferBytes
         guard budget < limit else {
@@ -52,10 +52,10 @@ extension ServerShared {
         return bytes
     }
 
-    /// The answer to a command that waited for a thread and did not run.
+    /// Writes the answer to a command that waited for a thread and did not run.
     func writeRefusal(_ refusal: WorkQueue.Refusal, _ reply: inout ReplyWriter) {
         switch refusal {
-        case .shutdown: reply.error(code: .error, "the server is shutting down")
+        case .shutdown: reply.error(code: .error, "the server is shutting down, nothing was done: ask another server")
         case .expired(let late): Self.writeExpired(late, &reply)
         case .late:
             reply.error(
@@ -65,17 +65,17 @@ extension ServerShared {
         }
     }
 
-    /// The answer to a command for which `WorkQueue` has no room.
+    /// Writes the answer to a command for which `WorkQueue` has no room.
     static func writeTooManyJobs(_ reply: inout ReplyWriter) {
         reply.error(code: .overloaded, "too many long commands are waiting; try again later")
     }
 
-    /// The answer to a command that could not begin before its deadline.
+    /// Writes the answer to a command that could not begin before its deadline.
     static func writeExpired(_ milliseconds: Int64, _ reply: inout ReplyWriter) {
         reply.error(
             code: .timeout,
             "the deadline given for the command had passed \(milliseconds) ms before it could begin; nothing was done, nothing "
-                + "was stored"
+                + "was stored: send it again with a later DEADLINE"
         )
     }
 
@@ -99,7 +99,7 @@ extension ServerShared {
     /// The bytes of a made reply count elsewhere from now on.
     func release(_ bytes: Int) { self.heldBytes.subtract(bytes, ordering: .relaxed) }
 
-    /// A buffer with the reply that `body` writes.
+    /// Returns a buffer with the reply that `body` writes.
     func rendered(_ version: RESPVersion, _ body: (inout ReplyWriter) -> Void) -> ByteBuffer {
         self.rendered(version, budget: self.replyBudget(), body)
     }

@@ -10,7 +10,7 @@ package struct LatencyHistogram: Sendable {
 
     package init() {}
 
-    /// Bucket of a duration in nanoseconds.
+    /// Returns the bucket of a duration in nanoseconds.
     package static func bucket(_ nanoseconds: Int) -> Int {
         guard nanoseconds >= 16 else { return max(nanoseconds, 0) }
         let exponent = Int.bitWidth - 1 - nanoseconds.leadingZeroBitCount
@@ -18,7 +18,7 @@ package struct LatencyHistogram: Sendable {
         return (exponent - 3) * 16 + ((nanoseconds >> (exponent - 4)) & 15)
     }
 
-    /// Largest duration of a bucket, in nanoseconds.
+    /// Returns the largest duration of a bucket, in nanoseconds.
     package static func upperBound(_ bucket: Int) -> Int {
         guard bucket >= 16 else { return bucket }
         let exponent = bucket / 16 + 3
@@ -35,7 +35,7 @@ package struct LatencyHistogram: Sendable {
         self.count &+= other.count
     }
 
-    /// Nanoseconds that a share `fraction` (0...1) of the durations does not exceed; 0 when empty.
+    /// Returns the nanoseconds that a share `fraction` (0...1) of the durations does not exceed; 0 when empty.
     package func quantile(_ fraction: Double) -> Int {
         let wanted = fraction * Double(self.count)
         var seen = 0

@@ -2,15 +2,15 @@ import AnnexWire
 
 /// The counts of one event loop. Plain integers: only that loop writes them; `INFO` asks each loop for a copy.
 struct LoopMetrics: Sendable {
-    /// One command of the table.
+    /// Counts what happened to one command of the table.
     struct Command: Sendable {
-        /// Times it was executed.
+        /// Counts times it was executed.
         var calls = 0
-        /// Time spent in it, on the loop or in a deferred thread.
+        /// Adds up the time spent in it, on the loop or in a deferred thread.
         var nanoseconds = 0
-        /// Times it was refused before it was executed (arity, authentication).
+        /// Counts times it was refused before it was executed (arity, authentication).
         var rejected = 0
-        /// Times it answered with an error.
+        /// Counts times it answered with an error.
         var failed = 0
         var histogram = LatencyHistogram()
 
@@ -30,19 +30,19 @@ struct LoopMetrics: Sendable {
     var inputBytes = 0
     var outputBytes = 0
     var errorReplies = 0
-    /// Connections closed for holding too much (output limit, all-clients limit).
+    /// Counts connections closed for holding too much (output limit, all-clients limit).
     var evicted = 0
-    /// Connections closed by a timeout.
+    /// Counts connections closed by a timeout.
     var timedOut = 0
     var protocolErrors = 0
     var authFailures = 0
-    /// The most processor time that one turn of a connection took.
+    /// Holds the most processor time that one turn of a connection took.
     var longestTurnNanoseconds = 0
     /// Counts of each command, by its position in the table.
     var commands: [Command]
-    /// Counts of errors, by the first word of the reply. Bounded by `maximumErrorCodes`.
+    /// Counts errors by the first word of the reply. `maximumErrorCodes` bounds it.
     var errors: [String: Int] = [:]
-    /// Filled when a copy is taken.
+    /// These are filled when a copy is taken.
     var connections = 0
     var waiting = 0
     var heldBytes = 0
@@ -52,7 +52,7 @@ struct LoopMetrics: Sendable {
     /// - Parameter commands: in the table.
     init(commands: Int) { self.commands = [Command](repeating: Command(), count: commands) }
 
-    /// The numbers of all loops together.
+    /// Returns the numbers of all loops together.
     static func sum(_ parts: [LoopMetrics], of table: CommandTable) -> LoopMetrics {
         parts.reduce(into: LoopMetrics(commands: table.specifications.count)) { $0.merge($1) }
     }

@@ -1,12 +1,12 @@
-/// The last commands that took longer than a threshold. Belongs to one event loop; bounded in entries and in the size
-/// of each.
+/// Keeps the last commands that took longer than a threshold. It belongs to one event loop, and is bounded in entries
+/// and in the size of each.
 package struct Slowlog: Sendable {
     package struct Entry: Sendable {
         package let id: Int
-        /// Unix time in seconds when the command ended.
+        /// The command ended at this Unix time in seconds.
         package let time: Int
         package let microseconds: Int
-        /// Shortened; passwords left out.
+        /// Arguments are shortened, and passwords are left out.
         package let arguments: [String]
         package let address: String
         package let name: String
@@ -24,9 +24,9 @@ package struct Slowlog: Sendable {
     package static let maximumArguments = 32
     package static let maximumArgumentBytes = 128
 
-    /// Oldest first.
+    /// Entries stand oldest first.
     package private(set) var entries: [Entry] = []
-    /// Entries kept; the oldest go first. O(entries) when full, which is rare.
+    /// At most so many entries are kept; the oldest go first. O(entries) when full, which is rare.
     package var length: Int { didSet { self.trim() } }
 
     package init(length: Int) { self.length = max(length, 0) }

@@ -2,22 +2,23 @@ import Glibc
 import NIOCore
 import Synchronization
 
-/// How often an address may guess the password: a token bucket for each, looked at before anything is hashed. Any thread.
+/// Limits how often an address may guess the password. Each has a token bucket, which is looked at before anything is
+/// hashed. Any thread may use it.
 ///
-/// IPv6 addresses count by their first 64 bits, which one client has to itself. Remembers a bounded number of addresses: where
-/// there are more, the one that failed least recently is forgotten.
+/// IPv6 addresses count by their first 64 bits, which one client has to itself. A bounded number of addresses is
+/// remembered: where there are more, the one that failed least recently is forgotten.
 package final class PasswordGuesses: Sendable {
     /// Failed tries in a row that cost nothing.
     package static let burst = 60.0
     /// Failed tries that come back each second.
     static let perSecond = 1.0
     private static let mostAddresses = 4_096
-    /// A line of the log for each address, at most so often; it tells how many failed since the last.
+    /// The log gets a line for each address at most so often, which tells how many failed since the last.
     private static let quietNanoseconds: UInt64 = 10_000_000_000
 
     private struct Bucket {
         var tokens = PasswordGuesses.burst
-        /// Uptime in nanoseconds.
+        /// Says when the bucket was last filled, as uptime in nanoseconds.
         var updated: UInt64
         var unreported = 0
         var reported: UInt64 = 0
@@ -33,7 +34,7 @@ package final class PasswordGuesses: Sendable {
         case refused(seconds: Int)
     }
 
-    /// Whether a try from `address` is looked at now.
+    /// Tells whether a try from `address` is looked at now.
     ///
     /// - Parameter now: uptime in nanoseconds.
     package func look(_ address: String, now: UInt64) -> Verdict {
@@ -72,7 +73,7 @@ package final class PasswordGuesses: Sendable {
         return min(Self.burst, bucket.tokens + seconds * Self.perSecond)
     }
 
-    /// The host of `host:port`; of IPv6 the first 64 bits.
+    /// Returns the host of `host:port`; of IPv6 the first 64 bits.
     package static func key(_ address: String) -> String {
         let host = address.split(separator: ":").dropLast().joined(separator: ":")
         guard address.hasPrefix("["), let end = address.firstIndex(of: "]") else { return host }

@@ -1,16 +1,16 @@
 import Crypto
 
-/// SHA-256 of the password that clients must send. Only the digest is kept.
+/// Holds the SHA-256 of the password that clients must send. Only the digest is kept.
 ///
 /// Both sides of a comparison are digests of equal length, and the comparison looks at every byte, so its time tells
 /// nothing about the password.
 package struct PasswordHash: Sendable, Equatable {
     private let digest: SHA256.Digest
 
-    /// O(length). The text is not kept.
+    /// Takes O(length) time. The text is not kept.
     package init(password: String) { self.digest = SHA256.hash(data: Array(password.utf8)) }
 
-    /// Whether `candidate` hashes to the same digest. O(length) hashing, then a constant-time comparison.
+    /// Tells whether `candidate` hashes to the same digest. O(length) hashing, then a constant-time comparison.
     package func accepts(_ candidate: some Collection<UInt8>) -> Bool {
         let other = SHA256.hash(data: Array(candidate))
         var difference: UInt8 = 0
@@ -18,7 +18,7 @@ package struct PasswordHash: Sendable, Equatable {
         return difference == 0
     }
 
-    /// Constant time as well.
+    /// Takes constant time as well.
     package static func == (left: Self, right: Self) -> Bool {
         var difference: UInt8 = 0
         for (a, b) in zip(left.digest, right.digest) { difference |= a ^ b }

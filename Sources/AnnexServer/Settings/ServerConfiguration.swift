@@ -4,65 +4,68 @@ package import AnnexWire
 /// Everything the listener can be told. A value: read once at start; `CONFIG SET` changes only the few settings
 /// that `ServerSettings` allows it. Bounds, names and meanings of all of them stand there too.
 package struct ServerConfiguration: Sendable {
-    /// Address to bind: an IP literal or `localhost`. Anything but loopback needs a password.
+    /// The address to bind is an IP literal or `localhost`. Anything but loopback needs a password.
     package var host = "127.0.0.1"
-    /// TCP port; 0 takes a free one.
+    /// The server listens on this TCP port; 0 takes a free one.
     package var port = 7700
-    /// Event loops. Each connection lives on one of them.
+    /// Counts the event loops. Each connection lives on one of them.
     package var threads = 1
-    /// Threads for commands that answer off the loop.
+    /// So many threads answer commands that leave the loop.
     package var deferredThreads = 2
-    /// Commands that may wait for or run on those threads at once, over all connections. The next one is `OVERLOADED`.
+    /// At most so many commands may wait for those threads or run on them at once, over all connections. The next one
+    /// is `OVERLOADED`.
     package var maximumDeferred = 1_024
-    /// How long a command may wait for one of those threads; then it is answered `TIMEOUT`.
+    /// A command may wait so long for one of those threads; then it is answered `TIMEOUT`.
     package var workPatience: Duration = .seconds(30)
-    /// Sizes of one command, before and after authentication.
+    /// Bounds the sizes of one command, before and after authentication.
     package var limits = WireLimits()
-    /// Connections served at once; the next one gets an error and is closed.
+    /// At most so many connections are served at once. The next one gets an error and is closed.
     package var maximumConnections = 10_000
-    /// Commands of one connection that are answered before others get their turn. A longer pipeline is answered too,
-    /// in several turns.
+    /// At most so many commands of one connection are answered before others get their turn. A longer pipeline is
+    /// answered too, in several turns.
     package var pipelineDepth = 512
     /// Bytes of one reply; a larger one becomes an error in its place.
     package var outputBufferBytes = 32 << 20
     /// Bytes of replies that may wait for one client before its next command is read: so much may a client write before it
     /// reads. A connection above this and one reply is closed.
     package var pipelineBufferBytes = 20 << 20
-    /// Time in which a client takes none of the replies that wait for it; then its connection is closed, and the log says why.
+    /// A client may take none of the replies that wait for it for so long. Then its connection is closed, and the log
+    /// says why.
     package var stalledTimeout: Duration = .seconds(60)
-    /// Silence after which the system asks whether the client's machine is still there; zero: never.
+    /// After so long a silence the system asks whether the client's machine is still there. With zero it never asks.
     package var tcpKeepalive: Duration = .seconds(300)
     /// Bytes held for all clients together, in and out; above it the connection that holds most is closed.
     package var allClientsBytes = 256 << 20
-    /// Silence after which a connection is closed; zero = never.
+    /// After so long a silence a connection is closed. With zero none is.
     package var idleTimeout: Duration = .zero
-    /// Time from connecting to a successful AUTH, where a password is set.
+    /// At most so long may pass from connecting to a successful AUTH, where a password is set.
     package var authTimeout: Duration = .seconds(10)
-    /// Time from the first byte of a command to its last.
+    /// At most so long may pass from the first byte of a command to its last.
     package var unfinishedCommandTimeout: Duration = .seconds(30)
-    /// Wait before the first failed AUTH of a connection is answered; doubles with each further failure, up to 16 ×.
+    /// The first failed AUTH of a connection is answered after so long. The wait doubles with each further failure, up
+    /// to 16 ×.
     package var authFailureDelay: Duration = .milliseconds(250)
-    /// Failed AUTHs after which a connection is closed.
+    /// A connection is closed after so many failed AUTHs.
     package var maximumAuthFailures = 10
-    /// How often deadlines are looked at; also the precision of all timeouts above.
+    /// Deadlines are looked at once in this time, which is also the precision of all timeouts above.
     package var sweepInterval: Duration = .seconds(1)
-    /// SHA-256 of the password; nil = none is needed.
+    /// Holds the SHA-256 of the password. With nil none is needed.
     package var passwordHash: PasswordHash?
-    /// Microseconds from which a command enters SLOWLOG; negative = never.
+    /// A command that takes so many microseconds enters SLOWLOG. With a negative number none does.
     package var slowlogMicroseconds = 10_000
-    /// Entries SLOWLOG keeps.
+    /// SLOWLOG keeps so many entries.
     package var slowlogLength = 128
-    /// Length of the queue of connections the kernel has accepted.
+    /// The kernel keeps at most so many connections that it has accepted in its queue.
     package var backlog = 4_096
-    /// Annex's version, which INFO shows.
+    /// INFO shows this as Annex's version.
     package var version = "0.1.0"
-    /// The version of Redis whose commands, vector sets among them, are served: HELLO and INFO show it, as clients decide by it
-    /// what they may send.
+    /// Holds the version of Redis whose commands, vector sets among them, are served: HELLO and INFO show it, as
+    /// clients decide by it what they may send.
     package static let redisVersion = "8.2.0"
 
     package init() {}
 
-    /// Whether `host` can only be reached from this machine.
+    /// Tells whether `host` can only be reached from this machine.
     package var isLoopback: Bool {
         let host = self.host.lowercased()
         if host == "localhost" || host == "::1" { return true }

@@ -1,13 +1,13 @@
 import AnnexCore
 
-/// `CONFIG GET` and `CONFIG SET`, from the table of settings.
+/// Answers `CONFIG GET` and `CONFIG SET` from the table of settings.
 enum ServerParameters {
     enum Change: Equatable { case changed, fixed, unknown, invalid(String) }
 
-    /// Parameters that benchmark tools ask for: nothing is written by this server, and there is one database.
+    /// Benchmark tools ask for these parameters: nothing is written by this server, and there is one database.
     private static let constants = [("save", ""), ("appendonly", "no"), ("databases", "1")]
 
-    /// All names with their values, by name in byte order.
+    /// Returns all names with their values, by name in byte order.
     static func all(_ configuration: ServerConfiguration) -> [(String, String)] {
         let settings = ServerSettings.all.compactMap { setting in
             setting.parameter.map { ($0, setting.text(of: configuration) ?? "") }

@@ -1,7 +1,7 @@
 package import AnnexCore
 import AnnexWire
 
-/// The settings of a listener.
+/// Describes the settings of a listener.
 package enum ServerSettings {
     package typealias Row = Setting<ServerConfiguration>
 
@@ -46,7 +46,7 @@ package enum ServerSettings {
         help: "Silence after which a connection is closed; 0: never."
     )
 
-    /// Settings that only a file gives.
+    /// Lists settings that only a file gives.
     private static let sizes: [Row] = [
         file(
             "deferred-threads",
@@ -150,7 +150,7 @@ package enum ServerSettings {
         ),
     ]
 
-    /// Settings that only code gives; CONFIG GET shows the first.
+    /// Lists settings that only code gives. CONFIG GET shows the first.
     private static let fixed: [Row] = [
         Row(
             "backlog",

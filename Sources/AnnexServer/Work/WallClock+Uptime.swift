@@ -2,7 +2,8 @@ import AnnexCore
 import NIOCore
 
 extension WallClock {
-    /// The uptime in nanoseconds at a Unix time in milliseconds, as far as the clock tells now; nil where there is none.
+    /// Returns the uptime in nanoseconds at a Unix time in milliseconds, as far as the clock tells now; nil where there
+    /// is none.
     static func uptime(at time: Int64?) -> UInt64? {
         guard let time else { return nil }
         let (left, isOver) = max(0, time.subtractingReportingOverflow(Self.milliseconds()).partialValue)

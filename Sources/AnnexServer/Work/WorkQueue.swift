@@ -5,20 +5,20 @@ import NIOCore
 import NIOPosix
 import Synchronization
 
-/// Commands that leave the loop wait here for a thread: each class has its own, first come first served. A connection has
-/// one command here at a time, so that order is fair to connections.
+/// Holds commands that leave the loop and wait for a thread. Each class has its own threads, first come first served. A
+/// connection has one command here at a time, so that order is fair to connections.
 ///
 /// A job has a deadline and ends when its client goes away: one that waits is dropped, one that runs is told to stop. Jobs are
 /// counted: by number, and by the bytes that its request holds.
 final class WorkQueue: Sendable {
-    /// Why work did not run.
+    /// Says why work did not run.
     enum Refusal {
         case shutdown, late
         /// The job's deadline passed this many milliseconds before its turn came.
         case expired(Int64)
     }
 
-    /// One command. `cancel` lets go of a request that still waits.
+    /// Holds one command that waits for a thread or runs on one. `cancel` lets go of a request that still waits.
     package final class Job: Sendable {
         typealias Body = @Sendable (Refusal?, StopSignal) -> Void
         private let body: Mutex<Body?>
@@ -30,7 +30,7 @@ final class WorkQueue: Sendable {
             self.stop = StopSignal(deadline: deadline, now: { NIODeadline.now().uptimeNanoseconds })
         }
 
-        /// Drops the job, or tells it to stop where it runs already. Any thread.
+        /// Drops the job, or tells it to stop where it runs already. Any thread may call it.
         func cancel() {
             self.stop.raise()
             _ = self.take()
@@ -66,7 +66,7 @@ final class WorkQueue: Sendable {
     /// Ends the threads when what runs has ended. What waits is told that it will not run.
     func shutdown() async { for pool in self.pools.values { try? await pool.shutdownGracefully() } }
 
-    /// Commands that wait or run.
+    /// Counts commands that wait or run.
     var count: Int { self.jobs.load(ordering: .relaxed) }
 
     /// Makes a report that no connection has to wait for in line.
@@ -107,8 +107,8 @@ final class WorkQueue: Sendable {
     /// Normal priority is 0; each step takes a fifth off a thread's share where processors are short.
     private static let niceness: Int32 = 5
 
-    /// Lowers the priority of the calling thread, so that a long command takes the processor from no loop that has something to do.
-    /// One system call; a thread that has it keeps it.
+    /// Lowers the priority of the calling thread, so that a long command takes the processor from no loop that has
+    /// something to do. It costs one system call, and a thread that has it keeps it.
     private static func giveWayToLoops() {
         _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, Self.niceness)
     }

@@ -2,9 +2,9 @@ import AnnexCore
 import AnnexEngine
 import AnnexWire
 
-/// An item's attributes, as a part of a reply.
+/// Writes an item's attributes, as a part of a reply.
 enum AttributeReply {
-    /// The JSON text, or null.
+    /// Writes the JSON text, or null.
     static func write(_ ordinal: Int32, _ context: QueryContext, _ reply: inout ReplyWriter) {
         context.withAttributes(ordinal) { json in
             if let json { reply.bulk(json) } else { reply.null() }
@@ -23,6 +23,6 @@ extension Request {
 }
 
 extension ReplyWriter {
-    /// A bulk string of lent bytes.
+    /// Writes lent bytes as a bulk string.
     mutating func bulk(_ bytes: Span<UInt8>) { bytes.withUnsafeBytes { self.bulk($0) } }
 }

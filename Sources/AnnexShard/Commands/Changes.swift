@@ -10,7 +10,7 @@ struct CheckedChange: Sendable {
     let write: @Sendable (_ wasThere: Bool, inout ReplyWriter) -> Void
 }
 
-/// EVENT, EVENT.DEL, FORGET and ATOMIC.
+/// Answers EVENT, EVENT.DEL, FORGET and ATOMIC.
 extension ShardHandler {
     func change(
         _ change: CommandSpecification.Change,
@@ -127,7 +127,8 @@ enum Changes {
         }
     }
 
-    /// ATOMIC: all in one reply. They are of one slot, so that even a log has them in one entry.
+    /// Records the changes of ATOMIC, which have one reply. They are of one slot, so that even a log has them in one
+    /// entry.
     static func record(
         together changes: [CheckedChange],
         _ request: Request,
@@ -147,7 +148,7 @@ enum Changes {
         }
     }
 
-    /// The one index that all changes concern, as each has a state of its own.
+    /// Returns the one index that all changes concern, as each has a state of its own.
     private static func version(of changes: [CheckedChange]) throws(ArgumentFailure) -> ServedVersion {
         let version = changes[0].version
         guard changes.allSatisfy({ $0.version === version }) else {

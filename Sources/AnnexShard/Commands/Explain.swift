@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexEngine
 import AnnexWire
 
-/// EXPLAIN.
+/// Answers EXPLAIN.
 extension ShardHandler {
     func explain(_ request: Request, _ reply: inout ReplyWriter) throws(ArgumentFailure) -> Disposition {
         let arguments = try ExplainArguments(request)

@@ -2,11 +2,11 @@ import AnnexCore
 import AnnexEngine
 import AnnexWire
 
-/// Commands that tell about all indexes.
+/// Answers commands that tell about all indexes.
 extension ShardHandler {
     private var versions: [ServedVersion] { self.lanes.map(\.version) }
 
-    /// A map per index: name, version, items, users, kind, metric.
+    /// Writes a map per index: name, version, items, users, kind, metric.
     func indexes(_ reply: inout ReplyWriter) {
         let versions = self.versions
         reply.array(versions.count)
@@ -29,7 +29,7 @@ extension ShardHandler {
         }
     }
 
-    /// READY: whether this shard should be sent requests.
+    /// Answers READY, which tells whether this shard should be sent requests.
     func ready(_ reply: inout ReplyWriter) {
         let versions = self.versions
         var missing: [String] = []

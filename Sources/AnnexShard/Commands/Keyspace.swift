@@ -10,14 +10,14 @@ extension ShardHandler {
         return Self.run(nanos, &reply) { $0.integer(Self.count(names, request)) }
     }
 
-    /// How many arguments of a request name an index; one that is named twice counts twice.
+    /// Returns how many arguments of a request name an index; one that is named twice counts twice.
     private static func count(_ names: [String], _ request: Request) -> Int {
         (1..<request.count).count { index in
             request.withArgument(index) { bytes in names.contains { $0.utf8.elementsEqual(bytes) } }
         }
     }
 
-    /// All names in one step: a cursor other than 0 has nothing left to give.
+    /// Gives all names in one step: a cursor other than 0 has nothing left to give.
     func scan(_ request: Request, _ reply: inout ReplyWriter) throws(ArgumentFailure) {
         let arguments = try ScanArguments(request)
         let pattern = arguments.pattern.map { GlobPattern(request.string($0), caseSensitive: true) }

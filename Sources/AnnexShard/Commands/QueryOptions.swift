@@ -40,13 +40,13 @@ extension RecommendationQuery {
         guard session.isEmpty, !history.isEmpty else { return session }
         throw ArgumentFailure(
             code: .noItem,
-            "none of the \(history.count) items of HISTORY is in index '\(context.version.description.index)'"
+            "none of the \(history.count) items of HISTORY is in index '\(context.version.description.index)': check the ids"
         )
     }
 }
 
 extension QueryOptions {
-    /// About how long looking up what the client names takes, in nanoseconds. Known from the request alone.
+    /// Estimates how long looking up what the client names takes, in nanoseconds. It is known from the request alone.
     var nanosToResolve: Double {
         Double(self.exclude.count + (self.history?.count ?? 0)) * WorkEstimate.nanosPerIdentifier
     }

@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexEngine
 import AnnexWire
 
-/// VRANDMEMBER.
+/// Answers VRANDMEMBER.
 extension ShardHandler {
     func randomMembers(_ request: Request, _ reply: inout ReplyWriter) throws(ArgumentFailure) -> Disposition {
         let arguments = try VRandMemberArguments(request)
@@ -11,7 +11,7 @@ extension ShardHandler {
         return self.run(lane, nanos, &reply) { Self.randomMembers(arguments.count, $0, &$1) }
     }
 
-    /// Without a count one member; with a count above 0 so many different ones, below 0 so many with repeats.
+    /// Draws one member without a count, so many different ones with a count above 0, and so many with repeats below 0.
     private static func randomMembers(
         _ count: Int?,
         _ context: QueryContext,
@@ -31,7 +31,7 @@ extension ShardHandler {
             for ordinal in 0..<items { write(ordinal) }
             return
         }
-        // Floyd's sampling (Bentley and Floyd 1987): O(count), each subset as likely.
+        // Floyd's sampling (Bentley and Floyd 1987) takes O(count), and draws each subset as likely.
         var chosen = Set<Int>()
         reply.array(count)
         for last in items - count..<items {

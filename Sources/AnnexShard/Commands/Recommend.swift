@@ -2,12 +2,12 @@ import AnnexCore
 import AnnexEngine
 import AnnexWire
 
-/// TOPK and MTOPK: who asks, and how the answers are written.
+/// Knows of TOPK and MTOPK who asks, and how the answers are written.
 struct Recommendation: Sendable {
     let request: Request
-    /// Positions of the users' ids.
+    /// The users' ids stand at these positions of the request.
     let users: Range<Int>
-    /// Whether each user's answer is an element of the reply; else there is one user, whose answer is the reply.
+    /// Tells whether each user's answer is an element of the reply; else there is one user, whose answer is the reply.
     let isBatch: Bool
     let k: Int
     let options: QueryOptions
@@ -28,7 +28,7 @@ struct Recommendation: Sendable {
         self.options = arguments.options
     }
 
-    /// About the least that it takes, in nanoseconds: each user is looked up, and what the client names.
+    /// Estimates the least that it takes, in nanoseconds: each user is looked up, and what the client names.
     var leastNanos: Double {
         Double(self.users.count) * WorkEstimate.nanosPerUser + self.options.nanosToResolve
     }
@@ -74,7 +74,7 @@ struct Recommendation: Sendable {
         return nil
     }
 
-    /// The same for all users, into a reply that begins here.
+    /// Answers for all users likewise, into a reply that begins here.
     func answer(
         _ query: borrowing RecommendationQuery,
         _ context: QueryContext,
@@ -83,7 +83,7 @@ struct Recommendation: Sendable {
         self.answer(query, context, from: self.users.lowerBound, start: reply.position, &reply)
     }
 
-    /// Ids, best first. With options RESP2 is flat, RESP3 has an array per item.
+    /// Writes the ids, best first. With options RESP2 is flat, and RESP3 has an array per item.
     private func write(_ context: QueryContext, _ reply: inout ReplyWriter) {
         let width = 1 + (self.options.withScores ? 1 : 0) + (self.options.withAttributes ? 1 : 0)
         let nested = width > 1 && reply.version == .three
@@ -116,7 +116,7 @@ struct Recommendation: Sendable {
     }
 }
 
-/// TOPK and MTOPK.
+/// Answers TOPK and MTOPK.
 extension ShardHandler {
     func topk(_ request: Request, _ reply: inout ReplyWriter) throws(ArgumentFailure) -> Disposition {
         try self.recommend(Recommendation(try TopKArguments(request), request), &reply)

@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexEngine
 import AnnexWire
 
-/// RELOAD.
+/// Answers RELOAD.
 extension ShardHandler {
     func reload(_ request: Request) throws(ArgumentFailure) -> Disposition {
         let arguments = ReloadArguments(request)

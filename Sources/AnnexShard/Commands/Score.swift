@@ -16,7 +16,7 @@ extension ShardHandler {
 }
 
 private enum Score {
-    /// False where the user's vector takes longer than the budget: nothing is written then.
+    /// Returns false where the user's vector takes longer than the budget: nothing is written then.
     static func write(
         _ arguments: ScoreArguments,
         _ request: Request,

@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexEngine
 import AnnexWire
 
-/// SEEN.
+/// Answers SEEN.
 extension ShardHandler {
     func seen(_ request: Request, _ reply: inout ReplyWriter) throws(ArgumentFailure) -> Disposition {
         let arguments = try SeenArguments(request)
@@ -16,7 +16,7 @@ extension ShardHandler {
         return Self.onWorker(lane.version) { _ = Self.seen(arguments, request, $0, limit: .max, &$1) }
     }
 
-    /// False where more than `limit` events and trained items would have to be read: nothing is written then.
+    /// Returns false where more than `limit` events and trained items would have to be read: nothing is written then.
     private static func seen(
         _ arguments: SeenArguments,
         _ request: Request,

@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexEngine
 import AnnexWire
 
-/// VSIM.
+/// Answers VSIM.
 extension ShardHandler {
     func similar(_ request: Request, _ reply: inout ReplyWriter) throws(ArgumentFailure) -> Disposition {
         let arguments = try VSimArguments(request)
@@ -42,7 +42,7 @@ private enum Similarity {
         }
     }
 
-    /// False where the search takes longer than the budget: nothing is written then.
+    /// Returns false where the search takes longer than the budget: nothing is written then.
     static func answer(
         _ arguments: VSimArguments,
         _ effort: SearchEffort,

@@ -4,7 +4,7 @@ import AnnexWire
 
 /// Redis's vector-set commands that read one thing. The key is the index's name.
 extension ShardHandler {
-    /// The element that argument 2 names; no ordinal where the index has no such item.
+    /// Returns the element that argument 2 names; no ordinal where the index has no such item.
     func element(_ request: Request) throws(ArgumentFailure) -> (lane: Lane, ordinal: Int32?) {
         let lane = try self.lane(request, name: 1)
         return (lane, request.withIdentifier(2) { lane.context.ordinal(of: $0) })
@@ -30,7 +30,7 @@ extension ShardHandler {
         Self.links(ordinal, withScores: arguments.flag, lane.context, &reply)
     }
 
-    /// RAW: `[f32, little-endian floats, Euclidean norm]`; the floats are the row as given to the build.
+    /// Writes, with RAW, `[f32, little-endian floats, Euclidean norm]`; the floats are the row as given to the build.
     private static func embedding(_ ordinal: Int32, raw: Bool, _ context: QueryContext, _ reply: inout ReplyWriter) {
         context.withVector(ordinal) { row in
             guard raw else {

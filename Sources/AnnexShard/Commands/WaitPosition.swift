@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexEngine
 import AnnexWire
 
-/// WAITPOS.
+/// Answers WAITPOS.
 extension ShardHandler {
     func waitForPosition(_ request: Request) throws(ArgumentFailure) -> Disposition {
         let arguments = try WaitPositionArguments(request)
@@ -20,7 +20,9 @@ extension ShardHandler {
         -> Disposition
     {
         guard let log = version.log else {
-            throw ArgumentFailure("this server has no log, so that there is no position to wait for")
+            throw ArgumentFailure(
+                "this server has no log, so that there is no position to wait for: leave WAITPOS out, or start it with --log"
+            )
         }
         return .pending(bytes: 256) { promise in
             log.wait(for: arguments.token, milliseconds: Int64(arguments.milliseconds)) { result in

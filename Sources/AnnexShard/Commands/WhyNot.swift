@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexEngine
 import AnnexWire
 
-/// WHYNOT.
+/// Answers WHYNOT.
 extension ShardHandler {
     func whyNot(_ request: Request, _ reply: inout ReplyWriter) throws(ArgumentFailure) -> Disposition {
         let arguments = try WhyNotArguments(request)

@@ -1,7 +1,7 @@
 import CLMDB
 
-/// A position in a table. It must go before a transaction that writes ends; one of a read-only transaction may outlive it and be
-/// renewed with another.
+/// Stands at a position in a table. A cursor must go before a transaction that writes ends; one of a read-only
+/// transaction may outlive it and be renewed with another.
 @safe final class LMDBCursor {
     private let raw: OpaquePointer
     private var lastKey = unsafe MDB_val()
@@ -21,17 +21,17 @@ import CLMDB
         try LMDBFailure.check(unsafe mdb_cursor_renew(transaction.raw, self.raw))
     }
 
-    /// Valid until the transaction ends or writes.
+    /// The key is valid until the transaction ends or writes.
     var key: UnsafeRawBufferPointer {
         unsafe UnsafeRawBufferPointer(start: self.lastKey.mv_data, count: self.lastKey.mv_size)
     }
 
-    /// Valid until the transaction ends or writes.
+    /// The value is valid until the transaction ends or writes.
     var value: UnsafeRawBufferPointer {
         unsafe UnsafeRawBufferPointer(start: self.lastValue.mv_data, count: self.lastValue.mv_size)
     }
 
-    /// To the first value of a key; false where there is none.
+    /// Moves to the first value of a key. Returns false where there is none.
     func seek(_ key: UnsafeRawBufferPointer) throws(LMDBFailure) -> Bool {
         unsafe self.lastKey.mv_size = key.count
         unsafe self.lastKey.mv_data = UnsafeMutableRawPointer(mutating: key.baseAddress)
@@ -45,7 +45,7 @@ import CLMDB
         return try Self.isFound(status)
     }
 
-    /// To the first value of the first key that is not below one; false where there is none.
+    /// Moves to the first value of the first key that is not below one. Returns false where there is none.
     func seek(atLeast key: [UInt8]) throws(LMDBFailure) -> Bool {
         let status = unsafe LMDBBytes.lend(key) { key in
             let status = unsafe mdb_cursor_get(self.raw, &key, &self.lastValue, MDB_SET_RANGE)
@@ -55,7 +55,7 @@ import CLMDB
         return try Self.isFound(status)
     }
 
-    /// To a key's first value that is not below `value`; false where there is none.
+    /// Moves to a key's first value that is not below `value`. Returns false where there is none.
     func seek(_ key: [UInt8], from value: [UInt8]) throws(LMDBFailure) -> Bool {
         let status = unsafe LMDBBytes.lend(key) { key in
             unsafe LMDBBytes.lend(value) { value in
@@ -67,14 +67,15 @@ import CLMDB
         return try Self.isFound(status)
     }
 
-    /// To the first value of the first key that comes behind `last`, or of all where that is nil; false where there is none.
+    /// Moves to the first value of the first key that comes behind `last`, or of all where that is nil. Returns false
+    /// where there is none.
     func moveBehind(_ last: [UInt8]?) throws(LMDBFailure) -> Bool {
         guard let last else { return try self.move(MDB_FIRST) }
         guard try self.seek(atLeast: last) else { return false }
         return unsafe self.key.elementsEqual(last) ? try self.move(MDB_NEXT_NODUP) : true
     }
 
-    /// One of LMDB's moves; false where it leads nowhere.
+    /// Makes one of LMDB's moves. Returns false where it leads nowhere.
     func move(_ operation: MDB_cursor_op) throws(LMDBFailure) -> Bool {
         try Self.isFound(unsafe mdb_cursor_get(self.raw, &self.lastKey, &self.lastValue, operation))
     }
@@ -87,7 +88,7 @@ import CLMDB
         try LMDBFailure.check(status)
     }
 
-    /// Values of the key at this position. O(1).
+    /// Returns the number of values that the key at this position has. O(1).
     func countDuplicates() throws(LMDBFailure) -> Int {
         var count = 0
         try LMDBFailure.check(unsafe mdb_cursor_count(self.raw, &count))

@@ -2,19 +2,19 @@ import AnnexCore
 import CLMDB
 import Glibc
 
-/// One LMDB file, opened once in the process. It closes when the last that holds it goes.
+/// Holds one LMDB file, opened once in the process. It closes when the last that holds it goes.
 ///
 /// Transactions are not tied to threads (`MDB_NOTLS`). Unchecked because LMDB's environment is safe to use from all threads;
 /// the one call that is not, resizing the map, is made by the only thread that writes, between its transactions, while no
 /// other thread reads (`ReadGate`).
 @safe final class LMDBEnvironment: @unchecked Sendable {
     enum Mode {
-        /// Without a lock file: for files that nobody writes any more, on a read-only disk too.
+        /// Opens without a lock file. It is for files that nobody writes any more, on a read-only disk too.
         case readOnly
         case readWrite(readers: Int)
-        /// Beside the process that writes it, as one of its readers.
+        /// Opens a file beside the process that writes it, as one of its readers.
         case beside
-        /// A new file, for one writer and no reader.
+        /// Makes a new file, which has one writer and no reader.
         case create
     }
 
@@ -76,7 +76,8 @@ import Glibc
         return unsafe LMDBTransaction(self, takingOwnership: transaction)
     }
 
-    /// Whether LMDB has given this environment up, reading included: so it does when its first page cannot be written.
+    /// Tells whether LMDB has given this environment up, reading included: so it does when its first page cannot be
+    /// written.
     var hasPanicked: Bool {
         do throws(LMDBFailure) {
             _ = try self.begin(readOnly: true)
@@ -120,7 +121,7 @@ import Glibc
         return status
     }
 
-    /// A copy without free pages, as of now; the file must not exist. Blocks; writing goes on.
+    /// Writes a copy without free pages, as of now. The file must not exist. Blocks; writing goes on.
     func copy(to path: String) -> Int32 { unsafe mdb_env_copy2(self.raw, path, UInt32(MDB_CP_COMPACT)) }
 
     /// Flushes the file to the disk. Blocks.

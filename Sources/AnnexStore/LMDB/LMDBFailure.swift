@@ -2,8 +2,8 @@ import AnnexCore
 import CLMDB
 import Glibc
 
-/// A status of LMDB or of the system that is no success. Every call of LMDB goes through `check`; `error` turns the failure
-/// into an error for people, with advice that fits the file.
+/// Holds a status of LMDB or of the system that is no success. Every call of LMDB goes through `check`; `error` turns
+/// the failure into an error for people, with advice that fits the file.
 struct LMDBFailure: Error {
     let status: Int32
 
@@ -15,16 +15,16 @@ struct LMDBFailure: Error {
 
     var isNoSpace: Bool { self.status == ENOSPC || self.status == EDQUOT }
 
-    /// Whether it says nothing about the disk or the file: the next change may well succeed.
+    /// Tells whether it says nothing about the disk or the file: the next change may well succeed.
     var isPassing: Bool { [ENOMEM, EAGAIN, EINTR, MDB_TXN_FULL, MDB_MAP_FULL].contains(self.status) }
 
-    /// Whether it says that the file is not what it should be.
+    /// Tells whether it says that the file is not what it should be.
     var isDamage: Bool {
         [MDB_CORRUPTED, MDB_INVALID, MDB_VERSION_MISMATCH, MDB_PAGE_NOTFOUND, MDB_NOTFOUND].contains(self.status)
     }
 
-    /// Whether it concerns the one change that met it. All others say that the file or the disk is damaged, or that there
-    /// is no space: then nothing more may be written on top.
+    /// Tells whether it concerns the one change that met it. All others say that the file or the disk is damaged, or
+    /// that there is no space: then nothing more may be written on top.
     var isOfOneChange: Bool { self.status == MDB_BAD_VALSIZE }
 
     /// - Parameter what: what could not be done.
@@ -46,13 +46,13 @@ struct LMDBFailure: Error {
     }
 }
 
-/// Whose file it is: an error advises accordingly.
+/// Says whose file it is, so that an error gives the right advice.
 enum LMDBFileKind {
-    /// A file of an immutable version.
+    /// The file belongs to an immutable version.
     case version
     case state
 
-    /// The advice where the file is damaged.
+    /// Returns the advice where the file is damaged.
     var restore: String {
         switch self {
         case .version: "Build the version again, or `annctl rollback`"

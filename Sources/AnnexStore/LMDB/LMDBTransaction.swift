@@ -1,10 +1,11 @@
 import AnnexCore
 import CLMDB
 
-/// A transaction, aborted when its owner lets go of it. It keeps the file open. Used by one thread at a time.
+/// Holds a transaction, which is aborted when its owner lets go of it. It keeps the file open. One thread at a time may
+/// use it.
 @safe final class LMDBTransaction {
     private let environment: LMDBEnvironment
-    /// The handle that cursors need.
+    /// Holds the handle that cursors need.
     let raw: OpaquePointer
     private var isOpen = true
 
@@ -53,14 +54,14 @@ import CLMDB
         return table
     }
 
-    /// The flags that a table was made with.
+    /// Returns the flags that a table was made with.
     func flags(of table: MDB_dbi) throws(LMDBFailure) -> Int32 {
         var flags: UInt32 = 0
         try LMDBFailure.check(unsafe mdb_dbi_flags(self.raw, table, &flags))
         return Int32(bitPattern: flags)
     }
 
-    /// Entries of a table. O(1).
+    /// Returns the number of entries of a table. O(1).
     func count(_ table: MDB_dbi) throws(LMDBFailure) -> Int {
         var status = MDB_stat()
         try LMDBFailure.check(unsafe mdb_stat(self.raw, table, &status))
@@ -69,7 +70,8 @@ import CLMDB
 
     // MARK: Entries
 
-    /// The (first) value of a key, as long as the transaction lives; nil where there is none, or no such key is possible.
+    /// Returns the (first) value of a key, as long as the transaction lives; nil where there is none, or no such key is
+    /// possible.
     func value(_ table: MDB_dbi, _ key: UnsafeRawBufferPointer) throws(LMDBFailure) -> UnsafeRawBufferPointer? {
         guard unsafe !key.isEmpty, key.count <= Identifier.maximumLength else { return nil }
         var name = unsafe MDB_val(mv_size: key.count, mv_data: UnsafeMutableRawPointer(mutating: key.baseAddress))
@@ -110,7 +112,7 @@ import CLMDB
         try LMDBFailure.check(status)
     }
 
-    /// One value of a key. MDB_NOTFOUND where it is not there.
+    /// Deletes one value of a key. Throws MDB_NOTFOUND where it is not there.
     func delete(_ table: MDB_dbi, _ key: [UInt8], _ value: [UInt8]) throws(LMDBFailure) {
         let status = unsafe LMDBBytes.lend(key) { key in
             unsafe LMDBBytes.lend(value) { value in unsafe mdb_del(self.raw, table, &key, &value) }
@@ -124,7 +126,7 @@ import CLMDB
         }
     }
 
-    /// All values of a key; false where there are none.
+    /// Deletes all values of a key. Returns false where there are none.
     func delete(_ table: MDB_dbi, _ key: [UInt8]) throws(LMDBFailure) -> Bool {
         let status = unsafe LMDBBytes.lend(key) { key in unsafe mdb_del(self.raw, table, &key, nil) }
         if status == MDB_NOTFOUND { return false }

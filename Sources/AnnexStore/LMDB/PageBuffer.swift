@@ -1,8 +1,8 @@
 import Glibc
 
-/// One page of a file, as it was read. Every access is checked against the page's size.
+/// Holds one page of a file, as it was read. Every access is checked against the page's size.
 @safe final class PageBuffer {
-    /// The largest page that LMDB has.
+    /// Holds the largest page that LMDB has.
     static let capacity = 32_768
 
     private let bytes: UnsafeMutableRawBufferPointer
@@ -28,7 +28,7 @@ import Glibc
         return true
     }
 
-    /// A little-endian number of 2 or 4 bytes.
+    /// Returns a little-endian number of 2 or 4 bytes.
     @inline(__always)
     func number(_ offset: Int, _ count: Int) -> Int {
         precondition(offset >= 0 && offset <= Self.capacity - 4, "outside the page")
@@ -44,7 +44,7 @@ import Glibc
         return UInt64(littleEndian: unsafe self.bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
     }
 
-    /// Whether the bytes of one range come before those of another, as LMDB orders them.
+    /// Tells whether the bytes of one range come before those of another, as LMDB orders them.
     func precedes(_ first: Range<Int>, _ second: Range<Int>) -> Bool {
         precondition(Self.holds(first) && Self.holds(second), "outside the page")
         return unsafe Self.precedes(
@@ -53,7 +53,7 @@ import Glibc
         )
     }
 
-    /// Whether bytes that were copied before come before those of a range.
+    /// Tells whether bytes that were copied before come before those of a range.
     func precedes(_ first: [UInt8], _ second: Range<Int>) -> Bool {
         precondition(Self.holds(second), "outside the page")
         return unsafe first.withUnsafeBytes { first in
@@ -61,7 +61,7 @@ import Glibc
         }
     }
 
-    /// Whether the bytes of a range come before others that were copied before.
+    /// Tells whether the bytes of a range come before others that were copied before.
     func precedes(_ first: Range<Int>, _ second: [UInt8]) -> Bool {
         precondition(Self.holds(first), "outside the page")
         return unsafe second.withUnsafeBytes { second in

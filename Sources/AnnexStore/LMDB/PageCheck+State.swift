@@ -2,7 +2,7 @@ import AnnexCore
 
 /// Checks of what only files of the state have: several values of a key within one value, and lists of free pages.
 extension PageCheck {
-    /// How many values a page within a value holds; nil where it is none.
+    /// Returns how many values a page within a value holds; nil where it is none.
     func pageWithin(_ start: Int, _ bytes: Int) -> Int? {
         guard bytes >= Self.header, bytes % 2 == 0,
             self.number(start + 10, 2) & ~Flag.dirty == Flag.leaf | Flag.within
@@ -51,7 +51,8 @@ extension PageCheck {
         return list
     }
 
-    /// A page that nothing else led to. It may lie behind the end of the file, as LMDB may never have written it.
+    /// Claims a page that nothing else led to. It may lie behind the end of the file, as LMDB may never have written
+    /// it.
     mutating func claimFree(_ page: UInt64) throws(AnnexError) {
         guard page >= 2, page <= self.lastPage, let index = Int(exactly: page) else {
             throw self.damaged("free page \(page) is not in the file")

@@ -50,7 +50,7 @@ extension PageCheck {
         }
     }
 
-    /// The pages below a branch, each with the key from which on it is asked; the first has none.
+    /// Returns the pages below a branch, each with the key from which on it is asked; the first has none.
     private func children(
         of number: UInt64,
         count: Int,
@@ -68,7 +68,7 @@ extension PageCheck {
         return children
     }
 
-    /// Whether a key comes before another, as LMDB orders the keys of such a tree.
+    /// Tells whether a key comes before another, as LMDB orders the keys of such a tree.
     private static func precedes(_ first: [UInt8], _ second: [UInt8], _ kind: Kind) -> Bool {
         if kind == .free {
             // Both are numbers, little-endian.
@@ -79,7 +79,7 @@ extension PageCheck {
         }
     }
 
-    /// Whether keys ascend within a leaf, and from the leaf before it.
+    /// Tells whether keys ascend within a leaf, and from the leaf before it.
     private mutating func checkOrder(_ keys: LeafKeys, of number: UInt64, _ kind: Kind) throws(AnnexError) {
         let first = self.page.copy(keys.first)
         if let lowestKey, Self.precedes(first, lowestKey, kind) {
@@ -92,13 +92,13 @@ extension PageCheck {
         self.lastKey = self.page.copy(keys.last)
     }
 
-    /// The bytes of a leaf's first and last key.
+    /// Says where a leaf's first and last key lie in the page.
     private struct LeafKeys {
         var first: Range<Int>
         var last: Range<Int>
     }
 
-    /// Offset of a node in the page.
+    /// Returns the offset of a node in the page.
     private func node(_ index: Int, of number: UInt64, _ upper: Int) throws(AnnexError) -> Int {
         let offset = self.number(Self.header + index * 2, 2)
         guard offset >= upper, offset % 2 == 0, offset + 8 <= self.pageBytes else {
@@ -107,11 +107,12 @@ extension PageCheck {
         return offset
     }
 
-    /// The pages that a leaf leads to. They are visited once the leaf is finished, as there is one buffer for all pages.
+    /// Holds the pages that a leaf leads to. They are visited once the leaf is finished, as there is one buffer for all
+    /// pages.
     struct Found {
         var tables: [(table: Table, kind: Kind, name: String?)] = []
         var overflows: [(page: UInt64, bytes: Int)] = []
-        /// Pages that are free.
+        /// Lists pages that are free.
         var free: [UInt64] = []
     }
 
@@ -170,7 +171,8 @@ extension PageCheck {
         }
     }
 
-    /// How many values a node holds, apart from those of tables it leads to; nil where it is none of this kind of tree.
+    /// Returns how many values a node holds, apart from those of tables it leads to; nil where it is none of this kind
+    /// of tree.
     private func values(_ value: Int, _ bytes: Int, flags: Int, _ kind: Kind, _ found: inout Found) -> Int? {
         let isWithin = value + bytes <= self.pageBytes
         switch (kind, flags) {
@@ -210,7 +212,7 @@ extension PageCheck {
         }
     }
 
-    /// Pages that are there, and that nothing else led to.
+    /// Claims pages, which must be there and which nothing else led to.
     private mutating func claim(_ first: UInt64, pages: Int) throws(AnnexError) {
         guard first >= 2, first <= self.lastPage, let start = Int(exactly: first), start < self.seen.count,
             pages <= self.seen.count - start, UInt64(pages - 1) <= self.lastPage - first

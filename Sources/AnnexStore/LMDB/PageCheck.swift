@@ -4,16 +4,17 @@ import Glibc
 /// Walks every page that LMDB could follow in a file, before LMDB maps it.
 ///
 /// LMDB trusts its files: a page number or an offset that leads out of the file is a SIGBUS or an assertion, which
-/// nothing can catch. A checksum does not help where it was recomputed with the damage. What passes here is a forest:
-/// each page is within the file and reached once, leaves lie at the depth their table says, nodes and values lie within
-/// their pages, keys and sorted values ascend from the first leaf to the last and lie where branches lead to, and tables
-/// have as many entries as they claim. So each record can be read, and is found where it is looked for; whether its bytes
-/// are those that were written is for the stores to see.
+/// nothing can catch. A checksum does not help where it was recomputed with the damage. A file that passes here is a
+/// forest: each page is within the file and reached once, leaves lie at the depth their table says, nodes and values
+/// lie within their pages, keys and sorted values ascend from the first leaf to the last and lie where branches lead
+/// to, and tables have as many entries as they claim. So each record can be read, and is found where it is looked for;
+/// whether its bytes are those that were written is for the stores to see.
 ///
-/// The files of a version have plain tables only. The state, which is written while it serves, may have tables of sorted
-/// duplicates too, and its free pages are looked at as well: one that a table holds would be overwritten.
+/// The files of a version have plain tables only. The state, which is written while it serves, may have tables of
+/// sorted duplicates too, and its free pages are looked at as well: one that a table holds would be overwritten.
 ///
-/// Format of LMDB 0.9, 64 bits, little-endian. O(entries), some 20 ns each; one page in memory.
+/// The format is that of LMDB 0.9, 64 bits, little-endian. A check takes O(entries), some 20 ns each, and holds one
+/// page in memory.
 struct PageCheck {
     private let path: String
     private let descriptor: Int32
@@ -25,11 +26,11 @@ struct PageCheck {
     var seen: [Bool] = []
     let page = PageBuffer()
     var tables = 0
-    /// The last key of the tree that is being walked, up to the present leaf; nil before the first.
+    /// Holds the last key of the tree that is being walked, up to the present leaf. It is nil before the first.
     var lastKey: [UInt8]?
-    /// The lowest key that the branches allow in the next leaf; nil where they set no bound.
+    /// Holds the lowest key that the branches allow in the next leaf. It is nil where they set no bound.
     var lowestKey: [UInt8]?
-    /// Keys of the tables with sorted values that were walked.
+    /// Counts keys of the tables with sorted values that were walked, by table.
     var sortedKeys: [String: Int] = [:]
 
     /// - Returns: the number of keys of each table that has several values of a key.
@@ -78,27 +79,27 @@ struct PageCheck {
         static let within = 0x40
     }
 
-    /// Flags of a node, which tell what its value is.
+    /// Names the flags of a node, which tell what its value is.
     enum NodeFlag {
         static let ownPages = 1
         static let table = 2
         static let duplicates = 4
     }
 
-    /// The kind of entries that a tree holds.
+    /// Says what kind of entries a tree holds.
     enum Kind {
         /// The names of the tables.
         case main
         case plain
-        /// Several values of a key, in order: as a page within the value, or as a tree of their own.
+        /// A key has several values, in order: as a page within the value, or as a tree of their own.
         case sorted
-        /// A tree of the values of one key, which are the keys of the tree.
+        /// The tree has the values of one key, which are the keys of the tree.
         case duplicates
         /// Lists of pages that are free.
         case free
     }
 
-    /// A table's description, LMDB's MDB_db: 48 bytes in a meta page, or the value of the table's name.
+    /// Holds a table's description, LMDB's MDB_db: 48 bytes in a meta page, or the value of the table's name.
     struct Table {
         static let byteCount = 48
         static let noRoot = UInt64.max
@@ -117,7 +118,8 @@ struct PageCheck {
             try self.read(page: UInt64(number))
             let known =
                 self.number(10, 2) & Flag.meta != 0 && self.number(16, 4) == 0xbeef_c0de && self.number(20, 4) == 1
-            // Of the environment's flags: no fixed address; the table of free pages has integer keys.
+            // The environment's flags must ask for no fixed address, and the table of free pages must have integer
+            // keys.
             guard known, self.number(44, 2) & 0x09 == 0x08 else { throw self.damaged("meta page \(number)") }
             let size = self.number(40, 4)
             if number == 0, [4_096, 8_192, 16_384, 32_768].contains(size) { self.pageBytes = size }
@@ -160,7 +162,7 @@ struct PageCheck {
         }
     }
 
-    /// Little-endian, 2 or 4 bytes of the page.
+    /// Returns a little-endian number of 2 or 4 bytes of the page.
     @inline(__always)
     func number(_ offset: Int, _ bytes: Int) -> Int { self.page.number(offset, bytes) }
 

@@ -1,6 +1,6 @@
 package import AnnexCore
 
-/// Whether the store takes changes. It reads in each of these states.
+/// Tells whether the store takes changes. It reads in each of these states.
 package enum StateStatus: Sendable, Equatable {
     case running
     /// There is no space: changes are refused with this error until there is.
@@ -12,7 +12,7 @@ package enum StateStatus: Sendable, Equatable {
 /// Figures of a store, each right at some moment of late.
 package struct StateCounts: Sendable, Equatable {
     package var events = 0
-    /// Users with at least one event.
+    /// Counts users with at least one event.
     package var users = 0
     package var fileBytes = 0
     package var mapBytes = 0
@@ -22,20 +22,20 @@ package struct StateCounts: Sendable, Equatable {
     /// Changes that were acknowledged.
     package var changes = 0
     package var lastCommitMicroseconds = 0
-    /// Events that were answered before they were durable, and could not be stored then.
+    /// Counts events that were answered before they were durable, and could not be stored then.
     package var lost = 0
-    /// Times a record with a wrong checksum was met and skipped.
+    /// Counts times a record with a wrong checksum was met and skipped.
     package var damagedRecords = 0
-    /// Records that were walked for a removal or a stamp, as there was no index to use.
+    /// Counts records that were walked for a removal or a stamp, as there was no index to use.
     package var walkedRecords = 0
-    /// Records that were read since the opening, to see whether they are whole; how many are not.
+    /// Counts records that were read since the opening, to see whether they are whole; how many are not.
     package var checkedRecords = 0
     package var damagedFound = 0
-    /// Whether all have been read.
+    /// Tells whether all have been read.
     package var isChecked = false
-    /// How far the clock is behind the highest stamp that was given out, in milliseconds.
+    /// Says how far the clock is behind the highest stamp that was given out, in milliseconds.
     package var clockBehindMillis = 0
-    /// Times the map was enlarged, and the longest that readers had to wait for it.
+    /// Counts times the map was enlarged, and the longest that readers had to wait for it.
     package var growths = 0
     package var longestPauseMicroseconds = 0
 }

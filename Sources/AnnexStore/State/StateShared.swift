@@ -1,7 +1,7 @@
 import AnnexCore
 import Synchronization
 
-/// The parts that a store, its writer, its readers and its check share. Any thread.
+/// Holds what a store, its writer, its readers and its check share. Any thread may use it.
 final class StateShared: Sendable {
     let environment: StateEnvironment
     let gate: ReadGate
@@ -22,9 +22,9 @@ final class StateShared: Sendable {
     let walkedRecords = Atomic<Int>(0)
     let checkedRecords = Atomic<Int>(0)
     let damagedFound = Atomic<Int>(0)
-    /// Whether every record has been read since the opening, and the index of events is right.
+    /// Tells whether every record has been read since the opening, and the index of events is right.
     let isChecked = Atomic<Bool>(false)
-    /// Whether the check of records shall end.
+    /// Tells whether the check of records shall end.
     let isClosing = Atomic<Bool>(false)
     /// Copies that are being made: readers that stay inside for long.
     let copies = Atomic<Int>(0)
@@ -79,8 +79,8 @@ final class StateShared: Sendable {
         }
     }
 
-    /// The environment that can be read: the one of the store, or, when LMDB has given that up, one that only reads.
-    /// Opened without locks, so that those of the first stay; nothing is written any more then.
+    /// Returns the environment that can be read: the one of the store, or, when LMDB has given that up, one that only
+    /// reads. Opened without locks, so that those of the first stay; nothing is written any more then.
     func readableEnvironment() throws(AnnexError) -> StateEnvironment {
         if !self.environment.file.hasPanicked { return self.environment }
         return try self.rescue.withLock { rescue throws(AnnexError) in
@@ -96,7 +96,7 @@ final class StateShared: Sendable {
         }
     }
 
-    /// A compact copy in a new file. LMDB reads for it as any reader does, so it counts as one.
+    /// Writes a compact copy to a new file. LMDB reads for it as any reader does, so it counts as one.
     func copy(to path: String) throws(AnnexError) {
         self.copies.wrappingAdd(1, ordering: .sequentiallyConsistent)
         self.gate.enter()

@@ -2,19 +2,20 @@ package import AnnexCore
 import Foundation
 import Synchronization
 
-/// The live state of one index: users' events and tombstones, in `state.lmdb` under its folder. Any thread.
+/// Keeps the live state of one index: users' events and tombstones, in `state.lmdb` under its folder. Any thread may
+/// use it.
 ///
-/// One process at a time has it open, one thread of that process writes it: each commit takes all changes that wait, so
-/// that many share one flush of the disk.
+/// One process at a time has it open, and one thread of that process writes it. Each commit takes all changes that
+/// wait, so that many share one flush of the disk.
 package final class StateStore: Sendable {
-    /// 16 random bytes that tell this store from any other.
+    /// Holds 16 random bytes that tell this store from any other.
     package let storeID: [UInt8]
-    /// How far the log was applied when the store was opened, by block.
+    /// Each block's mark says how far the log was applied when the store was opened.
     package let marksAtOpening: [LogMark]
-    /// Which log they are of.
+    /// Says which log `marksAtOpening` belong to.
     package let logAtOpening: StateLog
     let queue: StateQueue
-    /// Nil once closed.
+    /// It is nil once closed.
     private let shared: Mutex<StateShared?>
     private let writerEnd = DispatchGroup()
     private let checkEnd = DispatchGroup()
@@ -78,7 +79,8 @@ package final class StateStore: Sendable {
         _ body: @escaping @Sendable (StateShared) -> Void
     ) {
         end.enter()
-        // Through a box that the thread empties: when it says that it has ended it holds nothing of the file any more.
+        // The box holds what the thread uses, and the thread empties it: when it says that it has ended, it holds
+        // nothing of the file any more.
         let box = Mutex<StateShared?>(shared)
         let thread = Thread {
             Self.run(box.withLock { $0.take() }, body)
@@ -98,11 +100,12 @@ package final class StateStore: Sendable {
         self.queue.stop()
     }
 
-    /// The time for a change that comes without one: milliseconds since 1970, never below another that was given out, by an
-    /// earlier process neither. What is stored with it keeps it from going back. Does not block; any thread.
+    /// Returns the time for a change that comes without one: milliseconds since 1970, never below another that was
+    /// given out, by an earlier process neither. What is stored with it keeps it from going back. Does not block; any
+    /// thread.
     package func stamp() -> Int64 { self.clock.stamp() }
 
-    /// A sentence about a clock that was set back; nil while there is nothing to say.
+    /// Returns a sentence about a clock that was set back. It is nil while there is nothing to say.
     package var clockProblem: String? { self.clock.problem }
 
     /// Hands a change to the writer. Does not block and keeps the order of the calls.
@@ -140,7 +143,7 @@ package final class StateStore: Sendable {
         return late > 0 ? .expired(late) : nil
     }
 
-    /// A reader for one thread. It may outlive the store, which keeps the file open and locked.
+    /// Returns a reader for one thread. It may outlive the store, which keeps the file open and locked.
     ///
     /// - Throws: `.limit` where there are too many.
     package func makeReader() throws(AnnexError) -> StateReader { try StateReader(self.open()) }
@@ -169,7 +172,7 @@ package final class StateStore: Sendable {
     /// Waits until every record has been read since the opening, or until the store closes. Blocks.
     package func waitUntilChecked() { self.checkEnd.wait() }
 
-    private var closed: AnnexError { AnnexError(.system, "the state is closed") }
+    private var closed: AnnexError { AnnexError(.system, "the state is closed", hint: "Ask another server") }
 
     func open() throws(AnnexError) -> StateShared {
         guard let shared = self.shared.withLock({ $0 }) else { throw self.closed }
@@ -177,7 +180,7 @@ package final class StateStore: Sendable {
     }
 }
 
-/// A number that completions may outlive the store with.
+/// Holds a number with which completions may outlive the store.
 private final class LostEvents: Sendable {
     let count = Atomic<Int>(0)
 }

@@ -1,4 +1,5 @@
-/// One item of a trained history and the weight of all its interactions. An ordinal means something in its version only.
+/// Holds one item of a trained history and the weight of all its interactions. An ordinal means something in its
+/// version only.
 package struct HistoryEntry: Sendable, Equatable {
     package var ordinal: Int32
     package var weight: Float
@@ -9,15 +10,15 @@ package struct HistoryEntry: Sendable, Equatable {
     }
 }
 
-/// A trained history as it lies in the file: entries of 8 bytes, ordinal as uint32 and weight as float32, little-endian,
-/// ordinals ascending. Lent: not to be kept beyond the closure that got it.
+/// Reads a trained history as it lies in the file: entries of 8 bytes, ordinal as uint32 and weight as float32,
+/// little-endian, ordinals ascending. It is lent, and must not be kept beyond the closure that got it.
 @safe package struct HistoryView {
     static let entryBytes = 8
 
-    /// The bytes of whole entries.
+    /// Holds whole entries.
     let bytes: UnsafeRawBufferPointer
 
-    /// Nil where `bytes` are no whole entries.
+    /// Returns nil where `bytes` are no whole entries.
     init?(_ bytes: UnsafeRawBufferPointer) {
         guard bytes.count.isMultiple(of: Self.entryBytes) else { return nil }
         unsafe self.bytes = bytes
@@ -31,7 +32,7 @@ package struct HistoryEntry: Sendable, Equatable {
     /// - Parameter index: 0 ..< `count`.
     package func weight(_ index: Int) -> Float { Float(bitPattern: self.word(index * Self.entryBytes + 4)) }
 
-    /// Whether an item is in it. O(log count).
+    /// Tells whether an item is in it. O(log count).
     package func has(_ ordinal: Int32) -> Bool {
         var (low, high) = (0, self.count)
         while low < high {
@@ -42,12 +43,12 @@ package struct HistoryEntry: Sendable, Equatable {
     }
 
     private func word(_ offset: Int) -> UInt32 {
-        // Checked by the buffer, in release builds too.
+        // The buffer checks the index, in release builds too.
         precondition(unsafe offset >= 0 && offset <= self.bytes.count - 4, "index out of range")
         return unsafe UInt32(littleEndian: self.bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
     }
 
-    /// Whether there are entries, ordinals ascend and stay below `itemCount`, and weights are finite. O(count).
+    /// Tells whether there are entries, ordinals ascend and stay below `itemCount`, and weights are finite. O(count).
     func isSound(itemCount: Int) -> Bool {
         var last: Int32 = -1
         for index in 0..<self.count {

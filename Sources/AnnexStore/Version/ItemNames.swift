@@ -1,18 +1,21 @@
 import AnnexCore
 
-/// The ids of all items in memory, both ways: an ordinal becomes an id, and an id an ordinal, without a transaction.
+/// Keeps the ids of all items in memory, both ways: an ordinal becomes an id, and an id an ordinal, without a
+/// transaction.
 ///
-/// Ids lie one behind the other; a table with open addressing and linear probing, at most two thirds full, finds them: each slot holds 32
-/// bits of the hash and the ordinal, so that a slot of another id is seldom followed. Any number of threads.
+/// Ids lie one behind the other. A table with open addressing and linear probing, at most two thirds full, finds them:
+/// each slot holds 32 bits of the hash and the ordinal, so that a slot of another id is seldom followed. Any number of
+/// threads may use it at once.
 final class ItemNames: Sendable {
     private let arena: [UInt8]
-    /// The offset at which each id begins in `arena`, and that at which the last ends.
+    /// Holds the offset at which each id begins in `arena`, and that at which the last ends.
     private let starts: [UInt32]
-    /// 0 for an empty slot; else the upper half of the hash, and the ordinal and 1 in the lower half.
+    /// A slot is 0 where it is empty. Else the upper half has the upper half of the hash, and the lower half the
+    /// ordinal plus 1.
     private let table: [UInt64]
     private let mask: Int
 
-    /// O(bytes of ids).
+    /// Takes O(bytes of ids) time.
     ///
     /// - Parameters:
     ///   - arena: ids one behind the other, each once.
@@ -43,8 +46,8 @@ final class ItemNames: Sendable {
     /// Heap bytes held.
     var memoryBytes: Int { self.arena.capacity + self.starts.capacity * 4 + self.table.capacity * 8 }
 
-    /// Lends the id of an item. O(1). Not generic: what is generic is not specialised across modules, and costs more
-    /// than the rest.
+    /// Lends the id of an item. O(1). It is not generic, because a generic function is not specialised across modules,
+    /// and the call would cost more than the rest.
     func withIdentifier(_ ordinal: Int32, _ body: (Span<UInt8>) -> Void) {
         let begin = Int(self.starts[Int(ordinal)])
         let end = Int(self.starts[Int(ordinal) + 1])
@@ -53,7 +56,7 @@ final class ItemNames: Sendable {
         }
     }
 
-    /// The ordinal of an id of any length; nil where it is unknown. O(bytes of the id).
+    /// Returns the ordinal of an id of any length; nil where it is unknown. O(bytes of the id).
     func ordinal(of id: UnsafeRawBufferPointer) -> Int32? {
         guard id.count <= Identifier.maximumLength else { return nil }
         let hash = unsafe Self.hash(id)

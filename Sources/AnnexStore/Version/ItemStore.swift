@@ -1,7 +1,7 @@
 package import AnnexCore
 import CLMDB
 
-/// `items.lmdb`: table `ids` (id → ordinal, 4 bytes big-endian, ascending with the ids) and table `attributes`
+/// Names the tables of `items.lmdb`: `ids` (id → ordinal, 4 bytes big-endian, ascending with the ids) and `attributes`
 /// (ordinal, 4 bytes big-endian → JSON text).
 enum ItemSchema {
     static let ids = "ids"
@@ -22,7 +22,7 @@ enum ItemSchema {
     }
 }
 
-/// Writes `items.lmdb`: items in byte order of their ids, one after the other. Used by one thread.
+/// Writes `items.lmdb`: items in byte order of their ids, one after the other. One thread uses it.
 ///
 /// The same items give the same bytes.
 package final class ItemStoreWriter {
@@ -87,10 +87,10 @@ package final class ItemStoreWriter {
     }
 }
 
-/// `items.lmdb` of a served version, its ids in memory as well. Any number of threads.
+/// Serves `items.lmdb` of a version, with its ids in memory as well. Any number of threads may use it at once.
 package final class ItemStore: Sendable {
     package let count: Int
-    /// Items that have attributes.
+    /// Counts items that have attributes.
     package let attributesCount: Int
     private let file: VersionFile
     private let names: ItemNames
@@ -105,7 +105,7 @@ package final class ItemStore: Sendable {
         let attributes = self.file.table(ItemSchema.attributes)
         let count = try snapshot.count(ids)
         guard (1...Limits.maximumItems).contains(count) else {
-            throw AnnexError(.damaged, "has \(count) items", at: path, hint: "Run `annctl verify`")
+            throw AnnexError(.damaged, "has \(count) items", at: path, hint: LMDBFileKind.version.restore)
         }
         var arena: [UInt8] = []
         var starts: [UInt32] = [0]
@@ -114,7 +114,12 @@ package final class ItemStore: Sendable {
             guard unsafe ItemSchema.ordinal(value) == Int32(starts.count - 1), unsafe Identifier.isValid(key),
                 arena.count + key.count <= Limits.maximumIdentifierBytes
             else {
-                throw AnnexError(.damaged, "entry \(starts.count) is wrong", at: path, hint: "Run `annctl verify`")
+                throw AnnexError(
+                    .damaged,
+                    "entry \(starts.count) is wrong",
+                    at: path,
+                    hint: LMDBFileKind.version.restore
+                )
             }
             unsafe arena.append(contentsOf: key)
             starts.append(UInt32(arena.count))
@@ -130,14 +135,14 @@ package final class ItemStore: Sendable {
         self.names.withIdentifier(ordinal, body)
     }
 
-    /// A copy of the id of an item.
+    /// Copies the id of an item.
     package func identifier(_ ordinal: Int32) -> [UInt8] {
         var bytes: [UInt8] = []
         self.withIdentifier(ordinal) { bytes = Array(copying: $0) }
         return bytes
     }
 
-    /// A reader for one thread.
+    /// Returns a reader for one thread.
     package func makeReader() throws(AnnexError) -> ItemReader {
         let snapshot = try self.file.makeSnapshot()
         return ItemReader(
@@ -163,12 +168,13 @@ package final class ItemReader {
         self.attributes = attributes
     }
 
-    /// The ordinal of an id of any length; nil where it is unknown. O(bytes of the id).
+    /// Returns the ordinal of an id of any length; nil where it is unknown. O(bytes of the id).
     package func ordinal(of id: Span<UInt8>) -> Int32? {
         unsafe id.withUnsafeBytes { unsafe self.names.ordinal(of: $0) }
     }
 
-    /// Lends the attributes' JSON text; nil where there are none. Not generic: what is generic is not specialised across modules.
+    /// Lends the attributes' JSON text; nil where there are none. It is not generic, because a generic function is not
+    /// specialised across modules.
     package func withAttributes(_ ordinal: Int32, _ body: (Span<UInt8>?) -> Void) {
         var bits = UInt32(bitPattern: ordinal).bigEndian
         unsafe withUnsafeBytes(of: &bits) { key in

@@ -2,9 +2,9 @@ package import AnnexCore
 import CLMDB
 import Foundation
 
-/// `users/00.lmdb` … `15.lmdb`: table `factors`, user id → float32 × dimension, little-endian; in versions with histories
-/// also table `histories`, user id → what `HistoryView` reads. A user lies in the file of its slot's block, so that a shard
-/// needs only its own, and may stand in either table without the other.
+/// Names the tables of `users/00.lmdb` … `15.lmdb`: `factors`, user id → float32 × dimension, little-endian; in
+/// versions with histories also `histories`, user id → what `HistoryView` reads. A user lies in the file of its slot's
+/// block, so that a shard needs only its own, and may stand in either table without the other.
 enum UserSchema {
     static let factors = "factors"
     static let histories = "histories"
@@ -12,7 +12,7 @@ enum UserSchema {
     static func file(_ block: Int) -> String { (block < 10 ? "0" : "") + "\(block).lmdb" }
 }
 
-/// Writes the 16 users files; users come in byte order of their ids. Used by one thread. The same users give the same
+/// Writes the 16 users files; users come in byte order of their ids. One thread uses it. The same users give the same
 /// bytes.
 package final class UserStoreWriter {
     private struct Pending {
@@ -111,19 +111,19 @@ package final class UserStoreWriter {
     }
 }
 
-/// The users of a served version. Any number of threads, each through a reader of its own.
+/// Serves the users of a version. Any number of threads may use it, each through a reader of its own.
 package final class UserStore: Sendable {
-    /// Users with a vector.
+    /// Counts users with a vector.
     package let count: Int
-    /// Users with a history.
+    /// Counts users with a history.
     package let historyCount: Int
     package let dimension: Int
     private let files: [VersionFile]
 
-    /// Opens the 16 files and checks each user's key, the size and finiteness of its vector, and its history.
-    /// O(users × dimension + interactions).
+    /// Opens the 16 files and checks each user's key, the size and finiteness of its vector, and its history. O(users ×
+    /// dimension + interactions).
     ///
-    /// - Parameter itemCount: ordinals of histories are below.
+    /// - Parameter itemCount: ordinals of histories must be below.
     package init(folder: String, dimension: Int, itemCount: Int = Limits.maximumItems) throws(AnnexError) {
         var files: [VersionFile] = []
         var (count, historyCount) = (0, 0)
@@ -161,7 +161,8 @@ package final class UserStore: Sendable {
         try unsafe file.makeSnapshot().forEach(table) { key, value throws(AnnexError) in
             guard unsafe Identifier.isValid(key), unsafe Slot.block(of: Slot.of(key)) == block, unsafe isRight(value)
             else {
-                throw AnnexError(.damaged, "user '\(unsafe Printable.escape(key))' is wrong", at: file.path)
+                let what = "user '\(unsafe Printable.escape(key))' is wrong"
+                throw AnnexError(.damaged, what, at: file.path, hint: LMDBFileKind.version.restore)
             }
             count += 1
             return true
@@ -226,7 +227,7 @@ package final class UserReader {
     struct Block {
         var snapshot: VersionSnapshot
         var factors: MDB_dbi
-        /// Nil in versions without histories.
+        /// It is nil in versions without histories.
         var histories: MDB_dbi?
     }
 
@@ -253,7 +254,7 @@ package final class UserReader {
         }
     }
 
-    /// Whether the user has a vector or a history. O(log users).
+    /// Tells whether the user has a vector or a history. O(log users).
     package func has(_ id: Span<UInt8>) -> Bool {
         unsafe id.withUnsafeBytes { id in
             let block = self.blocks[Slot.block(of: unsafe Slot.of(id))]

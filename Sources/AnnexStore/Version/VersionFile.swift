@@ -2,7 +2,7 @@ import AnnexCore
 import CLMDB
 import Glibc
 
-/// An LMDB file of a version, which does not change. Any thread.
+/// Reads an LMDB file of a version, which does not change. Any thread may use it.
 final class VersionFile: Sendable {
     private let file: LMDBEnvironment
     /// LMDB lets only one transaction at a time open handles of tables, and frees them with it unless it is committed: so
@@ -29,16 +29,16 @@ final class VersionFile: Sendable {
         self.tables = tables
     }
 
-    /// The handle of a table that `init` was told of.
+    /// Returns the handle of a table that `init` was told of.
     func table(_ name: String) -> MDB_dbi {
         guard let table = self.tables[name] else { preconditionFailure("table '\(name)' was not opened with the file") }
         return table
     }
 
-    /// The handle of an optional table; nil where the file has none of that name.
+    /// Returns the handle of an optional table; nil where the file has none of that name.
     func optionalTable(_ name: String) -> MDB_dbi? { self.tables[name] }
 
-    /// A read transaction that stays open: the file does not change, so its values stay valid too.
+    /// Begins a read transaction that stays open: the file does not change, so its values stay valid too.
     func makeSnapshot() throws(AnnexError) -> VersionSnapshot {
         do throws(LMDBFailure) { return VersionSnapshot(try self.file.begin(readOnly: true), self.path) } catch {
             throw error.error("cannot begin reading", self.path, .version)
@@ -46,14 +46,14 @@ final class VersionFile: Sendable {
     }
 }
 
-/// An open read transaction of a file that does not change. Used by one thread at a time.
+/// Holds an open read transaction of a file that does not change. One thread at a time may use it.
 final class VersionSnapshot {
     private let lmdb: LMDBTransaction
     private let path: String
 
     init(_ lmdb: LMDBTransaction, _ path: String) { (self.lmdb, self.path) = (lmdb, path) }
 
-    /// Entries of a table. O(1).
+    /// Returns the number of entries of a table. O(1).
     func count(_ table: MDB_dbi) throws(AnnexError) -> Int {
         do throws(LMDBFailure) { return try self.lmdb.count(table) } catch {
             throw error.error("cannot count", self.path, .version)
@@ -70,7 +70,7 @@ final class VersionSnapshot {
         unsafe body((try? self.lmdb.value(table, key)) ?? nil)
     }
 
-    /// Every key and value, in byte order of the keys, until `body` says false.
+    /// Lends every key and value, in byte order of the keys, until `body` says false.
     func forEach(
         _ table: MDB_dbi,
         _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws(AnnexError) -> Bool
@@ -88,7 +88,7 @@ final class VersionSnapshot {
     }
 }
 
-/// A new LMDB file of a version, while it is written. Used by one thread.
+/// Writes a new LMDB file of a version. One thread uses it.
 final class VersionFileWriter: Sendable {
     private let file: LMDBEnvironment
 

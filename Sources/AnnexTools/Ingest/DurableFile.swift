@@ -1,7 +1,7 @@
 import AnnexCore
 import Foundation
 
-/// Small files that are there as a whole or not at all, whatever happens to the machine.
+/// Writes small files that are there as a whole or not at all, whatever happens to the machine.
 enum DurableFile {
     /// Writes under a temporary name beside it, then fsync, rename, fsync of the folder. Blocks.
     static func replace(_ path: String, with bytes: [UInt8]) throws(AnnexError) {

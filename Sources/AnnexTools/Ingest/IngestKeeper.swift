@@ -8,7 +8,7 @@ import NIOPosix
 final class IngestKeeper: @unchecked Sendable {
     private let path: String
     private let rejects: IngestRejects
-    /// The progress that was saved last.
+    /// Holds the progress that was saved last.
     private(set) var saved: IngestProgress?
 
     init(_ path: String, _ rejects: IngestRejects) { (self.path, self.rejects) = (path, rejects) }

@@ -26,7 +26,7 @@ final class IngestLane {
     private var connection: RESPConnection?
     /// Counts connections: what an old one says is of no interest any more.
     private var attempt = 0
-    /// Events that were sent and not answered: the lane's first ones, from a failed one on.
+    /// Counts events that were sent and not answered: the lane's first ones, from a failed one on.
     private var inFlight = 0
     /// The time of the last reply that settled something.
     private var failures = 0
@@ -34,13 +34,13 @@ final class IngestLane {
 
     init(_ run: IngestRun, number: Int) { (self.run, self.number) = (run, number) }
 
-    /// Whether a reply may still come.
+    /// Tells whether a reply may still come.
     var isWaiting: Bool { self.inFlight > 0 }
 
     /// There may be something to send.
     func proceed() {
         guard case .ready = self.state, self.run.maySend else { return }
-        // One that failed goes alone.
+        // An event that failed goes alone.
         let limit = self.failingSince == nil ? self.run.settings.pipeline : 1
         var commands: [[[UInt8]]] = []
         while self.inFlight + commands.count < limit,
@@ -84,7 +84,7 @@ final class IngestLane {
         RESPConnection.connect(
             self.run.connection,
             on: self.run.eventLoop,
-            // Not with each reply: a second one to the same event would be taken for that to the next.
+            // This does not come with each reply: a second one to the same event would be taken for that to the next.
             afterReplies: { self.proceed() },
             onClose: { self.lost($0, attempt) }
         ).assumeIsolated().whenComplete { result in
@@ -120,7 +120,7 @@ final class IngestLane {
         }
         switch self.state {
         case .ready where !wasWaiting:
-            // Where there is something to send, that opens another.
+            // This opens another connection where there is something to send.
             self.proceed()
         case .ready, .connecting, .draining: self.tryAgain(failure.error)
         case .pausing: break
@@ -156,7 +156,7 @@ final class IngestLane {
         }
     }
 
-    /// The first error in a reply, if there is one.
+    /// Returns the first error in a reply, if there is one.
     private static func error(in reply: ReplyValue) -> String? {
         if case .error(let text) = reply { return text }
         return reply.elements?.lazy.compactMap { self.error(in: $0) }.first

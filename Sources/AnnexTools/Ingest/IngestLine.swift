@@ -1,12 +1,12 @@
 package import AnnexCore
 
-/// An event on its way to the server.
+/// Holds an event on its way to the server.
 package struct IngestEvent: Sendable, Equatable {
     package var user: Identifier
     package var item: Identifier
-    /// Finite.
+    /// It is finite.
     package var weight: Float
-    /// Milliseconds since 1970. Nil where the file does not say; `IngestClock` does then.
+    /// Counts milliseconds since 1970. It is nil where the file does not say; `IngestClock` does then.
     package var time: Int64?
 
     package init(user: Identifier, item: Identifier, weight: Float, time: Int64?) {
@@ -24,7 +24,7 @@ package struct IngestLine: Sendable {
         case nothing
     }
 
-    /// The line as it stands in the file, without its end.
+    /// Holds the line as it stands in the file, without its end.
     package var text: [UInt8]
     package var content: Content
 
@@ -33,15 +33,15 @@ package struct IngestLine: Sendable {
     }
 }
 
-/// The source of lines, which gives them in the same order and with the same content each time. Used by one thread.
+/// Gives lines in the same order and with the same content each time. One thread uses it.
 package protocol IngestSource: AnyObject {
-    /// Nil at the end. A failure is one of the whole file.
+    /// Returns the next line; nil at the end. A failure is one of the whole file.
     func next() throws(AnnexError) -> IngestLine?
-    /// How much of it was read, as a share.
+    /// Returns how much of it was read, as a share.
     func fractionRead() throws(AnnexError) -> Double
 }
 
-/// The step that follows an error reply to an event.
+/// Says which step follows an error reply to an event.
 package enum IngestAnswer: Equatable, Sendable {
     /// This event can never be stored.
     case reject

@@ -2,7 +2,7 @@ package import AnnexCore
 import Crypto
 import Foundation
 
-/// How far the sending of a file has come: what a later run goes on from. A small JSON file.
+/// Says how far the sending of a file has come, so that a later run can go on from there. It is a small JSON file.
 package struct IngestProgress: Sendable, Codable, Equatable {
     /// Tells an input from another: its size, and its first and last 64 KiB.
     package struct Input: Sendable, Codable, Equatable {
@@ -10,22 +10,22 @@ package struct IngestProgress: Sendable, Codable, Equatable {
         package var sha256: String
     }
 
-    /// The format of this file.
+    /// Says which format this file has.
     package var version = 1
     package var input: Input
-    /// How its lines are read.
+    /// Says how its lines are read.
     package var format: String
-    /// Host and port.
+    /// Names host and port.
     package var server: String
     package var index: String
-    /// The time of lines that have none.
+    /// Holds the time of lines that have none.
     package var at: Int64
-    /// Lines that are done, and all before them.
+    /// Counts lines that are done, and all before them.
     package var lines = 0
     /// Counts among these lines the events that the server acknowledged, and the lines that were rejected.
     package var acknowledged = 0
     package var rejected = 0
-    /// Bytes of the file of rejects that belong to them.
+    /// Counts bytes of the file of rejects that belong to them.
     package var rejectsBytes = 0
     package var isFinished = false
 
@@ -33,7 +33,7 @@ package struct IngestProgress: Sendable, Codable, Equatable {
         (self.input, self.format, self.server, self.index, self.at) = (input, format, server, index, at)
     }
 
-    /// Nil where there is no such file.
+    /// Returns nil where there is no such file.
     ///
     /// - Throws: `.badInput` for a file that says something else.
     package static func read(_ path: String) throws(AnnexError) -> IngestProgress? {
@@ -59,7 +59,7 @@ package struct IngestProgress: Sendable, Codable, Equatable {
             && self.at >= 0 && self.acknowledged <= self.lines && self.rejected <= self.lines - self.acknowledged
     }
 
-    /// Durable when it returns. Blocks.
+    /// Writes the file, which is durable when it returns. Blocks.
     package func write(_ path: String) throws(AnnexError) {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
@@ -86,7 +86,7 @@ package struct IngestProgress: Sendable, Codable, Equatable {
         } catch { throw AnnexError(.system, "cannot be read: \(error.localizedDescription)", at: path) }
     }
 
-    /// Whether a run over `other` may go on from here.
+    /// Tells whether a run over `other` may go on from here.
     ///
     /// - Parameter path: of this, for errors.
     /// - Throws: `.usage`, with what is different.

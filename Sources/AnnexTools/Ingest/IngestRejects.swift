@@ -1,8 +1,8 @@
 package import AnnexCore
 import Foundation
 
-/// The file of lines that could not be sent: number, reason, the line as it was; tabs between them. Locked as long as it
-/// is open, so that one run at a time writes it. Used by one thread at a time; all calls block.
+/// Writes the file of lines that could not be sent: number, reason, the line as it was; tabs between them. Locked as
+/// long as it is open, so that one run at a time writes it. One thread at a time may use it; all calls block.
 package final class IngestRejects {
     package static let heading = "line\treason\ttext\n"
 
@@ -62,7 +62,7 @@ package final class IngestRejects {
         }
     }
 
-    /// Durable when it returns.
+    /// Appends lines, which are durable when it returns.
     package func append(_ lines: [UInt8]) throws(AnnexError) {
         guard !lines.isEmpty else { return }
         let all = (self.bytes == 0 ? Array(Self.heading.utf8) : []) + lines

@@ -2,7 +2,7 @@ import AnnexCore
 import NIOCore
 
 extension IngestRun {
-    /// Lines that are read before connections get their turn again.
+    /// So many lines are read before connections get their turn again.
     private static let linesAtATime = 256
     /// Bytes of rejects that are not written yet, above which it waits for them.
     private static let rejectBytes = 1 << 20
@@ -48,7 +48,7 @@ extension IngestRun {
     private func take(_ line: IngestLine) {
         var line = line
         if case .event(var event) = line.content, event.time == nil {
-            // Of lines that are passed over too: those of the same user that follow count from theirs.
+            // Lines that are passed over get a time too: those of the same user that follow count from theirs.
             event.time = self.clock.stamp(event.user)
             line.content = .event(event)
         }

@@ -5,18 +5,19 @@ import NIOPosix
 
 /// Sends a file of events, several at a time, and keeps what it came to in the progress file.
 ///
-/// Lines are read as there is room for them, so memory is bounded whatever the file's size. A lane (a connection) has all
-/// events of some users, in the order of the file. Used once.
+/// Lines are read as there is room for them, so memory is bounded whatever the file's size. A lane (a connection) has
+/// all events of some users, in the order of the file. It is used once.
 ///
 /// Unchecked because all but the constants is read and written on `eventLoop` only.
 package final class IngestRun: @unchecked Sendable {
     static let watchInterval = TimeAmount.milliseconds(100)
-    /// In nanoseconds: between two saves, and for the replies that are out when a run is stopped.
+    /// Says, in nanoseconds, how much lies between two saves, and how long a run that is stopped waits for the replies
+    /// that are out.
     static let (saveInterval, longestWait): (UInt64, UInt64) = (1_000_000_000, 5_000_000_000)
 
     let settings: IngestSettings
     let eventLoop: any EventLoop
-    /// In nanoseconds.
+    /// Counts nanoseconds.
     let patience: UInt64
     /// A lane that hears nothing for so long while it waits for a reply ends the run.
     let replyPatience: TimeAmount
@@ -24,7 +25,7 @@ package final class IngestRun: @unchecked Sendable {
     private let group: MultiThreadedEventLoopGroup
     let source: any IngestSource
     let tell: @Sendable (IngestNews) -> Void
-    /// The bytes that all commands end in.
+    /// Holds the bytes that all commands end in.
     private let tail: [[UInt8]]
 
     var window: IngestWindow
@@ -32,11 +33,11 @@ package final class IngestRun: @unchecked Sendable {
     var lanes: [IngestLane] = []
     /// The progress of earlier runs.
     let before: IngestProgress
-    /// Lines of theirs that are still to be passed over.
+    /// Counts lines of theirs that are still to be passed over.
     var left: Int
     var isReading = false
     var isAtEnd = false
-    /// Events that went out, and that came back well.
+    /// Counts events that went out, and that came back well.
     var sent = 0
     private var acknowledged = 0
 
@@ -48,7 +49,7 @@ package final class IngestRun: @unchecked Sendable {
     private var watch: RepeatedTask?
     private var done: EventLoopPromise<Void>?
     private var failure: AnnexError?
-    /// The time when a run that was stopped waits for replies no more.
+    /// Holds the time when a run that was stopped waits for replies no more.
     private var waitsUntil = UInt64.max
     private var toldOfTrouble: UInt64?
 
@@ -102,7 +103,7 @@ package final class IngestRun: @unchecked Sendable {
         )
     }
 
-    /// Ends it early; a second time: without waiting for replies. From any thread.
+    /// Ends it early; a second time it does so without waiting for replies. Any thread may call it.
     package func stop(_ reason: String) {
         self.eventLoop.execute {
             if self.failure != nil { self.waitsUntil = 0 }
@@ -119,7 +120,7 @@ package final class IngestRun: @unchecked Sendable {
         self.watch = self.eventLoop.scheduleRepeatedTask(initialDelay: Self.watchInterval, delay: Self.watchInterval) {
             _ in self.look()
         }
-        // Where the progress cannot be kept, nothing is sent.
+        // Nothing is sent where the progress cannot be kept.
         self.save().whenComplete { _ in self.readOn() }
         return promise.futureResult
     }

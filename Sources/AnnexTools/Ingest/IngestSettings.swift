@@ -2,7 +2,7 @@ import AnnexClient
 package import AnnexCore
 import NIOCore
 
-/// The settings with which a file of events is sent.
+/// Holds the settings with which a file of events is sent.
 package struct IngestSettings: Sendable {
     package var host = "127.0.0.1"
     package var port = 7700
@@ -10,11 +10,11 @@ package struct IngestSettings: Sendable {
     package var password: String?
     /// The server flushes once for all who wait, so events a second grow with them.
     package var connections = 64
-    /// Events that a connection may wait for at a time.
+    /// A connection may wait for so many events at a time.
     package var pipeline = 16
-    /// The file of `IngestProgress`.
+    /// The progress (`IngestProgress`) is kept in this file.
     package var progressFile: String
-    /// The time for which an event is tried again that the server does not take, or does not answer.
+    /// Holds the time for which an event is tried again that the server does not take, or does not answer.
     package var patience: Duration = .seconds(30)
     /// The run ends where there are more rejects, with those of earlier runs. Nil: it does not.
     package var maximumRejects: Int?
@@ -32,7 +32,7 @@ package struct IngestSettings: Sendable {
     }
 }
 
-/// The figures for somebody who waits.
+/// Tells somebody who waits how far it came.
 package enum IngestNews: Sendable {
     /// A share of the file is done; with events acknowledged and lines rejected by this run.
     case progress(fraction: Double, acknowledged: Int, rejected: Int)
@@ -48,6 +48,6 @@ package struct IngestResult: Sendable {
     package var acknowledged: Int
     package var rejected: Int
     package var seconds: Double
-    /// Why it ended before the file did.
+    /// Says why it ended before the file did.
     package var failure: AnnexError?
 }

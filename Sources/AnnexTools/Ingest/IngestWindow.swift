@@ -1,6 +1,6 @@
 import NIOCore
 
-/// The lines that were read and are not done, in the order of the file, and which lane sends which.
+/// Holds the lines that were read and are not done, in the order of the file, and knows which lane sends which.
 ///
 /// All lines of a user go to the same lane, and a lane's lines are settled in their order. A line is done when it and all
 /// before it are settled; so what `done` counts can be left out by a later run, and rejects come out in the order of the
@@ -8,10 +8,10 @@ import NIOCore
 package struct IngestWindow {
     private struct Entry {
         let text: [UInt8]
-        /// Nil once it is settled.
+        /// It is nil once it is settled.
         var event: IngestEvent?
         let wasEvent: Bool
-        /// The reason of a rejected line.
+        /// Says why the line was rejected.
         var reason: String?
 
         init(_ text: [UInt8], event: IngestEvent? = nil, reason: String? = nil) {
@@ -19,7 +19,7 @@ package struct IngestWindow {
         }
     }
 
-    /// Lines that are settled, and all before them; also of earlier runs.
+    /// Counts lines that are settled, and all before them; also of earlier runs.
     package private(set) var done: Int
     private let maximumLines: Int
     private let maximumBytes: Int
@@ -42,7 +42,7 @@ package struct IngestWindow {
 
     package var isEmpty: Bool { self.entries.isEmpty }
 
-    /// The lane that has to send the line; nil where there is nothing to send.
+    /// Returns the lane that has to send the line; nil where there is nothing to send.
     package mutating func add(_ line: IngestLine) -> Int? {
         switch line.content {
         case .event(let event):
@@ -62,7 +62,8 @@ package struct IngestWindow {
         self.advance()
     }
 
-    /// The line that a lane has to send next, in its order: the first that is not settled, or one that is `offset` behind it.
+    /// Returns the line that a lane has to send next, in its order: the first that is not settled, or one that is
+    /// `offset` behind it.
     package func event(of lane: Int, behind offset: Int = 0) -> IngestEvent? {
         let lines = self.lanes[lane]
         guard offset < lines.count else { return nil }

@@ -2,10 +2,10 @@ import AnnexCore
 import NIOCore
 
 enum LoadClock {
-    /// Nanoseconds of the monotonic clock, the one of `NIODeadline`.
+    /// Reads nanoseconds of the monotonic clock, the one of `NIODeadline`.
     static func now() -> UInt64 { NIODeadline.now().uptimeNanoseconds }
 
-    /// Processor time of the calling thread, in nanoseconds.
+    /// Reads the processor time of the calling thread, in nanoseconds.
     static func threadProcessorTime() -> UInt64 { UInt64(clamping: ThreadClock.nanoseconds()) }
 }
 

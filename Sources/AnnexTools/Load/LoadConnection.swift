@@ -13,15 +13,15 @@ final class LoadConnection: ChannelInboundHandler {
     typealias OutboundOut = ByteBuffer
 
     private let worker: LoadWorker
-    /// Before, `RESPBootstrap` tells whoever connects what goes wrong.
+    /// Until then `RESPBootstrap` tells whoever connects what goes wrong.
     private var isGreeted = false
 
     private var context: ChannelHandlerContext?
     private var scanner = ReplyScanner()
     private var flights = CircularBuffer<LoadFlight>(initialCapacity: 1)
-    /// Bytes of a reply that is not complete.
+    /// Counts bytes of a reply that is not complete.
     private var replyBytes = 0
-    /// Whether it is in the worker's queue of connections that may send.
+    /// Tells whether it is in the worker's queue of connections that may send.
     var isQueued = false
 
     init(_ worker: LoadWorker) { self.worker = worker }
@@ -32,10 +32,10 @@ final class LoadConnection: ChannelInboundHandler {
         self.worker.add(self)
     }
 
-    /// Requests that wait for a reply.
+    /// Counts requests that wait for a reply.
     var waiting: Int { self.flights.count }
 
-    /// The time when the oldest of them was sent.
+    /// Returns the time when the oldest of them was sent.
     var waitingSince: UInt64? { self.flights.first?.sent }
 
     func write(_ request: ByteBuffer, _ flight: LoadFlight) {

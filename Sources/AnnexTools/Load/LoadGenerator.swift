@@ -33,7 +33,7 @@ package enum LoadGenerator {
             for _ in 0..<share.connections { try await Self.connect(worker, settings) }
             workers.append(worker)
         }
-        // Late enough that all loops have heard of it.
+        // The beginning is late enough that all loops have heard of it.
         let begin = LoadClock.now() + 5_000_000
         let futures = workers.map { worker in worker.eventLoop.flatSubmit { worker.start(at: begin) } }
         var total = LoadTally(commands: requests.names.count)

@@ -1,15 +1,15 @@
 package import AnnexCore
 
-/// Which commands a load consists of, and in what proportion: `TOPK=90,EVENT=5,PING=5`.
+/// Says which commands a load consists of, and in what proportion: `TOPK=90,EVENT=5,PING=5`.
 package struct LoadMix: Sendable, Equatable {
     package enum Command: String, CaseIterable, Sendable {
         /// Any server of the protocol answers it.
         case ping = "PING"
-        /// `TOPK user k`.
+        /// The request is `TOPK user k`.
         case topk = "TOPK"
-        /// `VSIM index ELE item COUNT k`.
+        /// The request is `VSIM index ELE item COUNT k`.
         case vsim = "VSIM"
-        /// `EVENT user item`, of weight 1, stamped by the server: each adds an event to the state.
+        /// The request is `EVENT user item`, of weight 1, stamped by the server: each adds an event to the state.
         case event = "EVENT"
     }
 
@@ -41,7 +41,7 @@ package struct LoadMix: Sendable, Equatable {
 
     package func has(_ command: Command) -> Bool { self.parts.contains { $0.command == command } }
 
-    /// The text that would be parsed to this.
+    /// Returns the text that would be parsed to this.
     package var text: String {
         self.parts.count == 1
             ? self.parts[0].command.rawValue

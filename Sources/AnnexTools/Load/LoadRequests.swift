@@ -2,31 +2,31 @@ package import AnnexCore
 import AnnexWire
 import NIOCore
 
-/// Every request that a load can send, encoded once, and how to draw one.
+/// Holds every request that a load can send, encoded once, and draws one.
 ///
 /// A request is a slice of a buffer that many share, so drawing and sending one copies and allocates nothing; an EVENT,
-/// of any user and any item, is put together of two. Takes the bytes of the requests and 32 bytes each.
+/// of any user and any item, is put together of two. The memory is the bytes of the requests and 32 bytes each.
 package struct LoadRequests: Sendable {
-    /// The subject of the commands.
+    /// Says what the commands are about.
     package struct Subjects: Sendable {
-        /// User ids, the most asked first.
+        /// Lists user ids, the most asked first.
         package var users: [[UInt8]] = []
-        /// Item ids, the most asked first.
+        /// Lists item ids, the most asked first.
         package var items: [[UInt8]] = []
         /// Name of the index; TOPK goes without it where the server has one index only.
         package var index: [UInt8]?
         package var k = 10
-        /// Exponent of Zipf's law by which users and items are drawn; 0: all alike.
+        /// Holds the exponent of Zipf's law by which users and items are drawn. With 0 all are alike.
         package var zipf = 1.0
 
         package init() {}
     }
 
-    /// Requests of one command.
+    /// Holds the requests of one command.
     private struct Group: Sendable {
         var requests: [ByteBuffer]
         var draw: WeightedDraw?
-        /// The subject that is drawn to follow them, where they are not whole.
+        /// Holds the subject that is drawn to follow them, where they are not whole.
         var ends: (pieces: [ByteBuffer], draw: WeightedDraw)?
 
         func one(_ random: inout SeededRandom) -> ByteBuffer {
@@ -55,7 +55,7 @@ package struct LoadRequests: Sendable {
         }
     }
 
-    /// A request and the number of its command.
+    /// Returns a request and the number of its command.
     func draw(_ random: inout SeededRandom) -> (command: Int, request: ByteBuffer) {
         let command = self.groups.count == 1 ? 0 : self.command.draw(random.next())
         return (command, self.groups[command].one(&random))

@@ -5,11 +5,11 @@ import Histogram
 package struct LoadResult: Sendable, Encodable {
     package struct ErrorCount: Sendable, Encodable {
         package var count: Int
-        /// The text of the first of them.
+        /// Holds the text of the first of them.
         package var example: String
     }
 
-    /// Percentiles in microseconds.
+    /// Holds percentiles in microseconds.
     package struct Latency: Sendable, Encodable {
         package var count: Int
         package var mean: Double
@@ -21,7 +21,7 @@ package struct LoadResult: Sendable, Encodable {
     }
 
     package struct CurvePoint: Sendable {
-        /// 0 to 1: a request of so many is not in it, 0.001 at p99.9.
+        /// The share of requests, 0 to 1, that are not in it: 0.001 at p99.9.
         package var share: Double
         package var micros: Double
     }
@@ -30,20 +30,20 @@ package struct LoadResult: Sendable, Encodable {
     package var requests: Int
     package var seconds: Double
     package var requestsPerSecond: Double
-    /// Latency from the time when a request was due in an open loop, from its sending in a closed one.
+    /// Measures latency from the time when a request was due in an open loop, from its sending in a closed one.
     package var latency: Latency
-    /// Latency from its sending.
+    /// Measures latency from the sending of a request.
     package var service: Latency
-    /// `latency` by command.
+    /// Holds `latency` by command.
     package var commands: [String: Latency]
     package var errors: [String: ErrorCount]
-    /// Requests that were due and never sent, as the server did not keep up.
+    /// Counts requests that were due and never sent, as the server did not keep up.
     package var unsent: Int
     package var bytesIn: Int
     package var bytesOut: Int
-    /// Processor time of the event loops that made the load.
+    /// Adds up the processor time of the event loops that made the load.
     package var generatorSeconds: Double
-    /// `latency` at ever higher percentiles, 20 to a nine; up to the last that a request stands for.
+    /// Holds `latency` at ever higher percentiles, 20 to a nine, up to the last that a request stands for.
     package var curve: [CurvePoint]
 
     private enum CodingKeys: String, CodingKey {

@@ -1,4 +1,4 @@
-/// The times when the requests of an open loop are due: at equal distances, however late the server answers.
+/// Says when the requests of an open loop are due: at equal distances, however late the server answers.
 ///
 /// A latency that counts from `due` has in it the time for which a request waited because earlier ones were answered
 /// late; counted from the moment of sending, a server that stalls looks well, as nothing is sent meanwhile (coordinated
@@ -21,16 +21,16 @@ struct LoadSchedule {
         self.count = min(byTime, share.requests.map { warmup + $0 } ?? Int.max)
     }
 
-    /// Requests that were not taken yet.
+    /// Counts requests that were not taken yet.
     var left: Int { self.count - self.taken }
 
-    /// The time when the next is due; nil where none is left.
+    /// Returns the time when the next is due. It is nil where none is left.
     var due: UInt64? { self.taken < self.count ? UInt64(self.begin + Double(self.taken) * self.distance) : nil }
 
-    /// Whether the next is behind the warm-up.
+    /// Tells whether the next is behind the warm-up.
     var isMeasured: Bool { self.taken >= self.warmup }
 
-    /// The time when the last is over, as planned: its time and one distance.
+    /// Returns the time when the last is over, as planned: its time and one distance.
     var end: UInt64 { UInt64(self.begin + Double(self.count) * self.distance) }
 
     mutating func take() { self.taken += 1 }

@@ -6,21 +6,22 @@ package struct LoadSettings: Sendable {
     package var password: String?
 
     package var connections = 32
-    /// Requests that a connection may wait for at a time.
+    /// A connection may wait for so many requests at a time.
     package var pipeline = 1
-    /// Event loops, among which the connections are divided.
+    /// The connections are divided among so many event loops.
     package var threads = 1
 
-    /// Requests a second, due at equal distances whatever the server does. Nil: a connection asks again when it has its
-    /// answer.
+    /// So many requests a second are due, at equal distances, whatever the server does. With nil a connection asks
+    /// again when it has its answer.
     package var rate: Double?
     /// Sent before what is measured.
     package var warmup: Duration = .zero
     /// Requests are due, or sent, for so long behind the warm-up. Nil: until there were `requests`.
     package var duration: Duration?
-    /// At most so many are measured. Nil: until `duration` is over.
+    /// At most so many are measured. With nil all are until `duration` is over.
     package var requests: Int?
-    /// The time for connecting, and for each reply. Also how long behind its end a run may catch up on requests that were due.
+    /// Connecting and each reply may take so long. A run may also catch up for so long behind its end on requests that
+    /// were due.
     package var timeout: Duration = .seconds(5)
     package var seed: UInt64 = 1
 
@@ -56,7 +57,7 @@ struct LoadShare: Sendable {
 }
 
 extension Duration {
-    /// Never negative; the largest number where it is too long.
+    /// It is never negative, and the largest number where it is too long.
     var nanoseconds: UInt64 {
         let parts = self.components
         guard parts.seconds >= 0, parts.attoseconds >= 0 else { return 0 }

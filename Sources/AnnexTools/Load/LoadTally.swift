@@ -3,28 +3,29 @@ import Histogram
 
 /// The counts of the measured part of a load, by one event loop or by all.
 struct LoadTally: Sendable {
-    /// 1 hour, in nanoseconds; what takes longer counts as that.
+    /// The value is 1 hour, in nanoseconds. What takes longer counts as that.
     private static let longest: UInt64 = 3_600_000_000_000
-    /// Codes of errors that are told apart; a server with more gets one entry for the rest.
+    /// So many codes of errors are told apart. A server with more gets one entry for the rest.
     private static let maximumCodes = 32
 
-    /// Latency by command: from the time when a request was due, or sent in a closed loop, to its reply. Nanoseconds.
+    /// Holds the latency by command, in nanoseconds: from the time when a request was due, or sent in a closed loop, to
+    /// its reply.
     private(set) var latency: [Histogram<UInt64>]
-    /// Latency of all commands, from the sending.
+    /// Holds the latency of all commands, from the sending.
     private(set) var service = Self.histogram()
     private(set) var errors: [String: LoadResult.ErrorCount] = [:]
     private(set) var bytesIn = 0
     var bytesOut = 0
-    /// Requests that were due and never sent.
+    /// Counts requests that were due and never sent.
     var unsent = 0
-    /// Processor time that the event loop took.
+    /// Counts the processor time that the event loop took.
     var processorNanoseconds: UInt64 = 0
     /// The time from the end of the warm-up to the last reply, or to the planned end of an open loop where that is later.
     var nanoseconds: UInt64 = 0
 
     init(commands: Int) { self.latency = (0..<commands).map { _ in Self.histogram() } }
 
-    /// Three significant digits, and no finer than 64 ns.
+    /// Makes a histogram with three significant digits, and no finer than 64 ns.
     private static func histogram() -> Histogram<UInt64> {
         Histogram(
             lowestDiscernibleValue: 64,
@@ -57,7 +58,7 @@ struct LoadTally: Sendable {
     }
 }
 
-/// A request that was sent and not answered yet. Times are nanoseconds of the monotonic clock.
+/// Describes a request that was sent and not answered yet. Times are nanoseconds of the monotonic clock.
 struct LoadFlight {
     let command: Int
     let due: UInt64

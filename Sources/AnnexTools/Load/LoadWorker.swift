@@ -1,19 +1,19 @@
 import AnnexCore
 import NIOCore
 
-/// One event loop's part of a load: decides who sends when, and counts.
+/// Drives one event loop's part of a load: decides who sends when, and counts.
 ///
-/// Closed loop: a connection that got a reply sends the next request at once. Open loop: what is due goes to the
-/// connection that has waited longest for something to do; where all of them wait for replies it goes out late, and its
-/// latency says so. `start` once, behind the last `add`.
+/// In a closed loop a connection that got a reply sends the next request at once. In an open loop what is due goes to
+/// the connection that has waited longest for something to do; where all of them wait for replies it goes out late, and
+/// its latency says so. `start` is called once, behind the last `add`.
 ///
 /// Unchecked because all but the constants is read and written on `eventLoop` only.
 final class LoadWorker: @unchecked Sendable {
-    /// How often it looks for replies that do not come, and for the end.
+    /// The worker looks once in this time for replies that do not come, and for the end.
     private static let watchInterval = TimeAmount.milliseconds(20)
 
     let eventLoop: any EventLoop
-    /// The host and port that errors show.
+    /// Holds the host and port that errors show.
     let address: String
     private let share: LoadShare
     private let requests: LoadRequests
@@ -22,18 +22,18 @@ final class LoadWorker: @unchecked Sendable {
     private var connections: [LoadConnection] = []
     private var tally: LoadTally
     private var schedule: LoadSchedule?
-    /// Connections that may send, of an open loop.
+    /// Holds connections of an open loop that may send.
     private var idle = CircularBuffer<LoadConnection>()
     private var timer: Scheduled<Void>?
     private var watch: RepeatedTask?
     private var done: EventLoopPromise<LoadTally>?
-    /// The error that came before `start`.
+    /// Holds the error that came before `start`.
     private var earlyFailure: AnnexError?
 
     private var measuredFrom: UInt64 = 0
     /// Nothing new is sent from then on.
     private var end: UInt64 = .max
-    /// Requests sent, of those that are measured.
+    /// Counts requests sent, of those that are measured.
     private var started = 0
     private var waiting = 0
     private var lastReply: UInt64 = 0

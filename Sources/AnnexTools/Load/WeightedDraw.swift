@@ -24,11 +24,11 @@ package struct WeightedDraw: Sendable {
             share[rich] -= 1 - share[poor]
             if share[rich] < 1 { small.append(rich) } else { large.append(rich) }
         }
-        // What is left on one side only by rounding has a share of 1, as the columns were made.
+        // A column that rounding alone left on one side has a share of 1, as the columns were made.
         self.columns = columns
     }
 
-    /// Number n (from 0) with a weight of 1 / (n + 1)^exponent; all the same at 0.
+    /// Draws number n (from 0) with a weight of 1 / (n + 1)^exponent. All weights are the same at 0.
     package static func zipf(count: Int, exponent: Double) -> WeightedDraw {
         WeightedDraw(weights: (1...count).map { pow(Double($0), -exponent) })
     }

@@ -20,9 +20,9 @@ extension CommandSpecification {
     )
 }
 
-/// `ATOMIC user words word… [words word…]…`: several changes as one command.
+/// Reads `ATOMIC user words word… [words word…]…`, several changes as one command.
 package struct AtomicArguments: Sendable {
-    /// Each as if it had come alone.
+    /// Each change stands here as if it had come alone.
     package let changes: [ParsedChange]
 
     /// The arity must have been checked.
@@ -55,7 +55,7 @@ package struct AtomicArguments: Sendable {
         self.changes = changes
     }
 
-    /// The words of the command that carries these changes.
+    /// Returns the words of the command that carries these changes.
     package static func words(of changes: [Request]) -> [[UInt8]] {
         var words = [Array("ATOMIC".utf8)]
         words.append(changes[0].bytesOf(1))

@@ -27,7 +27,7 @@ package struct ParsedChange: Sendable {
 }
 
 extension CommandTable {
-    /// Which change of one user a request is.
+    /// Returns which change of one user a request is.
     ///
     /// - Throws: where it is no command, has too few or too many words, or is no change.
     fileprivate func change(_ request: Request) throws(ArgumentFailure) -> CommandSpecification.Change {

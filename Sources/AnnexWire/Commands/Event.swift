@@ -18,7 +18,7 @@ extension CommandSpecification {
     )
 }
 
-/// `EVENT user item [weight] [AT unix-ms] [INDEX name]`.
+/// Reads `EVENT user item [weight] [AT unix-ms] [INDEX name]`.
 package struct EventArguments: Equatable, Sendable {
     private enum Option: String, CaseIterable, Sendable {
         case at = "AT"
@@ -28,15 +28,15 @@ package struct EventArguments: Equatable, Sendable {
     static let options: [CommandArgument] = [CommandArgument.integer("unix-ms", token: "AT").optional, .index]
     private static let grammar = OptionGrammar<Option>(Self.options)
 
-    /// Position of the user's id.
+    /// The user's id stands at this position.
     package var user: Int { 1 }
-    /// Position of the item's id.
+    /// The item's id stands at this position.
     package var item: Int { 2 }
     /// 1 where it was left out.
     package private(set) var weight = 1.0
-    /// Milliseconds since 1970; nil: the receiver stamps it.
+    /// Counts milliseconds since 1970. With nil the receiver stamps the event.
     package private(set) var time: Int64?
-    /// Position of the index's name; nil where it was left out.
+    /// The index's name stands at this position. It is nil where it was left out.
     package private(set) var index: Int?
 
     /// The arity must have been checked.

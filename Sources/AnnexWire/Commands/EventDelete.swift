@@ -16,13 +16,13 @@ extension CommandSpecification {
     )
 }
 
-/// `EVENT.DEL user item [INDEX name]`.
+/// Reads `EVENT.DEL user item [INDEX name]`.
 package struct EventDeleteArguments: Equatable, Sendable {
-    /// Position of the user's id.
+    /// The user's id stands at this position.
     package var user: Int { 1 }
-    /// Position of the item's id.
+    /// The item's id stands at this position.
     package var item: Int { 2 }
-    /// Position of the index's name; nil where it was left out.
+    /// The index's name stands at this position. It is nil where it was left out.
     package let index: Int?
 
     /// The arity must have been checked.

@@ -21,7 +21,7 @@ extension CommandSpecification {
     )
 }
 
-/// `EXPLAIN user item [COUNT n] [INDEX name]`.
+/// Reads `EXPLAIN user item [COUNT n] [INDEX name]`.
 package struct ExplainArguments: Equatable, Sendable {
     private enum Option: String, CaseIterable, Sendable {
         case count = "COUNT"
@@ -32,13 +32,13 @@ package struct ExplainArguments: Equatable, Sendable {
     private static let grammar = OptionGrammar<Option>(Self.options)
     package static let defaultCount = 10
 
-    /// Position of the user's id.
+    /// The user's id stands at this position.
     package var user: Int { 1 }
-    /// Position of the item's id.
+    /// The item's id stands at this position.
     package var item: Int { 2 }
     /// The most contributions to show.
     package private(set) var count = ExplainArguments.defaultCount
-    /// Position of the index's name; nil where it was left out.
+    /// The index's name stands at this position. It is nil where it was left out.
     package private(set) var index: Int?
 
     /// The arity must have been checked.

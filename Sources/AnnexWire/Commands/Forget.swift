@@ -16,11 +16,11 @@ extension CommandSpecification {
     )
 }
 
-/// `FORGET user [INDEX name]`.
+/// Reads `FORGET user [INDEX name]`.
 package struct ForgetArguments: Equatable, Sendable {
-    /// Position of the user's id.
+    /// The user's id stands at this position.
     package var user: Int { 1 }
-    /// Position of the index's name; nil where it was left out.
+    /// The index's name stands at this position. It is nil where it was left out.
     package let index: Int?
 
     /// The arity must have been checked.

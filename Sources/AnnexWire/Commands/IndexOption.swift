@@ -1,10 +1,10 @@
-/// `[INDEX name]` behind fixed words, where it is the only option.
+/// Reads `[INDEX name]` behind fixed words, where it is the only option.
 struct IndexOption {
     private enum Option: String, CaseIterable, Sendable { case index = "INDEX" }
 
     private static let grammar = OptionGrammar<Option>([.index])
 
-    /// Position of the index's name; nil where it was left out.
+    /// The index's name stands at this position. It is nil where it was left out.
     let position: Int?
 
     /// - Parameter start: the words before the option, the command's name among them. The arity must have been checked.

@@ -23,11 +23,11 @@ extension CommandSpecification {
     )
 }
 
-/// `MTOPK n user … k [options]`: n × k at most 100,000, n × items of `HISTORY` too.
+/// Reads `MTOPK n user … k [options]`: n × k is at most 100,000, and n × items of `HISTORY` too.
 package struct MTopKArguments: Equatable, Sendable {
-    /// Positions of the users' ids, at least one.
+    /// The users' ids, at least one, stand at these positions.
     package let users: Range<Int>
-    /// 1 to 10,000.
+    /// Holds the number of results for each user, 1 to 10,000.
     package let k: Int
     package let options: QueryOptions
 
@@ -51,6 +51,6 @@ package struct MTopKArguments: Equatable, Sendable {
         }
     }
 
-    /// Microseconds that a shard takes for so many of the users, as `ReadCost`.
+    /// Estimates the microseconds that a shard takes for so many of the users, as `ReadCost`.
     package func microseconds(users: Int) -> Int { self.options.microseconds(k: self.k, users: users) }
 }

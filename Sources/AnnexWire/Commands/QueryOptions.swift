@@ -1,7 +1,7 @@
 package import AnnexCore
 
-/// The options of `TOPK`, `MTOPK` and `WHYNOT`, in any order after the fixed arguments, each at most once; `EF`, `NPROBE`,
-/// `KAPPA` and `TRUTH` exclude one another.
+/// Reads the options of `TOPK`, `MTOPK` and `WHYNOT`, which stand in any order after the fixed arguments, each at most
+/// once. `EF`, `NPROBE`, `KAPPA` and `TRUTH` exclude one another.
 ///
 /// Everything is a position in the request or a number: nothing is copied or allocated.
 package struct QueryOptions: Equatable, Sendable {
@@ -18,7 +18,7 @@ package struct QueryOptions: Equatable, Sendable {
         case withAttributes = "WITHATTRIBS"
     }
 
-    /// The options that say what is searched.
+    /// Lists the options that say what is searched.
     static let searching: [CommandArgument] = [
         .index,
         .block(
@@ -39,26 +39,26 @@ package struct QueryOptions: Equatable, Sendable {
             ]
         ).optional,
     ]
-    /// The same, and those that say what is told of each result.
+    /// Lists the same, and those that say what is told of each result.
     static let all = Self.searching + [.flag("WITHSCORES"), .flag("WITHATTRIBS")]
     private static let grammar = OptionGrammar<Option>(Self.all)
 
-    /// Position of the index's name; nil where it was left out.
+    /// The index's name stands at this position. It is nil where it was left out.
     package private(set) var index: Int?
     /// Positions of the items to leave out.
     package private(set) var exclude = 0..<0
-    /// Nil: the version's own operating point.
+    /// With nil the version's own operating point applies.
     package private(set) var effort: SearchEffort?
     package private(set) var withScores = false
     package private(set) var withAttributes = false
-    /// Whether seen items may be answers.
+    /// Tells whether seen items may be answers.
     package private(set) var withSeen = false
-    /// Positions of the items of `HISTORY`; nil where it was not given.
+    /// The items of `HISTORY` stand at these positions. It is nil where it was not given.
     package private(set) var history: Range<Int>?
-    /// Positions of their weights, as many; nil: all 1.
+    /// Their weights, as many, stand at these positions. With nil all are 1.
     package private(set) var weights: Range<Int>?
 
-    /// O(options + weights); items are not looked at.
+    /// Takes O(options + weights); items are not looked at.
     init(_ request: Request, from start: Int) throws(ArgumentFailure) {
         guard start < request.count else { return }
         var reader = OptionReader(Self.grammar, from: start)
@@ -83,7 +83,7 @@ package struct QueryOptions: Equatable, Sendable {
         }
     }
 
-    /// Microseconds that a shard takes for a query with these options, for each of `users`.
+    /// Estimates the microseconds that a shard takes for a query with these options, for each of `users`.
     func microseconds(k: Int, users: Int) -> Int {
         let (excluded, history) = (self.exclude.count, self.history?.count ?? 0)
         let named = (excluded + history) * ReadCost.tenthsPerName

@@ -17,13 +17,13 @@ extension CommandSpecification {
     )
 }
 
-/// `SCORE user n item … [INDEX name]`.
+/// Reads `SCORE user n item … [INDEX name]`.
 package struct ScoreArguments: Equatable, Sendable {
-    /// Position of the user's id.
+    /// The user's id stands at this position.
     package var user: Int { 1 }
-    /// Positions of the items' ids, at least one.
+    /// The items' ids, at least one, stand at these positions.
     package let items: Range<Int>
-    /// Position of the index's name; nil where it was left out.
+    /// The index's name stands at this position. It is nil where it was left out.
     package let index: Int?
 
     /// The arity must have been checked.

@@ -22,7 +22,7 @@ extension CommandSpecification {
     )
 }
 
-/// `SEEN user [COUNT n] [WITHTIMES] [INDEX name]`.
+/// Reads `SEEN user [COUNT n] [WITHTIMES] [INDEX name]`.
 package struct SeenArguments: Equatable, Sendable {
     private enum Option: String, CaseIterable, Sendable {
         case count = "COUNT"
@@ -35,17 +35,17 @@ package struct SeenArguments: Equatable, Sendable {
     ]
     private static let grammar = OptionGrammar<Option>(Self.options)
     package static let maximumCount = 1_000_000
-    /// Items that a history may have where the client does not say how many it wants.
+    /// A history is taken to have so many items where the client does not say how many it wants.
     fileprivate static let longHistory = 100_000
-    /// Tenths of a microsecond that one of them takes.
+    /// One of them takes so many tenths of a microsecond.
     fileprivate static let tenthsPerHistoryItem = 3
 
-    /// Position of the user's id.
+    /// The user's id stands at this position.
     package var user: Int { 1 }
     /// The most items to show.
     package private(set) var count: Int?
     package private(set) var withTimes = false
-    /// Position of the index's name; nil where it was left out.
+    /// The index's name stands at this position. It is nil where it was left out.
     package private(set) var index: Int?
 
     /// The arity must have been checked.

@@ -20,7 +20,7 @@ extension CommandSpecification {
         reply: listReply,
         routing: .user,
         cost: ReadCost { request in
-            // Nearly all requests.
+            // Nearly all requests have no options.
             if request.count == 3 {
                 let k = min(max(0, request.integer(2) ?? 0), Limits.maximumK)
                 return ReadCost.search + k * ReadCost.tenthsPerResult / 10
@@ -31,11 +31,11 @@ extension CommandSpecification {
     )
 }
 
-/// `TOPK user k [options]`.
+/// Reads `TOPK user k [options]`.
 package struct TopKArguments: Equatable, Sendable {
-    /// Position of the user's id.
+    /// The user's id stands at this position.
     package var user: Int { 1 }
-    /// 1 to 10,000.
+    /// Holds the number of results, 1 to 10,000.
     package let k: Int
     package let options: QueryOptions
 

@@ -22,7 +22,7 @@ extension CommandSpecification {
     )
 }
 
-/// `WAITPOS user position [TIMEOUT ms]`.
+/// Reads `WAITPOS user position [TIMEOUT ms]`.
 package struct WaitPositionArguments: Equatable, Sendable {
     private enum Option: String, CaseIterable, Sendable { case timeout = "TIMEOUT" }
 
@@ -42,7 +42,10 @@ package struct WaitPositionArguments: Equatable, Sendable {
             )
         }
         guard request.withArgument(1, { Slot.block(of: Slot.of($0)) }) == token.block else {
-            throw ArgumentFailure("'\(request.printable(2))' is no position of user '\(request.printable(1))'")
+            throw ArgumentFailure(
+                "'\(request.printable(2))' is no position of user '\(request.printable(1))': give one that a change of this user "
+                    + "was answered with"
+            )
         }
         self.token = token
         var timeout: Int?

@@ -23,13 +23,13 @@ extension CommandSpecification {
     )
 }
 
-/// `WHYNOT user item k [options of TOPK]`.
+/// Reads `WHYNOT user item k [options of TOPK]`.
 package struct WhyNotArguments: Equatable, Sendable {
-    /// Position of the user's id.
+    /// The user's id stands at this position.
     package var user: Int { 1 }
-    /// Position of the item's id.
+    /// The item's id stands at this position.
     package var item: Int { 2 }
-    /// 1 to 10,000.
+    /// Holds the number of results of the query that is asked about, 1 to 10,000.
     package let k: Int
     package let options: QueryOptions
 

@@ -1,10 +1,10 @@
 import Synchronization
 
-/// Changes that are stored together or not at all, each of which owes a reply in the turn of its own command.
+/// Gathers changes that are stored together or not at all, each of which owes a reply in the turn of its own command.
 ///
-/// The changes have been checked. `start` runs when the first of the commands has its turn. Any thread.
+/// The changes have been checked. `start` runs when the first of the commands has its turn. Any thread may use it.
 package final class ChangeBatch: Sendable {
-    /// Between a command that has its turn and its outcome, whichever comes first.
+    /// Brings a command that has its turn and its outcome together, whichever comes first.
     private enum Meeting {
         case nobody
         case waiting(ReplyPromise)
@@ -24,7 +24,7 @@ package final class ChangeBatch: Sendable {
         self.state = Mutex(State(meetings: Array(repeating: .nobody, count: count), start: start))
     }
 
-    /// The disposition of the command of change `index`, which has its turn. Once for each.
+    /// Returns the disposition of the command of change `index`, which has its turn. It is asked once for each.
     package func disposition(of index: Int) -> Disposition {
         .pending(bytes: 0) { promise in
             let (write, start) = self.state.withLock { state in

@@ -1,7 +1,7 @@
 package import AnnexCore
 package import NIOCore
 
-/// The outcome of a command after its handler looked at it: the one way to answer now, elsewhere, or later.
+/// Says what becomes of a command after its handler looked at it. It is the one way to answer now, elsewhere, or later.
 package enum Disposition: Sendable {
     /// The reply is written.
     case done
@@ -18,11 +18,12 @@ package enum Disposition: Sendable {
     case pending(bytes: Int, start: @Sendable (ReplyPromise) -> Void)
 }
 
-/// Which threads run what leaves the loop, so that what takes seconds does not stand in the way of what takes milliseconds.
+/// Says which threads run what leaves the loop, so that what takes seconds does not stand in the way of what takes
+/// milliseconds.
 package enum WorkClass: Sendable, CaseIterable {
-    /// A query that takes longer than a loop may be kept.
+    /// The work is a query that takes longer than a loop may be kept.
     case query
-    /// Numbers for people who look at a server in trouble: must not wait behind queries.
+    /// The work makes numbers for people who look at a server in trouble. It must not wait behind queries.
     case report
 }
 
@@ -48,23 +49,25 @@ package struct ReplyPromise: Sendable {
         self.sink.fulfilNow(self.number, bytes, isLast: isLast)
     }
 
-    /// More (or fewer) bytes are held for the reply. On the connection's loop only.
+    /// Tells the connection that more (or fewer) bytes are held for the reply. It may be called on the connection's
+    /// loop only.
     ///
     /// - Returns: nil where that is fine; else how many bytes one reply may hold: let go of them and send an error.
     package func hold(_ change: Int) -> Int? { self.sink.hold(self.number, change) }
 
-    /// Has `work` run on a thread for queries, and then, on the connection's loop, what it returns. An error is the reply where too
-    /// many commands wait for those threads, or this one waited too long. Neither runs once nobody waits for the reply.
-    /// On the connection's loop only.
+    /// Has `work` run on a thread for queries, and then, on the connection's loop, what it returns. An error is the
+    /// reply where too many commands wait for those threads, or this one waited too long. Neither runs once nobody
+    /// waits for the reply. It may be called on the connection's loop only.
     package func elsewhere(_ work: @escaping Work) { self.sink.elsewhere(self.number, work) }
 
-    /// Closes the connection: the rest of a reply that has begun will not come. On its loop only.
+    /// Closes the connection, because the rest of a reply that has begun will not come. It may be called on its loop
+    /// only.
     package func cut() { self.sink.cut() }
 }
 
-/// A connection, as those see it who owe it replies.
+/// Is a connection as those see it who owe it replies.
 package protocol ReplySink: AnyObject, Sendable {
-    /// Any thread.
+    /// Any thread may call it.
     func fulfil(_ number: Int, _ write: @escaping ReplyPromise.Writing)
     func fulfilNow(_ number: Int, _ bytes: ByteBuffer, isLast: Bool)
     func hold(_ number: Int, _ change: Int) -> Int?
@@ -72,21 +75,22 @@ package protocol ReplySink: AnyObject, Sendable {
     func cut()
 }
 
-/// The part of a connection that handlers may know and change.
+/// Holds the part of a connection that handlers may know and change.
 package struct ConnectionState: Sendable {
     package let id: UInt64
-    /// The client's address and port.
+    /// Names the client's address and port.
     package let address: String
     package var name = ""
     package var libName = ""
     package var libVer = ""
     package var respVersion = RESPVersion.two
     package var authenticated: Bool
-    /// The handler's memory of the connection, for as long as it is open.
+    /// Holds the handler's memory of the connection, for as long as it is open.
     package var memory: (any AnyObject & Sendable)?
-    /// Whether replies to changes tell where they stand in the log.
+    /// Tells whether replies to changes tell where they stand in the log.
     package var givesPositions = false
-    /// The time after which the command at hand must not begin any more: milliseconds since 1970, as DEADLINE before it said.
+    /// Holds the time after which the command at hand must not begin any more: milliseconds since 1970, as DEADLINE
+    /// before it said.
     package var deadline: Int64?
 
     package init(id: UInt64, address: String, authenticated: Bool) {
@@ -96,7 +100,8 @@ package struct ConnectionState: Sendable {
     }
 }
 
-/// The meaning of the commands that do not concern the connection itself. One per event loop, called only on it.
+/// Carries out the commands that do not concern the connection itself. Each event loop has one, and only that loop
+/// calls it.
 package protocol CommandHandler: AnyObject {
     /// Writes exactly one reply, unless the answer is `.elsewhere` or `.pending`. The request's arity has been checked.
     func handle(

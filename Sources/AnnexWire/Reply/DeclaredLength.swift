@@ -1,10 +1,10 @@
-/// The length in a header, digit by digit: `-1`, or up to 10 digits without a leading zero.
+/// Reads the length in a header, digit by digit: `-1`, or up to 10 digits without a leading zero.
 struct DeclaredLength {
     private var sum = 0
     private var digits = 0
     private var isNegative = false
 
-    /// False where `byte` cannot stand here.
+    /// Returns false where `byte` cannot stand here.
     mutating func take(_ byte: UInt8) -> Bool {
         if byte == UInt8(ascii: "-"), self.digits == 0, !self.isNegative {
             self.isNegative = true
@@ -16,7 +16,7 @@ struct DeclaredLength {
         return true
     }
 
-    /// Nil where there was no digit, or a negative number other than -1.
+    /// It is nil where there was no digit, or a negative number other than -1.
     var value: Int? {
         guard self.digits > 0 else { return nil }
         guard self.isNegative else { return self.sum }

@@ -11,7 +11,7 @@ package struct ReplyParser {
     }
 
     package static let maximumDepth = 32
-    /// One simple string, error or number.
+    /// One simple string, error or number has at most so many bytes.
     package static let maximumLineBytes = 1 << 20
 
     private struct Open {
@@ -23,12 +23,12 @@ package struct ReplyParser {
     }
 
     private var stack: [Open] = []
-    /// Bytes from the reader index on in which no line end was found, so that each byte is looked at once.
+    /// Counts bytes from the reader index on in which no line end was found, so that each byte is looked at once.
     private var scanned = 0
     private let maximumBulkBytes: Int
     private let maximumElements: Int
     private let passesOver: Bool
-    /// Bytes of a bulk that are still to come, and are dropped.
+    /// Counts bytes of a bulk that are still to come, and are dropped.
     private var dropping = 0
 
     /// - Parameter passesOver: what is larger than the limits is dropped as it comes, and null stands in its place; otherwise it
@@ -39,7 +39,7 @@ package struct ReplyParser {
         self.passesOver = passesOver
     }
 
-    /// The next whole reply, or nil where more bytes are needed. Bytes that were used are read from `buffer`.
+    /// Returns the next whole reply, or nil where more bytes are needed. Bytes that were used are read from `buffer`.
     package mutating func next(_ buffer: inout ByteBuffer) throws(Failure) -> ReplyValue? {
         while let element = try self.dropping > 0 ? self.drop(&buffer) : self.scalarOrOpen(&buffer) {
             guard let whole = self.complete(element) else { continue }

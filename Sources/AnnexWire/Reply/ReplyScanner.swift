@@ -16,11 +16,11 @@ package struct ReplyScanner {
     }
 
     package static let maximumDepth = 32
-    /// A simple string, an error or a number.
+    /// One simple string, error or number has at most so many bytes.
     package static let maximumLineBytes = 64 << 10
     package static let maximumBulkBytes = 512 << 20
     package static let maximumElements = 1 << 24
-    /// The most bytes of an error that are kept.
+    /// At most so many bytes of an error are kept.
     package static let maximumErrorBytes = 200
 
     private enum Phase { case marker, line, lineEnd, body, bodyEnd }
@@ -30,20 +30,20 @@ package struct ReplyScanner {
     private var marker: UInt8 = 0
     private var lineBytes = 0
     private var length = DeclaredLength()
-    /// Bytes of a body, or of the CR LF behind it, that are still to come.
+    /// Counts bytes of a body, or of the CR LF behind it, that are still to come.
     private var missingBytes = 0
     private var open: [(kind: Kind, missing: Int)] = []
     private var hasError = false
-    /// Text of the reply's first error, from its code on, at most `maximumErrorBytes`. Good until the next call of
-    /// `next`.
+    /// Holds the text of the reply's first error, from its code on, at most `maximumErrorBytes`. It is good until the
+    /// next call of `next`.
     package private(set) var errorText: [UInt8] = []
     private var keepsText = false
 
     package init() {}
 
-    /// The outcome of the next reply that ends in `bytes` at or behind `position`, which then stands behind it; nil
-    /// where all bytes are used up. RESP3's pushes and attributes are no replies. After a throw the scanner is of no
-    /// more use.
+    /// Returns the outcome of the next reply that ends in `bytes` at or behind `position`, which then stands behind it;
+    /// nil where all bytes are used up. RESP3's pushes and attributes are no replies. After a throw the scanner is of
+    /// no more use.
     package mutating func next(_ bytes: UnsafeRawBufferPointer, from position: inout Int) throws(Failure) -> Outcome? {
         while position < bytes.count {
             let ended: Bool
@@ -169,7 +169,7 @@ package struct ReplyScanner {
             guard self.open[last].missing == 0 else { return nil }
             let kind = self.open.removeLast().kind
             if kind == .value { continue }
-            // What an attribute belongs to is still to come; a push answers nothing.
+            // The value that an attribute belongs to is still to come; a push answers nothing.
             if self.open.isEmpty { self.hasError = false }
             if kind == .attribute || self.open.isEmpty { return nil }
         }

@@ -10,10 +10,10 @@ package indirect enum ReplyValue: Equatable, Sendable {
     case array([ReplyValue])
     case set([ReplyValue])
     case push([ReplyValue])
-    /// Keys and values in the order in which they came.
+    /// The map has keys and values in the order in which they came.
     case map([ReplyValue])
 
-    /// Text of a scalar; nil for aggregates and null.
+    /// Returns the text of a scalar; nil for aggregates and null.
     package var text: String? {
         switch self {
         case .simple(let text), .error(let text): text
@@ -32,7 +32,7 @@ package indirect enum ReplyValue: Equatable, Sendable {
         }
     }
 
-    /// As Redis writes it: no `.0` behind a whole number.
+    /// Writes a number as Redis does, with no `.0` behind a whole one.
     private static func shortest(_ value: Double) -> String {
         let text = "\(value)"
         return text.hasSuffix(".0") ? String(text.dropLast(2)) : text

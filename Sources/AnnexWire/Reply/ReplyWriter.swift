@@ -1,7 +1,7 @@
 package import AnnexCore
 package import NIOCore
 
-/// The protocol version of one connection; `HELLO` changes it.
+/// Names the protocol version of one connection; `HELLO` changes it.
 package enum RESPVersion: Int, Sendable { case two = 2, three = 3 }
 
 /// Replies into a buffer, in the shapes of the connection's protocol. RESP3 types fall back to RESP2's by the rules of
@@ -16,9 +16,9 @@ package struct ReplyWriter: Sendable {
 
     package var version: RESPVersion
     package private(set) var buffer: ByteBuffer
-    /// The writer index that the present reply must not pass.
+    /// Holds the writer index that the present reply must not pass.
     private var end: Int
-    /// Whether something of the present reply did not fit and was left out.
+    /// Tells whether something of the present reply did not fit and was left out.
     package private(set) var isOverBudget = false
 
     /// - Parameter budget: bytes that the first reply may take.
@@ -50,7 +50,7 @@ package struct ReplyWriter: Sendable {
         return false
     }
 
-    /// Where the next reply begins; for `rewind`.
+    /// Says where the next reply begins, for `rewind`.
     package var position: Int { self.buffer.writerIndex }
 
     /// Takes back what was written since `position` had this value. What is written next may use the whole budget again.
@@ -59,7 +59,7 @@ package struct ReplyWriter: Sendable {
         self.isOverBudget = false
     }
 
-    /// A copy of what was written since `position` had this value.
+    /// Copies what was written since `position` had this value.
     package func copy(from position: Int) -> ByteBuffer {
         ByteBuffer(bytes: self.buffer.readableBytesView[position...])
     }
@@ -78,7 +78,7 @@ package struct ReplyWriter: Sendable {
         return taken
     }
 
-    /// False where so many more bytes would go beyond the budget: they must not be written then.
+    /// Returns false where so many more bytes would go beyond the budget: they must not be written then.
     ///
     /// - Parameters:
     ///   - most: an estimate from above, cheap to make.
@@ -94,12 +94,12 @@ package struct ReplyWriter: Sendable {
     @inline(__always)
     private mutating func fits(_ count: Int) -> Bool { self.fits(count, exact: count) }
 
-    /// Bytes of a line with a number.
+    /// Returns how many bytes a line with a number takes.
     private static func lineLength(_ value: Int) -> Int { String(value).utf8.count + 3 }
 
     // MARK: Types
 
-    /// A whole reply, or elements of one, that were written before.
+    /// Appends a whole reply, or elements of one, that were written before.
     package mutating func encoded(_ bytes: ByteBuffer) {
         guard self.fits(bytes.readableBytes) else { return }
         self.buffer.writeImmutableBuffer(bytes)
@@ -111,7 +111,7 @@ package struct ReplyWriter: Sendable {
         self.textLine(UInt8(ascii: "+"), isPlain ? text : Printable.escape(text, limit: 2_048))
     }
 
-    /// A simple string that is known to be printable ASCII: `OK`, `PONG`.
+    /// Writes a simple string that is known to be printable ASCII: `OK`, `PONG`.
     package mutating func status(_ text: StaticString) {
         guard self.fits(text.utf8CodeUnitCount + 3) else { return }
         self.buffer.writeStaticString("+")
@@ -136,7 +136,7 @@ package struct ReplyWriter: Sendable {
 
     package mutating func integer(_ value: Int) { self.line(UInt8(ascii: ":"), value) }
 
-    /// In one step: ten of these are most of an answer.
+    /// Writes a bulk string in one step: ten of these are most of an answer.
     package mutating func bulk(_ bytes: UnsafeRawBufferPointer) {
         guard self.fits(bytes.count + 2 + Self.lineBytes, exact: bytes.count + 2 + Self.lineLength(bytes.count)) else {
             return
@@ -201,7 +201,7 @@ package struct ReplyWriter: Sendable {
         if value { self.buffer.writeStaticString("#t\r\n") } else { self.buffer.writeStaticString("#f\r\n") }
     }
 
-    /// The shortest decimal that reads back as the same float.
+    /// Writes the shortest decimal that reads back as the same float.
     package mutating func double(_ value: Float) {
         ShortestDecimal.withText(of: value) { self.decimal($0) }
     }
@@ -218,7 +218,7 @@ package struct ReplyWriter: Sendable {
         self.endLine()
     }
 
-    /// A text for people: verbatim in RESP3, bulk in RESP2.
+    /// Writes a text for people, verbatim in RESP3, as a bulk string in RESP2.
     package mutating func verbatim(_ text: String) {
         guard self.version == .three else { return self.bulk(text) }
         guard self.fits(text.utf8.count + 6 + Self.lineLength(text.utf8.count + 4)) else { return }
@@ -230,7 +230,7 @@ package struct ReplyWriter: Sendable {
 
     private mutating func endLine() { self.buffer.writeInteger(UInt16(0x0d0a)) }
 
-    /// A marker, a decimal number, CR LF, without an allocation.
+    /// Writes a marker, a decimal number and CR LF, without an allocation.
     private mutating func line(_ marker: UInt8, _ value: Int) {
         guard self.fits(Self.lineBytes, exact: Self.lineLength(value)) else { return }
         self.buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.lineBytes) {
@@ -238,7 +238,7 @@ package struct ReplyWriter: Sendable {
         }
     }
 
-    /// As many as a line with a number can have: marker, sign, 19 digits, CR LF, and one to spare.
+    /// A line with a number has at most so many bytes: marker, sign, 19 digits, CR LF, and one to spare.
     private static let lineBytes = 24
 
     /// Returns the number of bytes.
@@ -274,7 +274,7 @@ package struct ReplyWriter: Sendable {
     }
 }
 
-/// Floats as text the way Redis writes them: `1` rather than `1.0`, `inf`, `nan`.
+/// Writes floats as text the way Redis does: `1` rather than `1.0`, `inf`, `nan`.
 enum ShortestDecimal {
     static func withText(of value: Float, _ body: (UnsafeRawBufferPointer) -> Void) {
         Self.lend(value.isNaN ? "nan" : value.description, body)

@@ -1,6 +1,6 @@
 package import AnnexCore
 
-/// Why the arguments of a command are refused: the code and the text of its error reply.
+/// Says why the arguments of a command are refused, with the code and the text of its error reply.
 package struct ArgumentFailure: Error, Equatable, Sendable {
     package let code: ErrorCode
     /// Says what is wrong and what would be right. Words of the client in it are escaped and cut.
@@ -14,7 +14,7 @@ package struct ArgumentFailure: Error, Equatable, Sendable {
     /// A failure of the engine or the state, found while arguments were looked up.
     package init(_ failure: AnnexError) { self.init(code: ErrorCode(failure.code), "\(failure)") }
 
-    /// A word that the command does not know, knows only once, or whose value is missing.
+    /// Refuses a word that the command does not know, knows only once, or whose value is missing.
     package static func syntax(_ request: Request, near index: Int) -> Self {
         Self("syntax error near '\(request.printable(index))'")
     }
@@ -25,7 +25,7 @@ extension ReplyWriter {
 }
 
 extension Request {
-    /// The integer at `index`, if it is within `range`.
+    /// Returns the integer at `index`, if it is within `range`.
     ///
     /// - Throws: `ERR invalid NAME 'WORD': give an integer from A to B`.
     func integer(_ index: Int, _ name: StaticString, in range: ClosedRange<Int>) throws(ArgumentFailure) -> Int {
@@ -38,7 +38,7 @@ extension Request {
         return value
     }
 
-    /// The weight of an event: so that no sum of any number of them, and no score, leaves a float's range.
+    /// Reads the weight of an event. Its bounds keep every sum of weights, and every score, within a float's range.
     package func weight(_ index: Int) throws(ArgumentFailure) -> Double {
         guard let value = self.double(index), abs(value) <= Limits.maximumWeight else {
             throw ArgumentFailure("invalid weight '\(self.printable(index))': give a number from -1e30 to 1e30")
@@ -46,7 +46,7 @@ extension Request {
         return value
     }
 
-    /// A time, in milliseconds since 1970, that may be one of an event.
+    /// Reads a time, in milliseconds since 1970, that an event may have.
     package func time(_ index: Int, _ name: StaticString) throws(ArgumentFailure) -> Int64 {
         guard let time = self.integer(index) else {
             throw ArgumentFailure(
@@ -59,7 +59,7 @@ extension Request {
         return Int64(time)
     }
 
-    /// A share of the part across a centroid: above 0, at most 1.
+    /// Reads a share of the part across a centroid: above 0, at most 1.
     func kappa(_ index: Int) throws(ArgumentFailure) -> Float {
         guard let value = self.float(index), value > 0, value <= 1 else {
             throw ArgumentFailure("invalid KAPPA '\(self.printable(index))': give a number above 0, at most 1")
@@ -67,7 +67,7 @@ extension Request {
         return value
     }
 
-    /// The positions of the words that the count at `index` announces; `name` is what is counted.
+    /// Returns the positions of the words that the count at `index` announces; `name` is what is counted.
     ///
     /// - Parameters:
     ///   - minimum: the smallest count.

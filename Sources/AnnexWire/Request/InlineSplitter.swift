@@ -1,7 +1,7 @@
 import NIOCore
 
-/// A plain line into words, by the rules of Redis's inline commands: blanks separate; `"…"` understands `\n \r \t \b
-/// \a \\ \" \xNN`; `'…'` understands `\'`; a closing quote must be followed by a blank or the end.
+/// Splits a plain line into words, by the rules of Redis's inline commands: blanks separate; `"…"` understands `\n \r
+/// \t \b \a \\ \" \xNN`; `'…'` understands `\'`; a closing quote must be followed by a blank or the end.
 enum InlineSplitter {
     private enum Quote { case none, single, double }
 
@@ -45,7 +45,8 @@ enum InlineSplitter {
         return quote == .none
     }
 
-    /// At a backslash within double quotes; leaves `position` on the last byte of the escape.
+    /// Reads an escape that begins at a backslash within double quotes. It leaves `position` on the last byte of the
+    /// escape.
     private static func escape(_ bytes: ByteBufferView, _ position: inout Int, _ words: inout ByteBuffer) {
         if Self.at(bytes, position + 1) == UInt8(ascii: "x"), let high = Self.digit(Self.at(bytes, position + 2)),
             let low = Self.digit(Self.at(bytes, position + 3))

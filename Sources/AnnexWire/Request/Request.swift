@@ -1,7 +1,7 @@
 package import AnnexCore
 package import NIOCore
 
-/// One command as it lies in the receive buffer: the arguments are ranges of it, nothing is copied.
+/// Holds one command as it lies in the receive buffer: the arguments are ranges of it, and nothing is copied.
 ///
 /// A parser fills the same `Request` again and again; its storage is reused. A copy is a value of its own that may
 /// leave the event loop (it shares the bytes, copy on write).
@@ -11,7 +11,7 @@ package struct Request: Sendable {
         package var count: Int32
     }
 
-    /// The frame's bytes; offsets count from its reader index.
+    /// Holds the frame's bytes; offsets count from its reader index.
     package internal(set) var bytes = ByteBuffer()
     package internal(set) var arguments: [Argument] = []
 
@@ -24,7 +24,7 @@ package struct Request: Sendable {
         if !midFrame { self.arguments.removeAll(keepingCapacity: self.arguments.capacity <= 64) }
     }
 
-    /// A request made by hand, for tests and tools.
+    /// Makes a request by hand, for tests and tools.
     package init(_ words: [[UInt8]]) {
         for word in words {
             self.arguments.append(Argument(offset: Int32(self.bytes.writerIndex), count: Int32(word.count)))
@@ -32,7 +32,8 @@ package struct Request: Sendable {
         }
     }
 
-    /// Some of the arguments of another request, as a request that shares its bytes: for reading them, not for sending them on.
+    /// Makes a request of some of the arguments of another, which shares its bytes. It is for reading them, not for
+    /// sending them on.
     package init(_ words: Range<Int>, of request: Request) {
         self.bytes = request.bytes
         self.arguments = Array(request.arguments[words])
@@ -48,12 +49,12 @@ package struct Request: Sendable {
         self.bytes.storageCapacity + self.arguments.count * MemoryLayout<Argument>.stride
     }
 
-    /// Whether it came as an array; else it was a line.
+    /// Tells whether it came as an array; else it was a line.
     package var isArray: Bool {
         self.bytes.getInteger(at: self.bytes.readerIndex, as: UInt8.self) == UInt8(ascii: "*")
     }
 
-    /// Arguments, the command's name included.
+    /// Counts arguments, the command's name included.
     package var count: Int { self.arguments.count }
 
     /// Lends the bytes of one argument. O(1).
@@ -69,29 +70,30 @@ package struct Request: Sendable {
         }
     }
 
-    /// The argument as text for messages; what is not UTF-8 is replaced.
+    /// Returns the argument as text for messages; what is not UTF-8 is replaced.
     package func string(_ index: Int) -> String { self.withArgument(index) { String(decoding: $0, as: UTF8.self) } }
 
-    /// The argument escaped and shortened, for error texts.
+    /// Returns the argument escaped and shortened, for error texts.
     package func printable(_ index: Int, limit: Int = 128) -> String {
         self.withArgument(index) { Printable.escape($0, limit: limit) }
     }
 
     package func bytesOf(_ index: Int) -> [UInt8] { self.withArgument(index) { Array($0) } }
 
-    /// Nil unless the argument is 1 to 255 bytes of UTF-8. Copies: for errors and writes, not for the query path.
+    /// Returns nil unless the argument is 1 to 255 bytes of UTF-8. Copies: for errors and writes, not for the query
+    /// path.
     package func identifier(_ index: Int) -> Identifier? { Identifier(self.bytesOf(index)) }
 
-    /// Nil unless the argument is a decimal integer: an optional `-`, digits, no leading zero, no overflow.
+    /// Returns nil unless the argument is a decimal integer: an optional `-`, digits, no leading zero, no overflow.
     package func integer(_ index: Int) -> Int? { self.withArgument(index) { StrictNumber.integer($0) } }
 
-    /// Nil unless the argument is a finite decimal number within a float's range.
+    /// Returns nil unless the argument is a finite decimal number within a float's range.
     package func float(_ index: Int) -> Float? { self.withArgument(index) { StrictNumber.float($0) } }
 
-    /// Nil unless the argument is a finite decimal number within a double's range.
+    /// Returns nil unless the argument is a finite decimal number within a double's range.
     package func double(_ index: Int) -> Double? { self.withArgument(index) { StrictNumber.double($0) } }
 
-    /// Whether the argument is `keyword` in any case; `keyword` is upper-case ASCII.
+    /// Tells whether the argument is `keyword` in any case; `keyword` is upper-case ASCII.
     @inlinable
     package func matches(_ index: Int, _ keyword: StaticString) -> Bool {
         self.withArgument(index) { bytes in
@@ -107,11 +109,12 @@ package struct Request: Sendable {
 }
 
 extension Request {
-    /// From here on bytes are shared rather than copied, as a copy takes a loop too long (some 0.1 ms a MiB). What is smaller may
-    /// lie in a receive buffer several times its size, which would be kept and not counted.
+    /// From this size on bytes are shared rather than copied, as a copy takes a loop too long (some 0.1 ms a MiB). What
+    /// is smaller may lie in a receive buffer several times its size, which would be kept and not counted.
     private static let sharedFrom = 256 << 10
 
-    /// The same request, to be kept: a small one has storage of its own, so that the receive buffer is not kept for it.
+    /// Returns the same request, to be kept: a small one has storage of its own, so that the receive buffer is not kept
+    /// for it.
     package var detached: Request {
         guard self.bytes.readableBytes < Self.sharedFrom else { return self }
         var copy = self

@@ -1,16 +1,16 @@
 package import NIOCore
 
-/// Commands as arrays of bulk strings.
+/// Writes commands as arrays of bulk strings.
 package enum RequestEncoder {
     /// A slice that begins behind the first 16 MiB of its buffer would be a copy, so a buffer ends well before.
     private static let bufferBytes = 4 << 20
 
-    /// `count` requests, of the words that `words` gives for each number, as slices of few buffers.
+    /// Encodes `count` requests, of the words that `words` gives for each number, as slices of few buffers.
     package static func encode(_ count: Int, _ words: (Int) -> [[UInt8]]) -> [ByteBuffer] {
         Self.slices(count) { Self.append(words($0), to: &$1) }
     }
 
-    /// `count` pieces, as `append` writes each by its number, as slices of few buffers.
+    /// Returns `count` pieces, as `append` writes each by its number, as slices of few buffers.
     package static func slices(_ count: Int, _ append: (Int, inout ByteBuffer) -> Void) -> [ByteBuffer] {
         var out: [ByteBuffer] = []
         out.reserveCapacity(count)
@@ -31,13 +31,14 @@ package enum RequestEncoder {
         Self.append(array: words.count, beginningWith: words, to: &buffer)
     }
 
-    /// A command of `count` words, of which these are the first.
+    /// Begins a command of `count` words, of which these are the first.
     package static func append(array count: Int, beginningWith words: [[UInt8]], to buffer: inout ByteBuffer) {
         buffer.writeString("*\(count)\r\n")
         Self.append(bulks: words, to: &buffer)
     }
 
-    /// The arguments of a request from `first` on, encoded. Shares the request's bytes where it came as an array.
+    /// Returns the arguments of a request from `first` on, encoded. Shares the request's bytes where it came as an
+    /// array.
     package static func arguments(of request: Request, from first: Int) -> ByteBuffer {
         guard first < request.count else { return ByteBuffer() }
         guard request.isArray, first > 0 else {
@@ -54,7 +55,7 @@ package enum RequestEncoder {
         for word in words { word.withUnsafeBytes { Self.append(bulk: $0, to: &buffer) } }
     }
 
-    /// One argument. Allocates nothing where the buffer has room.
+    /// Writes one argument. Allocates nothing where the buffer has room.
     package static func append(bulk bytes: UnsafeRawBufferPointer, to buffer: inout ByteBuffer) {
         buffer.writeInteger(UInt8(ascii: "$"))
         Self.append(decimal: bytes.count, to: &buffer)

@@ -1,10 +1,11 @@
 package import NIOCore
 
-/// Requests out of a byte stream: RESP arrays of bulk strings, and inline lines for people.
+/// Parses requests out of a byte stream: RESP arrays of bulk strings, and inline lines for people.
 ///
-/// A value: bytes in, a request, "more" or a protocol error out. It remembers how far it came (offsets count from the
-/// buffer's reader index, so the buffer may grow or move), reads every byte once, does not recurse, and compares each
-/// length with its limit before it is added to anything. Nothing is allocated for what a client merely declares.
+/// It is a value: bytes go in, and a request, "more" or a protocol error comes out. It remembers how far it came
+/// (offsets count from the buffer's reader index, so the buffer may grow or move), reads every byte once, does not
+/// recurse, and compares each length with its limit before it is added to anything. Nothing is allocated for what a
+/// client merely declares.
 ///
 /// One parser belongs to one connection and is given the same `Request` each time: arguments of an unfinished frame lie
 /// there. After `.failed` the connection closes; the parser is not to be asked again.
@@ -18,13 +19,13 @@ package struct RequestParser {
         case failed(String)
     }
 
-    /// Clamped to ranges in which no sum of them overflows.
+    /// The limits are clamped to ranges in which no sum of them overflows.
     package var limits: WireLimits {
         didSet { self.limits = self.limits.clamped }
     }
     /// Switches from the limits before `AUTH` to the full ones; from the next frame's first unread byte on.
     package var authenticated: Bool
-    /// Bytes examined since the parser was made, each once: for the test that parsing is linear.
+    /// Counts bytes examined since the parser was made, each once: for the test that parsing is linear.
     package private(set) var examinedBytes = 0
 
     private enum Step {
@@ -34,9 +35,9 @@ package struct RequestParser {
     }
 
     private var step = Step.start
-    /// Bytes of the present frame that are understood, from the reader index on.
+    /// Counts bytes of the present frame that are understood, from the reader index on.
     private var consumed = 0
-    /// Bytes behind `consumed` in which no line end was found.
+    /// Counts bytes behind `consumed` in which no line end was found.
     private var scanned = 0
     private var missingArguments = 0
 
@@ -45,14 +46,14 @@ package struct RequestParser {
         self.authenticated = authenticated
     }
 
-    /// Arguments of one frame that one call reads; some 0.1 ms.
+    /// One call reads at most so many arguments of one frame, which takes some 0.1 ms.
     package static let argumentsPerCall = 8_192
 
-    /// Whether part of a frame has been understood; what the timer for unfinished commands asks, together with
+    /// Tells whether part of a frame has been understood; what the timer for unfinished commands asks, together with
     /// whether unread bytes remain.
     package var isInsideFrame: Bool { self.consumed > 0 || self.scanned > 0 }
 
-    /// Bytes of the unfinished frame that have been looked at.
+    /// Counts bytes of the unfinished frame that have been looked at.
     package var pendingBytes: Int { self.consumed + self.scanned }
 
     /// Takes one request off the front of `buffer`. Empty requests (`*0`, a blank line) are skipped.
@@ -88,7 +89,7 @@ package struct RequestParser {
 
     // MARK: Arrays
 
-    /// Nil where parsing goes on.
+    /// Returns nil where parsing goes on.
     private mutating func arrayHeader(_ buffer: inout ByteBuffer) -> Result? {
         switch self.headerLine(&buffer) {
         case .missing: return .needMore
@@ -162,7 +163,7 @@ package struct RequestParser {
 
     private enum Header { case missing, tooLong, value(Int?) }
 
-    /// `*<digits>CRLF` or `$<digits>CRLF` at `consumed`. A length needs at most 20 digits and a sign.
+    /// Reads `*<digits>CRLF` or `$<digits>CRLF` at `consumed`. A length needs at most 20 digits and a sign.
     private mutating func headerLine(_ buffer: inout ByteBuffer) -> Header {
         let maximum = 24
         let start = buffer.readerIndex + self.consumed
@@ -198,7 +199,7 @@ package struct RequestParser {
 
     // MARK: Inline lines
 
-    /// Nil for a blank line.
+    /// Returns nil for a blank line.
     private mutating func inline(_ buffer: inout ByteBuffer, _ request: inout Request) -> Result? {
         let limit = min(
             self.limits.lineBytes,
@@ -240,8 +241,8 @@ package struct RequestParser {
         return .request
     }
 
-    /// Whether a line is one that a browser sends and no person types: a page must not be able to make a browser on this
-    /// machine talk to the server.
+    /// Tells whether a line is one that a browser sends and no person types: a page must not be able to make a browser
+    /// on this machine talk to the server.
     private static func isHTTP(_ line: ByteBuffer) -> Bool {
         let view = line.readableBytesView
         return view.starts(with: "POST ".utf8) || view.starts(with: "Host:".utf8)

@@ -1,6 +1,6 @@
-/// Numbers out of bytes from outside: digits only, no trap, no locale.
+/// Reads numbers out of bytes from outside: they have digits only, nothing traps, and no locale counts.
 package enum StrictNumber {
-    /// An optional `-`, then digits without a leading zero; nil on overflow or anything else.
+    /// Reads an optional `-`, then digits without a leading zero. Returns nil on overflow or anything else.
     package static func integer(_ bytes: UnsafeRawBufferPointer) -> Int? {
         var position = 0
         let negative = bytes.first == UInt8(ascii: "-")

@@ -1,24 +1,24 @@
-/// How large a request may be. Checked before anything is allocated or added up.
+/// Says how large a request may be. The limits are checked before anything is allocated or added up.
 package struct WireLimits: Sendable, Equatable {
-    /// One argument, bytes.
+    /// One argument has at most so many bytes.
     package var argumentBytes = 1 << 20
-    /// All of one command, framing included, bytes.
+    /// One command has at most so many bytes, framing included.
     package var commandBytes = 16 << 20
-    /// One inline line, bytes.
+    /// One inline line has at most so many bytes.
     package var lineBytes = 64 << 10
-    /// Arguments of one command, its name included.
+    /// One command has at most so many arguments, its name included.
     package var arguments = 65_536
 
-    /// Before `AUTH`: arguments of one command.
+    /// One command has at most so many arguments before `AUTH`.
     package var unauthenticatedArguments = 10
-    /// Before `AUTH`: one argument, bytes.
+    /// One argument has at most so many bytes before `AUTH`.
     package var unauthenticatedArgumentBytes = 16 << 10
-    /// Before `AUTH`: bytes received and not yet understood.
+    /// At most so many bytes may have been received and not yet understood before `AUTH`.
     package var unauthenticatedBufferBytes = 64 << 10
 
     package init() {}
 
-    /// The same with every value in a range in which sums of them cannot overflow and offsets fit 32 bits: 1 to
+    /// Returns the same with every value in a range in which sums of them cannot overflow and offsets fit 32 bits: 1 to
     /// 512 MiB for bytes, 1 to 16,777,216 for arguments.
     package var clamped: WireLimits {
         func bytes(_ value: Int) -> Int { min(max(value, 1), 512 << 20) }

@@ -1,4 +1,5 @@
-/// One argument of a command. The arity, the reading of options, `COMMAND DOCS` and the reference come from it.
+/// Describes one argument of a command. The arity, the reading of options, `COMMAND DOCS` and the reference come from
+/// it.
 package struct CommandArgument: Sendable {
     package enum Kind: String, Sendable {
         case key, string, integer, double, block, oneof
@@ -33,7 +34,7 @@ package struct CommandArgument: Sendable {
         Self(name: name, kind: .oneof, token: token, children: children)
     }
 
-    /// `[INDEX name]`, which every command about users has.
+    /// Describes `[INDEX name]`, which every command about users has.
     package static let index = CommandArgument.string("name", token: "INDEX").optional
 
     package var optional: Self {
@@ -47,7 +48,7 @@ package struct CommandArgument: Sendable {
         return copy
     }
 
-    /// The argument as a manual shows it: `[COUNT n]`, `<ELE element | FP32 blob>`, `item [item …]`.
+    /// Returns the argument as a manual shows it: `[COUNT n]`, `<ELE element | FP32 blob>`, `item [item …]`.
     package var syntax: String {
         var text: String
         switch self.kind {
@@ -63,10 +64,10 @@ package struct CommandArgument: Sendable {
     }
 }
 
-/// How many words something takes.
+/// Says how many words something takes.
 struct WordCount: Equatable {
     var fewest: Int
-    /// Nil: there is no end.
+    /// With nil there is no end.
     var most: Int?
 
     init(fewest: Int, most: Int?) { (self.fewest, self.most) = (fewest, most) }
@@ -79,7 +80,7 @@ struct WordCount: Equatable {
         return Self(fewest: one.fewest + other.fewest, most: most)
     }
 
-    /// The arity that `COMMAND` gives: the number, or minus the fewest.
+    /// Returns the arity that `COMMAND` gives: the number, or minus the fewest.
     var arity: Int { self.fewest == self.most ? self.fewest : -self.fewest }
 }
 
@@ -87,7 +88,7 @@ extension CommandArgument {
     /// Whether the word of an option is in it.
     var hasToken: Bool { self.token != nil || self.children.contains(where: \.hasToken) }
 
-    /// How many words of a request it takes.
+    /// Says how many words of a request it takes.
     var words: WordCount {
         let values: WordCount
         switch self.kind {
@@ -111,6 +112,6 @@ extension CommandArgument {
 }
 
 extension [CommandArgument] {
-    /// How many words of a request all of them take.
+    /// Says how many words of a request all of them take.
     var words: WordCount { self.reduce(WordCount(exactly: 0)) { $0 + $1.words } }
 }

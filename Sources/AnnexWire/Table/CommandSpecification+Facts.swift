@@ -12,13 +12,13 @@ extension CommandSpecification {
         case prefix
     }
 
-    /// Whom a command concerns: what rights are given by.
+    /// Says whom a command concerns. Rights are given by it.
     package enum CommandClass: String, Sendable {
         /// Changes nothing.
         case read
         /// Changes what is known of users.
         case event
-        /// Concerns the server itself.
+        /// The command concerns the server itself.
         case admin
     }
 
@@ -63,7 +63,7 @@ extension CommandSpecification {
         }
     }
 
-    /// Whether its keys are users, who live on one shard each.
+    /// Tells whether its keys are users, who live on one shard each.
     package var isAboutUser: Bool {
         switch self.routing {
         case .user, .users, .change, .changes, .atRouter(.waitForPosition): true
@@ -77,7 +77,7 @@ extension CommandSpecification {
         return change
     }
 
-    /// Position of the first key, 0 where there is none or where a count says how many there are.
+    /// The first key stands at this position; 0 where there is none or where a count says how many there are.
     package var firstKey: Int {
         switch self.keys {
         case .none, .counted: 0
@@ -85,12 +85,12 @@ extension CommandSpecification {
         case .second: 2
         }
     }
-    /// Position of the last key; -1 stands for the last argument.
+    /// The last key stands at this position; -1 stands for the last argument.
     package var lastKey: Int { self.keys == .all ? -1 : self.firstKey }
     package var keyStep: Int { self.firstKey == 0 ? 0 : 1 }
 
-    /// Where the keys of a command are that begins at argument `base`; nil where a count does not fit the arguments.
-    /// The arity must have been checked.
+    /// Returns where the keys of a command are that begins at argument `base`; nil where a count does not fit the
+    /// arguments. The arity must have been checked.
     package func keys(in request: Request, from base: Int = 0) -> Range<Int>? {
         switch self.keys {
         case .none: return base..<base
@@ -107,7 +107,7 @@ extension CommandSpecification {
 
     package func accepts(count: Int) -> Bool { self.arity >= 0 ? count == self.arity : count >= -self.arity }
 
-    /// `TOPK user k [INDEX name] …`
+    /// Writes the syntax, as in `TOPK user k [INDEX name] …`.
     package var syntax: String {
         ([self.name.uppercased().replacing("|", with: " ")] + self.arguments.map(\.syntax)).joined(separator: " ")
     }

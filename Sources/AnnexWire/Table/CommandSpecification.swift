@@ -1,5 +1,5 @@
-/// All that is known of one command: who answers it, what it takes, and everything that introspection and the reference say. A
-/// class, so that a lookup costs one reference.
+/// Holds all that is known of one command: who answers it, what it takes, and everything that introspection and the
+/// reference say. It is a class, so that a lookup costs one reference.
 package final class CommandSpecification: Sendable {
     package enum Owner: Sendable { case connection, handler }
     package enum Keys: Sendable, Equatable {
@@ -15,7 +15,7 @@ package final class CommandSpecification: Sendable {
     }
 
     package let id: CommandID
-    /// Lower case; a subcommand is `parent|child`.
+    /// The name is in lower case; a subcommand is `parent|child`.
     package let name: String
     /// Number of words with the name; negative: at least as many. Follows from the arguments.
     package let arity: Int
@@ -33,7 +33,7 @@ package final class CommandSpecification: Sendable {
     package let replyRESP3: String
     package let subcommands: [CommandSpecification]
     package let isAllowedBeforeAuthentication: Bool
-    /// Which commands before it may still be owed their replies when it runs.
+    /// Says which commands before it may still be owed their replies when it runs.
     package let pipelineClass: PipelineClass
     package let inTransaction: InTransaction
     /// The way a router takes it; a connection's own commands never reach one.

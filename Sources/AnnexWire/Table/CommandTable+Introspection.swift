@@ -1,6 +1,6 @@
 import AnnexCore
 
-/// `COMMAND` and its subcommands.
+/// Answers `COMMAND` and its subcommands.
 extension CommandTable {
     /// Names of one COMMAND INFO or DOCS: a description is much longer than a name, so replies stay bounded by this.
     private static let maximumNames = 256
@@ -35,14 +35,15 @@ extension CommandTable {
         self.writeDocs(request.count == 2 ? self.specifications : self.documented(request), &reply)
     }
 
-    /// False where there are too many names: the error is written then.
+    /// Returns false where there are too many names: the error is written then.
     private func checkNames(_ request: Request, _ reply: inout ReplyWriter) -> Bool {
         guard request.count - 2 > Self.maximumNames else { return true }
         reply.error(code: .error, "too many names; give at most \(Self.maximumNames)")
         return false
     }
 
-    /// The commands that a `COMMAND DOCS` names: each once, as they are keys of a map; unknown ones are left out.
+    /// Returns the commands that a `COMMAND DOCS` names: each once, as they are keys of a map; unknown ones are left
+    /// out.
     private func documented(_ request: Request) -> [CommandSpecification] {
         var found: [CommandSpecification] = []
         for index in 2..<request.count {

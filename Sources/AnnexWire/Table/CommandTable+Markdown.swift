@@ -1,6 +1,6 @@
 import AnnexCore
 
-/// The protocol's reference, written from the table; `docs/protocol.md` is this text.
+/// Writes the protocol's reference from the table; `docs/protocol.md` is this text.
 extension CommandTable {
     private static let groups = [
         ("user", "Users"), ("vector_set", "Indexes and items"), ("keyspace", "Key space"), ("server", "Server"),
@@ -68,7 +68,7 @@ extension CommandTable {
         }.joined(separator: "\n")
     }
 
-    /// 65536 as 65,536, whatever the locale.
+    /// Writes 65536 as 65,536, whatever the locale.
     private static func grouped(_ value: Int) -> String {
         var out = ""
         for (index, digit) in String(value).reversed().enumerated() {

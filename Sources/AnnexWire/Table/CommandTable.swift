@@ -1,6 +1,6 @@
 import AnnexCore
 
-/// The one table of commands: dispatch, arity, `COMMAND`, help and the reference come from it.
+/// Holds the one table of commands: dispatch, arity, `COMMAND`, help and the reference come from it.
 package struct CommandTable: Sendable {
     package enum Lookup {
         /// `position` is that of the command in `specifications`; `id` says what it is asked for: its subcommand, where it has
@@ -10,7 +10,7 @@ package struct CommandTable: Sendable {
         case refused(ArgumentFailure, position: Int?)
     }
 
-    /// All commands, by name.
+    /// Lists all commands, by name.
     package let specifications: [CommandSpecification]
     private let positions: NamePositions
 
@@ -65,7 +65,7 @@ package struct CommandTable: Sendable {
 }
 
 extension ArgumentFailure {
-    /// A command that is not in the table: the name and the first arguments, cut and escaped.
+    /// Refuses a command that is not in the table, with its name and first arguments, cut and escaped.
     static func unknownCommand(_ request: Request) -> Self {
         var text = "unknown command '\(request.count > 0 ? request.printable(0) : "")', with args beginning with: "
         var index = 1

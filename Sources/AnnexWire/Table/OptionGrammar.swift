@@ -1,11 +1,11 @@
-/// The options of a command, as the reader looks for them: made once of the command's arguments.
+/// Holds the options of a command, as the reader looks for them. It is made once of the command's arguments.
 ///
 /// `Option` has a case for each token, whose raw value is the token; so the switch over what was read is complete. Arguments
 /// without a token are left to the command.
 package struct OptionGrammar<Option>: Sendable
 where Option: RawRepresentable & CaseIterable & Sendable, Option.RawValue == String {
     package enum Repetition: Sendable {
-        /// Each at most once, and one of those that exclude one another.
+        /// Each option stands at most once, and so does one of those that exclude one another.
         case refused
         /// The last one counts, as in Redis.
         case lastCounts
@@ -21,9 +21,9 @@ where Option: RawRepresentable & CaseIterable & Sendable, Option.RawValue == Str
         let token: PackedName
         let option: Option
         let values: Values
-        /// The same for those that exclude one another.
+        /// Options that exclude one another have the same number here.
         let group: UInt64
-        /// The position of its argument, for messages.
+        /// Says where the option's argument stands, for messages.
         let argument: Int
     }
 
@@ -68,19 +68,19 @@ where Option: RawRepresentable & CaseIterable & Sendable, Option.RawValue == Str
         return .counted(then: argument.children.last?.token.flatMap { PackedName($0) })
     }
 
-    /// The row of the word at `index`; nil where it is no option. Allocates nothing.
+    /// Returns the row of the word at `index`; nil where it is no option. Allocates nothing.
     func row(_ request: Request, _ index: Int) -> Row? {
         guard let word = request.withArgument(index, { PackedName($0) }) else { return nil }
         for row in self.rows where row.token == word { return row }
         return nil
     }
 
-    /// The option that the word at `index` is; nil where it is none.
+    /// Returns the option that the word at `index` is; nil where it is none.
     package func option(_ request: Request, _ index: Int) -> Option? { self.row(request, index)?.option }
 
     // MARK: Messages
 
-    /// The word for what is counted behind an option: `items`.
+    /// Returns the word for what is counted behind an option: `items`.
     func counted(_ row: Row) -> String {
         (self.arguments[row.argument].children.first { $0.isMultiple }?.name ?? "word") + "s"
     }

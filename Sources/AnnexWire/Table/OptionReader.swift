@@ -3,9 +3,10 @@ package struct OptionReader<Option>
 where Option: RawRepresentable & CaseIterable & Sendable, Option.RawValue == String {
     package struct Found {
         package let option: Option
-        /// Positions of its values; empty for a word that stands alone.
+        /// Its values stand at these positions. A word that stands alone has none.
         package let values: Range<Int>
-        /// Positions of the values behind the token that may follow counted ones; nil where it was left out.
+        /// The values behind the token that may follow counted ones stand at these positions. It is nil where that was
+        /// left out.
         package let more: Range<Int>?
     }
 
@@ -20,7 +21,7 @@ where Option: RawRepresentable & CaseIterable & Sendable, Option.RawValue == Str
         self.at = start
     }
 
-    /// The next option; nil at the end of the request. The values are not looked at.
+    /// Returns the next option; nil at the end of the request. The values are not looked at.
     ///
     /// - Throws: `syntax error near 'WORD'` for a word that is no option, or an option that was given already or lacks its values.
     package mutating func next(in request: Request) throws(ArgumentFailure) -> Found? {

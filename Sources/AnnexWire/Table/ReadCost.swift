@@ -18,7 +18,7 @@ package struct ReadCost: Sendable {
     /// Each word is an id that is looked up.
     static let lookups = ReadCost { request in request.count * Self.tenthsPerName / 10 }
 
-    /// Microseconds. O(options); nothing is allocated. The arity must have been checked.
+    /// Estimates microseconds. O(options); nothing is allocated. The arity must have been checked.
     package func microseconds(_ request: Request) -> Int { self.estimate(request) }
 
     // MARK: Figures
@@ -28,7 +28,8 @@ package struct ReadCost: Sendable {
     /// A search that reads the whole catalogue.
     package static let wholeCatalogue = 20_000
 
-    /// Tenths of a microsecond: a result that is found and written; the same with its attributes, of 1 kB.
+    /// These are tenths of a microsecond, for a result that is found and written, and for the same with its attributes,
+    /// of 1 kB.
     static let tenthsPerResult = 10
     static let tenthsPerAttributes = 30
     /// A candidate of a walk through a graph, and a list of an inverted file.
@@ -40,7 +41,7 @@ package struct ReadCost: Sendable {
     /// The cost that an item which is left out adds to each user's search.
     static let tenthsPerLeftOut = 1
 
-    /// A search for `k` results.
+    /// Estimates a search for `k` results.
     static func search(_ effort: SearchEffort?, k: Int, attributes: Bool) -> Int {
         let results = k * (Self.tenthsPerResult + (attributes ? Self.tenthsPerAttributes : 0)) / 10
         switch effort {

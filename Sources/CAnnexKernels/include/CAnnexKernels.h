@@ -1,9 +1,9 @@
 /* The parts of a search that must run in vector registers: float32 products of rows, and scans over 8-bit codes.
  *
  * Every function gives equal bits in its AVX-512, AVX2 and plain versions, so that replicas on unlike processors answer
- * alike: integer sums are exact, float sums have a fixed order (32 lanes, then a fixed tree) and nothing is fused. Chosen at
- * run time; the environment variable ANNEX_SIMD (avx512, avx2, plain) forces one that the processor has. Pointers need
- * the alignment of their element only. Nothing is allocated, nothing is kept; any number of threads. */
+ * alike: integer sums are exact, float sums have a fixed order (32 lanes, then a fixed tree) and nothing is fused. One is
+ * chosen at run time; the environment variable ANNEX_SIMD (avx512, avx2, plain) forces one that the processor has. Pointers
+ * need the alignment of their element only. Nothing is allocated, nothing is kept; any number of threads. */
 #ifndef CANNEXKERNELS_H
 #define CANNEXKERNELS_H
 
@@ -16,17 +16,17 @@ extern "C" {
 
 /* --- float32 rows --- */
 
-/* Of two vectors of `dimension` floats. */
+/* Returns the product, or the squared distance, of two vectors of `dimension` floats. */
 float CAnnexKernels_dot(const float *a, const float *b, size_t dimension);
 float CAnnexKernels_l2(const float *a, const float *b, size_t dimension);
 
-/* Of one query with `count` rows that lie `stride` floats apart, into out[count]. */
+/* Writes the same of one query with `count` rows that lie `stride` floats apart, into out[count]. */
 void CAnnexKernels_dot_rows(
     const float *query, const float *rows, size_t stride, size_t dimension, size_t count, float *out);
 void CAnnexKernels_l2_rows(
     const float *query, const float *rows, size_t stride, size_t dimension, size_t count, float *out);
 
-/* The same of the `count` rows ordinals[0], ordinals[1], …, which are fetched together. */
+/* Writes the same of the `count` rows ordinals[0], ordinals[1], …, which are fetched together. */
 void CAnnexKernels_dot_at(
     const float *query, const float *rows, size_t stride, size_t dimension, const int32_t *ordinals, size_t count,
     float *out);
@@ -43,12 +43,12 @@ enum { CAnnexKernels_blockItems = 32, CAnnexKernels_maximumPool = 64 };
  * lanes is left. An item's approximate product with a query is scale * sum(code * query). */
 typedef struct {
     const uint8_t *codes;
-    /* Per item: the scale, and what is added to the product (NULL for nothing). */
+    /* Each item has its scale, and what is added to the product (NULL for nothing). */
     const float *scales;
     const float *biases;
-    /* Per item: its ordinal; -1 for the padding of a block. */
+    /* Each item has its ordinal; the padding of a block has -1. */
     const int32_t *ordinals;
-    /* Components, rounded up to a multiple of four, divided by four. */
+    /* Counts components, rounded up to a multiple of four, divided by four. */
     size_t groups;
     /* 0: blocks as above. Else rows one behind the other, so many bytes apart (a multiple of 64; 128 behind the last
      * component): what a walk over a graph reads. Item i of block b is then row b * 32 + i. */
@@ -58,9 +58,9 @@ typedef struct {
 typedef struct {
     /* groups * 4 codes in -127...127, zeros behind them up to the next multiple of 64. */
     const int8_t *codes;
-    /* 128 * the sum of the codes. */
+    /* It is 128 * the sum of the codes. */
     int32_t correction;
-    /* The factor of biases: 1 / scale of the query. */
+    /* Biases are multiplied by it: 1 / scale of the query. */
     float biasFactor;
 } CAnnexKernels_Query;
 
@@ -82,7 +82,7 @@ typedef struct {
     int32_t ordinals[CAnnexKernels_maximumPool];
     int32_t capacity;
     int32_t k;
-    /* Items that would have entered but for their mark. */
+    /* Counts items that would have entered but for their mark. */
     int32_t skipped;
 } CAnnexKernels_Pool;
 
@@ -105,16 +105,16 @@ size_t CAnnexKernels_collect(
     const CAnnexKernels_Bounds *bounds, float threshold, const float *slacksA, float slackA, const float *slacksB,
     float slackB, uint32_t *slots, float *scores);
 
-/* The scores of blocks first ..< end, into out[(end - first) * 32]. */
+/* Writes the scores of blocks first ..< end, into out[(end - first) * 32]. */
 void CAnnexKernels_block_scores(
     const CAnnexKernels_Codes *items, const CAnnexKernels_Query *query, size_t first, size_t end, float *out);
 
-/* Of codes in rows: the scores of the `count` rows slots[0], slots[1], …, which are fetched together. */
+/* Writes the scores of the `count` rows slots[0], slots[1], …, which are fetched together. It is for codes in rows. */
 void CAnnexKernels_scores_at(
     const CAnnexKernels_Codes *items, const CAnnexKernels_Query *query, const int32_t *slots, size_t count, float *out);
 
-/* Of `count` different items those that are not below `lowest` and were not marked: they are written to `out`, in order,
- * and their number is returned. All get their mark: marks[item] = epoch. */
+/* Writes those of `count` different items that are not below `lowest` and were not marked to `out`, in order, and returns
+ * their number. All get their mark: marks[item] = epoch. */
 size_t CAnnexKernels_take_new(
     const int32_t *items, size_t count, uint32_t *marks, uint32_t epoch, int32_t lowest, int32_t *out);
 
@@ -123,18 +123,18 @@ static inline void CAnnexKernels_fetch(const void *start, size_t bytes) {
     for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch((const char *)start + at);
 }
 
-/* The sum of (a[i] - 128) * (b[i] - 128) over `bytes`, a multiple of 64 below 2^17. */
+/* Returns the sum of (a[i] - 128) * (b[i] - 128) over `bytes`, a multiple of 64 below 2^17. */
 int32_t CAnnexKernels_code_product(const uint8_t *a, const uint8_t *b, size_t bytes);
 
-/* The largest absolute value; 0 for none. */
+/* Returns the largest absolute value; 0 for none. */
 float CAnnexKernels_largest(const float *values, size_t count);
 
-/* Codes of a vector: out[count] = round(value / scale) in -127...127, ties to even; a scale of 0 gives zeros. */
+/* Writes the codes of a vector: out[count] = round(value / scale) in -127...127, ties to even; a scale of 0 gives zeros. */
 void CAnnexKernels_encode(const float *values, size_t count, float scale, int8_t *out);
 
-/* The version in use: "avx512", "avx2" or "plain". */
+/* Names the version in use: "avx512", "avx2" or "plain". */
 const char *CAnnexKernels_name(void);
-/* Uses another version from now on, in all threads: for tests and benchmarks. -1 where the processor lacks it. */
+/* Uses another version from now on, in all threads, for tests and benchmarks. Returns -1 where the processor lacks it. */
 int CAnnexKernels_use(const char *name);
 
 #ifdef __cplusplus

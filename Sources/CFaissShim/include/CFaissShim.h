@@ -21,7 +21,7 @@ typedef struct CFaissShim_Index CFaissShim_Index;
 
 enum { CFaissShim_metric_ip = 0, CFaissShim_metric_l2 = 1 };
 
-/* The class of an index, behind a transform if there is one. */
+/* Names the class of an index, behind a transform if there is one. */
 enum {
     CFaissShim_class_other = 0,
     CFaissShim_class_flat = 1,
@@ -32,15 +32,15 @@ enum {
     CFaissShim_class_ivf_pq = 6
 };
 
-/* An empty index from a factory string of the closed list (the caller has parsed it); dimension 1...4096. Sets seeds, turns
- * off polysemous training and every message to stderr. */
+/* Makes an empty index from a factory string of the closed list (the caller has parsed it); dimension 1...4096. Sets
+ * seeds, turns off polysemous training and every message to stderr. */
 int CFaissShim_make(
     const char *factory, int dimension, int metric, uint64_t seed, CFaissShim_Index **out, char *error,
     size_t errorCapacity);
 
 void CFaissShim_free(CFaissShim_Index *index);
 
-/* rows: count x dimension floats, finite. Nothing happens where the kind needs no training. */
+/* Trains on rows (count x dimension floats, finite). Nothing happens where the kind needs no training. */
 int CFaissShim_train(
     CFaissShim_Index *index, int64_t count, const float *rows, int threads, char *error, size_t errorCapacity);
 
@@ -69,7 +69,7 @@ int CFaissShim_inner_dimension(const CFaissShim_Index *index);
 int64_t CFaissShim_code_bytes(const CFaissShim_Index *index);
 int CFaissShim_has_transform(const CFaissShim_Index *index);
 
-/* Checks what a walk would follow: every link, level, list and id within bounds. O(size). 0 or -1 with a message. */
+/* Checks what a walk would follow: every link, level, list and id within bounds. O(size). Returns 0, or -1 with a message. */
 int CFaissShim_validate(const CFaissShim_Index *index, char *error, size_t errorCapacity);
 
 /* Flat and IVF only (FAISS 1.7.3 does not heed efSearch in a call's parameters: see CFaissShim_graph). One query
@@ -80,7 +80,7 @@ int CFaissShim_search(
     const CFaissShim_Index *index, const float *query, int64_t k, int64_t effort, const uint64_t *marks, uint32_t epoch,
     float *distances, int64_t *ordinals, char *error, size_t errorCapacity);
 
-/* The graph of an HNSW index, for walking outside FAISS; valid as long as the index. Item o is on levels 0 to
+/* Describes the graph of an HNSW index, for walking outside FAISS, as long as the index lives. Item o is on levels 0 to
  * itemLevels[o] - 1; its links on level l are neighbours[offsets[o] + levelOffsets[l] ..< offsets[o] + levelOffsets[l + 1]],
  * ended by the first -1. */
 typedef struct {
@@ -92,9 +92,9 @@ typedef struct {
     int32_t maximumLevel;
 } CFaissShim_Graph;
 
-/* 0, or -1 where the index has no graph. */
+/* Returns 0, or -1 where the index has no graph. */
 int CFaissShim_graph(const CFaissShim_Index *index, CFaissShim_Graph *out);
-/* Writes the list of each item (`count` numbers). -1 where the index has no lists. */
+/* Writes the list of each item (`count` numbers). Returns -1 where the index has no lists. */
 int CFaissShim_lists(const CFaissShim_Index *index, int32_t *out);
 
 #ifdef __cplusplus

@@ -7,7 +7,7 @@
 
 namespace shim {
 
-/* Distances between rows of 8-bit codes, in this project's kernels: FAISS as Debian builds it knows SSE2 only, and reads
+/* Computes distances between rows of 8-bit codes, in this project's kernels: FAISS as Debian builds it knows SSE2 only, and reads
  * four times as much. With biases, minus half the squared length of each row, ab + bias a + bias b is -|a - b|^2 / 2: what
  * ranks rows that have something taken off as they were before. On l2 FAISS wants the square itself. */
 class CodedDistances final : public faiss::DistanceComputer {
@@ -77,7 +77,7 @@ class CodedStorage final : public faiss::Index {
     Ordinal first = 0;
 };
 
-/* As long as it lives the graph is built over codes. */
+/* Has the graph built over codes as long as it lives. */
 class CodedLoan {
   public:
     CodedLoan(faiss::IndexHNSW &graph, const CAnnexKernels_Codes &codes)

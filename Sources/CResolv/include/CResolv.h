@@ -1,4 +1,4 @@
-// Service records of the DNS (RFC 2782), asked of the system's resolver.
+// Asks the system's resolver for service records of the DNS (RFC 2782).
 #ifndef CRESOLV_H
 #define CRESOLV_H
 
@@ -8,11 +8,11 @@
 struct annex_srv_record {
     uint16_t priority;
     uint16_t port;
-    // Without the dot at its end.
+    // The name has no dot at its end.
     char host[256];
 };
 
-// Writes at most `capacity` records of `name` to `out`. Blocks, for as long as the resolver's configuration says.
+// Writes at most `capacity` records of `name` to `out`. It blocks for as long as the resolver's configuration says.
 // Returns how many the answer had (which may be more), 0 where the name has none or does not exist, -1 where the
 // resolver did not answer.
 int annex_srv_lookup(const char *name, struct annex_srv_record *out, size_t capacity);

@@ -149,7 +149,7 @@ struct BenchIndexCommand: ParsableCommand {
         print(table.render(indent: "  "))
     }
 
-    /// The same searches with nothing left out; empty where nothing is.
+    /// Shows the same searches with nothing left out. It is empty where nothing is.
     private static func beside(_ line: IndexBenchmark.Line) -> [String] {
         guard let plain = line.p50LeavingNothingOut else { return [] }
         return [Figures.fixed(plain, 1), Figures.fixed(line.p50 / max(plain, 1e-9), 2)]

@@ -2,7 +2,7 @@ import AnnexBuild
 import AnnexCore
 import ArgumentParser
 
-/// The flags of `annctl build` for models with biases, and with implicit factors.
+/// Describes the flags of `annctl build` for models with biases, and with implicit factors.
 struct BiasOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
@@ -31,14 +31,14 @@ struct BiasOptions: ParsableArguments {
     }
 }
 
-/// What a manifest says of biases, for people.
+/// Says for people what a manifest has about biases.
 enum BiasText {
-    /// A sentence at the end of a build; none for a model without biases.
+    /// Writes a sentence at the end of a build; none for a model without biases.
     static func lines(_ manifest: Manifest) -> [String] {
         Self.terms(manifest).map { ["scores are \($0) + the product of the factors"] } ?? []
     }
 
-    /// Rows of `inspect`.
+    /// Makes rows of `inspect`.
     static func rows(_ manifest: Manifest) -> [[String]] { Self.terms(manifest).map { [["biases", $0]] } ?? [] }
 
     private static func terms(_ manifest: Manifest) -> String? {

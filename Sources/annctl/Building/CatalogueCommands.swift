@@ -4,7 +4,7 @@ import AnnexNode
 import ArgumentParser
 import Foundation
 
-/// The index that a command is about.
+/// Names the index that a command is about.
 struct IndexArgument: ParsableArguments {
     @Argument(help: ArgumentHelp("The index's folder.", valueName: "indexes/NAME")) var folder: String
     @Option(help: "A version's name. (default: what `current` names)") var version: String?

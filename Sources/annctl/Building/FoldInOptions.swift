@@ -3,7 +3,7 @@ import AnnexCore
 import AnnexFormats
 import ArgumentParser
 
-/// The flags of `annctl build` that say how users' vectors follow from their histories.
+/// Describes the flags of `annctl build` that say how users' vectors follow from their histories.
 struct FoldInOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
@@ -51,7 +51,7 @@ struct FoldInOptions: ParsableArguments {
     }
 }
 
-/// What a manifest says of fold-in and histories, for people.
+/// Says for people what a manifest has about fold-in and histories.
 enum FoldInText {
     /// Sentences at the end of a build.
     static func lines(_ manifest: Manifest) -> [String] {
@@ -72,7 +72,7 @@ enum FoldInText {
         return lines
     }
 
-    /// Rows of `inspect`.
+    /// Makes rows of `inspect`.
     static func rows(_ manifest: Manifest) -> [[String]] {
         var rows: [[String]] = []
         if let users = manifest.histories, let interactions = manifest.interactions {

@@ -98,8 +98,8 @@ struct TuneCommand: ParsableCommand {
     }
 }
 
-/// Recall against queries per second, one line a kind, as SVG. The recall axis shows 1 − recall on a logarithmic scale, as
-/// the last tenths of a per cent are what matters.
+/// Draws recall against queries per second, one line a kind, as SVG. The recall axis shows 1 − recall on a logarithmic
+/// scale, as the last tenths of a per cent are what matters.
 struct ParetoDrawing {
     let points: [Tuning.Point]
     let title: String

@@ -89,7 +89,12 @@ struct RestoreCommand: ParsableCommand {
             throw AnnexError(.usage, "exists already", at: self.state, hint: "Move it away, or give another --state")
         }
         guard FileManager.default.fileExists(atPath: self.file) else {
-            throw AnnexError(.notFound, "there is no such file", at: self.file)
+            throw AnnexError(
+                .notFound,
+                "there is no such file",
+                at: self.file,
+                hint: "Give one that `annctl backup` made"
+            )
         }
         let parent = URL(fileURLWithPath: self.state).deletingLastPathComponent().path
         do { try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true) } catch {

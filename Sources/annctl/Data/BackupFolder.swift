@@ -2,12 +2,12 @@ import AnnexBuild
 import AnnexCore
 import Foundation
 
-/// A folder of backups that are named by index and time: `shop-20261125T120000Z.backup`.
+/// Manages a folder of backups that are named by index and time: `shop-20261125T120000Z.backup`.
 struct BackupFolder {
     private static let ending = ".backup"
     let path: String
 
-    /// The file for a backup of an index that is made now.
+    /// Returns the file for a backup of an index that is made now.
     func file(of index: String, at time: Date = Date()) -> String {
         "\(self.path)/\(index)-\(VersionLayout.stamp(time))\(Self.ending)"
     }
@@ -19,7 +19,7 @@ struct BackupFolder {
         }
     }
 
-    /// The backups of an index, oldest first.
+    /// Returns the backups of an index, oldest first.
     func files(of index: String) throws -> [String] {
         let names: [String]
         do { names = try FileManager.default.contentsOfDirectory(atPath: self.path) } catch {
@@ -46,7 +46,7 @@ struct BackupFolder {
         return removed
     }
 
-    /// The time in a backup's name; nil where it is none of the index's. Names of one index sort by it.
+    /// Returns the time in a backup's name; nil where it is none of the index's. Names of one index sort by it.
     private static func time(_ name: String, of index: String) -> Date? {
         guard name.hasPrefix(index + "-"), name.hasSuffix(Self.ending) else { return nil }
         return VersionLayout.time(ofStamp: name.dropFirst(index.count + 1).dropLast(Self.ending.count))

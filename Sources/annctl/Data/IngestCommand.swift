@@ -109,7 +109,7 @@ struct IngestCommand: AsyncParsableCommand {
         throw AnnexError(failure.code, failure.message, at: failure.location, hint: hint.joined(separator: ". "))
     }
 
-    /// How lines are read, for the progress file: the same file read otherwise is other events.
+    /// Returns how lines are read, for the progress file: the same file read otherwise is other events.
     private static func reading(_ format: EventLines.Format, _ columns: InteractionColumns?) -> String {
         format.rawValue + (columns.map { " \($0.text)" } ?? "")
     }
@@ -124,7 +124,7 @@ struct IngestCommand: AsyncParsableCommand {
         return settings
     }
 
-    /// The progress of a run over this file from its first line on. Asks the server for the index.
+    /// Returns the progress of a run over this file from its first line on. Asks the server for the index.
     private func begin(_ format: String, _ settings: IngestSettings, _ earlier: IngestProgress?) async throws
         -> IngestProgress
     {
@@ -161,7 +161,7 @@ struct IngestCommand: AsyncParsableCommand {
 
 extension EventLines.Format: ExpressibleByArgument {}
 
-/// Lines of a file as what is sent.
+/// Reads lines of a file as what is sent.
 private final class EventSource: IngestSource {
     private let lines: EventLines
 

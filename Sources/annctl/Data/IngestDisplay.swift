@@ -1,7 +1,7 @@
 import AnnexTools
 import Foundation
 
-/// What a run of `ingest` says while it runs: a bar on a terminal, elsewhere a line every ten seconds.
+/// Shows a run of `ingest` while it runs: a bar on a terminal, elsewhere a line every ten seconds.
 ///
 /// Unchecked because `show` is called by the run's thread alone, and `end` after the last of it.
 final class IngestDisplay: @unchecked Sendable {
@@ -36,7 +36,7 @@ final class IngestDisplay: @unchecked Sendable {
     func end() { self.bar.end() }
 }
 
-/// What a run came to, for people.
+/// Says for people what a run came to.
 struct IngestSummary {
     let text: String
 

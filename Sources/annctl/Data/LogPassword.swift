@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexLog
 import AnnexNode
 
-/// The log's password, which no command line should hold: every user of the machine can read those.
+/// Reads the log's password, which no command line should hold: every user of the machine can read those.
 enum LogPassword {
     static let warning =
         "The log's password stands in the command line, which every user of this machine can read: use --log-password-file"
@@ -14,6 +14,6 @@ enum LogPassword {
         return try address.with(password: try Password.read(passwordFile))
     }
 
-    /// Whether an address of the command line has a password.
+    /// Tells whether an address of the command line has a password.
     static func isExposed(_ text: String) -> Bool { (try? LogAddress(parsing: text))?.password != nil }
 }

@@ -15,10 +15,10 @@ struct TemporaryState {
         guard mkdir(self.folder, 0o755) == 0 else { throw Self.failure("cannot make the folder", self.folder) }
     }
 
-    /// A copy of a file, in the folder for temporary files. Blocks.
+    /// Copies a file into the folder for temporary files. Blocks.
     init(copying path: String) throws {
         guard FileManager.default.fileExists(atPath: path) else {
-            throw AnnexError(.notFound, "there is no such file", at: path)
+            throw AnnexError(.notFound, "there is no such file", at: path, hint: "Give one that `annctl backup` made")
         }
         try self.init(beside: NSTemporaryDirectory() + "/annex-" + URL(fileURLWithPath: path).lastPathComponent)
         do { try FileManager.default.copyItem(atPath: path, toPath: self.file) } catch {
@@ -43,7 +43,7 @@ struct TemporaryState {
         try Self.flush(URL(fileURLWithPath: path).deletingLastPathComponent().path)
     }
 
-    /// The same for the folder.
+    /// Does the same for the folder.
     func give(folderAs path: String) throws {
         for leftover in ["state.lmdb-lock", "lock"] { unlink(self.folder + "/" + leftover) }
         try Self.flush(self.file)

@@ -36,7 +36,8 @@ struct TrimLogCommand: AsyncParsableCommand {
 
     func run() async throws {
         guard let name = EntryName(self.index) else {
-            throw AnnexError(.usage, "'\(Printable.escape(self.index))' is no name")
+            let hint = "Names are of [A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+            throw AnnexError(.usage, "'\(Printable.escape(self.index))' is no index name", hint: hint)
         }
         guard let slots = SlotSet(parsing: self.slots) else {
             throw AnnexError(.usage, "--slots '\(Printable.escape(self.slots))': give slots and ranges, as 0-8191,9000")
@@ -74,7 +75,7 @@ struct TrimLogCommand: AsyncParsableCommand {
         }
     }
 
-    /// What a backup says of the log; all of it is read first.
+    /// Returns what a backup says of the log; all of it is read first.
     private static func snapshot(_ path: String) throws -> LogSnapshot {
         let temporary = try TemporaryState(copying: path)
         defer { temporary.remove() }
@@ -82,7 +83,7 @@ struct TrimLogCommand: AsyncParsableCommand {
         return LogSnapshot(name: path, marks: found.marks, slots: found.log.slots, identity: found.log.id)
     }
 
-    /// Streams with the same reason together.
+    /// Puts streams with the same reason together.
     private static func words(_ streams: [LogTrimming.Whole]) -> String {
         var reasons: [(reason: String, blocks: [String])] = []
         for stream in streams {
@@ -122,7 +123,8 @@ struct TrimLogCommand: AsyncParsableCommand {
                 continue
             }
             guard case .integer(let gone) = try await client.send(trimming.trim(step), within: Self.patience) else {
-                throw AnnexError(.system, "XTRIM was refused for \(name)", at: "\(address)")
+                let hint = "May the log's user run XTRIM? See ACL WHOAMI and ACL LIST there"
+                throw AnnexError(.system, "XTRIM was refused for \(name)", at: "\(address)", hint: hint)
             }
             print("\(name): \(gone) entries before \(step.mark.position) removed")
         }

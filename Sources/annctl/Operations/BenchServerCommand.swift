@@ -111,7 +111,7 @@ struct BenchServerCommand: AsyncParsableCommand {
             }
         } catch { failure = error }
         bar?.end()
-        // What was measured before something went wrong is shown.
+        // Runs that were measured before something went wrong are shown.
         if !runs.isEmpty { try self.show(LoadReport(self, subjects, runs)) }
         if let failure { throw failure }
         try self.complain(runs)
@@ -134,7 +134,7 @@ struct BenchServerCommand: AsyncParsableCommand {
         return .init(mix: mix, rate: rate, result: own, events: try await result)
     }
 
-    /// Before a long run rather than behind it.
+    /// Checks the path of the drawing before a long run rather than behind it.
     private func checkDrawing() throws(AnnexError) {
         guard let svg else { return }
         let folder = URL(fileURLWithPath: svg).deletingLastPathComponent().path

@@ -3,7 +3,7 @@ import AnnexCore
 import AnnexWire
 import NIOCore
 
-/// A replica, asked from the command line.
+/// Asks a replica from the command line.
 struct ClusterNode: Sendable {
     typealias Address = ClusterTopology.Address
 
@@ -21,12 +21,12 @@ struct ClusterNode: Sendable {
         var settings = RESPSettings(host: address.host, port: address.port, password: password)
         settings.greeting.append([Array("PING".utf8)])
         settings.connectTimeout = .seconds(2)
-        // INFO of a server with many indexes.
+        // INFO of a server with many indexes may need so much.
         (settings.limits.bulkBytes, settings.limits.replyBytes) = (2 << 20, 2 << 20)
         return try await RESPClient.with(settings) { try await body(ClusterNode(address: address, client: $0)) }
     }
 
-    /// A command's reply.
+    /// Returns a command's reply.
     ///
     /// - Throws: `.system` for an error reply, and where none came within `seconds`; the connection is of no more use then.
     func ask(_ words: String..., seconds: Double = 5) async throws -> ReplyValue {
@@ -51,7 +51,7 @@ struct ClusterNode: Sendable {
         return fields
     }
 
-    /// Index -> version, as served.
+    /// Returns the version of each index, as served.
     func versions() async throws -> [String: String] {
         var versions: [String: String] = [:]
         for (name, value) in try await self.info("indexes") where name.hasPrefix("index_") {
@@ -60,7 +60,7 @@ struct ClusterNode: Sendable {
         return versions
     }
 
-    /// A value of `name=value,…`.
+    /// Returns a value of `name=value,…`.
     static func field(_ name: String, of line: String) -> String? {
         line.split(separator: ",").first { $0.hasPrefix(name + "=") }.map { String($0.dropFirst(name.count + 1)) }
     }

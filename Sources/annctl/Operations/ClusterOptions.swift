@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexNode
 import ArgumentParser
 
-/// The topology's file, and what it takes to ask its replicas.
+/// Describes the flags that name the topology's file and what it takes to ask its replicas.
 struct ClusterOptions: ParsableArguments {
     @Argument(help: ArgumentHelp("Who serves which users; see deploy/cluster.yaml.", valueName: "cluster.yaml"))
     var file: String

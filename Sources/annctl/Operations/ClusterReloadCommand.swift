@@ -25,7 +25,7 @@ struct ClusterReloadCommand: AsyncParsableCommand {
         let topology = try self.options.topology()
         let password = try self.options.password()
         var done: [(address: ClusterTopology.Address, index: String, before: String)] = []
-        // What cannot be reached now could not be taken back either.
+        // A server that cannot be reached now could not be taken back either.
         let found = try await self.options.each(of: topology) { node, _ in try await node.versions() }
         for (_, address, result) in found {
             if case .failure(let error) = result {

@@ -62,7 +62,7 @@ struct ClusterStatusCommand: AsyncParsableCommand {
         guard down == 0 else { throw ExitCode.failure }
     }
 
-    /// Commands about users and items so far: neither PING nor what tools ask.
+    /// Counts commands about users and items so far: neither PING nor what tools ask.
     private static func queries(_ fields: [String: String]) -> Int {
         CommandTable.standard.specifications.reduce(0) { sum, command in
             guard command.owner == .handler, let line = fields["cmdstat_" + command.name] else { return sum }
@@ -78,7 +78,7 @@ struct ClusterStatusCommand: AsyncParsableCommand {
         return String(text.prefix { !$0.isNewline }.prefix(60))
     }
 
-    /// Events and milliseconds behind the log, of the index that is furthest behind.
+    /// Says how many events and milliseconds behind the log the index is that is furthest behind.
     private static func lag(_ fields: [String: String]) -> String {
         let lines = fields.filter { $0.key.hasPrefix("log_") }.map(\.value)
         let worst = lines.compactMap { line -> (events: Int, ms: Int)? in

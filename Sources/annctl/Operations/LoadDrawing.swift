@@ -1,8 +1,8 @@
 import AnnexTools
 import Foundation
 
-/// Latency by percentile, one line a run, over an axis on which each further nine takes as much room as the one before;
-/// below it, where a mix ran at several rates, p99 by the throughput reached. Latency is logarithmic in both.
+/// Draws latency by percentile, one line a run, over an axis on which each further nine takes as much room as the one
+/// before; below it, where a mix ran at several rates, p99 by the throughput reached. Latency is logarithmic in both.
 struct LoadDrawing {
     private static let width = 860.0
     private static let panelHeight = 420.0
@@ -89,7 +89,7 @@ struct LoadDrawing {
         var middle: Double { (self.at + self.until) / 2 }
     }
 
-    /// Powers of ten of a microsecond.
+    /// Returns the power of ten of a time in microseconds.
     private static func log(_ micros: Double) -> Double { log10(max(micros, 0.1)) }
 
     private static func latencyAxis(_ micros: [Double], below offset: Double) -> Axis {

@@ -1,20 +1,20 @@
 import AnnexTools
 import Foundation
 
-/// What `bench server` measured, for people and for programs.
+/// Reports what `bench server` measured, for people and for programs.
 struct LoadReport: Encodable {
     struct Run: Encodable {
         var mix: String
-        /// Requests a second that were due; nil in a closed loop.
+        /// Counts requests a second that were due; nil in a closed loop.
         var rate: Double?
         var result: LoadResult
-        /// Of the EVENTs that were sent beside it.
+        /// Holds the result of the EVENTs that were sent beside it.
         var events: LoadResult?
 
-        /// For the column.
+        /// Stands in the column.
         var loop: String { self.rate.map(Figures.short) ?? "closed" }
 
-        /// For people: `TOPK, 5000/s`.
+        /// Names the run for people: `TOPK, 5000/s`.
         var name: String { Self.name(self.mix, self.rate) }
 
         static func name(_ mix: String, _ rate: Double?) -> String {
@@ -44,7 +44,7 @@ struct LoadReport: Encodable {
         return String(decoding: try encoder.encode(self), as: UTF8.self)
     }
 
-    /// What the runs have in common.
+    /// Says what the runs have in common.
     var title: String {
         var parts = ["\(self.host):\(self.port)", "\(self.connections) connections"]
         if self.pipeline > 1 { parts.append("up to \(self.pipeline) requests each at a time") }
@@ -91,7 +91,7 @@ struct LoadReport: Encodable {
             + [latency.p50, latency.p90, latency.p99, latency.p999, latency.max].map { Figures.fixed($0, 0) }
     }
 
-    /// What a reader of the figures has to know.
+    /// Says what a reader of the figures has to know.
     private func allRemarks(on run: Run) -> [String] {
         self.remarks(on: run.result, named: run.name, threads: self.threads)
             + (run.events.map { self.remarks(on: $0, named: "EVENT beside \(run.name)", threads: 1) } ?? [])

@@ -6,7 +6,7 @@ import AnnexWire
 import ArgumentParser
 import NIOCore
 
-/// What the requests of a load are about.
+/// Describes the flags that say what the requests of a load are about.
 struct LoadSubjectOptions: ParsableArguments {
     @Option(help: "Name of the index. (default: the only one served)") var index: String?
     @Option(help: ArgumentHelp("Users for TOPK and EVENT, one a line, the most asked first.", valueName: "file"))
@@ -59,7 +59,9 @@ struct LoadSubjectOptions: ParsableArguments {
 
     private static func ids(_ file: String) throws(AnnexError) -> [[UInt8]] {
         let ids = try IdentifierFile.read(file, skipBadRows: false).compactMap { $0?.bytes }
-        guard !ids.isEmpty else { throw AnnexError(.badInput, "there is no id in it", at: file) }
+        guard !ids.isEmpty else {
+            throw AnnexError(.badInput, "there is no id in it", at: file, hint: "It needs one id a line")
+        }
         return ids
     }
 

@@ -5,7 +5,7 @@ import Synchronization
 /// Writes the server's log to stderr on a thread of its own: whoever reads it may be slow, and an event loop must not wait for
 /// that. Any thread may submit.
 ///
-/// Of more than `mostWaiting` lines the new ones are dropped; how many, the next line that is written says.
+/// Where more than `mostWaiting` lines wait, new ones are dropped. The next line that is written says how many.
 final class LogWriter: Sendable {
     static let shared = LogWriter()
     private static let mostWaiting = 10_000
@@ -56,7 +56,7 @@ final class LogWriter: Sendable {
             }
             for line in lines { line() }
             guard dropped > 0 else { continue }
-            let text = "annex: \(dropped) lines of the log were dropped, as nobody read them\n"
+            let text = "annex: \(dropped) lines of the log were dropped: whoever reads stderr is too slow\n"
             FileHandle.standardError.write(Data(text.utf8))
         }
     }

@@ -38,7 +38,7 @@ final class ProgressBar {
 
     func end() { self.finishLine() }
 
-    /// A line of its own, above the bar.
+    /// Writes a line of its own, above the bar.
     func note(_ text: String) {
         if self.isTerminal, !self.shown.isEmpty { self.write("\r\u{1b}[K") }
         self.write(text + "\n")

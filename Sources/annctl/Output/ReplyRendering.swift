@@ -4,7 +4,7 @@ import Foundation
 
 /// A reply as a table, as JSON or as tab-separated values.
 enum ReplyRendering {
-    /// Commands whose RESP3 reply is a list of items, perhaps with what these words ask for, in this order.
+    /// Lists commands whose RESP3 reply is a list of items, perhaps with what these words ask for, in this order.
     private static let itemLists: [String: [(word: String, heading: String)]] = [
         "TOPK": [("WITHSCORES", "score"), ("WITHATTRIBS", "attributes")],
         "VSIM": [("WITHSCORES", "score"), ("WITHATTRIBS", "attributes")], "SEEN": [("WITHTIMES", "unix ms")],
@@ -58,7 +58,7 @@ enum ReplyRendering {
         return String(decoding: data, as: UTF8.self)
     }
 
-    /// Rank, item, then what was asked for.
+    /// Makes columns of rank, item, then what was asked for.
     private static func items(
         _ columns: [(word: String, heading: String)],
         _ words: Set<String>,
@@ -84,7 +84,7 @@ enum ReplyRendering {
         return table.rows.isEmpty ? nil : table
     }
 
-    /// What EXPLAIN says of the score, and its parts.
+    /// Returns what EXPLAIN says of the score, and its parts.
     private static func explanation(_ reply: ReplyValue) -> (facts: TextTable, parts: TextTable)? {
         guard case .map(let pairs) = reply else { return nil }
         var facts: [ReplyValue] = []

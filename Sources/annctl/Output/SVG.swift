@@ -1,4 +1,4 @@
-/// Pieces of a drawing, with one decimal for each coordinate.
+/// Makes pieces of a drawing, with one decimal for each coordinate.
 enum SVG {
     static let colours = ["#1b6ca8", "#c8553d", "#3a7d44", "#8e5ea2", "#b8860b", "#4d4d4d", "#d81b60", "#00838f"]
 
@@ -10,7 +10,7 @@ enum SVG {
         return ([open, ground] + elements + ["</svg>"]).joined(separator: "\n") + "\n"
     }
 
-    /// A line of the grid.
+    /// Returns a line of the grid.
     static func line(_ x1: Double, _ y1: Double, _ x2: Double, _ y2: Double) -> String {
         "<line x1=\"\(Self.number(x1))\" y1=\"\(Self.number(y1))\" x2=\"\(Self.number(x2))\" y2=\"\(Self.number(y2))\" stroke=\"#ddd\"/>"
     }

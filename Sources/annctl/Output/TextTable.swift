@@ -1,10 +1,10 @@
 import AnnexCore
 
-/// A table for people: columns as wide as their widest cell, numbers to the right.
+/// Lays out a table for people: columns are as wide as their widest cell, and numbers stand to the right.
 struct TextTable {
     var headings: [String]
     var rows: [[String]] = []
-    /// Columns that hold numbers.
+    /// Names the columns that hold numbers.
     var rightAligned: Set<Int> = []
     /// Cells longer than this are cut, with "…".
     var maximumCellWidth = 100
@@ -26,7 +26,7 @@ struct TextTable {
         return lines.joined(separator: "\n")
     }
 
-    /// Tab-separated, without headings, for programs.
+    /// Renders rows for programs, tab-separated and without headings.
     func renderTSV() -> String { self.rows.map { $0.joined(separator: "\t") }.joined(separator: "\n") }
 
     private func fit(_ cell: String) -> String {

@@ -49,7 +49,7 @@ struct QueryCommand: AsyncParsableCommand {
         }
     }
 
-    /// What another try may change: nobody listens yet, or the server is not to be asked yet.
+    /// Wraps a failure that another try may change: nobody listens yet, or the server is not to be asked yet.
     private struct NotYet: Error { let cause: any Error }
 
     /// - Parameter end: where there is no reply by then, that is an error; nil: the reply may take as long as it takes.

@@ -55,7 +55,7 @@ struct ServeCommand: AsyncParsableCommand {
     /// acknowledged is lost by that.
     private static func endAnyway(_ node: ShardNode, _ logger: Logger) {
         DispatchQueue.global().asyncAfter(deadline: .now() + 4.7) {
-            logger.warning("Cut off: draining took too long")
+            logger.warning("Draining took too long and was cut off; nothing that was acknowledged is lost")
             LogWriter.shared.flush(within: 0.2)
             node.closeStates()
             _exit(0)

@@ -1,11 +1,11 @@
 import Glibc
 import Synchronization
 
-/// SIGTERM and SIGINT as something to wait for.
+/// Makes SIGTERM and SIGINT something to wait for.
 final class StopSignals: Sendable {
     private let stream: AsyncStream<String>
     private let flag: ServingFlag
-    /// Never touched again; kept so that they stay armed.
+    /// The signals are kept so that they stay armed, and never touched again.
     nonisolated(unsafe) private let signals: StoppingSignals
 
     init() {
@@ -20,7 +20,7 @@ final class StopSignals: Sendable {
         }
     }
 
-    /// From now on a signal drains; before it ends the process.
+    /// From now on a signal drains the server; before this call it ends the process.
     func servingBegins() { self.flag.value.store(true, ordering: .relaxed) }
 
     /// Returns at the next signal, or after that time.
@@ -39,7 +39,7 @@ final class StopSignals: Sendable {
     }
 }
 
-/// Whether anybody may have been answered.
+/// Tells whether anybody may have been answered.
 private final class ServingFlag: Sendable {
     let value = Atomic<Bool>(false)
 }

@@ -1,7 +1,7 @@
 import Dispatch
 import Foundation
 
-/// SIGINT and SIGTERM, as often as they come, instead of the end of the process.
+/// Takes SIGINT and SIGTERM, as often as they come, in place of the end of the process.
 final class StoppingSignals {
     private let sources: [any DispatchSourceSignal]
 

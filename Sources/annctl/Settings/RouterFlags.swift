@@ -1,8 +1,8 @@
-import AnnexServer
 import AnnexNode
+import AnnexServer
 import ArgumentParser
 
-/// The flags of `annctl route`. Help, defaults, bounds and meaning come from the table of settings.
+/// Describes the flags of `annctl route`. Help, defaults, bounds and meaning come from the table of settings.
 struct RouterFlags: ParsableArguments {
     @Option(help: .of(RouterTable.config)) var config: String
     @Option(help: .of(RouterTable.host)) var host: String?
@@ -14,7 +14,7 @@ struct RouterFlags: ParsableArguments {
     @Option(help: .of(RouterTable.idleTimeout)) var idleTimeout: String?
     @Option(help: .of(RouterTable.drainPause)) var drainPause: String?
 
-    /// Each flag with its setting.
+    /// Lists each flag with its setting.
     var given: [(RouterTable.Row, String?)] {
         [
             (RouterTable.config, self.config), (RouterTable.host, self.host), (RouterTable.port, self.port),

@@ -1,17 +1,17 @@
 import AnnexCore
-import AnnexServer
 import AnnexNode
+import AnnexServer
 import ArgumentParser
 
 extension ArgumentHelp {
-    /// A shard's flag as its table describes it.
+    /// Returns a shard's flag as its table describes it.
     static func of(_ setting: ShardTable.Row) -> ArgumentHelp { Self.of(setting, fresh: ShardSettings()) }
 
     static func of(_ setting: Setting<ServerConfiguration>) -> ArgumentHelp {
         Self.of(setting.within(\ShardSettings.server), fresh: ShardSettings())
     }
 
-    /// A router's flag as its table describes it.
+    /// Returns a router's flag as its table describes it.
     static func of(_ setting: RouterTable.Row) -> ArgumentHelp { Self.of(setting, fresh: RouterNodeSettings()) }
 
     private static func of<Settings>(_ setting: Setting<Settings>, fresh: Settings) -> ArgumentHelp {
@@ -20,7 +20,7 @@ extension ArgumentHelp {
     }
 }
 
-/// Flags that were given, each with its setting.
+/// Holds flags that were given, each with its setting.
 extension Array {
     /// Applies them; those that were not given change nothing.
     ///

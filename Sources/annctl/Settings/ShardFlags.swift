@@ -1,9 +1,9 @@
 import AnnexCore
-import AnnexServer
 import AnnexNode
+import AnnexServer
 import ArgumentParser
 
-/// The flags of `annctl serve`. Help, defaults, bounds and meaning come from the table of settings.
+/// Describes the flags of `annctl serve`. Help, defaults, bounds and meaning come from the table of settings.
 struct ShardFlags: ParsableArguments {
     @Option(help: .of(ServerSettings.host)) var host: String?
     @Option(help: .of(ServerSettings.port)) var port: String?
@@ -35,7 +35,7 @@ struct ShardFlags: ParsableArguments {
         }
     }
 
-    /// Each flag with its setting.
+    /// Lists each flag with its setting.
     var given: [(ShardTable.Row, String?)] {
         let listener = [
             (ServerSettings.host, self.host), (ServerSettings.port, self.port), (ServerSettings.threads, self.threads),

@@ -19,12 +19,7 @@ package enum StateBackup {
         var attempt = 1
         while true {
             guard let size = try StateFolder.fileSize(file) else {
-                throw AnnexError(
-                    .notFound,
-                    "there is no state",
-                    at: file,
-                    hint: "Give STATE/NAME, as --state DIR has it"
-                )
+                throw StateFolder.noState(file)
             }
             // Room for what is written until the copy begins.
             let (doubled, isOver) = size.multipliedReportingOverflow(by: 2)
@@ -48,7 +43,7 @@ package enum StateBackup {
     /// Makes a state, which nobody has open, begin before the first entry of the log, of whatever id. Blocks.
     package static func forgetPositions(_ folder: String) throws(AnnexError) {
         let lock = try StateFolder(folder, create: false)
-        guard let size = try lock.fileSize() else { throw AnnexError(.notFound, "there is no state", at: lock.file) }
+        guard let size = try lock.fileSize() else { throw StateFolder.noState(lock.file) }
         let environment = try StateEnvironment(
             lock.file,
             in: lock,

@@ -2,7 +2,7 @@ package import AnnexCore
 import CLMDB
 import Glibc
 
-/// The outcome of a compaction.
+/// Says what a compaction left out and what it kept.
 package struct StateCompaction: Sendable, Equatable {
     package var eventsBefore = 0
     package var eventsAfter = 0
@@ -10,14 +10,14 @@ package struct StateCompaction: Sendable, Equatable {
     package var usersAfter = 0
     package var bytesBefore = 0
     package var bytesAfter = 0
-    /// Events that are gone as another of the same user with the same item stands for them.
+    /// Counts events that are gone as another of the same user with the same item stands for them.
     package var folded = 0
-    /// Events that are gone as trained histories have their items.
+    /// Counts events that are gone as trained histories have their items.
     package var pruned = 0
-    /// Records with a wrong checksum, taken over as they are.
+    /// Counts records with a wrong checksum, taken over as they are.
     package var damagedRecords = 0
 
-    /// Whether every trained history that counts has an item of a user's.
+    /// Tells whether every trained history that counts has an item of a user's.
     package typealias Trained = (_ user: Span<UInt8>, _ item: Span<UInt8>) throws(AnnexError) -> Bool
 }
 
@@ -36,7 +36,7 @@ extension StateStore {
         trained: StateCompaction.Trained = { _, _ in false }
     ) throws(AnnexError) -> StateCompaction {
         let lock = try StateFolder(folder, create: false)
-        guard let size = try lock.fileSize() else { throw AnnexError(.notFound, "there is no state", at: lock.file) }
+        guard let size = try lock.fileSize() else { throw StateFolder.noState(lock.file) }
         try StateFile.check(lock.file)
         let path = StateFile.temporary(lock)
         guard unsafe unlink(path) == 0 || errno == ENOENT else {
@@ -78,7 +78,7 @@ extension StateStore {
     }
 }
 
-/// One compaction under way. Used by one thread.
+/// Carries out one compaction. One thread uses it.
 private final class CompactionWriter {
     /// Records of one transaction, whose pages lie in memory until it is committed.
     private static let recordsPerCommit = 200_000
@@ -155,13 +155,13 @@ private final class CompactionWriter {
 
     // MARK: Users
 
-    /// The next user with events.
+    /// Returns the next user with events.
     private func user(after last: [UInt8]?) throws(LMDBFailure) -> [UInt8]? {
         let cursor = try LMDBCursor(self.source, self.old.tables.events)
         return try cursor.moveBehind(last) ? unsafe Array(cursor.key) : nil
     }
 
-    /// The values of a user in a table of sorted values.
+    /// Returns the values of a user in a table of sorted values.
     private func values(_ table: MDB_dbi, of user: [UInt8]) throws(LMDBFailure) -> [[UInt8]] {
         let cursor = try LMDBCursor(self.source, table)
         var found: [[UInt8]] = []
@@ -173,15 +173,15 @@ private final class CompactionWriter {
         return found
     }
 
-    /// Events of one item at or before the time.
+    /// Adds up the events of one item at or before the time.
     private struct Sum {
         var weight: Double
         var newest: Int64
-        /// All of them, so that they can stay as they are.
+        /// Holds all of them, so that they can stay as they are.
         var records: [[UInt8]]
     }
 
-    /// The records of a user that stay, and whether the user has tombstones.
+    /// Returns the records of a user that stay, and whether the user has tombstones.
     private func fold(
         _ user: [UInt8],
         _ trained: StateCompaction.Trained,
@@ -206,7 +206,7 @@ private final class CompactionWriter {
         return (kept, !tombstones.isEmpty)
     }
 
-    /// False where the record stays as it is.
+    /// Returns false where the record stays as it is.
     private func take(_ record: [UInt8], of user: [UInt8], into sums: inout [[UInt8]: Sum]) -> Bool {
         let known: (item: [UInt8], weight: Double, time: Int64)? = unsafe record.withUnsafeBytes { record in
             unsafe user.withUnsafeBytes { user in
@@ -265,7 +265,7 @@ private final class CompactionWriter {
         try self.putMark(user, count: kept.count, newest: newest ?? (kept.isEmpty ? nil : Int64.min))
     }
 
-    /// The user's mark with the counters that it has: what a version made of the user stays right.
+    /// Puts the user's mark with the counters that it has: what a version made of the user stays right.
     private func putMark(_ user: [UInt8], count: Int, newest: Int64?) throws(LMDBFailure) {
         let stored = unsafe try self.source.get(self.old.tables.users, user) { unsafe Array($0) }
         guard let stored else { return }
@@ -273,7 +273,7 @@ private final class CompactionWriter {
             unsafe user.withUnsafeBytes { unsafe StateMark(value, user: $0) }
         }
         guard let mark, let owner = Identifier(user) else {
-            // Damaged: whoever reads it makes one in its place.
+            // The mark is damaged: whoever reads it makes one in its place.
             return try self.put(self.new.tables.users, user, stored)
         }
         let fresh = StateMark(counter: mark.counter, rewritten: mark.rewritten, eventCount: count, newest: newest)

@@ -1,13 +1,13 @@
 import AnnexCore
 import CLMDB
 
-/// `state.lmdb`, opened with its tables. Any thread.
+/// Holds `state.lmdb`, opened with its tables. Any thread may use it.
 final class StateEnvironment: Sendable {
     struct Tables {
         var meta: MDB_dbi = 0
         var events: MDB_dbi = 0
         var removed: MDB_dbi = 0
-        /// Nil in a file of format 1.
+        /// It is nil in a file of format 1.
         var items: MDB_dbi?
         var forgotten: MDB_dbi = 0
         var users: MDB_dbi = 0
@@ -55,7 +55,7 @@ final class StateEnvironment: Sendable {
     ) throws(LMDBFailure) -> MDB_dbi {
         if isNew { return try transaction.makeTable(name, flags: flags) }
         guard let table = try transaction.table(name, flags: flags), try transaction.flags(of: table) == flags else {
-            // Missing, or of another kind.
+            // The table is missing, or it belongs to another kind of file.
             throw LMDBFailure(status: MDB_CORRUPTED)
         }
         return table

@@ -2,17 +2,17 @@ import AnnexCore
 import CLMDB
 import Glibc
 
-/// The file, from its making to its opening.
+/// Makes, reads, checks and opens the file.
 enum StateFile {
-    /// The rows of table `meta`.
+    /// Holds the rows of table `meta`.
     struct Summary {
         let format: UInt32
         let storeID: [UInt8]
         let tally: StateTally
-        /// The highest stamp given out; nil before the first.
+        /// Holds the highest stamp that was given out. It is nil before the first.
         let clock: Int64?
         let events: Int
-        /// How far the log is applied, by block.
+        /// Each block's mark says how far the log is applied.
         let marks: [LogMark]
         let log: StateLog
     }
@@ -107,7 +107,7 @@ enum StateFile {
         try StateFolder.flush(folder.path)
     }
 
-    /// The file that is made there is no state before it is renamed.
+    /// Returns the path of the file that is made before it is renamed to the state.
     static func temporary(_ folder: StateFolder) -> String { folder.path + "/.tmp-state.lmdb" }
 
     private static func fill(_ path: String, _ folder: StateFolder) throws(AnnexError) {

@@ -1,9 +1,9 @@
 import AnnexCore
 import Foundation
 
-/// `STATE/NAME`: a folder with the lock and the file of one index.
+/// Owns `STATE/NAME`: a folder with the lock and the file of one index.
 ///
-/// The lock (flock) is held until the object goes or the process dies. Any thread.
+/// The lock (flock) is held until the object goes or the process dies. Any thread may use it.
 final class StateFolder: Sendable {
     let path: String
     private let descriptor: Int32
@@ -30,7 +30,7 @@ final class StateFolder: Sendable {
         let descriptor = unsafe open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
         guard descriptor >= 0 else {
             throw errno == ENOENT
-                ? AnnexError(.notFound, "there is no such folder", at: path)
+                ? AnnexError(.notFound, "there is no such folder", at: path, hint: Self.pathHint)
                 : Self.failure("cannot open the lock", at: lock)
         }
         do throws(AnnexError) { try Self.take(descriptor, lock, patience, notice, system) } catch {
@@ -65,7 +65,7 @@ final class StateFolder: Sendable {
         }
     }
 
-    /// The size of the state's file; nil where there is none.
+    /// Returns the size of the state's file; nil where there is none.
     ///
     /// - Throws: `.damaged` where it is no file: opening a pipe would wait for ever.
     func fileSize() throws(AnnexError) -> Int? { try Self.fileSize(self.file) }
@@ -131,7 +131,7 @@ final class StateFolder: Sendable {
 
     static func parent(of path: String) -> String { URL(fileURLWithPath: path).deletingLastPathComponent().path }
 
-    /// fsync of a file or folder. Blocks.
+    /// Calls fsync on a file or folder. Blocks.
     static func flush(_ path: String) throws(AnnexError) {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw Self.failure("cannot open", at: path) }
@@ -139,7 +139,13 @@ final class StateFolder: Sendable {
         guard fsync(descriptor) == 0 else { throw Self.failure("cannot flush", at: path) }
     }
 
-    /// `errno` as an error for people.
+    private static let pathHint = "Give STATE/NAME, as --state DIR has it"
+
+    static func noState(_ path: String) -> AnnexError {
+        AnnexError(.notFound, "there is no state", at: path, hint: self.pathHint)
+    }
+
+    /// Turns `errno` into an error for people.
     static func failure(_ what: String, at path: String) -> AnnexError {
         let reason = unsafe String(cString: strerror(errno))
         let hint: String? =
@@ -153,9 +159,9 @@ final class StateFolder: Sendable {
     }
 }
 
-/// How much of a file system is used.
+/// Says how much of a file system is used.
 enum FileSystemSpace {
-    /// 0 to 1, as `df` counts: of what is not kept for root. 0 where the file system does not say.
+    /// Returns 0 to 1, as `df` counts, of what is not kept for root. Returns 0 where the file system does not say.
     static func fullness(_ folder: String) -> Double {
         var status = statvfs()
         guard unsafe statvfs(folder, &status) == 0, status.f_blocks > 0, status.f_blocks >= status.f_bfree else {
@@ -166,7 +172,8 @@ enum FileSystemSpace {
         return used + free > 0 ? used / (used + free) : 0
     }
 
-    /// False where a file of 1 MiB does not fit, by quota or by size. True also where another error tells nothing.
+    /// Returns false where a file of 1 MiB does not fit, by quota or by size. True also where another error tells
+    /// nothing.
     static func isLeft(_ folder: String) -> Bool {
         let path = folder + "/.tmp-space"
         let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)

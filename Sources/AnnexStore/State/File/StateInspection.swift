@@ -7,14 +7,14 @@ package struct StateInspection: Sendable, Equatable {
     package var format = 0
     package var storeID: [UInt8] = []
     package var events = 0
-    /// Users with at least one event, damaged ones too.
+    /// Counts users with at least one event, damaged ones too.
     package var users = 0
     package var tombstones = 0
     package var forgotten = 0
-    /// Records with a wrong checksum, which readers will skip.
+    /// Counts records with a wrong checksum, which readers will skip.
     package var damagedRecords = 0
     package var fileBytes = 0
-    /// How far the log is applied, by block.
+    /// Each block's mark says how far the log is applied.
     package var marks: [LogMark] = []
     package var log = StateLog()
 }
@@ -31,7 +31,7 @@ extension StateStore {
     package static func inspect(_ folder: String) throws(AnnexError) -> StateInspection {
         let lock = try StateFolder(folder, create: false)
         guard let size = try lock.fileSize() else {
-            throw AnnexError(.notFound, "there is no state", at: lock.file)
+            throw StateFolder.noState(lock.file)
         }
         try PageCheck.check(lock.file, .state)
         let environment = try StateEnvironment(

@@ -3,9 +3,9 @@ import CLMDB
 
 /// The record that a state keeps of its log, beside its positions: rows `log/id` and `log/slots` of table `meta`.
 package struct StateLog: Sendable, Equatable {
-    /// Nil where none was followed yet, or by programs only that knew no ids.
+    /// It is nil where none was followed yet, or by programs only that knew no ids.
     package var id: LogIdentity?
-    /// Whose changes are applied; nil likewise.
+    /// Changes of users in these slots are applied. It is nil where `id` is.
     package var slots: SlotSet?
 
     package init(id: LogIdentity? = nil, slots: SlotSet? = nil) { (self.id, self.slots) = (id, slots) }

@@ -6,7 +6,7 @@ import AnnexCore
     let weight: Double
     let time: Int64
 
-    /// Nil where the record is damaged.
+    /// Returns nil where the record is damaged.
     init?(_ value: UnsafeRawBufferPointer, user: UnsafeRawBufferPointer) {
         guard let content = unsafe StateSchema.unseal(value, key: user), content.count >= 18,
             unsafe content.count == 17 + Int(content[8])
@@ -30,7 +30,7 @@ import AnnexCore
     let item: UnsafeRawBufferPointer
     let time: Int64
 
-    /// Nil where the record is damaged.
+    /// Returns nil where the record is damaged.
     init?(_ value: UnsafeRawBufferPointer, user: UnsafeRawBufferPointer) {
         guard let content = unsafe StateSchema.unseal(value, key: user), content.count >= 10,
             unsafe content.count == 9 + Int(content[0])
@@ -56,7 +56,7 @@ enum ForgottenRecord {
         return value
     }
 
-    /// Nil where the record is damaged.
+    /// Returns nil where the record is damaged.
     static func time(_ value: UnsafeRawBufferPointer, hash: UnsafeRawBufferPointer) -> Int64? {
         guard let content = unsafe StateSchema.unseal(value, key: hash), content.count == 8 else { return nil }
         return unsafe StateSchema.time(content, at: 0)
@@ -67,12 +67,12 @@ enum ForgottenRecord {
 struct StateTally: Equatable {
     /// The highest change counter given out.
     var counter: UInt64 = 0
-    /// Users with at least one event.
+    /// Counts users with at least one event.
     var users: UInt64 = 0
 
     init() {}
 
-    /// Nil where the record is damaged.
+    /// Returns nil where the record is damaged.
     init?(_ value: UnsafeRawBufferPointer) {
         let content = unsafe StateSchema.tallyKey.withUnsafeBytes { unsafe StateSchema.unseal(value, key: $0) }
         guard let content = unsafe content, content.count == 16 else { return nil }

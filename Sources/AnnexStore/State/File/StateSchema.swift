@@ -25,7 +25,7 @@ import CChecksum
 /// the file from then on.
 enum StateSchema {
     static let format: UInt32 = 2
-    /// The oldest format that is still read.
+    /// Holds the oldest format that is still read.
     static let oldestFormat: UInt32 = 1
     static let hashBytes = 16
     static let storeIDBytes = 16
@@ -42,7 +42,7 @@ enum StateSchema {
     static let storeKey = Array("store".utf8)
     static let tallyKey = Array("tally".utf8)
     static let clockKey = Array("clock".utf8)
-    /// The keys of table `meta` with the positions of the log, by block.
+    /// Holds the keys of table `meta` with the positions of the log, by block.
     static let logKeys = (0..<Slot.blockCount).map { Array("log/\($0 < 10 ? "0" : "")\($0)".utf8) }
 
     static let logIDKey = Array("log/id".utf8)
@@ -50,7 +50,7 @@ enum StateSchema {
 
     // MARK: Writing
 
-    /// Times as bytes that sort as they do.
+    /// Appends a time as bytes that sort as times do.
     static func append(time: Int64, to value: inout [UInt8]) {
         let bits = UInt64(bitPattern: time) ^ (1 << 63)
         for shift in stride(from: 56, through: 0, by: -8) {
@@ -64,7 +64,7 @@ enum StateSchema {
         }
     }
 
-    /// The first bytes of every record of an event with an item at a time.
+    /// Returns the first bytes of every record of an event with an item at a time.
     static func eventPrefix(_ item: Identifier, _ time: Int64) -> [UInt8] {
         var value: [UInt8] = []
         value.reserveCapacity(21 + item.bytes.count)
@@ -74,17 +74,17 @@ enum StateSchema {
         return value
     }
 
-    /// The first bytes of an item's tombstone.
+    /// Returns the first bytes of an item's tombstone.
     static func tombstonePrefix(_ item: Identifier) -> [UInt8] { [UInt8(item.bytes.count)] + item.bytes }
 
-    /// The index's entry of an event: as many bytes more than `tombstonePrefix` as a time has.
+    /// Returns the index's entry of an event: as many bytes more than `tombstonePrefix` as a time has.
     static func indexEntry(_ item: Identifier, _ time: Int64) -> [UInt8] {
         var entry = Self.tombstonePrefix(item)
         Self.append(time: time, to: &entry)
         return entry
     }
 
-    /// The index's entry of a record of `events`, whose checksum may be wrong; nil where it names no item.
+    /// Returns the index's entry of a record of `events`, whose checksum may be wrong; nil where it names no item.
     static func indexEntry(of record: UnsafeRawBufferPointer) -> [UInt8]? {
         guard record.count >= 9, unsafe record.count >= 9 + Int(record[8]) else { return nil }
         return unsafe Array(record[8..<(9 + Int(record[8]))]) + Array(record[..<8])
@@ -107,14 +107,14 @@ enum StateSchema {
 
     // MARK: Reading
 
-    /// Nil where the row is damaged.
+    /// Returns nil where the row is damaged.
     static func clock(_ row: UnsafeRawBufferPointer) -> Int64? {
         let content = unsafe Self.clockKey.withUnsafeBytes { unsafe Self.unseal(row, key: $0) }
         guard let content = unsafe content, content.count == 8 else { return nil }
         return unsafe Self.time(content, at: 0)
     }
 
-    /// The content of a row of `meta`; nil where it is damaged.
+    /// Returns the content of a row of `meta`; nil where it is damaged.
     static func row(_ value: UnsafeRawBufferPointer, key: [UInt8]) -> [UInt8]? {
         unsafe key.withUnsafeBytes { unsafe Self.unseal(value, key: $0).map { unsafe Array($0) } }
     }
@@ -124,7 +124,7 @@ enum StateSchema {
         return unsafe CChecksum_crc32(first, value.baseAddress, UInt32(truncatingIfNeeded: value.count))
     }
 
-    /// The value without its checksum; nil where that is wrong.
+    /// Returns the value without its checksum; nil where that is wrong.
     static func unseal(_ value: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
         guard value.count >= Self.checksumBytes else { return nil }
         let content = unsafe UnsafeRawBufferPointer(rebasing: value[..<(value.count - Self.checksumBytes)])

@@ -9,7 +9,7 @@ package final class ReadGate: Sendable {
     private static let patience: Duration = .milliseconds(8)
     private static let poll: Duration = .microseconds(50)
 
-    /// Readers inside, and the bit `closed`.
+    /// Counts the readers inside, and has the bit `closed`.
     private let state = Atomic<Int>(0)
     private let system: StateSystem
 

@@ -39,7 +39,10 @@ struct RecordCheck {
         }
         self.shared.isChecked.store(true, ordering: .sequentiallyConsistent)
         let damaged = self.shared.damagedFound.load(ordering: .relaxed)
-        if damaged > 0 { self.shared.settings.notice("\(damaged) records of the state are damaged and are skipped") }
+        if damaged > 0 {
+            let advice = "restore the state from a backup to have them again"
+            self.shared.settings.notice("\(damaged) records of the state are damaged and are skipped: \(advice)")
+        }
         if self.repairedUsers > 0 {
             self.shared.settings.notice("The index of events was repaired for \(self.repairedUsers) users")
         }
@@ -52,7 +55,7 @@ struct RecordCheck {
         self.shared.damagedFound.wrappingAdd(found.damaged, ordering: .relaxed)
     }
 
-    /// False where the store closed meanwhile.
+    /// Returns false where the store closed meanwhile.
     private func checkTable(_ table: String, _ reader: StateReader) throws(AnnexError) -> Bool {
         var last: [UInt8]?
         repeat {

@@ -7,14 +7,14 @@ package struct StateMark: Sendable, Equatable {
     /// The counter of the last change that was more than an event later than all others of the user: what was made of the
     /// user at this counter or after lacks only such events.
     package let rewritten: UInt64
-    /// Events stored of the user.
+    /// Counts the user's stored events.
     package let eventCount: Int
-    /// The time of the user's newest event; nil without events.
+    /// Holds the time of the user's newest event. It is nil where there are no events.
     package let newest: Int64?
 }
 
 extension StateMark {
-    /// A record of `users`; nil where it is damaged.
+    /// Reads a record of `users`. Returns nil where it is damaged.
     init?(_ value: UnsafeRawBufferPointer, user: UnsafeRawBufferPointer) {
         guard let content = unsafe StateSchema.unseal(value, key: user), content.count == 28 else { return nil }
         self.counter = unsafe StateSchema.long(content, at: 0)

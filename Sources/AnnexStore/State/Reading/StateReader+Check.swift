@@ -6,13 +6,13 @@ extension StateReader {
     struct Checked {
         var records = 0
         var damaged = 0
-        /// Users whose entries of the index are not those of their events.
+        /// Lists users whose entries of the index are not those of their events.
         var users: [[UInt8]] = []
-        /// The last key that was read; nil where there are no more.
+        /// Holds the last key that was read. It is nil where there are no more.
         var last: [UInt8]?
     }
 
-    /// Entries of one user that are wrong or missing, in parts.
+    /// Holds entries of one user that are wrong or missing, in parts.
     struct WrongEntries {
         var parts: [[[UInt8]]] = []
         private(set) var count = 0
@@ -24,7 +24,7 @@ extension StateReader {
         }
     }
 
-    /// Wrong entries that one call collects, at most: they lie in memory.
+    /// One call collects at most so many wrong entries, because they lie in memory.
     private static let wrongEntriesLimit = 20_000
 
     /// Reads whole keys of a table other than `events` until there are `records` records.
@@ -120,9 +120,10 @@ extension StateReader {
         return sum
     }
 
-    /// Entries of the user's events that are not there, and such that belong to none. O(events of the user).
+    /// Returns the entries that the user's events should have and have not, and those that belong to no event. O(events
+    /// of the user).
     ///
-    /// - Parameter part: entries of a part, at most.
+    /// - Parameter part: how many entries of a part there may be.
     func wrongEntries(of user: [UInt8], part: Int) throws(AnnexError) -> WrongEntries {
         try self.beginScope()
         defer { self.endScope() }
@@ -164,7 +165,7 @@ private struct EntrySum: Equatable {
         unsafe self.add(entry[..<nameBytes], entry[nameBytes...])
     }
 
-    /// One of `events`, whose entry would be the same.
+    /// Adds a record of `events`, whose entry would be the same.
     mutating func add(record: UnsafeRawBufferPointer) {
         guard record.count >= 9, unsafe record.count >= 9 + Int(record[8]) else { return }
         unsafe self.add(record[8..<(9 + Int(record[8]))], record[..<8])

@@ -30,7 +30,7 @@ package final class StateReader {
                 isFull ? .limit : .system,
                 "cannot begin reading: \(error.reason)",
                 at: environment.path,
-                hint: isFull ? "Use fewer threads, or raise the limit of readers" : nil
+                hint: isFull ? "Start the server with fewer --threads" : nil
             )
         }
     }
@@ -96,7 +96,7 @@ package final class StateReader {
         try self.removed.lend(self, body)
     }
 
-    /// LMDB's refusals as errors for people.
+    /// Turns LMDB's refusals into errors for people.
     func check<R>(_ body: () throws(LMDBFailure) -> R) throws(AnnexError) -> R {
         do throws(LMDBFailure) { return try body() } catch {
             throw error.error("cannot read", self.environment.path, .state)
@@ -106,7 +106,7 @@ package final class StateReader {
     func skipDamaged() { self.shared.damagedRecords.wrappingAdd(1, ordering: .relaxed) }
 }
 
-/// A reader's cursor over one table: renewed at the first use within a scope, lent to one at a time.
+/// Holds a reader's cursor over one table. It is renewed at the first use within a scope, and lent to one at a time.
 private final class ScopedCursor {
     private let cursor: LMDBCursor
     private let name: StaticString

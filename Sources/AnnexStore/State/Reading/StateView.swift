@@ -2,16 +2,16 @@ package import AnnexCore
 import CLMDB
 import Synchronization
 
-/// The state at one moment, lent by `StateReader.withRead`. What it lends lives as long as the scope.
+/// Shows the state at one moment, lent by `StateReader.withRead`. What it lends lives as long as the scope.
 ///
-/// Ids of any length may be asked for. Records with a wrong checksum are skipped and counted. A body that is lent events
-/// may call everything but what lends events, and likewise for tombstones.
+/// Ids of any length may be asked for. Records with a wrong checksum are skipped and counted. A body that is lent
+/// events may call everything but what lends events, and likewise for tombstones.
 package struct StateView: ~Copyable {
     private let reader: StateReader
 
     init(_ reader: StateReader) { self.reader = reader }
 
-    /// Whether anybody was forgotten. O(1).
+    /// Tells whether anybody was forgotten. O(1).
     package var hasForgotten: Bool {
         get throws(AnnexError) {
             let table = self.reader.environment.tables.forgotten
@@ -31,7 +31,7 @@ package struct StateView: ~Copyable {
         }
     }
 
-    /// Users who were forgotten. O(1).
+    /// Counts the users who were forgotten. O(1).
     package var forgottenCount: Int {
         get throws(AnnexError) {
             let table = self.reader.environment.tables.forgotten
@@ -39,8 +39,8 @@ package struct StateView: ~Copyable {
         }
     }
 
-    /// The user's mark, which changes with every change of the user, so that a cache can be compared with it; nil where nothing
-    /// is stored of the user: then `forgottenAt` says whether something was. O(log users).
+    /// Returns the user's mark, which changes with every change of the user, so that a cache can be compared with it;
+    /// nil where nothing is stored of the user: then `forgottenAt` says whether something was. O(log users).
     package func mark(of user: Span<UInt8>) throws(AnnexError) -> StateMark? {
         let tables = self.reader.environment.tables
         return unsafe try user.withUnsafeBytes { user throws(AnnexError) in
@@ -53,8 +53,8 @@ package struct StateView: ~Copyable {
         }
     }
 
-    /// A mark in place of a damaged one. Its counter is the highest of all, so it differs from what the user had before
-    /// the last change of anybody: caches are dropped too often then, and never kept too long.
+    /// Returns a mark in place of a damaged one. Its counter is the highest of all, so it differs from what the user
+    /// had before the last change of anybody: caches are dropped too often then, and never kept too long.
     private func reconstructedMark(of user: UnsafeRawBufferPointer) throws(LMDBFailure) -> StateMark {
         let meta = self.reader.environment.tables.meta
         let tally = unsafe try self.reader.lmdb.get(meta, StateSchema.tallyKey) { unsafe StateTally($0) }
@@ -155,7 +155,7 @@ package struct StateView: ~Copyable {
         }
     }
 
-    /// When an item was last removed for the user; nil where it was not. O(log tombstones).
+    /// Returns when an item was last removed for the user; nil where it was not. O(log tombstones).
     package func removedAt(_ user: Identifier, _ item: Identifier) throws(AnnexError) -> Int64? {
         let prefix = StateSchema.tombstonePrefix(item)
         return try self.reader.withRemoved { cursor throws(AnnexError) in
@@ -170,8 +170,8 @@ package struct StateView: ~Copyable {
         }
     }
 
-    /// Whether the user has an event with the item in a range of times. O(log events) where there is an index of the user's events;
-    /// else O(events in the range).
+    /// Tells whether the user has an event with the item in a range of times. O(log events) where there is an index of
+    /// the user's events; else O(events in the range).
     package func hasEvent(
         _ user: Identifier,
         _ item: Identifier,
@@ -197,7 +197,7 @@ package struct StateView: ~Copyable {
         }
     }
 
-    /// Nil where there is no index to rely upon.
+    /// Returns nil where there is no index to rely upon.
     private func indexHasEvent(
         _ user: Identifier,
         _ item: Identifier,
@@ -218,9 +218,9 @@ package struct StateView: ~Copyable {
         }
     }
 
-    /// When a user was forgotten; nil where not. O(log forgotten).
+    /// Returns when a user was forgotten; nil where the user was not. O(log forgotten).
     ///
-    /// A damaged tombstone masks as well, at time `Int64.max`: better no answer than one that draws on the user.
+    /// A damaged tombstone masks as well, at time `Int64.max`: no answer is better than one that draws on the user.
     ///
     /// - Parameter hash: the first 16 bytes of the SHA-256 of the user's id.
     package func forgottenAt(hash: [UInt8]) throws(AnnexError) -> Int64? {

@@ -1,14 +1,14 @@
 package import AnnexCore
 
-/// An entry of the log for the state: the change, if it has one for this state, and its position, which are stored
-/// together or not at all.
+/// Holds an entry of the log for the state: the change, if it has one for this state, and its position, which are
+/// stored together or not at all.
 package struct LoggedChange: Sendable {
-    /// The stream, 0 to 15.
+    /// Holds the number of the stream, 0 to 15.
     package let block: Int
-    /// The entry before it in the stream: the state is that far, or farther already.
+    /// Holds the entry before it in the stream: the state is that far, or farther already.
     package let after: LogPosition
     package let position: LogPosition
-    /// Nil where only the position moves.
+    /// It is nil where only the position moves.
     package let change: StateChange?
 
     package init(block: Int, after: LogPosition, position: LogPosition, change: StateChange?) {
@@ -19,10 +19,10 @@ package struct LoggedChange: Sendable {
     }
 }
 
-/// The outcome of an entry, once it is durable.
+/// Says what an entry did, once it is durable.
 package enum LoggedOutcome: Sendable, Equatable {
     case applied(StateOutcome, LogMark)
-    /// Only the position moved.
+    /// The position moved and nothing else.
     case moved(LogMark)
     /// It had been applied before: nothing changed.
     case skipped(LogMark)

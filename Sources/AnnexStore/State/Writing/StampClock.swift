@@ -1,11 +1,11 @@
 import Synchronization
 
-/// The times that a store gives to changes that come without one, in milliseconds since 1970: never one below another that
-/// was given out before, in this process or, by the mark in the file, in one before it.
+/// Gives times to changes that come without one, in milliseconds since 1970. A stamp is never below one that was given
+/// out before, in this process or, by the mark in the file, in one before it.
 ///
 /// A clock that was set back would make changes older than what they change: an event behind its item's tombstone, or
-/// behind what a version was trained until, counts for nothing. So stamps stand still until the clock has caught up. Any
-/// thread.
+/// behind what a version was trained until, counts for nothing. So stamps stand still until the clock has caught up.
+/// Any thread may use it.
 final class StampClock: Sendable {
     /// A clock that is farther behind than this is told of; less is what time servers do.
     static let toleranceMillis: Int64 = 10_000
@@ -23,7 +23,7 @@ final class StampClock: Sendable {
         self.tell(behind: self.behindMillis)
     }
 
-    /// The clock's time, or the highest stamp where that is higher. Does not block.
+    /// Returns the clock's time, or the highest stamp where that is higher. Does not block.
     func stamp() -> Int64 {
         let now = self.now
         let stamp = self.highest.max(now, ordering: .sequentiallyConsistent).newValue
@@ -34,16 +34,16 @@ final class StampClock: Sendable {
     /// No later stamp is below `time`, which another server has given out.
     func raise(to time: Int64) { self.highest.max(time, ordering: .sequentiallyConsistent) }
 
-    /// The highest stamp, which commits make durable; nil before the first.
+    /// Returns the highest stamp, which commits make durable. It is nil before the first.
     var mark: Int64? {
         let highest = self.highest.load(ordering: .sequentiallyConsistent)
         return highest == Int64.min ? nil : highest
     }
 
-    /// How far the clock is behind the highest stamp; 0 where it is not.
+    /// Says how far the clock is behind the highest stamp. It is 0 where the clock is right.
     var behindMillis: Int64 { Self.distance(from: self.now, to: self.highest.load(ordering: .sequentiallyConsistent)) }
 
-    /// Nil while the clock is right, as far as anybody can tell.
+    /// It is nil while the clock is right, as far as anybody can tell.
     var problem: String? {
         let behind = self.behindMillis
         return behind > Self.toleranceMillis ? Self.sentence(behind) : nil
@@ -61,7 +61,7 @@ final class StampClock: Sendable {
         return isOver ? 0 : max(0, distance)
     }
 
-    /// Once each time it falls behind, and once when it has caught up.
+    /// Reports the clock once each time it falls behind, and once when it has caught up.
     private func tell(behind: Int64) {
         let isBehind = behind > Self.toleranceMillis
         guard self.isBehind.load(ordering: .relaxed) != isBehind,

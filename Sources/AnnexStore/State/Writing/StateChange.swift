@@ -4,8 +4,9 @@ package import AnnexCore
 package enum StateChange: Sendable {
     /// The same user, item and time again replaces the weight; another time is another event. The weight is finite.
     case event(user: Identifier, item: Identifier, weight: Double, time: Int64)
-    /// An event that its receiver stamped with its own clock: it never replaces. Where the user has an event with the item
-    /// at this time already, it gets the next millisecond that is free, so that events that come at one time add up.
+    /// The event was stamped by its receiver with its own clock, and never replaces another. Where the user has an
+    /// event with the item at this time already, it gets the next millisecond that is free, so that events that come at
+    /// one time add up.
     case stampedEvent(user: Identifier, item: Identifier, weight: Double, time: Int64)
     /// Deletes all events of the user with the item, whatever their times, and leaves a tombstone; of several times the
     /// latest stays.
@@ -13,13 +14,13 @@ package enum StateChange: Sendable {
     /// Deletes all that is stored of the user and leaves a tombstone under `hash`: 16 bytes, the first of the SHA-256
     /// of the user's id. Of several times the latest stays.
     case forget(user: Identifier, hash: [UInt8], time: Int64)
-    /// Several, in this order and in one transaction; none of them is of this case.
+    /// Several changes are made in this order and in one transaction. None of them is of this case.
     case together([StateChange])
 
     /// - Parameter changes: at least one, none of them several.
     package init(together changes: [StateChange]) { self = changes.count == 1 ? changes[0] : .together(changes) }
 
-    /// Nil where the change can be stored.
+    /// It is nil where the change can be stored.
     var fault: AnnexError? {
         switch self {
         case .event(_, _, let weight, _) where !weight.isFinite,
@@ -32,7 +33,8 @@ package enum StateChange: Sendable {
         }
     }
 
-    /// The time that the server that received the change gave it; nil where the client did. Of several the latest.
+    /// Returns the time that the server that received the change gave it; of several changes the latest. It is nil
+    /// where the client gave the time.
     var stamp: Int64? {
         switch self {
         case .event: nil
@@ -51,7 +53,7 @@ package enum StateChange: Sendable {
 }
 
 extension StateChange {
-    /// Whether its reply does not depend on what was there.
+    /// Tells whether its reply does not depend on what was there.
     package var isOnlyEvents: Bool {
         guard case .together(let changes) = self else { return self.isEvent }
         return changes.allSatisfy(\.isEvent)
@@ -71,9 +73,9 @@ package enum StateOutcome: Sendable, Equatable {
     case replaced
     /// The event was there with this weight: nothing was written.
     case unchanged
-    /// `wasThere`: there was any event of the user with the item.
+    /// `wasThere` says that there was any event of the user with the item.
     case removed(wasThere: Bool)
-    /// `wasThere`: there was any event or tombstone of the user.
+    /// `wasThere` says that there was any event or tombstone of the user.
     case forgotten(wasThere: Bool)
     /// The outcomes of several changes, one by one.
     case together([StateOutcome])

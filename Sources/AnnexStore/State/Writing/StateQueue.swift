@@ -7,7 +7,7 @@ final class StateQueue: Sendable {
     typealias Completion = @Sendable (Result<StateOutcome, AnnexError>) -> Void
 
     enum Work: Sendable {
-        /// `until`: Unix time in milliseconds after which it must not begin.
+        /// The change must not begin after `until`, a Unix time in milliseconds.
         case change(StateChange, until: Int64?, Completion)
         case logged(LoggedChange, @Sendable (Result<LoggedOutcome, AnnexError>) -> Void)
         case keepLog(StateLog, @Sendable (Result<Void, AnnexError>) -> Void)
@@ -20,7 +20,7 @@ final class StateQueue: Sendable {
 
         init(_ work: Work) { self.work = work }
 
-        /// Whether it waits for space where there is little left.
+        /// Tells whether it waits for space where there is little left.
         var isEvent: Bool {
             switch self.work {
             case .change(let change, _, _): change.isEvent
@@ -60,7 +60,7 @@ final class StateQueue: Sendable {
 
     var count: Int { self.state.withLock { $0.waiting.count } }
 
-    /// Nil where the change waits now, and its completion will run; otherwise why not. Does not block.
+    /// Returns nil where the change waits now, and its completion will run; otherwise why not. Does not block.
     func put(_ change: StateChange, until: Int64? = nil, _ completion: @escaping Completion) -> AnnexError? {
         self.put(CollectionOfOne(Waiting(.change(change, until: until, completion))))
     }
@@ -103,7 +103,7 @@ final class StateQueue: Sendable {
         }
     }
 
-    /// The oldest changes, at most `limit`, as soon as there are any. Blocks.
+    /// Returns the oldest changes, at most `limit`, as soon as there are any. Blocks.
     ///
     /// - Returns: nothing where `patience` went by; nil where the queue is stopped and empty.
     func take(limit: Int, patience: Duration) -> [Waiting]? {

@@ -3,7 +3,7 @@ import CLMDB
 
 /// Applies each kind of change.
 extension StateTransaction {
-    /// After a throw the transaction may only be aborted.
+    /// Applies a change. After a throw the transaction may only be aborted.
     func apply(_ change: StateChange) throws(LMDBFailure) -> StateOutcome {
         switch change {
         case .event(let user, let item, let weight, let time):
@@ -26,7 +26,7 @@ extension StateTransaction {
         return .together(outcomes)
     }
 
-    /// O(log events).
+    /// Takes O(log events) time.
     private func applyEvent(
         _ user: Identifier,
         _ item: Identifier,
@@ -60,14 +60,14 @@ extension StateTransaction {
         return mark ?? nil
     }
 
-    /// How far a stamp may run ahead of the clock, to come behind the user's newest event.
+    /// A stamp may run this far ahead of the clock, to come behind the user's newest event.
     private static let stampLeadMillis: Int64 = 10_000
 
-    /// A time from `time` on at which the user has no event with the item.
+    /// Returns a time from `time` on at which the user has no event with the item.
     ///
-    /// Where the user's newest event is at most 10 s ahead it is the millisecond behind that, so that events that come
-    /// together stay in the order in which they came. Otherwise it is behind the item's latest event within the next 10 s;
-    /// where those are taken to their end, within twice as long, and so on. O(log events) for each doubling.
+    /// Where the user's newest event is at most 10 s ahead, the time is the millisecond behind it, so that events that
+    /// come together stay in the order in which they came. Otherwise it is behind the item's latest event within the
+    /// next 10 s; where those are taken to their end, within twice as long, and so on. O(log events) for each doubling.
     private func freeTime(_ user: Identifier, _ item: Identifier, from time: Int64) throws(LMDBFailure) -> Int64 {
         let mark = try self.storedMark(user)
         let last = if let mark { mark.newest } else { try self.newestTime(of: user) }
@@ -87,7 +87,7 @@ extension StateTransaction {
         }
     }
 
-    /// O(log events + events with the item). A tombstone that is there stays where its time is later.
+    /// Takes O(log events + events with the item) time. A tombstone that is there stays where its time is later.
     private func applyRemoval(
         _ user: Identifier,
         _ item: Identifier,
@@ -114,7 +114,7 @@ extension StateTransaction {
         return .removed(wasThere: !events.isEmpty)
     }
 
-    /// O(pages of the user). A tombstone that is there stays where its time is later.
+    /// Takes O(pages of the user) time. A tombstone that is there stays where its time is later.
     private func applyForgetting(
         _ user: Identifier,
         _ hash: [UInt8],
@@ -129,7 +129,7 @@ extension StateTransaction {
         if let items = self.tables.items { _ = try self.lmdb.delete(items, user.bytes) }
         let deletedTombstones = try self.lmdb.delete(self.tables.removed, user.bytes)
         try self.lmdb.put(self.tables.forgotten, hash, ForgottenRecord.value(hash: hash, time: max(time, latest)))
-        // Not even the id stays; that the user is unmarked changes what readers see, so the counter moves as well.
+        // The id goes as well. That the user is unmarked changes what readers see, so the counter moves too.
         _ = try self.lmdb.delete(self.tables.users, user.bytes)
         try self.advanceCounter()
         if hadEvents, self.tally.users > 0 { self.tally.users -= 1 }
@@ -153,7 +153,8 @@ extension StateTransaction {
         try self.put(user, newest: self.newestTime(of: user), count: count, rewritten: nil)
     }
 
-    /// The time of the user's last event whose record is whole; the lowest time where none is; nil without events.
+    /// Returns the time of the user's last event whose record is whole; the lowest time where none is; nil without
+    /// events.
     private func newestTime(of user: Identifier) throws(LMDBFailure) -> Int64? {
         let cursor = try LMDBCursor(self.lmdb, self.tables.events)
         guard try cursor.seek(user.bytes) else { return nil }

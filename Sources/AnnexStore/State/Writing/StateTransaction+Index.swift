@@ -1,7 +1,7 @@
 import AnnexCore
 import CLMDB
 
-/// Table `items`: when a user's events with an item were.
+/// Keeps table `items`, which says when a user's events with an item were.
 ///
 /// Users with few events have no entries: to walk those few costs some 50 µs at most, while entries cost each event a third
 /// more. A user with more than `walkLimit` events has an entry for each of them, and keeps that while any event is left.
@@ -23,8 +23,8 @@ extension StateTransaction {
         return found
     }
 
-    /// The latest time before `end` at which the user has an event with the item. Costs as `events(of:with:)` does, but
-    /// for the number found.
+    /// Returns the latest time before `end` at which the user has an event with the item. Costs as `events(of:with:)`
+    /// does, but for the number found.
     func latestTime(of user: Identifier, _ item: Identifier, before end: Int64) throws(LMDBFailure) -> Int64? {
         let name = StateSchema.tombstonePrefix(item)
         guard let items = try self.usableIndex(of: user) else {
@@ -48,7 +48,7 @@ extension StateTransaction {
         return unsafe entry.withUnsafeBytes { unsafe StateSchema.time($0, at: $0.count - 8) }
     }
 
-    /// Nil where the user has no entries, or where entries may be wrong.
+    /// Returns nil where the user has no entries, or where entries may be wrong.
     private func usableIndex(of user: Identifier) throws(LMDBFailure) -> MDB_dbi? {
         guard self.index.isWhole, let items = self.tables.items else { return nil }
         return try self.lmdb.has(items, user.bytes) ? items : nil
@@ -62,7 +62,7 @@ extension StateTransaction {
         while isThere {
             self.walkedRecords += 1
             let value = unsafe cursor.value
-            // Damaged or not: what bears the item's name goes.
+            // Whatever bears the item's name goes, damaged or not.
             if value.count > 8, unsafe value[8...].starts(with: name) { found.append(unsafe Array(value)) }
             isThere = try cursor.move(MDB_NEXT_DUP)
         }

@@ -1,7 +1,7 @@
 import AnnexCore
 import CLMDB
 
-/// Positions of the log, which move in the transaction that applies the entries.
+/// Keeps positions of the log, which move in the transaction that applies the entries.
 extension StateTransaction {
     enum Succession {
         case next
@@ -10,7 +10,7 @@ extension StateTransaction {
         case gap(LogMark)
     }
 
-    /// Whether an entry is the next to apply. O(log) once per block, then O(1).
+    /// Tells whether an entry is the next to apply. O(log) once per block, then O(1).
     func succession(of entry: LoggedChange) throws(LMDBFailure) -> Succession {
         let mark = try self.mark(entry.block)
         if entry.position <= mark.position { return .behind(mark) }
@@ -59,7 +59,7 @@ extension StateTransaction {
 }
 
 extension LogMark {
-    /// Nil where the record is damaged.
+    /// Returns nil where the record is damaged.
     init?(_ value: UnsafeRawBufferPointer, key: [UInt8]) {
         let content = unsafe key.withUnsafeBytes { unsafe StateSchema.unseal(value, key: $0) }
         guard let content = unsafe content, content.count == 24 else { return nil }

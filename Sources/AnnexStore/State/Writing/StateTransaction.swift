@@ -1,31 +1,31 @@
 import AnnexCore
 import CLMDB
 
-/// How a transaction uses table `items`.
+/// Says how a transaction uses table `items`.
 struct IndexRule {
-    /// Whether it may be relied upon: otherwise it is kept up to date, and events are walked instead.
+    /// Tells whether it may be relied upon: otherwise it is kept up to date, and events are walked instead.
     var isWhole = false
     /// A user with more events than this has an entry for each.
     var walkLimit = StateSettings().walkLimit
 }
 
-/// One write transaction: changes are applied, then all are committed or none. Used by the thread that writes.
+/// Holds one write transaction: changes are applied, then all are committed or none. The thread that writes uses it.
 final class StateTransaction {
     private let environment: StateEnvironment
     let lmdb: LMDBTransaction
     var tally = StateTally()
-    /// The tally that lies in the file.
+    /// Holds the tally that lies in the file.
     private var storedTally = StateTally()
     let tables: StateEnvironment.Tables
-    /// Positions of the log, by block, as far as they were looked at; and the blocks whose position moved.
+    /// Holds positions of the log, by block, as far as they were looked at, and the blocks whose position moved.
     var marks = [LogMark?](repeating: nil, count: Slot.blockCount)
     var movedBlocks: Set<Int> = []
     let index: IndexRule
-    /// Whether entries of the index were looked at, which is no change of what the store holds.
+    /// Tells whether entries of the index were looked at, which is no change of what the store holds.
     var hasRepaired = false
-    /// Whether something else changed that is to be committed.
+    /// Tells whether something else changed that is to be committed.
     var hasNews = false
-    /// Records that were walked, as there was no index to use.
+    /// Counts records that were walked, as there was no index to use.
     var walkedRecords = 0
 
     /// Begins. Blocks only where another writes, which the lock of the folder rules out.
@@ -49,12 +49,12 @@ final class StateTransaction {
         try self.lmdb.commit()
     }
 
-    /// Whether there is anything to commit.
+    /// Tells whether there is anything to commit.
     var isChanged: Bool {
         self.tally != self.storedTally || !self.movedBlocks.isEmpty || self.hasRepaired || self.hasNews
     }
 
-    /// The number of entries of `events`.
+    /// Returns the number of entries of `events`.
     func countEvents() throws(LMDBFailure) -> Int { try self.lmdb.count(self.tables.events) }
 
     /// Keeps the highest stamp; writes nothing where it is the stored one.

@@ -3,7 +3,7 @@ import CLMDB
 import Glibc
 import Synchronization
 
-/// The writer without space on the disk, without room in the map, or after an error.
+/// Handles a disk without space, a map without room, and errors.
 extension StateWriter {
     private static let spaceCheckInterval = Duration.milliseconds(100)
     private static let growthLimit = Duration.seconds(10)

@@ -2,7 +2,7 @@ import AnnexCore
 import CLMDB
 import Synchronization
 
-/// Takes what waits, applies it in one transaction, commits, and only then answers. Lives on one thread.
+/// Takes what waits, applies it in one transaction, commits, and only then answers. It lives on one thread.
 struct StateWriter {
     private static let readerCheckInterval = Duration.seconds(60)
     /// A transaction ends after the change that takes it beyond so much work, so that those in front of a long queue, and
@@ -17,7 +17,7 @@ struct StateWriter {
     let shared: StateShared
     private var nextReaderCheck: Duration
     var nextSpaceCheck: Duration
-    /// Why events are refused without a try; nil where there is space.
+    /// Says why events are refused without a try. It is nil where there is space.
     var noSpace: AnnexError?
 
     init(_ shared: StateShared) {
@@ -55,7 +55,7 @@ struct StateWriter {
     /// Writes the first changes of a group in one transaction and answers them; returns the others.
     private mutating func write(_ group: [StateQueue.Waiting]) -> ArraySlice<StateQueue.Waiting> {
         var results = [Result<Done, AnnexError>?](repeating: nil, count: group.count)
-        // Entries of the log that no state can store: only their position moves.
+        // Holds entries of the log that no state can store: only their position moves.
         var impossible: [Int: AnnexError] = [:]
         for (index, waiting) in group.enumerated() {
             if case .logged(let entry, _) = waiting.work, let fault = entry.change?.fault { impossible[index] = fault }
@@ -196,7 +196,7 @@ struct StateWriter {
         }
     }
 
-    /// An entry of the log, with its position. What fails here leaves the transaction as it was.
+    /// Applies an entry of the log, with its position. A failure here leaves the transaction as it was.
     private func enter(
         _ entry: LoggedChange,
         _ impossible: AnnexError?,
@@ -229,7 +229,7 @@ struct StateWriter {
         let events = try transaction.countEvents()
         let users = Int(clamping: transaction.tally.users)
         guard transaction.isChanged else {
-            // All that is acknowledged lies in the file already, by an earlier commit.
+            // Everything that is acknowledged lies in the file already, by an earlier commit.
             return transaction.abort()
         }
         // Every stamp in the transaction was given out before it was handed in.

@@ -99,7 +99,8 @@ extension CommandSpecification {
 }
 
 extension Request {
-    /// A name of a client or library: printable ASCII without spaces, so that CLIENT LIST stays one line per client.
+    /// Reads a name of a client or library: printable ASCII without spaces, so that CLIENT LIST stays one line per
+    /// client.
     package func label(_ index: Int) throws(ArgumentFailure) -> String {
         let label = self.withArgument(index) { bytes -> String? in
             guard bytes.count <= 128, bytes.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else { return nil }

@@ -1,4 +1,5 @@
-/// `CLIENT KILL ip:port` and `CLIENT KILL [ID id] [ADDR ip:port] [LADDR ip:port] [SKIPME yes/no] …`: which connections.
+/// Reads `CLIENT KILL ip:port` and `CLIENT KILL [ID id] [ADDR ip:port] [LADDR ip:port] [SKIPME yes/no] …`, which say
+/// what connections to close.
 package struct ClientKillArguments: Sendable {
     private enum Option: String, CaseIterable, Sendable {
         case id = "ID"
@@ -16,7 +17,7 @@ package struct ClientKillArguments: Sendable {
     )
     private static let grammar = OptionGrammar<Option>([Self.filter], .lastCounts)
 
-    /// Whether one address was given, which has another reply.
+    /// Tells whether one address was given, which has another reply.
     package let isOneAddress: Bool
     private var id: UInt64?
     private var address: String?

@@ -19,7 +19,7 @@ extension CommandSpecification {
     )
 }
 
-/// `HELLO [version [AUTH user password] [SETNAME name]]`. The last one of an option counts.
+/// Reads `HELLO [version [AUTH user password] [SETNAME name]]`. The last one of an option counts.
 package struct HelloArguments: Equatable, Sendable {
     private enum Option: String, CaseIterable, Sendable {
         case auth = "AUTH"
@@ -32,9 +32,9 @@ package struct HelloArguments: Equatable, Sendable {
     ]
     private static let grammar = OptionGrammar<Option>(Self.options, .lastCounts)
 
-    /// Nil: that of before.
+    /// With nil the version stays that of before.
     package let version: RESPVersion?
-    /// Position of the user's name, in front of the password; nil where nobody logs in.
+    /// The user's name stands at this position, in front of the password. It is nil where nobody logs in.
     package private(set) var user: Int?
     package private(set) var name: String?
 

@@ -1,4 +1,4 @@
-/// Commands that tell about the process.
+/// Describes the commands that tell about the process.
 extension CommandSpecification {
     static let info = CommandSpecification(
         .connection(.info),

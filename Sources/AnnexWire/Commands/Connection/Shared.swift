@@ -1,4 +1,4 @@
-/// Values that rows of connection and server commands share.
+/// Holds values that rows of connection and server commands share.
 extension CommandSpecification {
     static let fastFlags = ["fast", "loading", "stale"]
     static let adminFlags = ["admin", "loading", "noscript", "stale"]

@@ -1,4 +1,4 @@
-/// Commands of a connection with one argument or none.
+/// Describes the commands of a connection that take one argument or none.
 extension CommandSpecification {
     static let ping = CommandSpecification(
         .connection(.ping),

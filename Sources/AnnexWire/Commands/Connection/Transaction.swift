@@ -1,4 +1,4 @@
-/// Commands that keep others until they are carried out together.
+/// Describes the commands that keep others until they are carried out together.
 extension CommandSpecification {
     static let multi = CommandSpecification(
         .connection(.multi),

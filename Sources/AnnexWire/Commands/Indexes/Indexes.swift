@@ -1,4 +1,4 @@
-/// Commands without arguments that tell about all indexes.
+/// Describes the commands without arguments that tell about all indexes.
 extension CommandSpecification {
     static let indexes = CommandSpecification(
         .handler(.indexes),

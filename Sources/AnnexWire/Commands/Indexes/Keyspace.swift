@@ -1,4 +1,4 @@
-/// Commands of Redis's key space whose arguments are names of indexes.
+/// Describes the commands of Redis's key space whose arguments are names of indexes.
 extension CommandSpecification {
     static let type = CommandSpecification(
         .handler(.type),

@@ -28,14 +28,14 @@ extension CommandSpecification {
     )
 }
 
-/// `MEMORY USAGE key [SAMPLES n]`; the samples change nothing.
+/// Reads `MEMORY USAGE key [SAMPLES n]`; the samples change nothing.
 package struct MemoryUsageArguments: Equatable, Sendable {
     private enum Option: String, CaseIterable, Sendable { case samples = "SAMPLES" }
 
     static let options: [CommandArgument] = [CommandArgument.integer("count", token: "SAMPLES").optional]
     private static let grammar = OptionGrammar<Option>(Self.options)
 
-    /// Position of the index's name.
+    /// The index's name stands at this position.
     package var key: Int { 2 }
 
     /// The arity must have been checked.

@@ -20,11 +20,12 @@ extension CommandSpecification {
     )
 }
 
-/// `VRANDMEMBER key [count]`.
+/// Reads `VRANDMEMBER key [count]`.
 package struct VRandMemberArguments: Equatable, Sendable {
-    /// Position of the index's name.
+    /// The index's name stands at this position.
     package var key: Int { 1 }
-    /// −10,000 to 10,000; negative: repeats are allowed; nil: one member, not an array.
+    /// The count is −10,000 to 10,000. With a negative one repeats are allowed; with nil the reply is one member and no
+    /// array.
     package let count: Int?
 
     /// The arity must have been checked.

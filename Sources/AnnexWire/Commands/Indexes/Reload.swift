@@ -15,9 +15,9 @@ extension CommandSpecification {
     )
 }
 
-/// `RELOAD index [version]`.
+/// Reads `RELOAD index [version]`.
 package struct ReloadArguments: Equatable, Sendable {
-    /// Position of the index's name.
+    /// The index's name stands at this position.
     package var index: Int { 1 }
     /// Position of the version's name; nil: what `current` names.
     package let version: Int?

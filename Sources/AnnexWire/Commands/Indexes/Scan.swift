@@ -14,7 +14,7 @@ extension CommandSpecification {
     )
 }
 
-/// `SCAN cursor [MATCH pattern] [COUNT n] [TYPE type]`. The last one of an option counts, as in Redis.
+/// Reads `SCAN cursor [MATCH pattern] [COUNT n] [TYPE type]`. The last one of an option counts, as in Redis.
 package struct ScanArguments: Equatable, Sendable {
     private enum Option: String, CaseIterable, Sendable {
         case match = "MATCH"
@@ -31,9 +31,9 @@ package struct ScanArguments: Equatable, Sendable {
 
     /// 0 begins; every scan ends in one step, so any other cursor has nothing left to give.
     package let cursor: Int
-    /// Position of the pattern.
+    /// The pattern stands at this position.
     package private(set) var pattern: Int?
-    /// Position of the type.
+    /// The type stands at this position.
     package private(set) var type: Int?
 
     /// The arity must have been checked.

@@ -26,8 +26,8 @@ extension CommandSpecification {
     )
 }
 
-/// `VSIM key <ELE element | FP32 blob | VALUES n value …> [options]`. Of an option given twice the last one counts, and
-/// `TRUTH` beats `EF`, as in Redis.
+/// Reads `VSIM key <ELE element | FP32 blob | VALUES n value …> [options]`. Of an option given twice the last one
+/// counts, and `TRUTH` beats `EF`, as in Redis.
 package struct VSimArguments: Equatable, Sendable {
     private enum Option: String, CaseIterable, Sendable {
         case withScores = "WITHSCORES"
@@ -47,12 +47,12 @@ package struct VSimArguments: Equatable, Sendable {
     private static let grammar = OptionGrammar<Option>(Self.options, .lastCounts)
     package static let defaultCount = 10
 
-    /// Position of the index's name.
+    /// The index's name stands at this position.
     package var key: Int { 1 }
     package let query: VectorQuery
-    /// 1 to 10,000.
+    /// Holds the number of results, 1 to 10,000.
     package private(set) var count = VSimArguments.defaultCount
-    /// Above 0: keep scores of at least 1 − epsilon.
+    /// Above 0 it keeps scores of at least 1 − epsilon.
     package private(set) var epsilon: Double?
     package private(set) var withScores = false
     package private(set) var withAttributes = false
@@ -60,7 +60,7 @@ package struct VSimArguments: Equatable, Sendable {
     private var kappa: Float?
     private var truth = false
 
-    /// Nil: the version's own operating point. `KAPPA` is Annex's own and beats `EF`.
+    /// With nil the version's own operating point applies. `KAPPA` is Annex's own and beats `EF`.
     package var effort: SearchEffort? {
         self.truth ? .exact : self.kappa.map { .kappa($0) } ?? self.ef.map { .efSearch($0) }
     }

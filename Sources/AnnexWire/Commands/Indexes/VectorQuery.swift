@@ -1,6 +1,6 @@
 import AnnexCore
 
-/// The vector that `VSIM` compares with.
+/// Says which vector `VSIM` compares with.
 package enum VectorQuery: Equatable, Sendable {
     private enum Form: String, CaseIterable, Sendable {
         case element = "ELE"
@@ -17,14 +17,14 @@ package enum VectorQuery: Equatable, Sendable {
     )
     private static let grammar = OptionGrammar<Form>([Self.argument])
 
-    /// Position of an item's id.
+    /// An item's id stands at this position.
     case element(Int)
-    /// Position of little-endian float32s, `count` of them.
+    /// Little-endian float32s, `count` of them, stand at this position.
     case blob(Int, count: Int)
-    /// Positions of decimal numbers.
+    /// Decimal numbers stand at these positions.
     case values(Range<Int>)
 
-    /// Components of a vector; 0 for an element.
+    /// Counts the components of a vector. It is 0 for an element.
     package var componentCount: Int {
         switch self {
         case .element: 0
@@ -33,7 +33,8 @@ package enum VectorQuery: Equatable, Sendable {
         }
     }
 
-    /// Component `index` of a vector. Nil where the word is no finite decimal number; a blob's may be NaN or infinite.
+    /// Returns component `index` of a vector; nil where the word is no finite decimal number. A blob's may be NaN or
+    /// infinite.
     package func component(_ index: Int, in request: Request) -> Float? {
         switch self {
         case .element: return nil
@@ -46,7 +47,7 @@ package enum VectorQuery: Equatable, Sendable {
         }
     }
 
-    /// Position of the word behind it.
+    /// Returns the position of the word behind it.
     var end: Int {
         switch self {
         case .element, .blob: 4
@@ -54,7 +55,8 @@ package enum VectorQuery: Equatable, Sendable {
         }
     }
 
-    /// Words 2 and 3 of `VSIM`, and the values. The arity must have been checked. Components are not looked at.
+    /// Reads words 2 and 3 of `VSIM`, and finds the values. The arity must have been checked. Components are not looked
+    /// at.
     init(_ request: Request) throws(ArgumentFailure) {
         switch Self.grammar.option(request, 2) {
         case .element: self = .element(3)

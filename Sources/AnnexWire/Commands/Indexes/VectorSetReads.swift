@@ -65,7 +65,7 @@ extension CommandSpecification {
     )
 }
 
-/// `VEMB key element [RAW]` and `VLINKS key element [WITHSCORES]`: an element and one word.
+/// Reads `VEMB key element [RAW]` and `VLINKS key element [WITHSCORES]`: an element and one word.
 package struct ElementArguments: Equatable, Sendable {
     private enum VEmbOption: String, CaseIterable, Sendable { case raw = "RAW" }
     private enum VLinksOption: String, CaseIterable, Sendable { case withScores = "WITHSCORES" }
@@ -75,11 +75,11 @@ package struct ElementArguments: Equatable, Sendable {
     private static let vembGrammar = OptionGrammar<VEmbOption>(Self.vembOptions)
     private static let vlinksGrammar = OptionGrammar<VLinksOption>(Self.vlinksOptions)
 
-    /// Position of the index's name.
+    /// The index's name stands at this position.
     package var key: Int { 1 }
-    /// Position of the item's id.
+    /// The item's id stands at this position.
     package var element: Int { 2 }
-    /// Whether the word was given.
+    /// Tells whether the word was given.
     package let flag: Bool
 
     /// `Option` has one case.
