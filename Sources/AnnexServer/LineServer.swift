@@ -21,7 +21,6 @@ package final class LineServer: Sendable {
     /// for each INFO. Throws `.usage` for a configuration that must not be served.
     package init(
         configuration: ServerConfiguration,
-        table: CommandTable = .standard,
         makeHandler: @escaping @Sendable (_ loop: Int, _ eventLoop: any EventLoop) -> any CommandHandler,
         info: @escaping @Sendable () -> [InfoSection] = { [] },
         cluster: ClusterView? = nil,
@@ -34,7 +33,6 @@ package final class LineServer: Sendable {
         self.group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
         self.shared = ServerShared(
             configuration: configuration,
-            table: table,
             logger: logger,
             info: info,
             cluster: cluster,

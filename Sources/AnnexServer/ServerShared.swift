@@ -19,7 +19,7 @@ package struct InfoSection: Sendable {
 /// per command), and a lock that only `CONFIG SET` and start take.
 final class ServerShared: Sendable {
     let configuration: ServerConfiguration
-    let table: CommandTable
+    let table = CommandTable.standard
     let logger: Logger
     /// Commands that leave the loops.
     let work: WorkQueue
@@ -57,14 +57,12 @@ final class ServerShared: Sendable {
 
     init(
         configuration: ServerConfiguration,
-        table: CommandTable,
         logger: Logger,
         info: @escaping @Sendable () -> [InfoSection],
         cluster: ClusterView?,
         keyCount: @escaping @Sendable () -> Int
     ) {
         self.configuration = configuration
-        self.table = table
         self.logger = logger
         self.work = WorkQueue(
             queryThreads: configuration.deferredThreads,

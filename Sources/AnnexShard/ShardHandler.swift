@@ -95,7 +95,7 @@ package final class ShardHandler: CommandHandler {
         case .type: reply.simpleString(self.find(request, 1) == nil ? "none" : "vectorset")
         case .exists: return self.exists(request, &reply)
         case .scan: try self.scan(request, &reply)
-        case .memory: try self.memory(request, &reply)
+        case .memoryUsage: try self.memoryUsage(request, &reply)
         case .reload: return try self.reload(request)
         }
         return .done

@@ -39,12 +39,4 @@ import Testing
             #expect(try healthy.bulk().contains("connected_clients:1\r\n"))
         }
     }
-
-    @Test func aCommandOutOfTheTableIsUnknown() async throws {
-        try await withServer(table: CommandTable.standard.removing("echo")) { port, _ in
-            let client = try TestClient(port: port)
-            #expect(try client.ask("ECHO a") == "-ERR unknown command 'ECHO', with args beginning with: 'a' ")
-            #expect(try client.ask("PING") == "+PONG")
-        }
-    }
 }

@@ -93,7 +93,6 @@ final class TestHandler: CommandHandler {
 func withServer(
     gate: Gate = Gate(),
     steps: Steps = Steps(),
-    table: CommandTable = .standard,
     _ change: (inout ServerConfiguration) -> Void = { _ in },
     _ body: @escaping @Sendable (_ port: Int, _ server: LineServer) throws -> Void
 ) async throws {
@@ -107,7 +106,6 @@ func withServer(
     logger.logLevel = .critical
     let server = try LineServer(
         configuration: configuration,
-        table: table,
         makeHandler: { _, _ in TestHandler(gate: gate, steps: steps) },
         info: { [InfoSection("Indexes", [("indexes", "1")])] },
         logger: logger

@@ -33,7 +33,7 @@ final class Bench {
 
     func run(_ request: Request) {
         self.reply.rewind(to: 0)
-        guard case .command(let found, _) = CommandTable.standard.lookup(request), case .handler(let id) = found.id
+        guard case .command(_, _, .handler(let id)) = CommandTable.standard.lookup(request)
         else {
             Issue.record("not in the table")
             return

@@ -74,21 +74,6 @@ import Testing
         #expect(derived == expected)
     }
 
-    @Test func subcommandsAreThoseThatAreAnswered() {
-        func check<Subcommand: RawRepresentable<String> & CaseIterable>(_ name: String, _: Subcommand.Type) {
-            let children = self.table.specification(named: name)?.subcommands.map(\.name) ?? []
-            #expect(Set(children) == Set(Subcommand.allCases.map { name + "|" + $0.rawValue } + [name + "|help"]))
-        }
-        check("client", ClientSubcommand.self)
-        check("command", CommandSubcommand.self)
-        check("config", ConfigSubcommand.self)
-        check("slowlog", SlowlogSubcommand.self)
-        check("latency", LatencySubcommand.self)
-        check("cluster", ClusterSubcommand.self)
-        check("acl", AclSubcommand.self)
-        check("memory", MemorySubcommand.self)
-    }
-
     @Test func whatARouterDoesFitsTheKeys() {
         for command in self.table.specifications {
             switch command.routing {

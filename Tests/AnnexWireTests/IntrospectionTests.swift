@@ -7,7 +7,7 @@ import Testing
     private let table = CommandTable.standard
 
     private func ask(_ version: RESPVersion = .two, _ words: String...) throws -> ReplyValue {
-        try #require(try reply(version) { self.table.writeCommandReply(request(words), &$0) })
+        try #require(try reply(version) { self.table.answer(request(words), &$0) })
     }
 
     private func texts(_ value: ReplyValue?) -> [String] { value?.elements?.compactMap(\.text) ?? [] }
@@ -102,10 +102,10 @@ import Testing
     @Test func repliesAreBounded() throws {
         let names = Array(repeating: "client", count: 257)
         for what in ["INFO", "DOCS"] {
-            let refused = try reply { self.table.writeCommandReply(request(["COMMAND", what] + names), &$0) }
+            let refused = try reply { self.table.answer(request(["COMMAND", what] + names), &$0) }
             #expect(refused == .error("ERR too many names; give at most 256"))
             var writer = ReplyWriter(version: .two, buffer: ByteBuffer())
-            self.table.writeCommandReply(request(["COMMAND", what] + names.dropLast()), &writer)
+            self.table.answer(request(["COMMAND", what] + names.dropLast()), &writer)
             #expect(writer.buffer.readableBytes < 1 << 20)
         }
     }
@@ -118,10 +118,10 @@ import Testing
         (["TYPE", "movies"], ["movies"]),
     ])
     func keys(words: [String], keys: [String]) throws {
-        let plain = try reply { self.table.writeCommandReply(request(["COMMAND", "GETKEYS"] + words), &$0) }
+        let plain = try reply { self.table.answer(request(["COMMAND", "GETKEYS"] + words), &$0) }
         #expect(self.texts(plain) == keys)
         let flagged = try reply(.three) {
-            self.table.writeCommandReply(request(["COMMAND", "GETKEYSANDFLAGS"] + words), &$0)
+            self.table.answer(request(["COMMAND", "GETKEYSANDFLAGS"] + words), &$0)
         }
         #expect(flagged?.elements?.compactMap { $0.elements?.first?.text } == keys)
         #expect(flagged?.elements?.allSatisfy { $0.elements?.count == 2 } == true)
@@ -139,7 +139,7 @@ import Testing
     ])
     func noKeys(words: [String], text: String) throws {
         #expect(
-            try reply { self.table.writeCommandReply(request(["COMMAND", "GETKEYS"] + words), &$0) }
+            try reply { self.table.answer(request(["COMMAND", "GETKEYS"] + words), &$0) }
                 == .error("ERR " + text)
         )
     }

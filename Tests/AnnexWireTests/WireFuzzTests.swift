@@ -138,14 +138,13 @@ import Testing
         let table = CommandTable.standard
         switch table.lookup(request) {
         case .refused(let failure, _): reply.error(failure)
-        case .command(let found, _):
+        case .command(let found, _, let id):
             if found.id == .connection(.command) {
                 // The whole table is long; once in a while is enough.
-                return request.count == 1 ? reply.integer(0) : table.writeCommandReply(request, &reply)
+                return request.count == 1 ? reply.integer(0) : table.answer(request, &reply)
             }
-            if table.answerSubcommand(of: found, request, &reply) { return }
             do throws(ArgumentFailure) {
-                try Self.parseArguments(found.id, request)
+                try Self.parseArguments(id, of: found, request)
                 reply.simpleString("OK")
             } catch {
                 reply.error(error)
@@ -153,10 +152,16 @@ import Testing
         }
     }
 
-    private static func parseArguments(_ id: CommandID, _ request: Request) throws(ArgumentFailure) {
+    private static func parseArguments(
+        _ id: CommandID,
+        of found: CommandSpecification,
+        _ request: Request
+    ) throws(ArgumentFailure) {
         switch id {
+        case .help: break
+        case .container: throw .unknownSubcommand(of: found.name, request)
         case .connection(.hello): _ = try HelloArguments(request)
-        case .connection(.client) where request.matches(1, "KILL"): _ = try ClientKillArguments(request, own: 1)
+        case .connection(.clientKill): _ = try ClientKillArguments(request, own: 1)
         case .connection: break
         case .handler(let id): try Self.parseArguments(id, request)
         }
@@ -184,9 +189,9 @@ import Testing
         case .vemb: _ = try ElementArguments.vemb(request)
         case .vlinks: _ = try ElementArguments.vlinks(request)
         case .vrandmember: _ = try VRandMemberArguments(request)
-        case .reload: _ = try ReloadArguments(request)
+        case .reload: _ = ReloadArguments(request)
         case .scan: _ = try ScanArguments(request)
-        case .memory: _ = try MemoryUsageArguments(request)
+        case .memoryUsage: _ = try MemoryUsageArguments(request)
         case .vdim, .vcard, .vinfo, .vismember, .vgetattr, .indexes, .dbsize, .ready, .type, .exists: break
         }
         #expect(positions.allSatisfy { $0.upperBound <= request.count })

@@ -148,3 +148,21 @@ func reply(_ version: RESPVersion = .two, _ body: (inout ReplyWriter) -> Void) t
 func setting(_ name: String, _ standard: Int) -> Int {
     ProcessInfo.processInfo.environment[name].flatMap { Int($0) } ?? standard
 }
+
+extension CommandTable {
+    /// What a connection answers to a `COMMAND …`.
+    func answer(_ request: Request, _ reply: inout ReplyWriter) {
+        switch self.lookup(request) {
+        case .command(_, _, .connection(.command)): self.writeInfo(&reply)
+        case .command(_, _, .connection(.commandCount)): reply.integer(self.specifications.count)
+        case .command(_, _, .connection(.commandList)): self.writeNames(&reply)
+        case .command(_, _, .connection(.commandInfo)): self.writeInfo(of: request, &reply)
+        case .command(_, _, .connection(.commandDocs)): self.writeDocs(of: request, &reply)
+        case .command(_, _, .connection(.commandGetKeys)): self.writeKeys(request, withFlags: false, &reply)
+        case .command(_, _, .connection(.commandGetKeysAndFlags)): self.writeKeys(request, withFlags: true, &reply)
+        case .command(let found, _, .help): Self.writeHelp(of: found, &reply)
+        case .command(let found, _, _): reply.error(.unknownSubcommand(of: found.name, request))
+        case .refused(let failure, _): reply.error(failure)
+        }
+    }
+}

@@ -33,7 +33,7 @@ extension ConnectionHandler {
 
     /// The same for any request, whose command is in the table.
     func isMisdirected(_ request: Request) -> Bool {
-        guard case .command(let found, _) = self.loop.shared.table.lookup(request), found.isAboutUser else {
+        guard case .command(let found, _, _) = self.loop.shared.table.lookup(request), found.isAboutUser else {
             return false
         }
         return self.isMisdirected(found, request)
@@ -47,38 +47,24 @@ extension ConnectionHandler {
         return true
     }
 
-    func cluster() {
-        guard let subcommand = self.request.subcommand(ClusterSubcommand.self) else {
-            return self.unknownSubcommand(of: .cluster)
-        }
-        guard let cluster = self.loop.cluster else { return self.answerAlone(subcommand) }
-        switch subcommand {
-        case .keyslot: self.keySlot()
-        case .myid: self.reply.bulk(cluster.own.nodeID)
-        case .slots: cluster.writeSlots(&self.reply)
-        case .shards: cluster.writeShards(&self.reply)
-        case .nodes: self.reply.verbatim(cluster.nodes)
-        case .info: self.reply.verbatim(cluster.info)
-        }
+    func keySlot() { self.reply.integer(self.request.withArgument(2) { Slot.of($0) }) }
+
+    func clusterInfo() {
+        self.reply.verbatim(
+            self.loop.cluster?.info
+                ?? "cluster_enabled:0\r\ncluster_state:ok\r\ncluster_slots_assigned:0\r\ncluster_known_nodes:1\r\ncluster_size:0\r\n"
+        )
     }
 
-    private func keySlot() { self.reply.integer(self.request.withArgument(2) { Slot.of($0) }) }
-
-    /// The answers of a server that stands alone.
-    private func answerAlone(_ subcommand: ClusterSubcommand) {
-        switch subcommand {
-        case .keyslot: self.keySlot()
-        case .myid: self.reply.bulk(self.loop.shared.runID)
-        case .info:
-            self.reply.verbatim(
-                "cluster_enabled:0\r\ncluster_state:ok\r\ncluster_slots_assigned:0\r\ncluster_known_nodes:1\r\ncluster_size:0\r\n"
-            )
-        case .slots, .shards, .nodes:
-            self.reply.error(
+    /// An answer that a server which stands alone does not have.
+    func clusterAnswer(_ write: (ClusterView.Snapshot, inout ReplyWriter) -> Void) {
+        guard let cluster = self.loop.cluster else {
+            return self.reply.error(
                 code: .error,
                 "This instance has cluster support disabled: start it with --cluster FILE"
             )
         }
+        write(cluster, &self.reply)
     }
 }
 

@@ -16,13 +16,15 @@ extension ConnectionHandler {
         let table = self.loop.shared.table
         let found: CommandSpecification
         let index: Int
+        let id: CommandID
         switch table.lookup(self.request) {
         case .refused(let failure, let position):
             self.reply.error(failure)
             return self.refused(from: from, command: position)
-        case .command(let specification, let position):
+        case .command(let specification, let position, let asked):
             found = specification
             index = position
+            id = asked
         }
         self.lastCommand = index
         guard self.state.authenticated || found.isAllowedBeforeAuthentication else {
@@ -37,7 +39,7 @@ extension ConnectionHandler {
         if isRefused { self.loop.metrics.commands[index].rejected &+= 1 }
         if isRefused, self.machine.pending.isEmpty { return self.refused(from: from, command: nil) }
         let disposition: Disposition =
-            if isRefused { .done } else if let batched { batched } else { self.dispatch(found) }
+            if isRefused { .done } else if let batched { batched } else { self.dispatch(id, of: found) }
         switch disposition {
         case .done: break
         case .close: self.machine.finishAfterReplies()
@@ -65,18 +67,23 @@ extension ConnectionHandler {
         return true
     }
 
-    private func dispatch(_ found: CommandSpecification) -> Disposition {
+    private func dispatch(_ id: CommandID, of found: CommandSpecification) -> Disposition {
         if self.isKept(found) { return .done }
-        if !found.subcommands.isEmpty,
-            self.loop.shared.table.answerSubcommand(of: found, self.request, &self.outbound.writer)
-        {
+        if let most = found.maximumCount, self.request.count > most {
+            self.reply.error(.wrongArity(found.name))
             return .done
         }
-        if found.id == .handler(.ready), self.loop.isDraining || self.loop.shared.isLeaving.load(ordering: .relaxed) {
+        if id == .handler(.ready), self.loop.isDraining || self.loop.shared.isLeaving.load(ordering: .relaxed) {
             self.reply.error(code: .loading, "not ready: draining, the server ends")
             return .done
         }
-        switch found.id {
+        switch id {
+        case .help:
+            CommandTable.writeHelp(of: found, &self.reply)
+            return .done
+        case .container:
+            self.reply.error(.unknownSubcommand(of: found.name, self.request))
+            return .done
         case .handler(let id):
             return self.loop.handler.handle(
                 id,

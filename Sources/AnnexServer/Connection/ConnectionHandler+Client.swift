@@ -4,41 +4,22 @@ import NIOCore
 
 /// CLIENT and its subcommands.
 extension ConnectionHandler {
-    func client() -> Disposition {
-        switch self.request.subcommand(ClientSubcommand.self) {
-        case .id: self.reply.integer(Int(clamping: self.state.id))
-        case .getname:
-            if self.state.name.isEmpty { self.reply.null() } else { self.reply.bulk(self.state.name) }
-        case .setname: self.setLabel(\.name, argument: 2)
-        case .setinfo: self.setInfo()
-        case .info: self.reply.verbatim(self.listLine() + "\n")
-        case .list: return self.clientList()
-        case .kill: return self.clientKill()
-        case .reply: self.setReplyMode()
-        case .capa: self.setCapabilities()
-        case .tracking: self.tracking()
-        case .noTouch, .noEvict: self.onOff()
-        case nil: self.unknownSubcommand(of: .client)
-        }
-        return .done
-    }
-
     /// Valkey does the same: a capability that the server does not know is no error.
-    private func setCapabilities() {
+    func setCapabilities() {
         if (2..<self.request.count).contains(where: { self.request.matches($0, "POSITION") }) {
             self.state.givesPositions = true
         }
         self.reply.status("OK")
     }
 
-    private func setLabel(_ path: WritableKeyPath<ConnectionState, String>, argument: Int) {
+    func setLabel(_ path: WritableKeyPath<ConnectionState, String>, argument: Int) {
         do throws(ArgumentFailure) {
             self.state[keyPath: path] = try self.request.label(argument)
             self.reply.status("OK")
         } catch { self.reply.error(error) }
     }
 
-    private func setInfo() {
+    func setInfo() {
         if self.request.matches(2, "LIB-NAME") {
             self.setLabel(\.libName, argument: 3)
         } else if self.request.matches(2, "LIB-VER") {
@@ -48,7 +29,7 @@ extension ConnectionHandler {
         }
     }
 
-    private func setReplyMode() {
+    func setReplyMode() {
         if self.request.matches(2, "ON") {
             self.outbound.mode = .on
             self.reply.status("OK")
@@ -62,7 +43,7 @@ extension ConnectionHandler {
     }
 
     /// Client-side caching would need news of each change of each answer: it is refused, and off already.
-    private func tracking() {
+    func tracking() {
         guard self.request.matches(2, "OFF") else {
             return self.reply.error(
                 code: .error,
@@ -73,7 +54,7 @@ extension ConnectionHandler {
     }
 
     /// NO-EVICT and NO-TOUCH: accepted, nothing changes. The memory limit holds for every client.
-    private func onOff() {
+    func onOff() {
         if self.request.matches(2, "OFF") || self.request.matches(2, "ON") {
             self.reply.status("OK")
         } else {
@@ -96,7 +77,7 @@ extension ConnectionHandler {
             + "lib-ver=\(self.state.libVer) loop=\(self.loop.index)"
     }
 
-    private func clientList() -> Disposition {
+    func clientList() -> Disposition {
         let request = self.request
         var wanted: Set<UInt64>?
         if request.count > 2 {
@@ -133,7 +114,7 @@ extension ConnectionHandler {
         return self.later(future)
     }
 
-    private func clientKill() -> Disposition {
+    func clientKill() -> Disposition {
         let chosen: ClientKillArguments
         do throws(ArgumentFailure) { chosen = try ClientKillArguments(self.request, own: self.state.id) } catch {
             self.reply.error(error)

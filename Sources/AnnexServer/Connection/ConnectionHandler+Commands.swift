@@ -5,31 +5,59 @@ import NIOCore
 /// The commands that concern the connection itself. Arity has been checked against the table.
 extension ConnectionHandler {
     func connectionCommand(_ id: ConnectionCommand) -> Disposition {
+        let table = self.loop.shared.table
         switch id {
-        case .ping: self.ping()
-        case .echo: self.echoArgument(1)
         case .hello: return self.hello()
         case .auth: return self.auth()
+        case .info: return self.info()
+        case .clientList: return self.clientList()
+        case .clientKill: return self.clientKill()
+        case .configResetStatistics: return self.resetStatistics()
+        case .slowlogGet: return self.slowlog()
+        case .slowlogLength: return self.slowlogLength()
+        case .slowlogReset: return self.resetSlowlog()
+        case .latencyHistogram: return self.latencyHistogram()
         case .quit:
             self.reply.status("OK")
             return .close
+        case .ping: if self.request.count == 1 { self.reply.status("PONG") } else { self.echoArgument(1) }
+        case .echo: self.echoArgument(1)
         case .reset: self.reset()
         case .select: self.select()
         case .readonly, .readwrite, .asking: self.reply.status("OK")
         case .deadline: self.deadline()
-        case .client: return self.client()
-        case .command: self.command()
-        case .config: return self.config()
-        case .info: return self.info()
-        case .slowlog: return self.slowlog()
-        case .latency: return self.latency()
-        case .acl: self.acl()
         case .role: self.role()
         case .multi: self.multi()
         case .exec: self.exec()
         case .discard: self.discard()
         case .watch: self.watch()
-        case .cluster: self.cluster()
+        case .clientID: self.reply.integer(Int(clamping: self.state.id))
+        case .clientGetName: if self.state.name.isEmpty { self.reply.null() } else { self.reply.bulk(self.state.name) }
+        case .clientSetName: self.setLabel(\.name, argument: 2)
+        case .clientSetInfo: self.setInfo()
+        case .clientInfo: self.reply.verbatim(self.listLine() + "\n")
+        case .clientReply: self.setReplyMode()
+        case .clientCapabilities: self.setCapabilities()
+        case .clientTracking: self.tracking()
+        case .clientNoTouch, .clientNoEvict: self.onOff()
+        case .command: table.writeInfo(&self.reply)
+        case .commandCount: self.reply.integer(table.specifications.count)
+        case .commandList: table.writeNames(&self.reply)
+        case .commandInfo: table.writeInfo(of: self.request, &self.reply)
+        case .commandDocs: table.writeDocs(of: self.request, &self.reply)
+        case .commandGetKeys: table.writeKeys(self.request, withFlags: false, &self.reply)
+        case .commandGetKeysAndFlags: table.writeKeys(self.request, withFlags: true, &self.reply)
+        case .configGet: self.configGet()
+        case .configSet: self.configSet()
+        case .latencyLatest: self.reply.array(0)
+        case .latencyReset: self.reply.integer(0)
+        case .aclWhoAmI: self.reply.bulk("default")
+        case .clusterKeySlot: self.keySlot()
+        case .clusterMyID: self.reply.bulk(self.loop.cluster?.own.nodeID ?? self.loop.shared.runID)
+        case .clusterInfo: self.clusterInfo()
+        case .clusterNodes: self.clusterAnswer { $1.verbatim($0.nodes) }
+        case .clusterShards: self.clusterAnswer { $0.writeShards(&$1) }
+        case .clusterSlots: self.clusterAnswer { $0.writeSlots(&$1) }
         }
         return .done
     }
@@ -38,11 +66,6 @@ extension ConnectionHandler {
 
     func echoArgument(_ index: Int) {
         self.request.withArgument(index) { bytes in self.reply.bulk(bytes) }
-    }
-
-    /// The subcommand is none of the container's.
-    func unknownSubcommand(of container: ConnectionCommand) {
-        self.reply.error(.unknownSubcommand(of: container.rawValue, self.request))
     }
 
     func syntaxError(near index: Int) { self.reply.error(.syntax(self.request, near: index)) }
@@ -65,14 +88,6 @@ extension ConnectionHandler {
     }
 
     // MARK: Simple ones
-
-    private func ping() {
-        switch self.request.count {
-        case 1: self.reply.status("PONG")
-        case 2: self.echoArgument(1)
-        default: self.reply.error(.wrongArity(ConnectionCommand.ping.rawValue))
-        }
-    }
 
     private func select() {
         guard let index = self.request.integer(1) else {
@@ -110,16 +125,5 @@ extension ConnectionHandler {
         self.reply.bulk("master")
         self.reply.integer(0)
         self.reply.array(0)
-    }
-
-    private func acl() {
-        switch self.request.subcommand(AclSubcommand.self) {
-        case .whoami: self.reply.bulk("default")
-        case nil: self.unknownSubcommand(of: .acl)
-        }
-    }
-
-    private func command() {
-        self.loop.shared.table.writeCommandReply(self.request, &self.reply)
     }
 }

@@ -4,26 +4,20 @@ import NIOCore
 
 /// CONFIG, SLOWLOG and LATENCY.
 extension ConnectionHandler {
-    // MARK: CONFIG
-
-    func config() -> Disposition {
-        switch self.request.subcommand(ConfigSubcommand.self) {
-        case .get: self.configGet()
-        case .set: self.configSet()
-        case .resetstat:
-            let version = self.state.respVersion
-            let shared = self.loop.shared
-            return self.later(
-                shared.gather(on: self.loop.eventLoop) { loop in loop.resetMetrics() }.map { _ in
-                    shared.rendered(version) { $0.status("OK") }
-                }
-            )
-        case nil: self.unknownSubcommand(of: .config)
-        }
-        return .done
+    /// `OK` once `change` has run on each loop.
+    private func onEachLoop(_ change: @escaping @Sendable (LoopContext) -> Void) -> Disposition {
+        let version = self.state.respVersion
+        let shared = self.loop.shared
+        return self.later(
+            shared.gather(on: self.loop.eventLoop, change).map { _ in shared.rendered(version) { $0.status("OK") } }
+        )
     }
 
-    private func configGet() {
+    // MARK: CONFIG
+
+    func resetStatistics() -> Disposition { self.onEachLoop { $0.resetMetrics() } }
+
+    func configGet() {
         guard self.request.count <= 66 else {
             return self.reply.error(code: .error, "too many patterns; give at most 64")
         }
@@ -38,10 +32,10 @@ extension ConnectionHandler {
         }
     }
 
-    private func configSet() {
+    func configSet() {
         guard self.request.count % 2 == 0 else {
             return self.reply.error(
-                .wrongArity("\(ConnectionCommand.config.rawValue)|\(ConfigSubcommand.set.rawValue)")
+                .wrongArity(ConnectionCommand.configSet.rawValue)
             )
         }
         let pairs = stride(from: 2, to: self.request.count, by: 2).map { index in
@@ -62,46 +56,39 @@ extension ConnectionHandler {
     // MARK: SLOWLOG
 
     func slowlog() -> Disposition {
-        let request = self.request
+        var limit = 10
+        if self.request.count > 2 {
+            guard let number = self.request.integer(2), number >= -1 else {
+                self.reply.error(code: .error, "count should be greater than or equal to -1")
+                return .done
+            }
+            limit = number == -1 ? Int.max : number
+        }
+        let wanted = limit
         let version = self.state.respVersion
         let shared = self.loop.shared
-        switch request.subcommand(SlowlogSubcommand.self) {
-        case .get:
-            var limit = 10
-            if request.count > 2 {
-                guard let number = request.integer(2), number >= -1 else {
-                    self.reply.error(code: .error, "count should be greater than or equal to -1")
-                    return .done
-                }
-                limit = number == -1 ? Int.max : number
+        return self.later(
+            shared.gather(on: self.loop.eventLoop) { loop in loop.slowlog.entries }.map { lists in
+                let newest = lists.flatMap { $0 }.sorted { $0.id > $1.id }.prefix(
+                    min(wanted, shared.settings.slowlogLength)
+                )
+                return shared.rendered(version) { writer in Self.write(newest, &writer) }
             }
-            let wanted = limit
-            return self.later(
-                shared.gather(on: self.loop.eventLoop) { loop in loop.slowlog.entries }.map { lists in
-                    let newest = lists.flatMap { $0 }.sorted { $0.id > $1.id }.prefix(
-                        min(wanted, shared.settings.slowlogLength)
-                    )
-                    return shared.rendered(version) { writer in Self.write(newest, &writer) }
-                }
-            )
-        case .len:
-            return self.later(
-                shared.gather(on: self.loop.eventLoop) { loop in loop.slowlog.entries.count }.map { counts in
-                    let count = min(counts.reduce(0, +), shared.settings.slowlogLength)
-                    return shared.rendered(version) { $0.integer(count) }
-                }
-            )
-        case .reset:
-            return self.later(
-                shared.gather(on: self.loop.eventLoop) { loop in loop.slowlog.reset() }.map { _ in
-                    shared.rendered(version) { $0.status("OK") }
-                }
-            )
-        case nil:
-            self.unknownSubcommand(of: .slowlog)
-            return .done
-        }
+        )
     }
+
+    func slowlogLength() -> Disposition {
+        let version = self.state.respVersion
+        let shared = self.loop.shared
+        return self.later(
+            shared.gather(on: self.loop.eventLoop) { loop in loop.slowlog.entries.count }.map { counts in
+                let count = min(counts.reduce(0, +), shared.settings.slowlogLength)
+                return shared.rendered(version) { $0.integer(count) }
+            }
+        )
+    }
+
+    func resetSlowlog() -> Disposition { self.onEachLoop { $0.slowlog.reset() } }
 
     private static func write(_ entries: some Collection<Slowlog.Entry>, _ writer: inout ReplyWriter) {
         writer.array(entries.count)
@@ -119,30 +106,22 @@ extension ConnectionHandler {
 
     // MARK: LATENCY
 
-    func latency() -> Disposition {
-        let request = self.request
-        switch request.subcommand(LatencySubcommand.self) {
-        case .latest: self.reply.array(0)
-        case .reset: self.reply.integer(0)
-        case .histogram:
-            guard request.count <= 258 else {
-                self.reply.error(code: .error, "too many names; give at most 256")
-                return .done
-            }
-            let names = Set((2..<max(request.count, 2)).map { request.string($0).lowercased() })
-            let version = self.state.respVersion
-            let shared = self.loop.shared
-            let table = shared.table
-            return self.later(
-                shared.gather(on: self.loop.eventLoop) { loop in loop.snapshot() }.map { copies in
-                    let commands = LoopMetrics.sum(copies, of: table).named(in: table) { $0.calls > 0 }
-                        .filter { names.isEmpty || names.contains($0.name) }
-                    return shared.rendered(version) { writer in Self.write(commands, &writer) }
-                }
-            )
-        case nil: self.unknownSubcommand(of: .latency)
+    func latencyHistogram() -> Disposition {
+        guard self.request.count <= 258 else {
+            self.reply.error(code: .error, "too many names; give at most 256")
+            return .done
         }
-        return .done
+        let names = Set((2..<self.request.count).map { self.request.string($0).lowercased() })
+        let version = self.state.respVersion
+        let shared = self.loop.shared
+        let table = shared.table
+        return self.later(
+            shared.gather(on: self.loop.eventLoop) { loop in loop.snapshot() }.map { copies in
+                let commands = LoopMetrics.sum(copies, of: table).named(in: table) { $0.calls > 0 }
+                    .filter { names.isEmpty || names.contains($0.name) }
+                return shared.rendered(version) { writer in Self.write(commands, &writer) }
+            }
+        )
     }
 
     private static func write(_ commands: [(name: String, command: LoopMetrics.Command)], _ writer: inout ReplyWriter) {

@@ -188,7 +188,7 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
         let count = self.machine.pending.count
         guard count < self.loop.shared.configuration.pipelineDepth,
             self.machine.pending.requestBytes < Self.pendingRequestBytes,
-            case .command(let found, _) = self.loop.shared.table.lookup(self.request)
+            case .command(let found, _, _) = self.loop.shared.table.lookup(self.request)
         else { return false }
         guard self.state.authenticated, found.pipelineClass != .alone else { return false }
         return found.pipelineClass == .prefix || found.pipelineClass == self.machine.pending.pipelineClass

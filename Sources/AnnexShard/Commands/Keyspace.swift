@@ -31,13 +31,9 @@ extension ShardHandler {
         for name in names { reply.bulk(name) }
     }
 
-    func memory(_ request: Request, _ reply: inout ReplyWriter) throws(ArgumentFailure) {
-        switch request.subcommand(MemorySubcommand.self) {
-        case .usage:
-            let arguments = try MemoryUsageArguments(request)
-            guard let lane = self.find(request, arguments.key) else { return reply.null() }
-            reply.integer(lane.version.totalBytes)
-        case nil: throw .unknownSubcommand(of: HandlerCommand.memory.rawValue, request)
-        }
+    func memoryUsage(_ request: Request, _ reply: inout ReplyWriter) throws(ArgumentFailure) {
+        let arguments = try MemoryUsageArguments(request)
+        guard let lane = self.find(request, arguments.key) else { return reply.null() }
+        reply.integer(lane.version.totalBytes)
     }
 }

@@ -5,7 +5,7 @@ import AnnexWire
 /// RELOAD.
 extension ShardHandler {
     func reload(_ request: Request) throws(ArgumentFailure) -> Disposition {
-        let arguments = try ReloadArguments(request)
+        let arguments = ReloadArguments(request)
         let index = try self.lane(request, name: arguments.index).version.description.index
         var version: EntryName?
         if let position = arguments.version {

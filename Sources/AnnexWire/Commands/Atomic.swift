@@ -2,7 +2,7 @@ import AnnexCore
 
 extension CommandSpecification {
     static let atomic = CommandSpecification(
-        .atomic,
+        .handler(.atomic),
         keys: .first,
         flags: ["write", "denyoom"],
         categories: ["@write", "@slow"],
@@ -15,7 +15,7 @@ extension CommandSpecification {
         arguments: [.key("user"), CommandArgument.block("change", [.integer("words"), .string("word")]).multiple],
         reply: ("array of the changes' replies", "array of the changes' replies"),
         routing: .changes,
-        cost: .none,
+        cost: .negligible,
         inTransaction: .refused
     )
 }

@@ -33,7 +33,7 @@ extension CommandTable {
     fileprivate func change(_ request: Request) throws(ArgumentFailure) -> CommandSpecification.Change {
         switch self.lookup(request) {
         case .refused(let failure, _): throw failure
-        case .command(let found, _):
+        case .command(let found, _, _):
             guard let change = found.change else {
                 throw ArgumentFailure("'\(request.printable(0))' is no change: give EVENT, EVENT.DEL or FORGET")
             }

@@ -1,6 +1,6 @@
 extension CommandSpecification {
     static let event = CommandSpecification(
-        .event,
+        .handler(.event),
         keys: .first,
         flags: ["write", "denyoom", "fast"],
         categories: ["@write", "@fast"],
@@ -13,7 +13,7 @@ extension CommandSpecification {
         arguments: [.key("user"), .string("item"), CommandArgument.double("weight").optional] + EventArguments.options,
         reply: ("simple string: OK", "simple string: OK"),
         routing: .change(.event),
-        cost: .none,
+        cost: .negligible,
         pipelineClass: .changes
     )
 }

@@ -1,6 +1,6 @@
 extension CommandSpecification {
     static let eventDelete = CommandSpecification(
-        .eventDelete,
+        .handler(.eventDelete),
         keys: .first,
         flags: ["write"],
         categories: ["@write", "@slow"],
@@ -12,7 +12,7 @@ extension CommandSpecification {
         arguments: [.key("user"), .string("item"), .index],
         reply: ("1 or 0: whether it was in the history", "1 or 0: whether it was in the history"),
         routing: .change(.remove),
-        cost: .none
+        cost: .negligible
     )
 }
 

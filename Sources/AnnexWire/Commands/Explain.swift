@@ -1,6 +1,6 @@
 extension CommandSpecification {
     static let explain = CommandSpecification(
-        .explain,
+        .handler(.explain),
         keys: .first,
         flags: ["readonly"],
         categories: ["@read", "@slow"],

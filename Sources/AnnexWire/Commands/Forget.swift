@@ -1,6 +1,6 @@
 extension CommandSpecification {
     static let forget = CommandSpecification(
-        .forget,
+        .handler(.forget),
         keys: .first,
         flags: ["write"],
         categories: ["@write", "@slow"],
@@ -12,7 +12,7 @@ extension CommandSpecification {
         arguments: [.key("user"), .index],
         reply: ("1 or 0: whether anything was known", "1 or 0: whether anything was known"),
         routing: .change(.forget),
-        cost: .none
+        cost: .negligible
     )
 }
 

@@ -2,7 +2,7 @@ import AnnexCore
 
 extension CommandSpecification {
     static let mtopk = CommandSpecification(
-        .mtopk,
+        .handler(.mtopk),
         keys: .counted,
         flags: ["readonly"],
         categories: ["@read", "@slow"],

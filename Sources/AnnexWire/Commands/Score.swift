@@ -1,6 +1,6 @@
 extension CommandSpecification {
     static let score = CommandSpecification(
-        .score,
+        .handler(.score),
         keys: .first,
         flags: ["readonly", "fast"],
         categories: ["@read", "@fast"],

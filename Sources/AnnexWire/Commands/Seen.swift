@@ -1,6 +1,6 @@
 extension CommandSpecification {
     static let seen = CommandSpecification(
-        .seen,
+        .handler(.seen),
         keys: .first,
         flags: ["readonly"],
         categories: ["@read", "@slow"],

@@ -7,7 +7,7 @@ extension CommandSpecification {
     )
 
     static let topk = CommandSpecification(
-        .topk,
+        .handler(.topk),
         keys: .first,
         flags: ["readonly"],
         categories: ["@read", "@slow"],

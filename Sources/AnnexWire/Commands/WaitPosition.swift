@@ -2,7 +2,7 @@ package import AnnexCore
 
 extension CommandSpecification {
     static let waitpos = CommandSpecification(
-        .waitpos,
+        .handler(.waitpos),
         keys: .first,
         flags: ["readonly", "blocking"],
         categories: ["@read", "@slow", "@blocking"],
@@ -16,7 +16,7 @@ extension CommandSpecification {
         arguments: [.key("user"), .string("position")] + WaitPositionArguments.options,
         reply: ("simple string: OK, or IGNORED and why", "as RESP2"),
         routing: .atRouter(.waitForPosition),
-        cost: .none,
+        cost: .negligible,
         // Reads behind it must wait.
         pipelineClass: .alone
     )

@@ -2,7 +2,7 @@ import AnnexCore
 
 extension CommandSpecification {
     static let whynot = CommandSpecification(
-        .whynot,
+        .handler(.whynot),
         keys: .first,
         flags: ["readonly"],
         categories: ["@read", "@slow"],

@@ -69,6 +69,10 @@ struct WordCount: Equatable {
     /// Nil: there is no end.
     var most: Int?
 
+    init(fewest: Int, most: Int?) { (self.fewest, self.most) = (fewest, most) }
+
+    init(exactly count: Int) { self.init(fewest: count, most: count) }
+
     static func + (one: Self, other: Self) -> Self {
         var most: Int?
         if let first = one.most, let second = other.most { most = first + second }
@@ -80,12 +84,15 @@ struct WordCount: Equatable {
 }
 
 extension CommandArgument {
+    /// Whether the word of an option is in it.
+    var hasToken: Bool { self.token != nil || self.children.contains(where: \.hasToken) }
+
     /// How many words of a request it takes.
     var words: WordCount {
         let values: WordCount
         switch self.kind {
-        case .pureToken: values = WordCount(fewest: 0, most: 0)
-        case .key, .string, .integer, .double: values = WordCount(fewest: 1, most: 1)
+        case .pureToken: values = WordCount(exactly: 0)
+        case .key, .string, .integer, .double: values = WordCount(exactly: 1)
         case .block: values = self.children.words
         case .oneof:
             let each = self.children.map(\.words)
@@ -96,7 +103,7 @@ extension CommandArgument {
             )
         }
         var all = values
-        if self.token != nil { all = all + WordCount(fewest: 1, most: 1) }
+        if self.token != nil { all = all + WordCount(exactly: 1) }
         if self.isMultiple { all.most = nil }
         if self.isOptional { all.fewest = 0 }
         return all
@@ -105,5 +112,5 @@ extension CommandArgument {
 
 extension [CommandArgument] {
     /// How many words of a request all of them take.
-    var words: WordCount { self.reduce(WordCount(fewest: 0, most: 0)) { $0 + $1.words } }
+    var words: WordCount { self.reduce(WordCount(exactly: 0)) { $0 + $1.words } }
 }

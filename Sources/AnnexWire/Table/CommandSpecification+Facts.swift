@@ -18,8 +18,6 @@ extension CommandSpecification {
         case read
         /// Changes what is known of users.
         case event
-        /// Changes items.
-        case item
         /// Concerns the server itself.
         case admin
     }
@@ -59,8 +57,9 @@ extension CommandSpecification {
 
     package var owner: Owner {
         switch self.id {
-        case .connection: .connection
+        case .connection, .help: .connection
         case .handler: .handler
+        case .container: self.subcommands.first?.owner ?? .connection
         }
     }
 

@@ -5,30 +5,32 @@ extension CommandTable {
     /// Names of one COMMAND INFO or DOCS: a description is much longer than a name, so replies stay bounded by this.
     private static let maximumNames = 256
 
-    /// Answers a whole `COMMAND …` request. O(commands).
-    package func writeCommandReply(_ request: Request, _ reply: inout ReplyWriter) {
-        guard request.count > 1 else { return self.writeInfo(self.specifications, &reply) }
-        if let own = self.specification(named: "command"), self.answerSubcommand(of: own, request, &reply) { return }
-        switch request.subcommand(CommandSubcommand.self) {
-        case .count: reply.integer(self.specifications.count)
-        case .list:
-            reply.array(self.specifications.count)
-            for specification in self.specifications { reply.bulk(specification.name) }
-        case .getkeys: self.writeKeys(request, withFlags: false, &reply)
-        case .getkeysandflags: self.writeKeys(request, withFlags: true, &reply)
-        case .info: self.writeInfo(of: request, &reply)
-        case .docs: self.writeDocs(of: request, &reply)
-        case nil: reply.error(.unknownSubcommand(of: ConnectionCommand.command.rawValue, request))
+    /// Every command, as `COMMAND` tells it. O(commands).
+    package func writeInfo(_ reply: inout ReplyWriter) { self.writeInfo(self.specifications, &reply) }
+
+    package func writeNames(_ reply: inout ReplyWriter) {
+        reply.array(self.specifications.count)
+        for specification in self.specifications { reply.bulk(specification.name) }
+    }
+
+    /// `HELP` of a command: its subcommands.
+    package static func writeHelp(of command: CommandSpecification, _ reply: inout ReplyWriter) {
+        reply.array(command.subcommands.count * 2)
+        for sub in command.subcommands {
+            reply.bulk(sub.syntax)
+            reply.bulk("    " + sub.summary)
         }
     }
 
-    private func writeInfo(of request: Request, _ reply: inout ReplyWriter) {
+    /// The commands that a `COMMAND INFO` names, or all.
+    package func writeInfo(of request: Request, _ reply: inout ReplyWriter) {
         guard self.checkNames(request, &reply) else { return }
         if request.count == 2 { return self.writeInfo(self.specifications, &reply) }
         self.writeInfo((2..<request.count).map { self.specification(named: request.string($0)) }, &reply)
     }
 
-    private func writeDocs(of request: Request, _ reply: inout ReplyWriter) {
+    /// The commands that a `COMMAND DOCS` names, or all.
+    package func writeDocs(of request: Request, _ reply: inout ReplyWriter) {
         guard self.checkNames(request, &reply) else { return }
         self.writeDocs(request.count == 2 ? self.specifications : self.documented(request), &reply)
     }
@@ -195,7 +197,8 @@ extension CommandTable {
 
     // MARK: GETKEYS
 
-    private func writeKeys(_ request: Request, withFlags: Bool, _ reply: inout ReplyWriter) {
+    /// The keys of the command whose words follow `COMMAND GETKEYS`.
+    package func writeKeys(_ request: Request, withFlags: Bool, _ reply: inout ReplyWriter) {
         let base = 2
         guard let parent = self.specification(named: request.string(base)) else {
             return reply.error(code: .error, "Invalid command specified")

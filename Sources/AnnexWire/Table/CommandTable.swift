@@ -3,8 +3,9 @@ import AnnexCore
 /// The one table of commands: dispatch, arity, `COMMAND`, help and the reference come from it.
 package struct CommandTable: Sendable {
     package enum Lookup {
-        /// `position` is that in `specifications`.
-        case command(CommandSpecification, position: Int)
+        /// `position` is that of the command in `specifications`; `id` says what it is asked for: its subcommand, where it has
+        /// some.
+        case command(CommandSpecification, position: Int, id: CommandID)
         /// It is unknown, or has too few or too many words; then `position` is the command's.
         case refused(ArgumentFailure, position: Int?)
     }
@@ -14,23 +15,15 @@ package struct CommandTable: Sendable {
     private let positions: NamePositions
 
     package static let standard = CommandTable(
-        ConnectionCommand.allCases.map(\.specification) + HandlerCommand.allCases.map(\.specification)
+        (ConnectionCommand.allCases.map(\.specification) + HandlerCommand.allCases.map(\.specification))
+            .reduce(into: []) { rows, row in
+                if !rows.contains(where: { $0 === row }) { rows.append(row) }
+            }
     )
 
     package init(_ specifications: [CommandSpecification]) {
         self.specifications = specifications.sorted { $0.name < $1.name }
         self.positions = NamePositions(self.specifications.map(\.name))
-    }
-
-    /// The table without one command, or one subcommand (`client|kill`), which is then unknown everywhere.
-    package func removing(_ name: String) -> CommandTable {
-        let gone = name.lowercased()
-        return CommandTable(
-            self.specifications.filter { $0.name != gone }.map { specification in
-                guard specification.subcommands.contains(where: { $0.name == gone }) else { return specification }
-                return specification.replacing(subcommands: specification.subcommands.filter { $0.name != gone })
-            }
-        )
     }
 
     package func specification(named name: String) -> CommandSpecification? {
@@ -50,33 +43,14 @@ package struct CommandTable: Sendable {
         guard found.accepts(count: request.count) else {
             return .refused(.wrongArity(found.name), position: position)
         }
-        if !found.subcommands.isEmpty, request.count > 1, let sub = self.subcommand(of: found, request, 1),
-            !sub.accepts(count: request.count)
-        {
-            return .refused(.wrongArity(sub.name), position: position)
+        guard !found.subcommands.isEmpty, request.count > 1 else {
+            return .command(found, position: position, id: found.id)
         }
-        return .command(found, position: position)
-    }
-
-    /// Answers what the table alone can answer of a command with subcommands: `HELP`, and a subcommand that it does not
-    /// have. True where the reply is written; false where the owner has to answer.
-    package func answerSubcommand(
-        of command: CommandSpecification,
-        _ request: Request,
-        _ reply: inout ReplyWriter
-    ) -> Bool {
-        guard !command.subcommands.isEmpty, request.count > 1 else { return false }
-        guard let sub = self.subcommand(of: command, request, 1) else {
-            reply.error(.unknownSubcommand(of: command.name, request))
-            return true
+        guard let sub = self.subcommand(of: found, request, 1) else {
+            return .command(found, position: position, id: .container)
         }
-        guard sub.name.hasSuffix("|help") else { return false }
-        reply.array(command.subcommands.count * 2)
-        for sub in command.subcommands {
-            reply.bulk(sub.syntax)
-            reply.bulk("    " + sub.summary)
-        }
-        return true
+        guard sub.accepts(count: request.count) else { return .refused(.wrongArity(sub.name), position: position) }
+        return .command(found, position: position, id: sub.id)
     }
 
     func subcommand(of parent: CommandSpecification, _ request: Request, _ index: Int) -> CommandSpecification? {
@@ -108,14 +82,5 @@ extension ArgumentFailure {
     /// Word 1 is no subcommand of the command.
     package static func unknownSubcommand(of name: String, _ request: Request) -> Self {
         Self("unknown subcommand '\(request.printable(1))'. Try \(name.uppercased()) HELP.")
-    }
-}
-
-extension Request {
-    /// Word 1 as one of the subcommands; nil where it is none of them.
-    package func subcommand<Subcommand: RawRepresentable<String>>(_ kind: Subcommand.Type = Subcommand.self)
-        -> Subcommand?
-    {
-        self.count > 1 ? Subcommand(rawValue: self.string(1).lowercased()) : nil
     }
 }

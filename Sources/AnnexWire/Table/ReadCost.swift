@@ -12,7 +12,7 @@ package struct ReadCost: Sendable {
     init(_ estimate: @escaping @Sendable (Request) -> Int) { self.estimate = estimate }
 
     /// It takes so little that it is never in the way, or it is no read.
-    static let none = ReadCost { _ in 0 }
+    static let negligible = ReadCost { _ in 0 }
     /// Its cost depends on the user's history and on the catalogue.
     static let insight = ReadCost { _ in 20_000 }
     /// Each word is an id that is looked up.

@@ -1,12 +1,7 @@
-/// The words that follow `CLIENT`; the raw value is the word in lower case.
-package enum ClientSubcommand: String, Sendable, CaseIterable {
-    case id, getname, setname, setinfo, capa, info, list, kill, tracking, noEvict = "no-evict", noTouch = "no-touch",
-        reply
-}
-
 extension CommandSpecification {
     static let client = CommandSpecification(
-        .client,
+        .container,
+        name: "client",
         flags: fastFlags,
         categories: ["@slow", "@connection"],
         group: "connection",
@@ -14,44 +9,38 @@ extension CommandSpecification {
         complexity: "Depends on the subcommand",
         reply: okReply,
         subcommands: [
-            sub(.client, ClientSubcommand.id, summary: "Number of this connection.", reply: ("integer", "integer")),
+            sub(.clientID, summary: "Number of this connection.", reply: ("integer", "integer")),
             sub(
-                .client,
-                ClientSubcommand.getname,
+                .clientGetName,
                 summary: "Name of this connection.",
                 reply: ("bulk string or null", "bulk string or null")
             ),
             sub(
-                .client,
-                ClientSubcommand.setname,
+                .clientSetName,
                 summary: "Names this connection.",
                 arguments: [.string("connection-name")]
             ),
             sub(
-                .client,
-                ClientSubcommand.setinfo,
+                .clientSetInfo,
                 summary: "Says which library the client uses.",
                 arguments: [
                     .oneof("attr", [.string("libname", token: "LIB-NAME"), .string("libver", token: "LIB-VER")])
                 ]
             ),
             sub(
-                .client,
-                ClientSubcommand.capa,
+                .clientCapabilities,
                 summary:
                     "Names what the client can do; unknown capabilities are passed over. With `position`, EVENT, EVENT.DEL and "
                     + "FORGET answer with an array of their reply and a position for WAITPOS (null without a log), until RESET.",
                 arguments: [.string("capability").multiple]
             ),
             sub(
-                .client,
-                ClientSubcommand.info,
+                .clientInfo,
                 summary: "This connection's line of CLIENT LIST.",
                 reply: ("bulk string", "verbatim string")
             ),
             sub(
-                .client,
-                ClientSubcommand.list,
+                .clientList,
                 summary: "A line per connection.",
                 complexity: "O(connections)",
                 arguments: [
@@ -67,8 +56,7 @@ extension CommandSpecification {
                 reply: ("bulk string", "verbatim string")
             ),
             sub(
-                .client,
-                ClientSubcommand.kill,
+                .clientKill,
                 summary: "Closes connections.",
                 complexity: "O(connections)",
                 arguments: [
@@ -84,31 +72,27 @@ extension CommandSpecification {
                 reply: ("OK with one address, else the number closed as integer", "as RESP2")
             ),
             sub(
-                .client,
-                ClientSubcommand.tracking,
+                .clientTracking,
                 summary: "`OFF` is accepted, `ON` is an error: client-side caching is not served.",
                 arguments: [.oneof("enabled", [.word("ON"), .word("OFF")])],
-                ignoresFurtherWords: true
+                takesFurtherWords: true
             ),
             sub(
-                .client,
-                ClientSubcommand.noEvict,
+                .clientNoEvict,
                 summary: "Accepted; changes nothing.",
                 arguments: [.oneof("enabled", [.word("ON"), .word("OFF")])]
             ),
             sub(
-                .client,
-                ClientSubcommand.noTouch,
+                .clientNoTouch,
                 summary: "Accepted; changes nothing.",
                 arguments: [.oneof("enabled", [.word("ON"), .word("OFF")])]
             ),
             sub(
-                .client,
-                ClientSubcommand.reply,
+                .clientReply,
                 summary: "Turns replies off and on, or leaves out the next one.",
                 arguments: [.oneof("action", [.word("ON"), .word("OFF"), .word("SKIP")])]
             ),
-            help(.client),
+            help(of: "client"),
         ],
         inTransaction: .refused
     )

@@ -1,16 +1,7 @@
-/// The words that follow `CLUSTER`; the raw value is the word in lower case.
-package enum ClusterSubcommand: String, Sendable, CaseIterable {
-    case info, keyslot, myid, nodes, shards, slots
-}
-
-/// The words that follow `ACL`; the raw value is the word in lower case.
-package enum AclSubcommand: String, Sendable, CaseIterable {
-    case whoami
-}
-
 extension CommandSpecification {
     static let cluster = CommandSpecification(
-        .cluster,
+        .container,
+        name: "cluster",
         flags: fastFlags,
         categories: ["@slow"],
         group: "cluster",
@@ -19,54 +10,49 @@ extension CommandSpecification {
         reply: okReply,
         subcommands: [
             sub(
-                .cluster,
-                ClusterSubcommand.info,
+                .clusterInfo,
                 summary: "State of the cluster, as lines of `name:value`.",
                 reply: ("bulk string", "verbatim string")
             ),
             sub(
-                .cluster,
-                ClusterSubcommand.keyslot,
+                .clusterKeySlot,
                 summary: "Slot of a key: CRC16 mod 16384, hash tags honoured.",
                 complexity: "O(bytes of the key)",
                 arguments: [.string("key")],
                 reply: ("integer", "integer")
             ),
             sub(
-                .cluster,
-                ClusterSubcommand.myid,
+                .clusterMyID,
                 summary: "Id of this node, 40 hexadecimal digits.",
                 reply: ("bulk string", "bulk string")
             ),
             sub(
-                .cluster,
-                ClusterSubcommand.nodes,
+                .clusterNodes,
                 summary: "A line for each node: id, address, role and slots. Needs `--cluster`.",
                 complexity: "O(nodes)",
                 reply: ("bulk string", "verbatim string")
             ),
             sub(
-                .cluster,
-                ClusterSubcommand.shards,
+                .clusterShards,
                 summary: "Of each shard its slots and its nodes with role and health. Needs `--cluster`.",
                 complexity: "O(nodes)",
                 reply: ("array of flat arrays", "array of maps")
             ),
             sub(
-                .cluster,
-                ClusterSubcommand.slots,
+                .clusterSlots,
                 summary:
                     "Of each range of slots its nodes, of which the first is to be asked: the first replica of the shard that "
                     + "is well. Needs `--cluster`.",
                 complexity: "O(nodes)",
                 reply: ("array of arrays", "array of arrays")
             ),
-            help(.cluster),
+            help(of: "cluster"),
         ]
     )
 
     static let acl = CommandSpecification(
-        .acl,
+        .container,
+        name: "acl",
         flags: fastFlags,
         categories: ["@slow"],
         group: "server",
@@ -75,12 +61,11 @@ extension CommandSpecification {
         reply: okReply,
         subcommands: [
             sub(
-                .acl,
-                AclSubcommand.whoami,
+                .aclWhoAmI,
                 summary: "Name of the one user, `default`.",
                 reply: ("bulk string", "bulk string")
             ),
-            help(.acl),
+            help(of: "acl"),
         ]
     )
 }

@@ -1,11 +1,6 @@
-/// The words that follow `COMMAND`; the raw value is the word in lower case.
-package enum CommandSubcommand: String, Sendable, CaseIterable {
-    case count, list, info, docs, getkeys, getkeysandflags
-}
-
 extension CommandSpecification {
     static let command = CommandSpecification(
-        .command,
+        .connection(.command),
         flags: ["loading", "stale"],
         categories: ["@slow", "@connection"],
         tips: ["nondeterministic_output_order"],
@@ -15,48 +10,42 @@ extension CommandSpecification {
         reply: ("array of arrays of 10 elements", "array of arrays of 10 elements"),
         subcommands: [
             sub(
-                .command,
-                CommandSubcommand.count,
+                .commandCount,
                 summary: "How many commands there are.",
                 reply: ("integer", "integer")
             ),
             sub(
-                .command,
-                CommandSubcommand.list,
+                .commandList,
                 summary: "The names of all commands.",
                 reply: ("array", "array")
             ),
             sub(
-                .command,
-                CommandSubcommand.info,
+                .commandInfo,
                 summary: "Describes the commands named, or all.",
                 arguments: [CommandArgument.string("command-name").multiple.optional],
                 reply: ("array", "array")
             ),
             sub(
-                .command,
-                CommandSubcommand.docs,
+                .commandDocs,
                 summary: "Documents the commands named, or all.",
                 arguments: [CommandArgument.string("command-name").multiple.optional],
                 reply: ("flat array", "map")
             ),
             sub(
-                .command,
-                CommandSubcommand.getkeys,
+                .commandGetKeys,
                 summary: "The keys of a whole command.",
                 complexity: "O(arguments)",
                 arguments: [.string("command"), .string("arg").multiple.optional],
                 reply: ("array", "array")
             ),
             sub(
-                .command,
-                CommandSubcommand.getkeysandflags,
+                .commandGetKeysAndFlags,
                 summary: "The keys of a whole command, with flags.",
                 complexity: "O(arguments)",
                 arguments: [.string("command"), .string("arg").multiple.optional],
                 reply: ("array of pairs", "array of pairs")
             ),
-            help(.command),
+            help(of: "command"),
         ],
         answersAlone: true
     )

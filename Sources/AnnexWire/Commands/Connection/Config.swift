@@ -1,11 +1,7 @@
-/// The words that follow `CONFIG`; the raw value is the word in lower case.
-package enum ConfigSubcommand: String, Sendable, CaseIterable {
-    case get, set, resetstat
-}
-
 extension CommandSpecification {
     static let config = CommandSpecification(
-        .config,
+        .container,
+        name: "config",
         flags: adminFlags,
         categories: ["@admin", "@slow", "@dangerous"],
         group: "server",
@@ -14,8 +10,7 @@ extension CommandSpecification {
         reply: okReply,
         subcommands: [
             sub(
-                .config,
-                ConfigSubcommand.get,
+                .configGet,
                 summary: "Settings whose names match, with their values.",
                 complexity: "O(settings × patterns)",
                 arguments: [.string("pattern").multiple],
@@ -23,14 +18,13 @@ extension CommandSpecification {
                 reply: ("flat array", "map")
             ),
             sub(
-                .config,
-                ConfigSubcommand.set,
+                .configSet,
                 summary: "Changes settings that may change while serving.",
                 arguments: [.block("data", [.string("parameter"), .string("value")]).multiple],
                 admin: true
             ),
-            sub(.config, ConfigSubcommand.resetstat, summary: "Sets the statistics of INFO to 0.", admin: true),
-            help(.config),
+            sub(.configResetStatistics, summary: "Sets the statistics of INFO to 0.", admin: true),
+            help(of: "config"),
         ]
     )
 }

@@ -2,7 +2,7 @@ import AnnexCore
 
 extension CommandSpecification {
     static let hello = CommandSpecification(
-        .hello,
+        .connection(.hello),
         flags: fastFlags,
         categories: ["@fast", "@connection"],
         group: "connection",

@@ -1,7 +1,7 @@
 /// Commands that tell about the process.
 extension CommandSpecification {
     static let info = CommandSpecification(
-        .info,
+        .connection(.info),
         flags: ["loading", "stale"],
         categories: ["@slow", "@dangerous"],
         tips: ["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
@@ -13,7 +13,7 @@ extension CommandSpecification {
     )
 
     static let role = CommandSpecification(
-        .role,
+        .connection(.role),
         flags: ["loading", "stale", "fast", "noscript"],
         categories: ["@admin", "@fast", "@dangerous"],
         group: "server",

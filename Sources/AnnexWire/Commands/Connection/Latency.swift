@@ -1,11 +1,7 @@
-/// The words that follow `LATENCY`; the raw value is the word in lower case.
-package enum LatencySubcommand: String, Sendable, CaseIterable {
-    case latest, reset, histogram
-}
-
 extension CommandSpecification {
     static let latency = CommandSpecification(
-        .latency,
+        .container,
+        name: "latency",
         flags: adminFlags,
         categories: ["@admin", "@slow", "@dangerous"],
         group: "server",
@@ -14,30 +10,27 @@ extension CommandSpecification {
         reply: okReply,
         subcommands: [
             sub(
-                .latency,
-                LatencySubcommand.latest,
+                .latencyLatest,
                 summary: "Latency spikes: none are recorded.",
                 admin: true,
                 reply: ("empty array", "empty array")
             ),
             sub(
-                .latency,
-                LatencySubcommand.reset,
+                .latencyReset,
                 summary: "Resets the spikes: there are none.",
                 arguments: [.string("event").multiple.optional],
                 admin: true,
                 reply: ("integer", "integer")
             ),
             sub(
-                .latency,
-                LatencySubcommand.histogram,
+                .latencyHistogram,
                 summary: "Cumulative histogram per command.",
                 complexity: "O(commands)",
                 arguments: [.string("command").multiple.optional],
                 admin: true,
                 reply: ("flat array", "map")
             ),
-            help(.latency),
+            help(of: "latency"),
         ]
     )
 }

@@ -3,37 +3,38 @@ extension CommandSpecification {
     static let fastFlags = ["fast", "loading", "stale"]
     static let adminFlags = ["admin", "loading", "noscript", "stale"]
     static let okReply = ("simple string `OK`", "simple string `OK`")
-    static let helpSummary = "Lists the subcommands."
-    static let helpReply = ("array", "array")
 
     static func sub(
         _ id: ConnectionCommand,
-        _ child: some RawRepresentable<String>,
         summary: String,
         complexity: String = "O(1)",
         arguments: [CommandArgument] = [],
-        ignoresFurtherWords: Bool = false,
+        takesFurtherWords: Bool = false,
         admin: Bool = false,
         reply: (String, String) = okReply
     ) -> CommandSpecification {
         CommandSpecification(
-            id,
-            child: child.rawValue,
+            .connection(id),
             flags: admin ? adminFlags : fastFlags,
             categories: admin ? ["@admin", "@slow", "@dangerous"] : ["@fast", "@connection"],
-            group: id == .client ? "connection" : "server",
+            group: id.rawValue.hasPrefix("client|") ? "connection" : "server",
             summary: summary,
             complexity: complexity,
             arguments: arguments,
             reply: reply,
-            ignoresFurtherWords: ignoresFurtherWords
+            takesFurtherWords: takesFurtherWords
         )
     }
 
-    private enum Help: String { case help }
-
-    /// The row of a container's `HELP`, which the table answers itself.
-    static func help(_ id: ConnectionCommand) -> CommandSpecification {
-        sub(id, Help.help, summary: helpSummary, reply: helpReply)
+    static func help(of container: String) -> CommandSpecification {
+        CommandSpecification(
+            .help,
+            name: container + "|help",
+            flags: fastFlags,
+            categories: ["@fast", "@connection"],
+            group: container == "client" ? "connection" : "server",
+            summary: "Lists the subcommands.",
+            reply: ("array", "array")
+        )
     }
 }

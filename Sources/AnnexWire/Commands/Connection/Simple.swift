@@ -1,7 +1,7 @@
 /// Commands of a connection with one argument or none.
 extension CommandSpecification {
     static let ping = CommandSpecification(
-        .ping,
+        .connection(.ping),
         flags: fastFlags,
         categories: ["@fast", "@connection"],
         tips: ["request_policy:all_shards", "response_policy:all_succeeded"],
@@ -12,7 +12,7 @@ extension CommandSpecification {
     )
 
     static let echo = CommandSpecification(
-        .echo,
+        .connection(.echo),
         flags: fastFlags,
         categories: ["@fast", "@connection"],
         group: "connection",
@@ -22,19 +22,19 @@ extension CommandSpecification {
     )
 
     static let quit = CommandSpecification(
-        .quit,
+        .connection(.quit),
         flags: fastFlags,
         categories: ["@fast", "@connection"],
         group: "connection",
         summary: "Closes the connection once everything before is answered.",
         reply: okReply,
-        ignoresFurtherWords: true,
+        takesFurtherWords: true,
         beforeAuthentication: true,
         inTransaction: .runs
     )
 
     static let reset = CommandSpecification(
-        .reset,
+        .connection(.reset),
         flags: fastFlags,
         categories: ["@fast", "@connection"],
         group: "connection",
@@ -45,7 +45,7 @@ extension CommandSpecification {
     )
 
     static let select = CommandSpecification(
-        .select,
+        .connection(.select),
         flags: fastFlags,
         categories: ["@fast", "@connection"],
         group: "connection",
@@ -55,7 +55,7 @@ extension CommandSpecification {
     )
 
     static let deadline = CommandSpecification(
-        .deadline,
+        .connection(.deadline),
         flags: fastFlags,
         categories: ["@fast", "@connection"],
         group: "connection",
@@ -70,7 +70,7 @@ extension CommandSpecification {
     )
 
     static let readonly = CommandSpecification(
-        .readonly,
+        .connection(.readonly),
         flags: fastFlags,
         categories: ["@fast", "@connection"],
         group: "cluster",
@@ -79,7 +79,7 @@ extension CommandSpecification {
     )
 
     static let readwrite = CommandSpecification(
-        .readwrite,
+        .connection(.readwrite),
         flags: fastFlags,
         categories: ["@fast", "@connection"],
         group: "cluster",
@@ -88,7 +88,7 @@ extension CommandSpecification {
     )
 
     static let asking = CommandSpecification(
-        .asking,
+        .connection(.asking),
         flags: fastFlags,
         categories: ["@fast", "@connection"],
         group: "cluster",

@@ -1,11 +1,7 @@
-/// The words that follow `SLOWLOG`; the raw value is the word in lower case.
-package enum SlowlogSubcommand: String, Sendable, CaseIterable {
-    case get, len, reset
-}
-
 extension CommandSpecification {
     static let slowlog = CommandSpecification(
-        .slowlog,
+        .container,
+        name: "slowlog",
         flags: adminFlags,
         categories: ["@admin", "@slow", "@dangerous"],
         group: "server",
@@ -14,23 +10,22 @@ extension CommandSpecification {
         reply: okReply,
         subcommands: [
             sub(
-                .slowlog,
-                SlowlogSubcommand.get,
+                .slowlogGet,
                 summary: "Entries, newest first.",
                 complexity: "O(entries)",
                 arguments: [.integer("count").optional],
+                takesFurtherWords: true,
                 admin: true,
                 reply: ("array", "array")
             ),
             sub(
-                .slowlog,
-                SlowlogSubcommand.len,
+                .slowlogLength,
                 summary: "Number of entries.",
                 admin: true,
                 reply: ("integer", "integer")
             ),
-            sub(.slowlog, SlowlogSubcommand.reset, summary: "Forgets the entries.", admin: true),
-            help(.slowlog),
+            sub(.slowlogReset, summary: "Forgets the entries.", admin: true),
+            help(of: "slowlog"),
         ]
     )
 }

@@ -1,7 +1,7 @@
 /// Commands that keep others until they are carried out together.
 extension CommandSpecification {
     static let multi = CommandSpecification(
-        .multi,
+        .connection(.multi),
         flags: ["noscript", "loading", "stale", "fast"],
         categories: ["@fast", "@transaction"],
         group: "connection",
@@ -13,7 +13,7 @@ extension CommandSpecification {
     )
 
     static let exec = CommandSpecification(
-        .exec,
+        .connection(.exec),
         flags: ["noscript", "loading", "stale", "fast"],
         categories: ["@fast", "@transaction"],
         group: "connection",
@@ -29,7 +29,7 @@ extension CommandSpecification {
     )
 
     static let discard = CommandSpecification(
-        .discard,
+        .connection(.discard),
         flags: ["noscript", "loading", "stale", "fast"],
         categories: ["@fast", "@transaction"],
         group: "connection",
@@ -39,7 +39,7 @@ extension CommandSpecification {
     )
 
     static let watch = CommandSpecification(
-        .watch,
+        .connection(.watch),
         flags: ["noscript", "loading", "stale", "fast"],
         categories: ["@fast", "@transaction"],
         group: "connection",

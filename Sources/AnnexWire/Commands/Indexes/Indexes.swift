@@ -1,7 +1,7 @@
 /// Commands without arguments that tell about all indexes.
 extension CommandSpecification {
     static let indexes = CommandSpecification(
-        .indexes,
+        .handler(.indexes),
         flags: ["readonly", "fast"],
         categories: ["@read", "@fast"],
         group: "server",
@@ -9,11 +9,11 @@ extension CommandSpecification {
         complexity: "O(indexes)",
         reply: ("array of flat arrays", "array of maps"),
         routing: .anywhere,
-        cost: .none
+        cost: .negligible
     )
 
     static let dbsize = CommandSpecification(
-        .dbsize,
+        .handler(.dbsize),
         flags: ["readonly", "fast"],
         categories: ["@read", "@fast"],
         tips: ["request_policy:all_shards", "response_policy:agg_sum"],
@@ -21,11 +21,11 @@ extension CommandSpecification {
         summary: "Number of indexes served.",
         reply: ("integer", "integer"),
         routing: .anywhere,
-        cost: .none
+        cost: .negligible
     )
 
     static let ready = CommandSpecification(
-        .ready,
+        .handler(.ready),
         flags: ["loading", "stale", "fast"],
         categories: ["@fast", "@connection"],
         group: "server",
@@ -36,6 +36,6 @@ extension CommandSpecification {
         complexity: "O(indexes), at a router O(replicas)",
         reply: okReply,
         routing: .atRouter(.readiness),
-        cost: .none
+        cost: .negligible
     )
 }

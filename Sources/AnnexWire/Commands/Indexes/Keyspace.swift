@@ -1,7 +1,7 @@
 /// Commands of Redis's key space whose arguments are names of indexes.
 extension CommandSpecification {
     static let type = CommandSpecification(
-        .type,
+        .handler(.type),
         keys: .first,
         flags: ["readonly", "fast"],
         categories: ["@keyspace", "@read", "@fast"],
@@ -10,11 +10,11 @@ extension CommandSpecification {
         arguments: [.key("key")],
         reply: ("simple string", "simple string"),
         routing: .anywhere,
-        cost: .none
+        cost: .negligible
     )
 
     static let exists = CommandSpecification(
-        .exists,
+        .handler(.exists),
         keys: .all,
         flags: ["readonly", "fast"],
         categories: ["@keyspace", "@read", "@fast"],

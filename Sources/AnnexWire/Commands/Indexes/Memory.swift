@@ -1,8 +1,7 @@
-package enum MemorySubcommand: String, Sendable, CaseIterable { case usage }
-
 extension CommandSpecification {
     static let memory = CommandSpecification(
-        .memory,
+        .container,
+        name: "memory",
         flags: ["readonly"],
         categories: ["@slow"],
         group: "keyspace",
@@ -11,8 +10,7 @@ extension CommandSpecification {
         reply: okReply,
         subcommands: [
             CommandSpecification(
-                .memory,
-                child: MemorySubcommand.usage.rawValue,
+                .handler(.memoryUsage),
                 keys: .second,
                 flags: ["readonly"],
                 categories: ["@read", "@slow"],
@@ -21,22 +19,12 @@ extension CommandSpecification {
                 arguments: [.key("key")] + MemoryUsageArguments.options,
                 reply: ("integer, or null for an unknown name", "integer, or null for an unknown name"),
                 routing: .anywhere,
-                cost: .none
+                cost: .negligible
             ),
-            CommandSpecification(
-                .memory,
-                child: "help",
-                flags: fastFlags,
-                categories: ["@fast", "@connection"],
-                group: "server",
-                summary: helpSummary,
-                reply: helpReply,
-                routing: .anywhere,
-                cost: .none
-            ),
+            help(of: "memory"),
         ],
         routing: .anywhere,
-        cost: .none
+        cost: .negligible
     )
 }
 

@@ -2,7 +2,7 @@ import AnnexCore
 
 extension CommandSpecification {
     static let vrandmember = CommandSpecification(
-        .vrandmember,
+        .handler(.vrandmember),
         keys: .first,
         flags: ["readonly"],
         categories: ["@read", "@fast", "@vectorset"],
@@ -33,7 +33,6 @@ package struct VRandMemberArguments: Equatable, Sendable {
             self.count = nil
             return
         }
-        guard request.count == 3 else { throw .wrongArity(HandlerCommand.vrandmember.rawValue) }
         guard let count = request.integer(2) else { throw ArgumentFailure("COUNT value is not an integer") }
         guard count.magnitude <= UInt(Limits.maximumRandomCount) else {
             throw ArgumentFailure(

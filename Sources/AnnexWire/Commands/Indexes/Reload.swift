@@ -1,6 +1,6 @@
 extension CommandSpecification {
     static let reload = CommandSpecification(
-        .reload,
+        .handler(.reload),
         keys: .first,
         flags: ["admin", "noscript"],
         categories: ["@admin", "@slow", "@dangerous"],
@@ -11,7 +11,7 @@ extension CommandSpecification {
         arguments: [.key("index"), CommandArgument.string("version").optional],
         reply: ("simple string: the version now served", "simple string: the version now served"),
         routing: .atRouter(.refuseReload),
-        cost: .none
+        cost: .negligible
     )
 }
 
@@ -23,8 +23,5 @@ package struct ReloadArguments: Equatable, Sendable {
     package let version: Int?
 
     /// The arity must have been checked.
-    package init(_ request: Request) throws(ArgumentFailure) {
-        guard request.count <= 3 else { throw .wrongArity(HandlerCommand.reload.rawValue) }
-        self.version = request.count == 3 ? 2 : nil
-    }
+    package init(_ request: Request) { self.version = request.count > 2 ? 2 : nil }
 }

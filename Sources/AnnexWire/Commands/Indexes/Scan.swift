@@ -1,6 +1,6 @@
 extension CommandSpecification {
     static let scan = CommandSpecification(
-        .scan,
+        .handler(.scan),
         flags: ["readonly"],
         categories: ["@keyspace", "@read", "@slow"],
         tips: ["nondeterministic_output", "request_policy:special", "response_policy:special"],
@@ -10,7 +10,7 @@ extension CommandSpecification {
         arguments: [.integer("cursor")] + ScanArguments.options,
         reply: ("array of cursor (bulk) and an array of names", "array of cursor (bulk) and an array of names"),
         routing: .anywhere,
-        cost: .none
+        cost: .negligible
     )
 }
 

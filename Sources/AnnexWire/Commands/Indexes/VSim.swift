@@ -2,7 +2,7 @@ package import AnnexCore
 
 extension CommandSpecification {
     static let vsim = CommandSpecification(
-        .vsim,
+        .handler(.vsim),
         keys: .first,
         flags: ["readonly"],
         categories: ["@read", "@fast", "@vectorset"],

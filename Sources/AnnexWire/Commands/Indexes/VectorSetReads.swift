@@ -8,7 +8,7 @@ extension CommandSpecification {
         reply: (String, String)
     ) -> CommandSpecification {
         CommandSpecification(
-            id,
+            .handler(id),
             keys: .first,
             flags: ["readonly", "fast"],
             categories: ["@read", "@fast", "@vectorset"],
@@ -18,7 +18,7 @@ extension CommandSpecification {
             arguments: [.key("key")] + arguments,
             reply: reply,
             routing: .anywhere,
-            cost: .none
+            cost: .negligible
         )
     }
 
