@@ -3,29 +3,34 @@ package import AnnexWire
 import NIOCore
 import NIOPosix
 
-/// A connection for the command line: any task may send, and waits for its reply.
+/// A connection for the command line, while it is lent: any task may send, and waits for its reply.
 package final class RESPClient: Sendable {
     private let connection: RESPConnection
     private let loop: any EventLoop
 
-    /// Connects and greets.
+    /// Connects, greets, lends the connection, and closes it whatever happens.
     ///
-    /// - Throws: `AnnexError.system` where nothing listens, or the greeting is refused.
-    package static func connect(_ settings: RESPSettings) async throws -> RESPClient {
-        do { return try await self.attempt(settings).get() } catch { throw error.error }
-    }
-
-    /// Connects and greets, and throws the failure itself, for callers that try again after some kinds.
-    package static func attempt(_ settings: RESPSettings) async -> Result<RESPClient, RESPFailure> {
+    /// - Parameter unconnected: the error to throw for a failure to connect or to greet.
+    /// - Throws: `AnnexError.system` where nothing listens, or the greeting is refused; and what `body` throws.
+    package static func with<R>(
+        _ settings: RESPSettings,
+        unconnected: (RESPFailure) -> any Error = { $0.error },
+        _ body: (RESPClient) async throws -> R
+    ) async throws -> R {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
+        let connection: RESPConnection
         do {
-            let connection = try await loop.flatSubmit {
+            connection = try await loop.flatSubmit {
                 RESPConnection.connect(settings, on: loop, onClose: { _ in })
             }.get()
-            return .success(RESPClient(connection, loop))
         } catch {
-            return .failure(error as? RESPFailure ?? .broken(error, at: settings.address))
+            throw unconnected(error as? RESPFailure ?? .broken(error, at: settings.address))
         }
+        let outcome: Result<R, any Error>
+        do { outcome = .success(try await body(RESPClient(connection, loop))) } catch { outcome = .failure(error) }
+        // Every command that waits for a reply gets an error.
+        try? await loop.submit { connection.close("it was closed here") }.get()
+        return try outcome.get()
     }
 
     private init(_ connection: RESPConnection, _ loop: any EventLoop) {
@@ -50,7 +55,4 @@ package final class RESPClient: Sendable {
     package func send(_ words: String..., within patience: Duration? = nil) async throws -> ReplyValue {
         try await self.send(words.map { Array($0.utf8) }, within: patience)
     }
-
-    /// Ends the connection: every command that waits for a reply gets an error. More than one call does no harm.
-    package func close() async { try? await self.loop.submit { self.connection.close("it was closed here") }.get() }
 }

@@ -34,9 +34,7 @@ package struct ServedIndexes: Sendable {
     /// Asks a server; as `choose`.
     package static func choose(_ name: String?, host: String, port: Int, password: String?) async throws -> [UInt8] {
         let settings = RESPSettings(host: host, port: port, password: password)
-        let client = try await RESPClient.connect(settings)
-        let outcome: Result<[UInt8], any Error>
-        do {
+        return try await RESPClient.with(settings) { client in
             let reply = try await client.send("INDEXES", within: .seconds(10))
             if case .error(let text) = reply {
                 let message = "the server answered '\(Printable.escape(text, limit: 1024))'"
@@ -47,9 +45,7 @@ package struct ServedIndexes: Sendable {
                     hint: "Is it `annctl serve`? See --password-file"
                 )
             }
-            outcome = .success(try ServedIndexes(reply).choose(name, at: settings.address))
-        } catch { outcome = .failure(error) }
-        await client.close()
-        return try outcome.get()
+            return try ServedIndexes(reply).choose(name, at: settings.address)
+        }
     }
 }

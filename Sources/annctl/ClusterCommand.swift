@@ -35,11 +35,10 @@ struct ClusterOptions: ParsableArguments {
             for (index, (shard, address)) in replicas.enumerated() {
                 group.addTask {
                     do {
-                        let node = try await ClusterNode.connect(address, password: password)
-                        let result: Result<R, any Error>
-                        do { result = .success(try await body(node, shard)) } catch { result = .failure(error) }
-                        await node.close()
-                        return (index, result)
+                        let result = try await ClusterNode.with(address, password: password) {
+                            try await body($0, shard)
+                        }
+                        return (index, .success(result))
                     } catch { return (index, .failure(error)) }
                 }
             }

@@ -10,16 +10,20 @@ struct ClusterNode: Sendable {
     let address: Address
     private let client: RESPClient
 
-    /// Connects, logs in where there is a password, and asks for a sign of life; gives up after `seconds`.
+    /// Connects, logs in where there is a password, and asks for a sign of life; gives up after 2 seconds. Lends the replica.
     ///
-    /// - Throws: `.system`, at the address, where nothing answers or the password is refused.
-    static func connect(_ address: Address, password: String?, seconds: Double = 2) async throws -> ClusterNode {
+    /// - Throws: `.system`, at the address, where nothing answers or the password is refused; and what `body` throws.
+    static func with<R>(
+        _ address: Address,
+        password: String?,
+        _ body: (ClusterNode) async throws -> R
+    ) async throws -> R {
         var settings = RESPSettings(host: address.host, port: address.port, password: password)
         settings.greeting.append([Array("PING".utf8)])
-        settings.connectTimeout = TimeAmount(.seconds(max(1, seconds)))
+        settings.connectTimeout = .seconds(2)
         // INFO of a server with many indexes.
         (settings.limits.bulkBytes, settings.limits.replyBytes) = (2 << 20, 2 << 20)
-        return ClusterNode(address: address, client: try await RESPClient.connect(settings))
+        return try await RESPClient.with(settings) { try await body(ClusterNode(address: address, client: $0)) }
     }
 
     /// A command's reply.
@@ -55,8 +59,6 @@ struct ClusterNode: Sendable {
         }
         return versions
     }
-
-    func close() async { await self.client.close() }
 
     /// A value of `name=value,…`.
     static func field(_ name: String, of line: String) -> String? {

@@ -39,11 +39,9 @@ struct ClusterReloadCommand: AsyncParsableCommand {
         for shard in topology.shards {
             for address in shard.replicas {
                 do {
-                    let node = try await ClusterNode.connect(address, password: password)
-                    let outcome: Result<(String, String, String), any Error>
-                    do { outcome = .success(try await self.reload(node)) } catch { outcome = .failure(error) }
-                    await node.close()
-                    let (index, before, now) = try outcome.get()
+                    let (index, before, now) = try await ClusterNode.with(address, password: password) { node in
+                        try await self.reload(node)
+                    }
                     done.append((address, index, before))
                     print(
                         "\(shard.name)  \(address)  \(index)  \(before == now ? "\(now), as before" : "\(before) → \(now)")"
@@ -110,14 +108,9 @@ struct ClusterReloadCommand: AsyncParsableCommand {
     ) async throws {
         for (address, index, before) in done.reversed() {
             do {
-                let node = try await ClusterNode.connect(address, password: password)
-                let outcome: Result<Void, any Error>
-                do {
-                    _ = try await node.ask("RELOAD", index, before, seconds: self.patience)
-                    outcome = .success(())
-                } catch { outcome = .failure(error) }
-                await node.close()
-                try outcome.get()
+                _ = try await ClusterNode.with(address, password: password) { node in
+                    try await node.ask("RELOAD", index, before, seconds: self.patience)
+                }
                 print("rolled back  \(address)  \(index)  \(before)")
             } catch { print("NOT rolled back  \(address)  \(index): \(error)") }
         }

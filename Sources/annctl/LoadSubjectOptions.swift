@@ -70,14 +70,8 @@ struct LoadSubjectOptions: ParsableArguments {
         var connection = RESPSettings(host: settings.host, port: settings.port, password: settings.password)
         connection.connectTimeout = TimeAmount(patience)
         connection.limits = .anything
-        let client = try await RESPClient.connect(connection)
-        let found = subjects
-        let outcome: Result<LoadRequests.Subjects, any Error>
-        do { outcome = .success(try await Self.ask(client, connection.address, patience, found)) } catch {
-            outcome = .failure(error)
-        }
-        await client.close()
-        subjects = try outcome.get()
+        let (known, address) = (subjects, connection.address)
+        subjects = try await RESPClient.with(connection) { try await Self.ask($0, address, patience, known) }
     }
 
     private static func ask(

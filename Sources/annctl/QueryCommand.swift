@@ -59,14 +59,11 @@ struct QueryCommand: AsyncParsableCommand {
         if let passwordFile { hello += ["AUTH", "default", try Password.read(passwordFile)] }
         settings.greeting = [hello.map { Array($0.utf8) }]
         settings.limits = .anything
-        let client: RESPClient
-        switch await RESPClient.attempt(settings) {
-        case .success(let connected): client = connected
-        case .failure(let failure): throw failure.kind == .unreachable ? NotYet(cause: failure.error) : failure.error
+        let reply = try await RESPClient.with(settings) { failure in
+            failure.kind == .unreachable ? NotYet(cause: failure.error) as any Error : failure.error
+        } _: { client in
+            try await self.ask(client, within: end.map { max(.seconds(1), $0 - .now) })
         }
-        let outcome = await self.ask(client, within: end.map { max(.seconds(1), $0 - .now) })
-        await client.close()
-        let reply = try outcome.get()
         if self.json {
             print(try ReplyRendering.json(reply))
         } else {
@@ -74,14 +71,10 @@ struct QueryCommand: AsyncParsableCommand {
         }
     }
 
-    private func ask(_ client: RESPClient, within patience: Duration?) async -> Result<ReplyValue, any Error> {
-        do {
-            let reply = try await client.send(self.command.map { Array($0.utf8) }, within: patience)
-            guard case .error(let text) = reply else { return .success(reply) }
-            let error = AnnexError(.system, Printable.escape(text, limit: 1024))
-            return .failure(ErrorCode(of: text) == .loading ? NotYet(cause: error) : error)
-        } catch {
-            return .failure(error)
-        }
+    private func ask(_ client: RESPClient, within patience: Duration?) async throws -> ReplyValue {
+        let reply = try await client.send(self.command.map { Array($0.utf8) }, within: patience)
+        guard case .error(let text) = reply else { return reply }
+        let error = AnnexError(.system, Printable.escape(text, limit: 1024))
+        throw ErrorCode(of: text) == .loading ? NotYet(cause: error) : error
     }
 }

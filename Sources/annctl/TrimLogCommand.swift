@@ -49,10 +49,9 @@ struct TrimLogCommand: AsyncParsableCommand {
             let reasons = Self.words(trimming.untouched)
             throw AnnexError(.usage, "nothing was removed: \(reasons.isEmpty ? "no stream lies in --slots" : reasons)")
         }
-        let client = try await RESPClient.connect(address.connection(timeout: .seconds(5)))
-        let outcome = await self.trim(trimming, address, client)
-        await client.close()
-        try outcome.get()
+        try await RESPClient.with(address.connection(timeout: .seconds(5))) { client in
+            try await self.trim(trimming, address, client)
+        }
     }
 
     /// A folder stands for the backups of the index in it.
@@ -101,39 +100,32 @@ struct TrimLogCommand: AsyncParsableCommand {
     /// The log's time for one answer: XTRIM of some million entries takes seconds.
     private static let patience = Duration.seconds(60)
 
-    private func trim(_ trimming: LogTrimming, _ address: LogAddress, _ client: RESPClient) async -> Result<
-        Void, any Error
-    > {
-        do {
-            if let refusal = trimming.refusal(
-                identity: try await client.send(trimming.askIdentity, within: Self.patience)
-            ) {
+    private func trim(_ trimming: LogTrimming, _ address: LogAddress, _ client: RESPClient) async throws {
+        if let refusal = trimming.refusal(
+            identity: try await client.send(trimming.askIdentity, within: Self.patience)
+        ) {
+            throw AnnexError(.usage, "nothing was removed: \(refusal)", at: "\(address)")
+        }
+        // All are looked at before one is touched.
+        for step in trimming.steps {
+            let commands = trimming.check(step)
+            let info = try await client.send(commands[0], within: Self.patience)
+            let range = try await client.send(commands[1], within: Self.patience)
+            if let refusal = trimming.refusal(step, info, range) {
                 throw AnnexError(.usage, "nothing was removed: \(refusal)", at: "\(address)")
             }
-            // All are looked at before one is touched.
-            for step in trimming.steps {
-                let commands = trimming.check(step)
-                let info = try await client.send(commands[0], within: Self.patience)
-                let range = try await client.send(commands[1], within: Self.patience)
-                if let refusal = trimming.refusal(step, info, range) {
-                    throw AnnexError(.usage, "nothing was removed: \(refusal)", at: "\(address)")
-                }
-            }
-            for step in trimming.steps {
-                let name = "\(self.index):\(step.block < 10 ? "0" : "")\(step.block)"
-                if self.dryRun {
-                    print("\(name): would go up to \(step.mark.position)")
-                    continue
-                }
-                guard case .integer(let gone) = try await client.send(trimming.trim(step), within: Self.patience) else {
-                    throw AnnexError(.system, "XTRIM was refused for \(name)", at: "\(address)")
-                }
-                print("\(name): \(gone) entries before \(step.mark.position) removed")
-            }
-            if !trimming.untouched.isEmpty { print(Self.words(trimming.untouched)) }
-            return .success(())
-        } catch {
-            return .failure(error)
         }
+        for step in trimming.steps {
+            let name = "\(self.index):\(step.block < 10 ? "0" : "")\(step.block)"
+            if self.dryRun {
+                print("\(name): would go up to \(step.mark.position)")
+                continue
+            }
+            guard case .integer(let gone) = try await client.send(trimming.trim(step), within: Self.patience) else {
+                throw AnnexError(.system, "XTRIM was refused for \(name)", at: "\(address)")
+            }
+            print("\(name): \(gone) entries before \(step.mark.position) removed")
+        }
+        if !trimming.untouched.isEmpty { print(Self.words(trimming.untouched)) }
     }
 }

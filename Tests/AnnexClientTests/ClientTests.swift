@@ -16,19 +16,20 @@ private func ask(
 ) async -> [String] {
     var settings = RESPSettings(host: "127.0.0.1", port: server.port)
     change(&settings)
-    let client: RESPClient
-    switch await RESPClient.attempt(settings) {
-    case .success(let connected): client = connected
-    case .failure(let failure): return ["\(failure.kind): \(failure)"]
-    }
-    var replies: [String] = []
-    for words in commands {
-        do {
-            replies.append(try await client.send(words.map { Array($0.utf8) }, within: patience).text ?? "none")
-        } catch { replies.append((error as? AnnexError)?.message ?? "\(error)") }
-    }
-    await client.close()
-    return replies
+    struct Unconnected: Error { let text: String }
+    do {
+        return try await RESPClient.with(settings) { failure in
+            Unconnected(text: "\(failure.kind): \(failure)")
+        } _: { client in
+            var replies: [String] = []
+            for words in commands {
+                do {
+                    replies.append(try await client.send(words.map { Array($0.utf8) }, within: patience).text ?? "none")
+                } catch { replies.append((error as? AnnexError)?.message ?? "\(error)") }
+            }
+            return replies
+        }
+    } catch { return [(error as? Unconnected)?.text ?? "\(error)"] }
 }
 
 private func words(_ text: String) -> [[UInt8]] { text.split(separator: " ").map { Array($0.utf8) } }
@@ -67,9 +68,28 @@ private func words(_ text: String) -> [[UInt8]] { text.split(separator: " ").map
         server.stop()
         var settings = RESPSettings(host: "127.0.0.1", port: 1)
         settings.greeting = [words("PING")]
-        let error = await #expect(throws: AnnexError.self) { _ = try await RESPClient.connect(settings) }
+        let error = await #expect(throws: AnnexError.self) { try await RESPClient.with(settings) { _ in } }
         #expect(error?.message.contains("cannot connect: Connection refused") == true && error?.hint != nil)
         #expect(error?.location == "127.0.0.1:1")
+    }
+
+    @Test(arguments: [false, true])
+    func theConnectionIsClosedWhateverHappens(fails: Bool) async throws {
+        struct Failed: Error {}
+        let server = try FakeServer { _, _ in .say("+OK\r\n") }
+        defer { server.stop() }
+        var kept: RESPClient?
+        do {
+            try await RESPClient.with(RESPSettings(host: "127.0.0.1", port: server.port)) { client in
+                kept = client
+                #expect(try await client.send("PING").text == "OK")
+                if fails { throw Failed() }
+            }
+            #expect(!fails)
+        } catch is Failed { #expect(fails) }
+        let client = try #require(kept)
+        await #expect(throws: AnnexError.self) { try await client.send("PING") }
+        #expect(server.requests == 1)
     }
 
     /// Only the deadline of the request that is late ends the connection, and all behind it get the reason.
