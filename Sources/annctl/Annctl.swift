@@ -38,7 +38,3 @@ struct Annctl: AsyncParsableCommand {
         }
     }
 }
-
-enum ProductVersion {
-    static let text = "0.1.0"
-}

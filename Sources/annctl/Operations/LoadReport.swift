@@ -38,17 +38,6 @@ struct LoadReport: Encodable {
     var seed: UInt64
     var runs: [Run]
 
-    init(_ command: BenchServerCommand, _ subjects: LoadRequests.Subjects, _ runs: [Run]) {
-        (self.host, self.port) = (command.host, command.port)
-        (self.connections, self.pipeline, self.threads) = (command.connections, command.pipeline, command.threads)
-        (self.warmup, self.seed) = (command.warmup, command.seed)
-        self.eventsPerSecond = command.eventsPerSecond
-        self.eventConnections = command.eventsPerSecond == nil ? nil : command.eventConnections
-        (self.users, self.items) = (subjects.users.count, subjects.items.count)
-        (self.k, self.zipf) = (subjects.k, subjects.zipf)
-        self.runs = runs
-    }
-
     func json() throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]

@@ -181,3 +181,16 @@ struct BenchServerCommand: AsyncParsableCommand {
         )
     }
 }
+
+extension LoadReport {
+    fileprivate init(_ command: BenchServerCommand, _ subjects: LoadRequests.Subjects, _ runs: [Run]) {
+        (self.host, self.port) = (command.host, command.port)
+        (self.connections, self.pipeline, self.threads) = (command.connections, command.pipeline, command.threads)
+        (self.warmup, self.seed) = (command.warmup, command.seed)
+        self.eventsPerSecond = command.eventsPerSecond
+        self.eventConnections = command.eventsPerSecond == nil ? nil : command.eventConnections
+        (self.users, self.items) = (subjects.users.count, subjects.items.count)
+        (self.k, self.zipf) = (subjects.k, subjects.zipf)
+        self.runs = runs
+    }
+}

@@ -2,15 +2,6 @@ import AnnexCore
 import AnnexNode
 import ArgumentParser
 
-/// What looks after a cluster as a whole.
-struct ClusterCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "cluster",
-        abstract: "Look after shards and replicas: status, check, reload.",
-        subcommands: [ClusterStatusCommand.self, ClusterCheckCommand.self, ClusterReloadCommand.self]
-    )
-}
-
 /// The topology's file, and what it takes to ask its replicas.
 struct ClusterOptions: ParsableArguments {
     @Argument(help: ArgumentHelp("Who serves which users; see deploy/cluster.yaml.", valueName: "cluster.yaml"))

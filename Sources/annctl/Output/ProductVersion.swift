@@ -1,0 +1,3 @@
+enum ProductVersion {
+    static let text = "0.1.0"
+}
