@@ -2,8 +2,6 @@ package import AnnexCore
 
 /// A request that has not ended. It has at least one attempt under way, or is a heavy read that waits for its turn.
 struct PendingRequest {
-    static let attemptLimit = 4
-
     let kind: RequestKind
     /// -1: any shard will do.
     let slot: Int32

@@ -49,7 +49,7 @@ package struct RouterSettings: Sendable, Equatable {
     /// Events that are asked of another replica as one does not know their item, per thousand changes.
     package var opinionsPerThousand = 500
 
-    /// Attempts of one request in all: 1 to 4.
+    /// Attempts of one request in all: 1 to 4, as `PendingRequest` has room for no more.
     package var attempts = 3
 
     /// Replies that one replica may owe at a time, those nobody waits for any more among them.
@@ -103,7 +103,7 @@ package struct RouterSettings: Sendable, Equatable {
         copy.missesToEject = max(1, self.missesToEject)
         copy.hitsToReturn = max(1, self.hitsToReturn)
         copy.failuresToEject = max(1, self.failuresToEject)
-        copy.attempts = min(max(1, self.attempts), PendingRequest.attemptLimit)
+        copy.attempts = min(max(1, self.attempts), 4)
         copy.inFlightPerReplica = min(max(1, self.inFlightPerReplica), 1 << 20)
         copy.heavyInFlight = min(max(1, self.heavyInFlight), 1 << 20)
         copy.heavyQueue = min(max(1, self.heavyQueue), 1 << 20)

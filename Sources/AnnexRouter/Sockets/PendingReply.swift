@@ -2,17 +2,6 @@ import AnnexCore
 import AnnexWire
 import NIOCore
 
-/// The slot and the kind of a request: they decide where it goes.
-struct Route {
-    /// Nil: any shard can answer.
-    let slot: Int?
-    let kind: RequestKind
-    /// Positions of the users.
-    var keys = 0..<0
-    /// Microseconds that count as the client's, while it is under way.
-    var cost = 0
-}
-
 /// A request on its way: what to send, and whom its reply is owed to. Its storage is used again and again.
 struct PendingReply {
     private(set) var request: RequestID?

@@ -54,7 +54,7 @@ final class ReplicaLinks {
 
     /// `DEADLINE` for a change, or a heavy read: when it must not be carried out any more, by the clock of the day.
     private static func deadline(_ dispatch: Dispatch, _ entry: PendingReply) -> ByteBuffer {
-        let left = dispatch.expiresAt.since(RouterHandler.now()) / RouterSettings.millisecond
+        let left = dispatch.expiresAt.since(RouterShared.now()) / RouterSettings.millisecond
         let end = WallClock.milliseconds() + Int64(clamping: min(left, 1 << 40))
         var frame = ByteBuffer()
         let words = ["DEADLINE", "\(min(end, entry.deadline ?? end))"]

@@ -2,16 +2,6 @@ import AnnexCore
 import AnnexWire
 import NIOCore
 
-/// A change that waits for one before it.
-struct HeldChange: Sendable {
-    let route: Route
-    let request: Request
-    let connection: ConnectionState
-    let reply: ReplyPromise
-    /// Nanoseconds of the router's clock.
-    let deadline: UInt64
-}
-
 /// Changes, which keep the order in which their client sent them.
 extension RouterHandler {
     /// A change, whose user is argument 1.
@@ -43,7 +33,7 @@ extension RouterHandler {
         }
         // A copy: the request as it came would keep the whole receive buffer, which is not counted, for as long as it waits.
         let kept = request.detached
-        let deadline = Self.now() + self.shared.settings.eventDeadline
+        let deadline = RouterShared.now() + self.shared.settings.eventDeadline
         return .pending(bytes: kept.heldBytes) { promise in
             client.order.hold(
                 subject,
@@ -57,7 +47,7 @@ extension RouterHandler {
         guard entry.lane == .changes, let client = entry.client else { return }
         client.changeEnded(entry.slot)
         guard let ticket = entry.ticket else { return }
-        let now = Self.now()
+        let now = RouterShared.now()
         let end = entry.expiresAt.addingReportingOverflow(self.shared.settings.checked.clockBound)
         guard !isOver, !end.overflow, end.partialValue > now else { return self.release(ticket, client) }
         self.loop.assumeIsolated().scheduleTask(in: .nanoseconds(Int64(clamping: end.partialValue - now))) {

@@ -31,8 +31,8 @@ extension RouterHandler {
             loop: self.loop,
             callbacks: { [unowned self] in self.callbacks(replica, $0) },
             health: PingConnection.Callbacks(
-                answered: { [unowned self] _ in self.decisions.pong(replica, now: Self.now()) },
-                ended: { [unowned self] in self.decisions.gone(replica, now: Self.now()) }
+                answered: { [unowned self] _ in self.decisions.pong(replica, now: RouterShared.now()) },
+                ended: { [unowned self] in self.decisions.gone(replica, now: RouterShared.now()) }
             )
         )
         self.replicas[replica] = links
@@ -49,7 +49,7 @@ extension RouterHandler {
 
     /// Decisions about other requests are carried out at once, before a client is answered and asks the next.
     private func settle(_ attempt: AttemptID, _ outcome: Outcome, redirect: Int? = nil) -> Verdict {
-        let verdict = self.decisions.settle(attempt, outcome, redirect: redirect, now: Self.now())
+        let verdict = self.decisions.settle(attempt, outcome, redirect: redirect, now: RouterShared.now())
         if self.decisions.hasActions { self.act(later: true) }
         return verdict
     }
@@ -92,7 +92,7 @@ extension RouterHandler {
 
     private func linkFailed(_ replica: Int, _ lane: Lane, _ reason: String) {
         // A shard may close the connection of heavy reads for what they hold.
-        if lane != .heavy { self.decisions.lost(replica, now: Self.now()) }
+        if lane != .heavy { self.decisions.lost(replica, now: RouterShared.now()) }
         if reason.hasPrefix(ReplicaLink.refusal) {
             return self.shared.logger.warning(
                 "A replica refuses the router: see --shard-password-file",
@@ -182,7 +182,7 @@ extension RouterHandler {
     // MARK: Time
 
     func tick() {
-        self.decisions.tick(now: Self.now())
+        self.decisions.tick(now: RouterShared.now())
         self.act()
         self.ticks += 1
         if self.ticks % Self.reportEvery == 0 {
@@ -251,12 +251,12 @@ extension RouterHandler {
 
     func adopt(_ topology: ClusterTopology) {
         self.topology = topology
-        self.decisions.adopt(topology, now: Self.now())
+        self.decisions.adopt(topology, now: RouterShared.now())
         self.act()
     }
 
     private func report() {
-        let now = Self.now()
+        let now = RouterShared.now()
         let replicas = self.topology.shards.indices.flatMap { shard in
             self.decisions.replicas(of: shard).map { self.decisions.status(of: $0, now: now) }
         }

@@ -73,7 +73,7 @@ extension RouterHandler {
                 route.kind,
                 slot: route.slot,
                 client: connection.id,
-                now: Self.now()
+                now: RouterShared.now()
             )
             if self.decisions.hasActions { self.act(later: true) }
             let id: RequestID

@@ -37,13 +37,11 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
             shared.settings,
             topology: self.topology,
             seed: SystemRandomNumberGenerator.seed(),
-            now: Self.now()
+            now: RouterShared.now()
         )
         shared.watch { topology in loop.execute { self.adopt(topology) } }
         self.timer = loop.scheduleRepeatedTask(initialDelay: .zero, delay: Self.tickInterval) { _ in self.tick() }
     }
-
-    static func now() -> UInt64 { NIODeadline.now().uptimeNanoseconds }
 
     // MARK: Requests
 
@@ -125,7 +123,7 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
 
     /// READY: each shard needs a replica that serves.
     private func writeReadiness(_ reply: inout ReplyWriter) {
-        let now = Self.now()
+        let now = RouterShared.now()
         let down = self.topology.shards.indices.filter { shard in
             !self.decisions.replicas(of: shard).contains { self.decisions.status(of: $0, now: now).state == .healthy }
         }
@@ -198,7 +196,7 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
             prefer: route.kind.isRead ? nil : client.replica(ofChangesTo: route.slot),
             client: connection.id,
             deadline: deadline,
-            now: Self.now()
+            now: RouterShared.now()
         )
         if self.decisions.hasActions { self.act(later: true) }
         return decision

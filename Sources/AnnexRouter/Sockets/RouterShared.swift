@@ -1,5 +1,6 @@
 package import AnnexCore
 package import Logging
+import NIOCore
 import Synchronization
 
 /// State that all loops of a router share: the topology as of now, and how replicas are treated.
@@ -34,6 +35,9 @@ package final class RouterShared: Sendable {
         self.staleness = onStale
         self.state = Mutex(State(topology: topology))
     }
+
+    /// The clock of all decisions, in nanoseconds.
+    static func now() -> UInt64 { NIODeadline.now().uptimeNanoseconds }
 
     package var topology: ClusterTopology { self.state.withLock { $0.topology } }
 
