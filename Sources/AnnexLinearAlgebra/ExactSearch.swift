@@ -34,67 +34,28 @@ package enum ExactSearch {
     ) -> [Hit] {
         precondition(k >= 1 && k <= rowCount && queries.count == queryCount * dimension, "unchecked sizes")
         precondition(rows.count >= (rowCount - 1) * stride + dimension && norms.count >= rowCount, "too few floats")
-        return unsafe queries.withUnsafeBufferPointer { queries in
-            unsafe rows.withUnsafeBufferPointer { rows in
-                // There is a row, so there is an address; without a query there is nothing to do.
-                guard let queries = queries.baseAddress, let rows = rows.baseAddress else { return [] }
-                return unsafe Self.top(
-                    k,
-                    queries,
-                    queryCount,
-                    rows,
-                    rowCount,
-                    stride,
-                    dimension,
-                    norms,
-                    metric,
-                    threads,
-                    progress
-                )
-            }
-        }
-    }
-
-    private static func top(
-        _ k: Int,
-        _ base: UnsafePointer<Float>,
-        _ queryCount: Int,
-        _ rows: UnsafePointer<Float>,
-        _ rowCount: Int,
-        _ stride: Int,
-        _ dimension: Int,
-        _ norms: Span<Float>,
-        _ metric: Metric,
-        _ threads: Int,
-        _ progress: (Double) -> Void
-    ) -> [Hit] {
         openblas_set_num_threads(Int32(threads))
         var products = [Float](repeating: 0, count: Self.queryBlock * Self.rowBlock)
         var out: [Hit] = []
         out.reserveCapacity(queryCount * k)
         for firstQuery in Swift.stride(from: 0, to: queryCount, by: Self.queryBlock) {
             let block = min(Self.queryBlock, queryCount - firstQuery)
-            let start = unsafe base + firstQuery * dimension
+            let some = queries.extracting(firstQuery * dimension..<(firstQuery + block) * dimension)
             var best = (0..<block).map { _ in BestList(k: k, metric: metric) }
-            let queryNorms = (0..<block).map { unsafe Self.squaredNorm(start + $0 * dimension, dimension) }
+            let queryNorms = (0..<block).map { query in
+                Self.squaredNorm(some.extracting(query * dimension..<(query + 1) * dimension))
+            }
             for firstRow in Swift.stride(from: 0, to: rowCount, by: Self.rowBlock) {
                 let count = min(Self.rowBlock, rowCount - firstRow)
-                // Row-major, A · Bᵀ: block × count.
-                unsafe cblas_sgemm(
-                    101,
-                    111,
-                    112,
-                    Int32(block),
-                    Int32(count),
-                    Int32(dimension),
-                    1,
-                    start,
-                    Int32(dimension),
-                    rows + firstRow * stride,
-                    Int32(stride),
-                    0,
-                    &products,
-                    Int32(Self.rowBlock)
+                let end = (firstRow + count - 1) * stride + dimension
+                Self.multiply(
+                    some,
+                    rows.extracting(firstRow * stride..<end),
+                    stride,
+                    dimension,
+                    block,
+                    count,
+                    &products
                 )
                 for query in 0..<block {
                     Self.collect(
@@ -115,9 +76,41 @@ package enum ExactSearch {
         return out
     }
 
-    private static func squaredNorm(_ vector: UnsafePointer<Float>, _ dimension: Int) -> Float {
+    /// A · Bᵀ, row-major: `block` queries by `count` rows, in lines of `rowBlock` products.
+    private static func multiply(
+        _ queries: Span<Float>,
+        _ rows: Span<Float>,
+        _ stride: Int,
+        _ dimension: Int,
+        _ block: Int,
+        _ count: Int,
+        _ products: inout [Float]
+    ) {
+        unsafe queries.withUnsafeBufferPointer { queries in
+            unsafe rows.withUnsafeBufferPointer { rows in
+                unsafe cblas_sgemm(
+                    101,
+                    111,
+                    112,
+                    Int32(block),
+                    Int32(count),
+                    Int32(dimension),
+                    1,
+                    queries.baseAddress,
+                    Int32(dimension),
+                    rows.baseAddress,
+                    Int32(stride),
+                    0,
+                    &products,
+                    Int32(Self.rowBlock)
+                )
+            }
+        }
+    }
+
+    private static func squaredNorm(_ vector: Span<Float>) -> Float {
         var sum: Double = 0
-        for index in 0..<dimension { sum += unsafe Double(vector[index]) * Double(vector[index]) }
+        for index in vector.indices { sum += Double(vector[index]) * Double(vector[index]) }
         return Float(sum)
     }
 

@@ -18,12 +18,6 @@ extension FoldInModel {
         return bias.globalMean + Double(row[self.dimension - 1])
     }
 
-    func baseline(of row: UnsafePointer<Float>) -> Double {
-        guard let bias = self.bias else { return 0 }
-        // The row has `dimension` ≥ 2 floats.
-        return bias.globalMean + Double(unsafe row[self.dimension - 1])
-    }
-
     /// Components of rows that are factors, and what stands in the equation in the place of a row's bias: 1 where the
     /// user has a bias to be solved, else 0, which keeps it out.
     var equation: (factors: Int, biasComponent: Double) {

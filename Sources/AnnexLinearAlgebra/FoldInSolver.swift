@@ -141,7 +141,7 @@ import Glibc
     private func pull(_ weight: Double, _ row: UnsafePointer<Float>) -> Double {
         switch self.model.method {
         case .als(_, let alpha): max(0, alpha * weight)
-        case .ridge: unsafe weight - self.model.baseline(of: row)
+        case .ridge: unsafe weight - self.model.baseline(of: Span(_unsafeStart: row, count: self.dimension))
         }
     }
 

@@ -22,7 +22,7 @@ final class LoopContext: @unchecked Sendable {
     let handler: any CommandHandler
     @exclusivity(unchecked) var metrics: LoopMetrics
     var slowlog: Slowlog
-    private(set) var settings: RuntimeSettings
+    private(set) var settings: ServerConfiguration
     private(set) var slowNanoseconds: Int
     /// The loop's view of the cluster; nil where this server stands alone.
     @exclusivity(unchecked) var cluster: ClusterView.Snapshot?
@@ -45,20 +45,20 @@ final class LoopContext: @unchecked Sendable {
         self.shared = shared
         self.handler = handler
         self.metrics = LoopMetrics(commands: shared.table.specifications.count)
-        self.settings = shared.settings
+        self.settings = shared.current
         self.slowlog = Slowlog(length: self.settings.slowlogLength)
         self.slowNanoseconds = Self.threshold(self.settings)
     }
 
     // MARK: Settings
 
-    func apply(_ settings: RuntimeSettings) {
+    func apply(_ settings: ServerConfiguration) {
         self.settings = settings
         self.slowlog.length = settings.slowlogLength
         self.slowNanoseconds = Self.threshold(settings)
     }
 
-    private static func threshold(_ settings: RuntimeSettings) -> Int {
+    private static func threshold(_ settings: ServerConfiguration) -> Int {
         settings.slowlogMicroseconds < 0 ? Int.max : settings.slowlogMicroseconds * 1_000
     }
 

@@ -82,7 +82,6 @@ final class ServerShared: Sendable {
     var loops: [LoopContext] { self.changing.withLock { $0.loops } }
     /// The settings that hold now.
     var current: ServerConfiguration { self.changing.withLock { $0.configuration } }
-    var settings: RuntimeSettings { RuntimeSettings(self.current) }
     var port: Int { self.current.port }
 
     func started(loops: [LoopContext]) { self.changing.withLock { $0.loops = loops } }
@@ -106,14 +105,14 @@ final class ServerShared: Sendable {
     /// Changes several settings or, if one cannot be changed, none. Loops follow within their next tick.
     func change(_ pairs: [(name: String, value: String)]) -> (name: String, change: ServerParameters.Change)? {
         let outcome = self.changing.withLock {
-            changing -> (failed: (String, ServerParameters.Change)?, new: RuntimeSettings, loops: [LoopContext]) in
+            changing -> (failed: (String, ServerParameters.Change)?, new: ServerConfiguration, loops: [LoopContext]) in
             var configuration = changing.configuration
             for (name, value) in pairs {
                 let change = ServerParameters.set(name, to: value, in: &configuration)
-                guard change == .changed else { return ((name, change), RuntimeSettings(configuration), []) }
+                guard change == .changed else { return ((name, change), configuration, []) }
             }
             changing.configuration = configuration
-            return (nil, RuntimeSettings(configuration), changing.loops)
+            return (nil, configuration, changing.loops)
         }
         if let failed = outcome.failed { return failed }
         self.maximumConnections.store(outcome.new.maximumConnections, ordering: .relaxed)

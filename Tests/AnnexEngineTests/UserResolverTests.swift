@@ -104,8 +104,8 @@ private final class Shop {
         #expect(shop.context.excludedCount == 2)
         // The same as a temporary history of somebody unknown.
         let session = [
-            SessionItem(ordinal: try shop.ordinal("i8"), weight: 2),
-            SessionItem(ordinal: try shop.ordinal("i7"), weight: 1),
+            HistoryItem(ordinal: try shop.ordinal("i8"), weight: 2),
+            HistoryItem(ordinal: try shop.ordinal("i7"), weight: 1),
         ]
         #expect(try shop.scores("new") == shop.scores("stranger", UserRequest(session: session)))
         try shop.record(.remove(user: Shop.id("new"), item: Shop.id("i8")))
@@ -127,8 +127,8 @@ private final class Shop {
         let live = try shop.scores("u1")
         #expect(live != stored && shop.context.excludedCount == 3)
         let whole =
-            history.map { SessionItem(ordinal: $0.ordinal, weight: Double($0.weight)) }
-            + [SessionItem(ordinal: try shop.ordinal("i7"), weight: 1)]
+            history.map { HistoryItem(ordinal: $0.ordinal, weight: Double($0.weight)) }
+            + [HistoryItem(ordinal: try shop.ordinal("i7"), weight: 1)]
         #expect(try shop.scores("stranger", UserRequest(session: whole)) == live)
     }
 
@@ -141,11 +141,11 @@ private final class Shop {
         try shop.record(.remove(user: Shop.id("u1"), item: Shop.id(name)))
         let masked = try shop.scores("u1")
         #expect(shop.context.excludedCount == 1)
-        let left = [SessionItem(ordinal: 9, weight: 1)]
+        let left = [HistoryItem(ordinal: 9, weight: 1)]
         #expect(try shop.scores("stranger", UserRequest(session: left)) == masked)
         // An event after the cut brings it back, with its own weight.
         try shop.event("u1", name, 5)
-        let again = left + [SessionItem(ordinal: 3, weight: 5)]
+        let again = left + [HistoryItem(ordinal: 3, weight: 5)]
         #expect(try shop.scores("u1") == shop.scores("stranger", UserRequest(session: again)))
     }
 
@@ -155,7 +155,7 @@ private final class Shop {
         #expect(try shop.use("u1") == .unknown)
         #expect(shop.context.excludedCount == 0)
         try shop.event("u1", "i7", at: 1)
-        let alone = [SessionItem(ordinal: try shop.ordinal("i7"), weight: 1)]
+        let alone = [HistoryItem(ordinal: try shop.ordinal("i7"), weight: 1)]
         #expect(try shop.scores("u1") == shop.scores("stranger", UserRequest(session: alone)))
         #expect(try !shop.context.versionKnows(Array("u1".utf8).span))
     }
@@ -210,7 +210,7 @@ private final class Shop {
             for (ordinal, events) in times {
                 whole[ordinal] = events.sorted { $0.key < $1.key }.reduce(whole[ordinal] ?? 0) { $0 + $1.value }
             }
-            let session = whole.keys.sorted().map { SessionItem(ordinal: $0, weight: whole[$0] ?? 0) }
+            let session = whole.keys.sorted().map { HistoryItem(ordinal: $0, weight: whole[$0] ?? 0) }
             let live = try shop.scores("u1")
             let expected = try shop.scores("stranger", UserRequest(session: session))
             let size = expected.map(abs).max() ?? 0
@@ -246,7 +246,7 @@ private final class Shop {
     @Test func stampedEventsAddUp() throws {
         let shop = try Shop()
         for _ in 0..<5 { try shop.event("new", "i7") }
-        let five = [SessionItem(ordinal: try shop.ordinal("i7"), weight: 5)]
+        let five = [HistoryItem(ordinal: try shop.ordinal("i7"), weight: 5)]
         let expected = try shop.scores("stranger", UserRequest(session: five))
         #expect(try shop.scores("new") == expected)
     }

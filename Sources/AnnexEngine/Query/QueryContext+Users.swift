@@ -61,11 +61,10 @@ extension QueryContext {
 
     private func source(
         _ id: Span<UInt8>,
-        _ items: [SessionItem]?,
+        _ session: [HistoryItem]?,
         _ budgetNanos: Double
     ) throws(AnnexError) -> UserSource {
-        let session = items?.map { UserHistory.Entry(ordinal: $0.ordinal, weight: $0.weight) }
-        return try self.live.use(id, session: session, budgetNanos: budgetNanos, into: &self.query)
+        try self.live.use(id, session: session, budgetNanos: budgetNanos, into: &self.query)
     }
 
     // MARK: Histories

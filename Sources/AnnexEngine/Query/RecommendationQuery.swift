@@ -9,31 +9,20 @@ package struct UserRequest: Sendable {
     /// Ordinals that are left out besides.
     package var excluded: [Int32] = []
     /// A temporary history: it is folded in, and left out as well; nil for none.
-    package var session: [SessionItem]?
+    package var session: [HistoryItem]?
     /// The time that working the vector out may take before another thread has to do it, in nanoseconds.
     package var budgetNanos = Double.infinity
 
     package init(
         leavesOutSeen: Bool = true,
         excluded: [Int32] = [],
-        session: [SessionItem]? = nil,
+        session: [HistoryItem]? = nil,
         budgetNanos: Double = .infinity
     ) {
         self.leavesOutSeen = leavesOutSeen
         self.excluded = excluded
         self.session = session
         self.budgetNanos = budgetNanos
-    }
-}
-
-/// An item of a temporary history.
-package struct SessionItem: Sendable {
-    package let ordinal: Int32
-    package let weight: Double
-
-    package init(ordinal: Int32, weight: Double) {
-        self.ordinal = ordinal
-        self.weight = weight
     }
 }
 

@@ -25,7 +25,7 @@ final class IncrementalFoldIn: Sendable {
         /// Events up to it are in the trained history; nil where there is none.
         var cut: Int64?
         /// Entries by ascending ordinal.
-        var entries: [UserHistory.Entry]
+        var entries: [HistoryItem]
         var seen: [Int32]
         var equation: FoldInSolver.Equation
         var additions = 0
@@ -56,7 +56,7 @@ extension IncrementalFoldIn.State {
     }
 
     var byteCount: Int {
-        512 + self.entries.capacity * MemoryLayout<UserHistory.Entry>.stride + self.seen.capacity * 4
+        512 + self.entries.capacity * MemoryLayout<HistoryItem>.stride + self.seen.capacity * 4
             + self.equation.byteCount
     }
 
@@ -82,7 +82,7 @@ extension IncrementalFoldIn.State {
             self.entries[low].weight = old + weight
             return (old, old + weight)
         }
-        self.entries.insert(UserHistory.Entry(ordinal: ordinal, weight: weight), at: low)
+        self.entries.insert(HistoryItem(ordinal: ordinal, weight: weight), at: low)
         self.seen.append(ordinal)
         return (nil, weight)
     }

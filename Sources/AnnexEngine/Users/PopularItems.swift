@@ -73,7 +73,7 @@ package struct PopularItems: Sendable {
         if !hasTrained { basis.trained = try Self.trained(catalogue, users, reader, &read) }
         let weight = users.trainedUntil.map { decay.weight(of: $0, at: now) } ?? 1
         var counts = basis.trained.map { Double($0) * weight }
-        if let state = users.state { try Self.add(state, catalogue, users, decay, now, to: &counts, &read) }
+        if let reader { try Self.add(reader, catalogue, users, decay, now, to: &counts, &read) }
         self.counts = counts.map { Float($0) }
         let found = self.counts
         self.order = (0..<Int32(found.count)).sorted {
@@ -99,7 +99,7 @@ package struct PopularItems: Sendable {
     }
 
     private static func add(
-        _ state: StateStore,
+        _ reader: StateReader,
         _ catalogue: Catalogue,
         _ known: KnownUsers,
         _ decay: Decay,
@@ -107,7 +107,6 @@ package struct PopularItems: Sendable {
         to counts: inout [Double],
         _ read: inout Int
     ) throws(AnnexError) {
-        let reader = try state.makeReader()
         let items = try catalogue.makeReader()
         let trained = try known.store.map { users throws(AnnexError) in try users.makeReader() }
         var last: [UInt8]?

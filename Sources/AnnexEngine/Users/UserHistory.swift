@@ -1,6 +1,17 @@
 import AnnexCore
 import AnnexStore
 
+/// An item of a history, of a version or temporary.
+package struct HistoryItem: Sendable, Equatable {
+    package let ordinal: Int32
+    package internal(set) var weight: Double
+
+    package init(ordinal: Int32, weight: Double) {
+        self.ordinal = ordinal
+        self.weight = weight
+    }
+}
+
 /// The history of one user, as far as a version knows the items: the version's history, then state events, less tombstones.
 ///
 /// The rules. Events are keyed by ids and outlive versions, so the version's cut (`trainedUntil`, T) says which of them its
@@ -13,13 +24,8 @@ import AnnexStore
 ///
 /// Scratch of one thread: storage is reused.
 struct UserHistory {
-    struct Entry: Sendable, Equatable {
-        var ordinal: Int32
-        var weight: Double
-    }
-
     /// The items that are folded in: ordinals ascending, each once.
-    private(set) var entries: [Entry] = []
+    private(set) var entries: [HistoryItem] = []
     /// The items that are left of the trained history, ascending.
     private(set) var trained: [Int32] = []
     /// Items of state events, each once, ascending.
@@ -27,7 +33,7 @@ struct UserHistory {
     /// Whether `entries` is other than the trained history.
     private(set) var isChanged = false
 
-    private var live: [Entry] = []
+    private var live: [HistoryItem] = []
     private var isSorted = false
     private var removed: [(ordinal: Int32, time: Int64, isLifted: Bool)] = []
 
@@ -60,7 +66,7 @@ struct UserHistory {
     mutating func add(_ ordinal: Int32, weight: Double?, time: Int64, cut: Int64?) {
         self.touched.append(ordinal)
         guard let cut, time <= cut else {
-            if let weight { self.live.append(Entry(ordinal: ordinal, weight: weight)) }
+            if let weight { self.live.append(HistoryItem(ordinal: ordinal, weight: weight)) }
             return
         }
         guard let index = self.tombstone(of: ordinal), self.removed[index].time <= time else { return }
@@ -83,7 +89,7 @@ struct UserHistory {
     }
 
     /// An item of a temporary history: it counts, whatever else is known of it, and is left out as well.
-    mutating func add(session entry: Entry) {
+    mutating func add(session entry: HistoryItem) {
         self.touched.append(entry.ordinal)
         self.live.append(entry)
     }
@@ -109,7 +115,7 @@ struct UserHistory {
                 continue
             }
             self.trained.append(ordinal)
-            self.entries.append(Entry(ordinal: ordinal, weight: Double(history.weight(number))))
+            self.entries.append(HistoryItem(ordinal: ordinal, weight: Double(history.weight(number))))
         }
         self.takeLive(&nextLive, below: Int32.max)
         self.isChanged = self.isChanged || !self.live.isEmpty

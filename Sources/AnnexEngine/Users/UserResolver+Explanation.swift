@@ -28,7 +28,7 @@ extension UserResolver {
     }
 
     /// The history as it stands; left in `history` for `contributions`.
-    func entries(of id: Span<UInt8>) throws(AnnexError) -> [UserHistory.Entry] {
+    func entries(of id: Span<UInt8>) throws(AnnexError) -> [HistoryItem] {
         try self.read(id)
         return self.history.entries
     }

@@ -51,7 +51,7 @@ extension UserResolver {
                 defer { running.changed(state) }
                 try self.solve(solver, changes, &state, id, &query)
                 state.mark = mark
-                outcome = .success(.folded(self.made(id, mark, Array(copying: query.span), seen: state.seen)))
+                outcome = .success(.folded(self.made(id, mark.counter, Array(copying: query.span), seen: state.seen)))
             } catch {
                 state.additions = Int.max / 2
                 outcome = .failure(error)

@@ -56,7 +56,7 @@ final class UserResolver {
     /// - Throws: `.badInput` where the history has no solution, or as the state does.
     func use(
         _ id: Span<UInt8>,
-        session: [UserHistory.Entry]?,
+        session: [HistoryItem]?,
         budgetNanos: Double,
         into query: inout [Float]
     ) throws(AnnexError) -> UserSource {
@@ -120,18 +120,7 @@ final class UserResolver {
     /// A user whom the state does not mention, with marks. Kept where those lie whom it does.
     private func marked(_ id: Span<UInt8>, _ history: HistoryView) -> ResolvedUser {
         let seen = (0..<history.count).map { history.ordinal($0) }
-        let rows = self.catalogue.count
-        let user = ResolvedUser(
-            id: Array(copying: id),
-            counter: 0,
-            vector: nil,
-            isSolved: false,
-            seen: seen,
-            rows: rows
-        )
-        self.table.put(user)
-        self.known.resolved.put(user)
-        return user
+        return self.made(id, 0, nil, isSolved: false, seen: seen)
     }
 
     private func kept(_ counter: UInt64, _ id: Span<UInt8>) -> ResolvedUser? {
@@ -172,7 +161,7 @@ final class UserResolver {
         }
         return self.made(
             id,
-            mark,
+            mark.counter,
             vector == .none ? nil : Array(copying: query.span),
             isSolved: vector == .solved,
             seen: seen
@@ -182,7 +171,7 @@ final class UserResolver {
     /// A user as of now, kept for this thread and all others.
     func made(
         _ id: Span<UInt8>,
-        _ mark: StateMark,
+        _ counter: UInt64,
         _ vector: [Float]?,
         isSolved: Bool = true,
         seen: [Int32]
@@ -190,7 +179,7 @@ final class UserResolver {
         let rows = self.catalogue.count
         let user = ResolvedUser(
             id: Array(copying: id),
-            counter: mark.counter,
+            counter: counter,
             vector: vector,
             isSolved: isSolved,
             seen: seen,
@@ -203,7 +192,7 @@ final class UserResolver {
 
     private func useSession(
         _ id: Span<UInt8>,
-        _ session: [UserHistory.Entry],
+        _ session: [HistoryItem],
         _ budgetNanos: Double,
         _ query: inout [Float]
     ) throws(AnnexError) -> UserSource {

@@ -25,8 +25,8 @@ extension ConnectionHandler {
             now - self.clock.lastActive > TimeAmount(configuration.unfinishedCommandTimeout)
         {
             self.timeOut("last replies not read in time")
-        } else if self.loop.settings.idleTimeoutSeconds > 0, self.machine.isServing,
-            now - self.clock.lastActive > .seconds(Int64(self.loop.settings.idleTimeoutSeconds))
+        } else if self.loop.settings.idleTimeout > .zero, self.machine.isServing,
+            now - self.clock.lastActive > TimeAmount(self.loop.settings.idleTimeout)
         {
             self.timeOut("idle")
         }

@@ -77,7 +77,7 @@ struct InfoReport {
             "Clients",
             [
                 ("connected_clients", String(self.metrics.connections)),
-                ("maxclients", String(self.shared.settings.maximumConnections)),
+                ("maxclients", String(self.shared.current.maximumConnections)),
                 ("client_recent_max_input_buffer", String(self.metrics.largestInput)),
                 ("client_recent_max_output_buffer", String(self.metrics.largestOutput)),
                 ("blocked_clients", String(self.metrics.waiting)),

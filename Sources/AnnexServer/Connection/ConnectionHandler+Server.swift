@@ -70,7 +70,7 @@ extension ConnectionHandler {
         return self.later(
             shared.gather(on: self.loop.eventLoop) { loop in loop.slowlog.entries }.map { lists in
                 let newest = lists.flatMap { $0 }.sorted { $0.id > $1.id }.prefix(
-                    min(wanted, shared.settings.slowlogLength)
+                    min(wanted, shared.current.slowlogLength)
                 )
                 return shared.rendered(version) { writer in Self.write(newest, &writer) }
             }
@@ -82,7 +82,7 @@ extension ConnectionHandler {
         let shared = self.loop.shared
         return self.later(
             shared.gather(on: self.loop.eventLoop) { loop in loop.slowlog.entries.count }.map { counts in
-                let count = min(counts.reduce(0, +), shared.settings.slowlogLength)
+                let count = min(counts.reduce(0, +), shared.current.slowlogLength)
                 return shared.rendered(version) { $0.integer(count) }
             }
         )

@@ -28,13 +28,13 @@ extension RecommendationQuery {
         _ options: QueryOptions,
         _ request: Request,
         _ context: QueryContext
-    ) throws(ArgumentFailure) -> [SessionItem] {
-        var session: [SessionItem] = []
+    ) throws(ArgumentFailure) -> [HistoryItem] {
+        var session: [HistoryItem] = []
         session.reserveCapacity(history.count)
         for (offset, index) in history.enumerated() {
             guard let ordinal = request.withIdentifier(index, { context.ordinal(of: $0) }) else { continue }
             let weight = options.weights.map { request.double($0.lowerBound + offset) ?? 1 } ?? 1
-            session.append(SessionItem(ordinal: ordinal, weight: weight))
+            session.append(HistoryItem(ordinal: ordinal, weight: weight))
         }
         guard session.isEmpty, !history.isEmpty else { return session }
         throw ArgumentFailure(

@@ -1,20 +1,5 @@
 import AnnexCore
 
-/// The settings that `CONFIG SET` changes while the server runs, as the loops read them. Every loop has its own copy.
-struct RuntimeSettings: Sendable, Equatable {
-    let idleTimeoutSeconds: Int
-    let slowlogMicroseconds: Int
-    let slowlogLength: Int
-    let maximumConnections: Int
-
-    init(_ configuration: ServerConfiguration) {
-        self.idleTimeoutSeconds = Int(clamping: configuration.idleTimeout.components.seconds)
-        self.slowlogMicroseconds = configuration.slowlogMicroseconds
-        self.slowlogLength = configuration.slowlogLength
-        self.maximumConnections = configuration.maximumConnections
-    }
-}
-
 /// `CONFIG GET` and `CONFIG SET`, from the table of settings.
 enum ServerParameters {
     enum Change: Equatable { case changed, fixed, unknown, invalid(String) }
