@@ -12,7 +12,8 @@
 #   8. README has at most 200 lines, none over 140 characters; links in README and docs lead to files of the tree.
 #   9. Every target of Package.swift stands in docs/architecture.md.
 #  10. Client tests wait for conditions: time.sleep stands in Tests/Clients/annex.py only, behind names that say why.
-#  11. No circle of files inside a target, no folder with more than 20 files (tools/circles.py).
+#  11. No circle of files inside a target, no folder with more than 20 files (tools/circles.py); nothing that Sources declare
+#      and never use (tools/unused.py).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -153,12 +154,14 @@ while read -r target; do
     grep -q "\`$target\`" docs/architecture.md || complain "docs/architecture.md does not mention the target $target"
 done < <(find Sources -mindepth 1 -maxdepth 1 -type d -printf '%f\n')
 
-# --- 10. Circles and folders -----------------------------------------------------------------------------------------
+# --- 11. Circles, folders, and what nobody uses ------------------------------------------------------------------------
 
-checks=$((checks + 1))
-if ! circles=$(python3 tools/circles.py); then
-    while read -r line; do complain "$line"; done < <(head -n -1 <<<"$circles")
-fi
+for finder in circles unused; do
+    checks=$((checks + 1))
+    if ! found=$(python3 "tools/$finder.py"); then
+        while read -r line; do complain "$line"; done < <(head -n -1 <<<"$found")
+    fi
+done
 
 # --- 6. Generated docs -----------------------------------------------------------------------------------------------
 

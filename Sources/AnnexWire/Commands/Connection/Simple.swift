@@ -69,30 +69,18 @@ extension CommandSpecification {
         inTransaction: .refused
     )
 
-    static let readonly = CommandSpecification(
-        .connection(.readonly),
-        flags: fastFlags,
-        categories: ["@fast", "@connection"],
-        group: "cluster",
-        summary: "For cluster clients; changes nothing on a server that stands alone.",
-        reply: okReply
-    )
+    static let readonly = idle(.readonly)
+    static let readwrite = idle(.readwrite)
+    static let asking = idle(.asking)
 
-    static let readwrite = CommandSpecification(
-        .connection(.readwrite),
-        flags: fastFlags,
-        categories: ["@fast", "@connection"],
-        group: "cluster",
-        summary: "For cluster clients; changes nothing on a server that stands alone.",
-        reply: okReply
-    )
-
-    static let asking = CommandSpecification(
-        .connection(.asking),
-        flags: fastFlags,
-        categories: ["@fast", "@connection"],
-        group: "cluster",
-        summary: "For cluster clients; changes nothing on a server that stands alone.",
-        reply: okReply
-    )
+    private static func idle(_ id: ConnectionCommand) -> CommandSpecification {
+        CommandSpecification(
+            .connection(id),
+            flags: fastFlags,
+            categories: ["@fast", "@connection"],
+            group: "cluster",
+            summary: "For cluster clients; changes nothing on a server that stands alone.",
+            reply: okReply
+        )
+    }
 }
