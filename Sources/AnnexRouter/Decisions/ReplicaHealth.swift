@@ -30,8 +30,6 @@ package struct ReplicaHealth: Sendable, Equatable {
     package private(set) var isGone = false
     /// It answers its PINGs, as far as it was asked: whatever else is wrong with it, it runs.
     package var answersPings: Bool { self.misses == 0 && !self.isGone }
-    /// The time when the state was entered.
-    package private(set) var since: UInt64
 
     private var misses = 0
     private var hits = 0
@@ -42,16 +40,16 @@ package struct ReplicaHealth: Sendable, Equatable {
     private var holdEnd: UInt64 = 0
     private var holds: UInt64 = 0
 
-    package init(now: UInt64) { self.since = now }
+    package init() {}
 
     /// Takes in an event. Returns the change of state, if there was one. O(1).
     package mutating func apply(_ event: Event, now: UInt64, _ settings: RouterSettings) -> HealthChange? {
         switch event {
         case .pong: self.pong(now, settings)
-        case .missed: self.missed(now, settings)
-        case .gone: self.gone(now)
+        case .missed: self.missed(settings)
+        case .gone: self.gone()
         case .lost: self.lost(now)
-        case .success: self.success(now)
+        case .success: self.success()
         case .failure: self.failure(now, settings)
         }
     }
@@ -65,46 +63,46 @@ package struct ReplicaHealth: Sendable, Equatable {
             return nil
         case .suspect:
             self.forgetOldFailures()
-            return self.failures == 0 ? self.enter(.healthy, .answered, now) : nil
+            return self.failures == 0 ? self.enter(.healthy, .answered) : nil
         case .ejected:
             guard now >= self.holdEnd else { return nil }
             self.hits = 1
             self.forgetFailures()
-            return self.enter(settings.hitsToReturn <= 1 ? .healthy : .probing, .answered, now)
+            return self.enter(settings.hitsToReturn <= 1 ? .healthy : .probing, .answered)
         case .probing:
             self.hits += 1
-            return self.hits >= settings.hitsToReturn ? self.enter(.healthy, .answered, now) : nil
+            return self.hits >= settings.hitsToReturn ? self.enter(.healthy, .answered) : nil
         }
     }
 
-    private mutating func missed(_ now: UInt64, _ settings: RouterSettings) -> HealthChange? {
+    private mutating func missed(_ settings: RouterSettings) -> HealthChange? {
         self.misses += 1
         self.hits = 0
         switch self.state {
         case .ejected: return nil
-        case .probing: return self.enter(.ejected, .missedPings, now)
+        case .probing: return self.enter(.ejected, .missedPings)
         case .healthy, .suspect:
-            if self.misses >= settings.missesToEject { return self.enter(.ejected, .missedPings, now) }
-            return self.state == .healthy ? self.enter(.suspect, .missedPings, now) : nil
+            if self.misses >= settings.missesToEject { return self.enter(.ejected, .missedPings) }
+            return self.state == .healthy ? self.enter(.suspect, .missedPings) : nil
         }
     }
 
-    private mutating func gone(_ now: UInt64) -> HealthChange? {
+    private mutating func gone() -> HealthChange? {
         self.isGone = true
         self.hits = 0
-        return self.state == .ejected ? nil : self.enter(.ejected, .gone, now)
+        return self.state == .ejected ? nil : self.enter(.ejected, .gone)
     }
 
     private mutating func lost(_ now: UInt64) -> HealthChange? {
         self.failures += 1
         if self.failures == 1 { self.firstFailure = now }
         self.hasFailedSincePong = true
-        return self.state == .healthy ? self.enter(.suspect, .connectionLost, now) : nil
+        return self.state == .healthy ? self.enter(.suspect, .connectionLost) : nil
     }
 
-    private mutating func success(_ now: UInt64) -> HealthChange? {
+    private mutating func success() -> HealthChange? {
         self.forgetFailures()
-        return self.state == .suspect && self.misses == 0 ? self.enter(.healthy, .answered, now) : nil
+        return self.state == .suspect && self.misses == 0 ? self.enter(.healthy, .answered) : nil
     }
 
     private mutating func failure(_ now: UInt64, _ settings: RouterSettings) -> HealthChange? {
@@ -118,10 +116,10 @@ package struct ReplicaHealth: Sendable, Equatable {
             self.holds = quiet ? 1 : min(self.holds + 1, 32)
             let (hold, isOver) = settings.failureHold.multipliedReportingOverflow(by: 1 << (self.holds - 1))
             self.holdEnd = now.saturatingAdd(isOver ? settings.failureHoldLimit : min(hold, settings.failureHoldLimit))
-            return self.enter(.ejected, .failures, now)
+            return self.enter(.ejected, .failures)
         }
         // One may be the request's own fault.
-        return self.state == .healthy && self.failures >= 2 ? self.enter(.suspect, .failures, now) : nil
+        return self.state == .healthy && self.failures >= 2 ? self.enter(.suspect, .failures) : nil
     }
 
     /// Forgets earlier failures where PINGs are answered and nothing has failed since the last one.
@@ -135,10 +133,9 @@ package struct ReplicaHealth: Sendable, Equatable {
         self.hasFailedSincePong = false
     }
 
-    private mutating func enter(_ state: State, _ reason: HealthChange.Reason, _ now: UInt64) -> HealthChange {
+    private mutating func enter(_ state: State, _ reason: HealthChange.Reason) -> HealthChange {
         let change = HealthChange(from: self.state, to: state, reason: reason)
         self.state = state
-        self.since = now
         return change
     }
 }

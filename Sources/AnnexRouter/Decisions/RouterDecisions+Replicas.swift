@@ -114,7 +114,6 @@ extension RouterDecisions {
             shard: known.shard >= 0 ? known.shard : nil,
             state: known.health.state,
             isGone: known.health.isGone,
-            lasting: now.since(known.health.since),
             inFlight: known.inFlight,
             heavyInFlight: known.queues[OwedQueue.heavy].count,
             oldestOwed: self.age(of: replica, now),

@@ -122,7 +122,7 @@ struct KnownReplica {
     init(_ address: ClusterTopology.Address, shard: Int, now: UInt64) {
         self.address = address
         self.shard = shard
-        self.health = ReplicaHealth(now: now)
+        self.health = ReplicaHealth()
         self.nextPing = now
     }
 }
@@ -134,8 +134,6 @@ package struct ReplicaStatus: Sendable, Equatable {
     package let shard: Int?
     package let state: ReplicaHealth.State
     package let isGone: Bool
-    /// Nanoseconds in this state.
-    package let lasting: UInt64
     package let inFlight: Int
     /// Heavy reads among them.
     package let heavyInFlight: Int
