@@ -268,7 +268,6 @@ private let int64Ends = ["9223372036854775807", "-9223372036854775808", "9223372
         for value in ["10001", "-10001", "9223372036854775807", "-9223372036854775808"] {
             #expect(random(value) == "ERR COUNT value is out of range: give -10000 to 10000")
         }
-        #expect(random("1", "2") == "ERR wrong number of arguments for 'vrandmember' command")
     }
 
     @Test func keyspace() throws {
