@@ -1,6 +1,7 @@
 /// Text from outside made fit for a reply, a log line or a terminal.
 package enum Printable {
-    /// Valid UTF-8 without control characters stays; every other byte becomes `\xNN`; at most `limit` bytes are shown.
+    /// Valid UTF-8 stays, without characters that a reader does not see; every other byte becomes `\xNN`; at most `limit` bytes
+    /// are shown.
     package static func escape(_ bytes: some Collection<UInt8>, limit: Int = 128) -> String {
         let head = Array(bytes.prefix(limit))
         var out = ""
@@ -10,9 +11,7 @@ package enum Printable {
             var iterator = rest.makeIterator()
             let before = rest
             switch decoder.decode(&iterator) {
-            case .scalarValue(let scalar)
-            where scalar.value >= 0x20 && !(0x7f...0x9f).contains(scalar.value)
-                && scalar.value != 0x2028 && scalar.value != 0x2029:
+            case .scalarValue(let scalar) where Self.isVisible(scalar):
                 out.unicodeScalars.append(scalar)
                 rest = before.dropFirst(UTF8.width(scalar))
             default:
@@ -23,6 +22,15 @@ package enum Printable {
             }
         }
         return bytes.count > limit ? out + "…" : out
+    }
+
+    /// Whether a character shows itself, and does nothing to how others are shown: a right-to-left override turns the rest of a line
+    /// around, and a zero-width space makes two names look like one.
+    private static func isVisible(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.properties.generalCategory {
+        case .control, .format, .lineSeparator, .paragraphSeparator: false
+        default: true
+        }
     }
 
     /// Writes three digits and a power of ten: `1e15`, `3.67e-20`.

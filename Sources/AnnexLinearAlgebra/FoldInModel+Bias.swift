@@ -18,13 +18,8 @@ extension FoldInModel {
         return bias.globalMean + Double(row[self.dimension - 1])
     }
 
-<<<<<<< HEAD
     /// Counts components of rows that are factors, and says what stands in the equation in the place of a row's bias: 1
     /// where the user has a bias to be solved, else 0, which keeps it out.
-=======
-    /// Components of rows that are factors, and what stands in the equation in the place of a row's bias: 1 where the
-    /// user has a bias to be solved, else 0, which keeps it out.
->>>>>>> b9f9f751119f93d6333ded82bb46c9e587c6efe2
     var equation: (factors: Int, biasComponent: Double) {
         guard let bias = self.bias else { return (self.dimension, 0) }
         return (self.dimension - ModelBias.components, bias.hasUserBiases ? 1 : 0)

@@ -196,11 +196,12 @@ package final class LineServer: Sendable {
             loop.eventLoop.scheduleTask(in: TimeAmount(grace)) { loop.abandon() }
         }
         for future in futures { try? await future.get() }
-        for loop in loops { try? await loop.eventLoop.submit { loop.stop() }.get() }
         await self.stopThreads()
     }
 
     private func stopThreads() async {
+        // Whatever would still come to a loop from elsewhere ends before the loop does.
+        for loop in self.shared.loops { try? await loop.eventLoop.submit { loop.stop() }.get() }
         await self.shared.work.shutdown()
         try? await self.group.shutdownGracefully()
         // Loops and what they share hold one another: what handlers have open would stay open.

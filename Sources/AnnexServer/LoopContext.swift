@@ -219,9 +219,11 @@ final class LoopContext: @unchecked Sendable {
         for connection in self.connections.values { connection.closeNow() }
     }
 
+    /// Nothing comes back to the loop from now on.
     func stop() {
         self.sweep?.cancel()
         self.sweep = nil
+        self.handler.stop()
     }
 
     private func finishDrainIfEmpty() {

@@ -99,7 +99,8 @@ package enum VersionInfo {
         let (count, nanos) = version.solved
         let each = count == 0 ? 0 : nanos / count / 1_000
         return "fold_in=\(version.foldInName),histories=\(version.description.historyCount),"
-            + "solves=\(count),usec_per_solve=\(each),cold_answers=\(version.coldAnswers.load(ordering: .relaxed))"
+            + "solves=\(count),usec_per_solve=\(each),cold_answers=\(version.coldAnswers.load(ordering: .relaxed)),"
+            + "weights_left_out=\(version.weightsLeftOut)"
             + version.cacheFigures.map { ",\($0.name)=\($0.value)" }.joined()
     }
 }

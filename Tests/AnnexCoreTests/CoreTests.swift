@@ -64,4 +64,50 @@ import Testing
         #expect(Printable.escape(String(repeating: "x", count: 200), limit: 4) == "xxxx…")
         #expect(!Printable.escape("\u{85}\u{2028}").unicodeScalars.contains("\u{85}"))
     }
+
+    /// Unicode 15's controls, formats, and separators of lines and paragraphs, as UnicodeData.txt has them.
+    private static let unseen: [ClosedRange<UInt32>] = [
+        0x00...0x1f, 0x7f...0x9f, 0xad...0xad, 0x600...0x605, 0x61c...0x61c, 0x6dd...0x6dd, 0x70f...0x70f,
+        0x890...0x891,
+        0x8e2...0x8e2, 0x180e...0x180e, 0x200b...0x200f, 0x2028...0x202e, 0x2060...0x2064, 0x2066...0x206f,
+        0xfeff...0xfeff,
+        0xfff9...0xfffb, 0x110bd...0x110bd, 0x110cd...0x110cd, 0x13430...0x1343f, 0x1bca0...0x1bca3, 0x1d173...0x1d17a,
+        0xe0001...0xe0001, 0xe0020...0xe007f,
+    ]
+
+    @Test func nothingThatActsOnOtherTextAppearsRaw() throws {
+        var count = 0
+        for value in Self.unseen.joined() {
+            let scalar = try #require(Unicode.Scalar(value))
+            let escaped = "\(scalar)".utf8.map { "\\x" + ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+            #expect(Printable.escape("a\(scalar)b") == "a\(escaped)b", "U+\(String(value, radix: 16))")
+            count += 1
+        }
+        #expect(count == 237)
+        let shown = "né 東京 שלום سلام हिन्दी 👍 \u{a0}\u{3000}|"
+        #expect(Printable.escape(shown) == shown)
+    }
+}
+
+@Suite struct PlainNumberTests {
+    @Test(arguments: [("0", 0), ("90", 90), ("-1", -1), ("9223372036854775807", Int.max)])
+    func digitsAreANumber(_ text: String, _ number: Int) {
+        #expect(PlainNumber.whole(text) == number && PlainNumber.decimal(text) == Double(number))
+    }
+
+    /// YAML 1.1 has numbers in all of these, and not everybody the same ones.
+    @Test(arguments: [
+        "010", "0o10", "0x10", "0b10", "1:30", "1_000", "+5", "-0x1", "00", "1,5", "", " 1", "1 ", "٣", ".inf", "nan",
+        "1e999", "~", "yes",
+    ])
+    func otherSpellingsAreNone(_ text: String) {
+        let whole: Int? = PlainNumber.whole(text)
+        #expect(whole == nil && PlainNumber.decimal(text) == nil)
+    }
+
+    @Test(arguments: [("0.5", 0.5), (".5", 0.5), ("1e-3", 0.001), ("-2.5E2", -250)])
+    func fractionsAreDecimals(_ text: String, _ number: Double) {
+        let whole: Int? = PlainNumber.whole(text)
+        #expect(whole == nil && PlainNumber.decimal(text) == number)
+    }
 }

@@ -243,6 +243,22 @@ private final class Shop {
         }
     }
 
+    /// Such events come from before a version with a larger alpha, or from an older program.
+    @Test func weightsThatAreLeftOutAreCounted() throws {
+        let shop = try Shop(foldIn: .als(regularization: 1, alpha: 1e4), histories: [:])
+        try shop.event("heavy", "i1", 1)
+        let before = try shop.scores("heavy")
+        #expect(shop.version.weightsLeftOut == 0)
+        for item in ["i2", "i3"] { try shop.event("heavy", item, 101) }
+        #expect(try shop.scores("heavy") == before, "they count as seen only")
+        #expect(shop.version.weightsLeftOut == 2)
+        _ = try shop.scores("heavy")
+        #expect(shop.version.weightsLeftOut == 2, "nothing is resolved again while nothing changed")
+        try shop.event("heavy", "i4", 100)
+        #expect(try shop.scores("heavy") != before)
+        #expect(shop.version.weightsLeftOut == 4)
+    }
+
     @Test func stampedEventsAddUp() throws {
         let shop = try Shop()
         for _ in 0..<5 { try shop.event("new", "i7") }

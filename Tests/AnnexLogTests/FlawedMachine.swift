@@ -32,9 +32,10 @@ struct FlawedMachine {
             self.answered.insert(token)
             return [.acknowledge(token: token, block: block, position, nil)] + actions
         case (.acknowledgesBeforeAppend, _): return self.machine.handle(event, at: now).filter { !self.repeats($0) }
-        case (.countsExpired, .read(let number, let streams)):
+        case (.countsExpired, .read(let number, let streams, let bytes, let isWhole)):
             let endless = streams.map { ($0.block, $0.entries.map(Self.endless)) }
-            return self.machine.handle(.read(number: number, endless), at: now)
+            let event = Machine.Event.read(number: number, endless, bytes: bytes, isWhole: isWhole)
+            return self.machine.handle(event, at: now)
         case (.countsExpired, _), (nil, _): return self.machine.handle(event, at: now)
         }
     }

@@ -107,6 +107,33 @@ import Testing
         #expect(run.acknowledged == [1: self.at(7)] && run.outcomes[1] == .some("done"))
     }
 
+    /// No more is read while what was read holds as much as is allowed, and the log's end is known from a whole answer only.
+    @Test func readingRestsWhileMuchIsNotApplied() throws {
+        var run = Run()
+        let limit = ReplicationSettings().unappliedBytesLimit
+        func entry(_ number: UInt64) -> ReadEntry<Int> { ReadEntry(position: self.at(number), content: nil) }
+        let first = try #require(run.read)
+        run.read = nil
+        run.send(.read(number: first.number, [(5, [entry(1)])], bytes: limit - 1, isWhole: false))
+        let second = try #require(run.read, "there is room for one more answer")
+        run.read = nil
+        run.send(.read(number: second.number, [(0, [entry(2)]), (5, [entry(3)])], bytes: 1, isWhole: false))
+        #expect(run.read == nil)
+        run.now = 400
+        run.send(.applied(block: 5, self.mark(1), nil, nil))
+        let third = try #require(run.read, "the first answer is applied")
+        run.read = nil
+        run.now = 500
+        run.send(.applied(block: 0, LogMark(position: self.at(2), count: 1), nil, nil))
+        run.send(.applied(block: 5, LogMark(position: self.at(3), count: 2), nil, nil))
+        #expect(
+            run.machine.unappliedCount == 0 && run.machine.lag(at: 500) == 500,
+            "no answer was whole since it connected"
+        )
+        run.send(.read(number: third.number, []))
+        #expect(run.machine.lag(at: 500) == 100, "that read began at 400")
+    }
+
     @Test func itIsAcknowledgedByTheLogWhereThatIsAsked() throws {
         var run = Run(.log)
         run.change(1)

@@ -42,11 +42,15 @@ import Testing
     @Test(arguments: Self.rows.filter { $0.bounds != nil }) func boundsHoldAndTheErrorSaysThem(_ row: Row) throws {
         let bounds = try #require(row.bounds)
         for number in [bounds.lowerBound, bounds.upperBound] { #expect(try row.setting("\(number)") == "\(number)") }
-        let outside = ["\(bounds.lowerBound - 1)", "\(bounds.upperBound + 1)", "", "x", "1.5", "0x10", "9\u{1B}[31m"]
+        let outside = [
+            "\(bounds.lowerBound - 1)", "\(bounds.upperBound + 1)", "", "x", "1.5", "0x10", "0\(bounds.upperBound)",
+            "1:30", "9\u{1B}[31m",
+        ]
         for text in outside {
             let error = #expect(throws: AnnexError.self, "\(row.name) \(text)") { try row.setting(text) }
             #expect(error?.code == .usage && error?.message == "--\(row.name) is '\(Printable.escape(text))'")
-            #expect(error?.hint == "Give a whole number from \(bounds.lowerBound) to \(bounds.upperBound)")
+            let hint = "Give a whole number from \(bounds.lowerBound) to \(bounds.upperBound), in plain digits, as 90"
+            #expect(error?.hint == hint)
         }
     }
 
@@ -102,6 +106,36 @@ import Testing
         #expect(said == Dictionary(uniqueKeysWithValues: defaults))
     }
 
+    /// What contradicts something else is named as whoever wrote it knows it.
+    @Test(arguments: [
+        ("durability: interval:5", "'durability' needs 'state'", "--durability needs --state"),
+        ("log: redis://h:1", "'log' needs 'state'", "--log needs --state"),
+        ("ack: log", "'ack' needs 'log'", "--ack needs --log"),
+        ("max-lag: 5", "'max-lag' needs 'log'", "--max-lag needs --log"),
+        ("cold-half-life: 5", "'cold-half-life' is for 'cold' popular", "--cold-half-life is for --cold popular"),
+        ("host: 0.0.0.0", "'host' is '0.0.0.0', which can be reached", "--host is '0.0.0.0', which can be reached"),
+        ("state: s\nlog: http://h", "'log' is no address of a log", "--log is no address of a log"),
+    ])
+    func aContradictionIsNamedWhereItWasWritten(_ text: String, _ inFile: String, _ asFlag: String) throws {
+        var settings = ShardSettings()
+        try SettingsFile.apply(text: text, at: "x/annex.yaml", to: &settings)
+        let error = #expect(throws: AnnexError.self) { try settings.validate() }
+        #expect(error?.message.hasPrefix(inFile) == true && error?.location == "x/annex.yaml", "\(error as Any)")
+        settings.origins = SettingOrigins()
+        let flag = #expect(throws: AnnexError.self) { try settings.validate() }
+        #expect(flag?.message.hasPrefix(asFlag) == true && flag?.location == nil, "\(flag as Any)")
+    }
+
+    @Test func aPasswordThatNobodyCouldSendIsRefused() throws {
+        var settings = ShardSettings()
+        try SettingsFile.apply(text: "argument-bytes: 512", at: "x/annex.yaml", to: &settings)
+        settings.password = String(repeating: "p", count: 512)
+        try settings.validate()
+        settings.password? += "p"
+        let error = #expect(throws: AnnexError.self) { try settings.validate() }
+        #expect(error?.message == "--password-file has a password of 513 bytes, and no client may send more than 512")
+    }
+
     @Test func aFileIsReadBesideItself() throws {
         let folder = try TemporaryFolder()
         let path = folder.file("annex.yaml")
@@ -119,6 +153,11 @@ import Testing
             ("cold: warm", "'cold' is 'warm'"), ("engine: faiss", "unknown key 'engine'"),
             ("max-lag: 0.2", "'max-lag' is '0.2'"),
             ("durability: never", "'durability' is commit or interval:MS"), ("- port", "a configuration is a list"),
+            ("port: 0x10", "'port' is '0x10'"), ("idle-timeout: 010", "'idle-timeout' is '010'"),
+            ("idle-timeout: 1:30", "'idle-timeout' is '1:30'"), ("watch: 0x10", "'watch' is '0x10'"),
+            ("max-connections: 1_000", "'max-connections' is '1_000'"),
+            ("durability: interval:010", "'durability' is commit"),
+            ("password-file: none", "'password-file' names \(folder.file("none")): cannot read"),
         ] {
             try text.write(toFile: path, atomically: true, encoding: .utf8)
             var settings = ShardSettings()

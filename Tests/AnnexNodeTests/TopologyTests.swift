@@ -27,6 +27,9 @@ import Testing
 
         var epochs: [Int] { self.adopted.withLock { $0 } }
 
+        /// As INFO has it.
+        var refused: String { self.watch.section.lines.first { $0.name == "topology_refused" }?.value ?? "missing" }
+
         func write(_ text: String) throws {
             try text.write(toFile: self.path, atomically: true, encoding: .utf8)
         }
@@ -67,6 +70,61 @@ import Testing
         try watched.write(Self.text(epoch: 3, replicas: "127.0.0.1:2"))
         for _ in 0..<2 { try watched.look() }
         #expect(watched.epochs == [3])
+    }
+
+    @Test(arguments: [
+        ("router: {deadline-ms: 0}", "'deadline-ms' is '0'"), ("router: {deadline-mS: 5}", "unknown key 'deadline-mS'"),
+        ("router: {ping-ms: 1:30}", "'ping-ms' is '1:30'"), ("router: [5]", "'router' has"),
+        ("routers: {}", "unknown key 'routers'"),
+    ])
+    func aPartThatIsWrongIsRefusedAsAtStart(_ lines: String, _ why: String) throws {
+        let watched = try Watched(Self.text(epoch: 1))
+        // The rest is as before: only that part is news.
+        try watched.write(Self.text(epoch: 1) + lines)
+        let atStart = #expect(throws: AnnexError.self) { _ = try TopologyFile(watched.path) }
+        try watched.look()
+        let refused = #expect(throws: AnnexError.self) { try watched.look() }
+        #expect(refused == atStart && refused?.message.hasPrefix(why) == true, "\(refused as Any)")
+        #expect(watched.refused.contains(why))
+        try watched.look()
+        try watched.write(Self.text(epoch: 1))
+        for _ in 0..<2 { try watched.look() }
+        #expect(watched.epochs == [] && watched.refused.isEmpty)
+    }
+
+    @Test(arguments: ["0x10", "010", "1:30", "+5", "1_000", "x"]) func anEpochIsWrittenInPlainDigits(_ epoch: String)
+        throws
+    {
+        let folder = try TemporaryFolder()
+        let path = folder.file("cluster.yaml")
+        try "epoch: \(epoch)\nshards: [{slots: 0-16383, replicas: [127.0.0.1:1]}]\n"
+            .write(toFile: path, atomically: true, encoding: .utf8)
+        let refused = #expect(throws: AnnexError.self) { _ = try TopologyFile(path) }
+        #expect(refused?.message == "'epoch' is no whole number in plain digits, as 90")
+        #expect(refused?.location == path + ":1")
+    }
+
+    @Test func aLargeFileIsRefusedAtStartAndLater() throws {
+        let watched = try Watched(Self.text(epoch: 1))
+        let filler = String(repeating: "# \n", count: 350_000)
+        try watched.write(Self.text(epoch: 2, replicas: "127.0.0.1:2") + filler)
+        let atStart = #expect(throws: AnnexError.self) { _ = try TopologyFile(watched.path) }
+        #expect(atStart?.message == "the topology has more than 1 MiB")
+        try watched.look()
+        let later = #expect(throws: AnnexError.self) { try watched.look() }
+        #expect(later == atStart && watched.epochs == [])
+    }
+
+    @Test func aFileThatGoesAwayIsTold() throws {
+        let watched = try Watched(Self.text(epoch: 1))
+        try FileManager.default.removeItem(atPath: watched.path)
+        try watched.look()
+        let refused = #expect(throws: AnnexError.self) { try watched.look() }
+        #expect(refused?.message == "cannot read the topology" && refused?.location == watched.path)
+        try watched.look()
+        try watched.write(Self.text(epoch: 2, replicas: "127.0.0.1:2"))
+        for _ in 0..<2 { try watched.look() }
+        #expect(watched.epochs == [2] && watched.refused.isEmpty)
     }
 
     @Test func nothingIsAdoptedAfterTheStop() throws {
@@ -140,6 +198,16 @@ import Testing
         try await eventually("the stale topology is refused") { lines.contains("epoch is 1 and was 2") }
         #expect(try client.info("router", "router_epoch") == "2")
         #expect(try answering() == both)
+        #expect(try client.info("topology", "topology_refused")?.contains("epoch is 1 and was 2") == true)
+        let wrong =
+            "shards: [{slots: 0-16383, replicas: [127.0.0.1:\(ports[0])]}]\nepoch: 3\nrouter: {deadline-ms: 20001}\n"
+        try wrong.write(toFile: folder.file("cluster.yaml"), atomically: true, encoding: .utf8)
+        try await eventually("another router's part is refused") {
+            lines.contains("is not what the router started with")
+        }
+        #expect(try client.info("router", "router_epoch") == "2")
+        try write(epoch: 3, [("0-8191", ports[0]), ("8192-16383", ports[1])])
+        try await eventually("all is well again") { try client.info("topology", "topology_refused") == "" }
         await router.stop()
         #expect(try client.isAtEnd())
         for shard in shards { await shard.stop() }

@@ -30,6 +30,32 @@ import Testing
         }
     }
 
+    private static let entry = "*2\r\n$2\r\nid\r\n*2\r\n$4\r\nname\r\n$4\r\nbody\r\n"
+
+    /// Five elements of 14 bytes and one of 10: an entry counts 5 × 128 + 10.
+    @Test(arguments: [(650, 1), (1_299, 1), (1_300, 2), (1_950, 3)]) func aReplyEndsWhereNoMoreIsKept(
+        _ room: Int,
+        _ whole: Int
+    ) throws {
+        let entry = ReplyValue.array([
+            .bulk(Array("id".utf8)), .array([.bulk(Array("name".utf8)), .bulk(Array("body".utf8))]),
+        ])
+        let text = "*3\r\n" + String(repeating: Self.entry, count: 3) + Self.entry
+        for cut in 0...text.utf8.count {
+            // The array around the entries is an element too.
+            var parser = ReplyParser(maximumKeptBytes: 128 + room, passesOver: true)
+            var (buffer, found) = (ByteBuffer(), [ReplyValue]())
+            for part in [text.utf8.prefix(cut), text.utf8.dropFirst(cut)] {
+                buffer.writeBytes(part)
+                while let value = try parser.next(&buffer) { found.append(value) }
+            }
+            #expect(found.count == 2 && found.last == entry, "the next reply has its whole room")
+            let elements = found[0].elements ?? []
+            #expect(elements.prefix(whole) == ArraySlice(repeating: entry, count: whole), "cut at \(cut)")
+            #expect(whole == 3 ? elements.count == 3 : elements.count > whole, "cut at \(cut): \(elements)")
+        }
+    }
+
     /// However much of it there is, nothing of it is kept.
     @Test func aLargeBulkTakesNoMemory() throws {
         var parser = ReplyParser(maximumBulkBytes: 4, maximumElements: 3, passesOver: true)

@@ -208,7 +208,7 @@ extension ReplyValue {
         switch self {
         case .simple, .error, .integer, .bulk, .null: true
         case .array(let all): all.allSatisfy(\.isRESP2)
-        case .set, .map, .push, .boolean, .double: false
+        case .set, .map, .push, .boolean, .double, .cut: false
         }
     }
 }

@@ -90,8 +90,13 @@ def replica(index: Path, folder: Path, redis: Redis | str, *options, **more):
 
 def log_line(c: annex.Connection, index: str) -> dict[str, str]:
     """INFO's line of an index's log."""
-    info = c.call("INFO", "log").decode()
-    line = next(line for line in info.splitlines() if line.startswith(f"log_{index}:"))
+    return info_line(c, "log", index)
+
+
+def info_line(c: annex.Connection, section: str, index: str) -> dict[str, str]:
+    """INFO's line of an index in a section that has one for each."""
+    info = c.call("INFO", section).decode()
+    line = next(line for line in info.splitlines() if line.startswith(f"{section}_{index}:"))
     words = line.split(":", 1)[1]
     words, _, problem = words.partition(",problem=")
     found = dict(word.split("=", 1) for word in words.split(","))

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import redis
 
 import annex
+import live
 from annex import pairs
 
 INT64_MAX = 2**63 - 1
@@ -144,3 +146,39 @@ def test_errors_never_carry_control_bytes_of_the_client(connection):
                   ("CLIENT", evil), ("CONFIG", evil), ("COMMAND", evil), ("HELLO", evil), ("CLIENT", "SETNAME", evil)):
         connection.error(*words)
     assert connection.call("PING") == "PONG"
+
+
+# --- Settings ----------------------------------------------------------------------------------------------------------
+
+LEAST = {"argument-bytes": 512, "command-bytes": 1_000, "line-bytes": 512, "arguments": 16}
+
+
+@pytest.mark.parametrize("key", LEAST)
+def test_a_server_that_could_answer_nothing_does_not_start(key, folder, indexes, tmp_path):
+    for value in (1, LEAST[key] - 1):
+        (tmp_path / "annex.yaml").write_text(f"{key}: {value}\n")
+        done = annex.run_annctl("serve", indexes[NAME], "--config", tmp_path / "annex.yaml", "--port", annex.free_port(), timeout=30)
+        text = annex.said(done)
+        assert done.returncode == 64 and f"'{key}' is '{value}'" in text and f"from {LEAST[key]} to" in text, text
+
+
+def test_the_least_sizes_suffice_for_a_greeting_an_event_and_the_tools(folder, tmp_path):
+    shop = live.make_shop(tmp_path / "least", "shop", items=60, users=2)
+    password = "p" * 300
+    (tmp_path / "password").write_text(password + "\n")
+    lines = [f"{key}: {value}" for key, value in LEAST.items()] + ["password-file: password"]
+    (tmp_path / "annex.yaml").write_text("\n".join(lines) + "\n")
+    options = ["--config", tmp_path / "annex.yaml", "--state", tmp_path / "state"]
+    with annex.Server(shop.index, log=tmp_path / "server.log", options=options, password=password) as server:
+        for protocol in (2, 3):
+            with redis.Redis(port=server.port, protocol=protocol, password=password, client_name="n" * 60) as client:
+                assert client.ping() and client.execute_command("READY")
+                assert client.info("server")["redis_mode"] == "standalone"
+        with server.connect() as c:
+            assert c.call("AUTH", password) == "OK"
+            user = "u" * 255
+            assert c.call("EVENT", user, shop.catalogue.ids[0], "1.5", "AT", "1700000000000", "INDEX", "shop") == "OK"
+            assert live.seen(c, user)[0][0] == shop.catalogue.ids[0]
+        words = ["--port", server.port, "--password-file", tmp_path / "password"]
+        done = annex.run_annctl("query", *words, "INFO", "server", timeout=30)
+        assert done.returncode == 0 and "redis_mode" in annex.said(done), annex.said(done)

@@ -70,6 +70,29 @@ def test_list_inspect_verify_rollback_prune(three):
     assert run_annctl("prune", index, "--keep", "-1").returncode in (1, 64)
 
 
+def test_list_says_why_a_version_is_unreadable(three, tmp_path):
+    """One of a format that is not read any more, one of a later format, one that is damaged: each with what serve says of it."""
+    index, names = three
+    for name, number in zip(names, (3, 99)):
+        version = index / "versions" / name
+        manifest = re.sub(rb'"format" *: *\d+', b'"format":%d' % number, (version / "manifest.json").read_bytes())
+        (version / "manifest.json").write_bytes(manifest)
+        (version / "manifest.sha256").write_text(f"{hashlib.sha256(manifest).hexdigest()}  manifest.json\n")
+    annex.flip_bit(index / "versions" / names[2] / "manifest.json", 100, 3)
+    listing = run_annctl("list", index, check=True).stdout
+    assert "unreadable" in listing and listing.count("manifest") >= 3
+    for number in (3, 99):
+        line = next(line for line in listing.splitlines() if f"is of format {number}," in line)
+        assert "annctl build" in line
+    for name in names:
+        served = run_annctl("serve", index, "--port", annex.free_port(), timeout=30)
+        why = next(line for line in listing.splitlines() if line.startswith("unreadable:") and name in line)
+        if name == names[2]:
+            assert served.returncode == 1 and why.removeprefix("unreadable: ").split(". ")[0] in said(served)
+    problems = {row["version"]: row["problem"] for row in json.loads(run_annctl("list", index, "--json", check=True).stdout)}
+    assert set(problems) == set(names) and "format 3" in problems[names[0]]
+
+
 def test_same_input_recipe_and_seed_give_the_same_bytes(small, tmp_path):
     _, files = small
     for kind in ("HNSW8", "IVF4,PQ4", "OPQ4,IVF4,PQ4", "Flat"):

@@ -60,6 +60,27 @@ def many_elements():
         yield b"$8\r\nelements\r\n" * (1 << 13)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_router_that_stops_while_it_connects(host, tmp_path, monkeypatch, fact):
+    """It makes connections to 100 replicas that are not there, all the time: none of them may come back to a loop that has ended. NIO
+    ends the process then, where it is told to."""
+    monkeypatch.setenv("SWIFTNIO_STRICT", "1")
+    monkeypatch.setenv("SWIFT_BACKTRACE", "enable=no")
+    rng, stops, wrong = annex.generator("stops"), 6, []
+    absent = annex.free_port()
+    file = topology(tmp_path / "cluster.yaml", [(slots, [absent - n]) for n, slots in enumerate(ranges(100))], router={"ping-ms": 10})
+    file.write_text(file.read_text().replace("127.0.0.1", host))
+    for number in range(stops):
+        router = Process(annex.free_port(), ["route", "--config", file, "--threads", "2"], tmp_path / f"{number}.log")
+        with router:
+            annex.drawn_moment(rng, 0, 0.1)
+            code = router.stop()
+        if code != 0 or "shut down" in router.text():
+            wrong.append((code, router.text()[-500:]))
+    fact(f"a router stopped {stops} times while it connected to {host}: {len(wrong)} ends were wrong")
+    assert not wrong, wrong[0]
+
+
 @pytest.mark.parametrize("flood", [one_bulk, many_elements])
 def test_a_replica_that_answers_ping_with_a_flood(flood, tmp_path, fact):
     """A wrong port in a topology must not take a router's memory: the connection ends, and the replica counts as gone."""

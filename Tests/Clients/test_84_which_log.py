@@ -1,6 +1,8 @@
 """Which log it is: its id in states, backups and positions; prefixes; what else may lie in its streams; trimming; its password."""
 
+import os
 import re
+import signal
 import time
 
 import pytest
@@ -10,7 +12,8 @@ import live
 from annex import encode
 from cluster import Cluster, slot_of
 from cluster_network import Loopback
-from redis_log import Redis, caught_up, key, log_line, replica
+from redis_log import Redis, caught_up, info_line, key, log_line, replica
+from worst_commands import anonymous_bytes
 
 INDEX = "shop"
 AT = live.CUT + 1
@@ -197,6 +200,36 @@ def test_entries_of_others_stop_nobody(shop, log, tmp_path, fact):
         assert 1 <= len(said) <= 2, said
 
 
+def test_large_entries_take_a_stated_memory(shop, log, tmp_path, fact):
+    """240 MiB of entries, of which one read would bring all: each is within the limits of its fields, so only their sum is large."""
+    user, ids = "fresh", shop.catalogue.ids
+    own, other = block_of(user), (block_of(user) + 1) % 16
+    large = [word for n in range(500) for word in (f"f{n}", b"x" * 4_000)]
+    with replica(shop.index, tmp_path / "a", log) as a:
+        with a.connect() as c:
+            live.event(c, user, ids[0], 1, AT)
+            base = most = anonymous_bytes(a.process.pid)
+            os.kill(a.process.pid, signal.SIGSTOP)
+            try:
+                for _ in range(60):
+                    log.call("XADD", key(INDEX, own), "*", *large)
+                    log.call("XADD", key(INDEX, other), "*", *large)
+                # One that is more than is kept of a whole answer: it is passed over where it stands first.
+                log.call("XADD", key(INDEX, own), "*", *[word for n in range(2_040) for word in (f"f{n}", b"x" * 4_090)])
+            finally:
+                os.kill(a.process.pid, signal.SIGCONT)
+            end = time.monotonic() + 60
+            while log_line(c, INDEX)["unknown_entries"] != "121":
+                most = max(most, anonymous_bytes(a.process.pid))
+                assert time.monotonic() < end, log_line(c, INDEX)
+            caught_up([a], INDEX)
+            live.event(c, user, ids[1], 1, AT + 1)
+            assert sorted(live.seen(c, user)) == sorted([(ids[0], AT), (ids[1], AT + 1)])
+            assert log_line(c, INDEX)["unknown_entries"] == "121"
+    fact(f"121 entries of 2 to 8 MiB in two streams: a replica that reads them grew by {(most - base) >> 20} MiB of 64")
+    assert most - base <= 64 << 20
+
+
 def test_a_weight_that_would_drown_a_history_is_not_folded_in(shop, log, tmp_path):
     """It is within what every version takes, and beyond what this one's alpha allows: its item was seen, its weight does not count."""
     ids, clean, foreign = shop.catalogue.ids, "clean", "foreign"
@@ -210,8 +243,10 @@ def test_a_weight_that_would_drown_a_history_is_not_folded_in(shop, log, tmp_pat
                  "by", "b" * 32, "n", 1)
         caught_up([a], INDEX)
         assert ids[7] in dict(live.seen(c, foreign))
+        assert info_line(c, "users", INDEX)["weights_left_out"] == "0"
         after = live.scores(c, shop.catalogue, foreign)
         assert (after == before).all() and (after == live.scores(c, shop.catalogue, clean)).all()
+        assert info_line(c, "users", INDEX)["weights_left_out"] == "1"
         # What comes then counts.
         for user in (clean, foreign):
             live.event(c, user, ids[4], 2, AT + 20)

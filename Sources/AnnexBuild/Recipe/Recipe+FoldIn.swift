@@ -44,8 +44,8 @@ extension Recipe {
 
     static func number(_ key: String, _ values: [String: String]) throws(AnnexError) -> Double? {
         guard let text = values[key] else { return nil }
-        guard text.utf8.allSatisfy({ "0123456789.eE+-".utf8.contains($0) }), let number = Double(text) else {
-            throw AnnexError(.usage, "\(key) '\(Printable.escape(text))' is no number")
+        guard let number = PlainNumber.decimal(text) else {
+            throw AnnexError(.usage, "\(key) '\(Printable.escape(text))' is no number \(PlainNumber.advice)")
         }
         return number
     }

@@ -124,17 +124,21 @@ package struct Recipe: Sendable, Equatable {
         }
         recipe.index = values["index"] ?? "auto"
         if let text = values["recall"] {
-            guard text.utf8.allSatisfy({ "0123456789.".utf8.contains($0) }), let recall = Double(text) else {
-                throw bad("recall '\(Printable.escape(text))' is no number")
+            guard let recall = PlainNumber.decimal(text) else {
+                throw bad("recall '\(Printable.escape(text))' is no number \(PlainNumber.advice)")
             }
             recipe.recall = recall
         }
         if let text = values["seed"] {
-            guard let seed = UInt64(text) else { throw bad("seed '\(Printable.escape(text))' is no whole number") }
+            guard let seed: UInt64 = PlainNumber.whole(text) else {
+                throw bad("seed '\(Printable.escape(text))' is no whole number \(PlainNumber.advice)")
+            }
             recipe.seed = seed
         }
         if let text = values["threads"] {
-            guard let threads = Int(text) else { throw bad("threads '\(Printable.escape(text))' is no whole number") }
+            guard let threads: Int = PlainNumber.whole(text) else {
+                throw bad("threads '\(Printable.escape(text))' is no whole number \(PlainNumber.advice)")
+            }
             recipe.threads = threads
         }
         if let text = values["skip-bad-rows"] {

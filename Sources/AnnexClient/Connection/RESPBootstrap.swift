@@ -44,6 +44,7 @@ package enum RESPBootstrap {
         _ fill: @escaping @Sendable (ChannelPipeline.SynchronousOperations) throws -> Void
     ) -> EventLoopFuture<any Channel> {
         var bootstrap = ClientBootstrap(group: loop)
+            .resolver(NameResolver(loop))
             .connectTimeout(settings.connectTimeout)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelInitializer { channel in

@@ -51,6 +51,7 @@ package final class RESPConnection: ChannelInboundHandler, @unchecked Sendable {
         self.parser = ReplyParser(
             maximumBulkBytes: limits.bulkBytes,
             maximumElements: limits.elements,
+            maximumKeptBytes: limits.keptBytes,
             passesOver: limits.passesOver
         )
         (self.settings, self.loop) = (settings, loop)

@@ -39,6 +39,9 @@ package struct ReplyLimits: Sendable {
     package var elements = 1 << 16
     /// The most bytes of one whole reply, as it comes.
     package var replyBytes = 1 << 20
+    /// The most bytes that are kept of one reply, with 128 for each element: what comes behind is dropped, and `cut` stands in its
+    /// place.
+    package var keptBytes = Int.max
     /// A bulk string or an array that is too large is dropped as it comes, and null stands in its place; `replyBytes` does not
     /// count then. Otherwise it ends the connection.
     package var passesOver = false

@@ -56,8 +56,7 @@ package final class HealthMonitor: Sendable {
 
     package func stop() async {
         self.watch([])
-        try? await self.loop.submit {}.get()
-        try? await self.group.shutdownGracefully()
+        await NameLookups.shutDown(self.group)
     }
 }
 

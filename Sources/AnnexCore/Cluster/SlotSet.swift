@@ -44,7 +44,7 @@ package struct SlotSet: Sendable, Equatable {
 
     private static func slot(_ text: Substring) -> Int? {
         guard (1...5).contains(text.utf8.count), text.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
-            let slot = Int(text), slot < Slot.count
+            let slot: Int = PlainNumber.whole(text), slot < Slot.count
         else { return nil }
         return slot
     }

@@ -30,8 +30,8 @@ extension Setting {
         case .seconds(let range, _, let write):
             write(&settings, .seconds(try self.whole(text, range, label)))
         case .number(let form, let accepts, _, let write):
-            guard let number = Double(text), number.isFinite, accepts(number) else {
-                throw self.refused(text, label, hint: "Give a number: \(form) \(self.unit)")
+            guard let number = PlainNumber.decimal(text), accepts(number) else {
+                throw self.refused(text, label, hint: "Give a number \(PlainNumber.advice): \(form) \(self.unit)")
             }
             write(&settings, number)
         case .text(let form, let isPath, _, let write):
@@ -40,16 +40,16 @@ extension Setting {
             guard !text.isEmpty else { throw self.refused(text, label, hint: "Give \(form)") }
             let beside = isPath && !text.hasPrefix("/") ? folder.map { $0.isEmpty ? text : $0 + "/" + text } : nil
             do throws(AnnexError) { try write(&settings, beside ?? text) } catch {
-                // A file's error has a location of its own; any other error lacks the setting's name.
-                guard error.location == nil else { throw error }
-                throw AnnexError(error.code, "\(label) \(error.message)", hint: error.hint)
+                // The file that a setting names is not the one in which it may have been written.
+                let text = error.location.map { "names \($0): \(error.message)" } ?? error.message
+                throw AnnexError(error.code, "\(label) \(text)", hint: error.hint)
             }
         }
     }
 
     private func whole(_ text: String, _ range: ClosedRange<Int>, _ label: String) throws(AnnexError) -> Int {
-        guard let number = Int(text), range.contains(number) else {
-            let hint = "Give a whole number from \(range.lowerBound) to \(range.upperBound)"
+        guard let number: Int = PlainNumber.whole(text), range.contains(number) else {
+            let hint = "Give a whole number from \(range.lowerBound) to \(range.upperBound), \(PlainNumber.advice)"
             throw self.refused(text, label, hint: hint)
         }
         return number
@@ -76,7 +76,7 @@ extension Setting {
             throw AnnexError(.usage, "\(self.name) is \(value)", hint: "Give a positive time of at most one year")
         case .number(let form, let accepts, let read, _):
             guard let value = read(settings), !accepts(value) else { return }
-            throw AnnexError(.usage, "--\(self.name) is \(form) \(self.unit), got \(value)")
+            throw AnnexError(.usage, "\(self.name) is \(value)", hint: "Give a number: \(form) \(self.unit)")
         case .text: return
         }
     }

@@ -8,15 +8,9 @@ package struct UserRequest: Sendable {
     package var leavesOutSeen = true
     /// Items with these ordinals are left out besides.
     package var excluded: [Int32] = []
-<<<<<<< HEAD
     /// Holds a temporary history, which is folded in, and left out as well. It is nil where there is none.
     package var session: [HistoryItem]?
     /// Holds the time that working the vector out may take before another thread has to do it, in nanoseconds.
-=======
-    /// A temporary history: it is folded in, and left out as well; nil for none.
-    package var session: [HistoryItem]?
-    /// The time that working the vector out may take before another thread has to do it, in nanoseconds.
->>>>>>> b9f9f751119f93d6333ded82bb46c9e587c6efe2
     package var budgetNanos = Double.infinity
 
     package init(
@@ -32,12 +26,8 @@ package struct UserRequest: Sendable {
     }
 }
 
-<<<<<<< HEAD
 /// Asks for "the best k items for this user", with all that belongs to the question. Ordinals in it are those of one
 /// version.
-=======
-/// "The best k items for this user", with all that belongs to it. Ordinals in it are those of one version.
->>>>>>> b9f9f751119f93d6333ded82bb46c9e587c6efe2
 package struct RecommendationQuery: Sendable {
     package var k: Int
     /// With nil the version's own operating point for so many items left out applies.

@@ -24,11 +24,7 @@ final class IncrementalFoldIn: Sendable {
         var mark: StateMark
         /// Events up to this time are in the trained history. It is nil where there is none.
         var cut: Int64?
-<<<<<<< HEAD
         /// Entries stand by ascending ordinal.
-=======
-        /// Entries by ascending ordinal.
->>>>>>> b9f9f751119f93d6333ded82bb46c9e587c6efe2
         var entries: [HistoryItem]
         var seen: [Int32]
         var equation: FoldInSolver.Equation

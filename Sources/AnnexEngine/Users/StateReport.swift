@@ -45,6 +45,9 @@ extension ServedVersion {
     /// Counts vectors that were solved for in this version while serving, and says how long that took in all.
     package var solved: (count: Int, nanos: Int) { self.users.solves.totals }
 
+    /// Events that were too heavy for this version's alpha when their user was resolved; each counts whenever that happens.
+    package var weightsLeftOut: Int { self.users.solves.weightsLeftOut }
+
     /// Returns the bytes that the caches of this version hold, and the most that they may: names and values, as INFO
     /// shows them.
     package var cacheFigures: [(name: String, value: Int)] {

@@ -12,12 +12,8 @@ package struct HistoryItem: Sendable, Equatable {
     }
 }
 
-<<<<<<< HEAD
 /// Gathers the history of one user, as far as a version knows the items: the version's history, then state events, less
 /// tombstones.
-=======
-/// The history of one user, as far as a version knows the items: the version's history, then state events, less tombstones.
->>>>>>> b9f9f751119f93d6333ded82bb46c9e587c6efe2
 ///
 /// The rules. Events are keyed by ids and outlive versions, so the version's cut (`trainedUntil`, T) says which of them its
 /// history already has:
@@ -29,15 +25,9 @@ package struct HistoryItem: Sendable, Equatable {
 ///
 /// Scratch of one thread: storage is reused.
 struct UserHistory {
-<<<<<<< HEAD
     /// Holds the items that are folded in: ordinals ascending, each once.
     private(set) var entries: [HistoryItem] = []
     /// Holds the items that are left of the trained history, ascending.
-=======
-    /// The items that are folded in: ordinals ascending, each once.
-    private(set) var entries: [HistoryItem] = []
-    /// The items that are left of the trained history, ascending.
->>>>>>> b9f9f751119f93d6333ded82bb46c9e587c6efe2
     private(set) var trained: [Int32] = []
     /// Lists items of state events, each once, ascending.
     private(set) var touched: [Int32] = []
@@ -99,11 +89,7 @@ struct UserHistory {
         return low < self.removed.count && self.removed[low].ordinal == ordinal ? low : nil
     }
 
-<<<<<<< HEAD
     /// Takes in an item of a temporary history: it counts, whatever else is known of it, and is left out as well.
-=======
-    /// An item of a temporary history: it counts, whatever else is known of it, and is left out as well.
->>>>>>> b9f9f751119f93d6333ded82bb46c9e587c6efe2
     mutating func add(session entry: HistoryItem) {
         self.touched.append(entry.ordinal)
         self.live.append(entry)

@@ -27,11 +27,7 @@ extension UserResolver {
         return .perhaps
     }
 
-<<<<<<< HEAD
     /// Returns the history as it stands, and leaves it in `history` for `contributions`.
-=======
-    /// The history as it stands; left in `history` for `contributions`.
->>>>>>> b9f9f751119f93d6333ded82bb46c9e587c6efe2
     func entries(of id: Span<UInt8>) throws(AnnexError) -> [HistoryItem] {
         try self.read(id)
         return self.history.entries

@@ -149,6 +149,7 @@ final class UserResolver {
         _ query: inout [Float]
     ) throws(AnnexError) -> ResolvedUser {
         let known = try self.gather(view, id)
+        self.known.solves.leftOut(known.leftOut)
         self.finish(known, id)
         let vector = try self.makeVector(known, id, &query)
         var seen: [Int32] = []
@@ -210,6 +211,7 @@ final class UserResolver {
             guard self.nanos(id, events: session.count) <= budgetNanos else { return .costly }
             known = self.gatherTrained(id)
         }
+        self.known.solves.leftOut(known.leftOut)
         for entry in session { self.history.add(session: entry) }
         self.finish(known, id)
         defer { self.lastEquation = nil }
@@ -222,6 +224,8 @@ final class UserResolver {
         var isForgotten = false
         /// There is a trained history that counts.
         var hasHistory = false
+        /// Events of the state whose weight is too large for this version's alpha: they count as seen only.
+        var leftOut = 0
     }
 
     /// Begins the history anew with what the state says of a user, known or not.
@@ -241,7 +245,9 @@ final class UserResolver {
         try view.forEachEvent(of: id, newestFirst: false) { item, weight, time throws(AnnexError) in
             self.historyRead &+= 1
             if let ordinal = self.items.ordinal(of: item) {
-                self.history.add(ordinal, weight: abs(weight) <= limit ? weight : nil, time: time, cut: cut)
+                let fits = abs(weight) <= limit
+                if !fits, cut.map({ time > $0 }) ?? true { known.leftOut += 1 }
+                self.history.add(ordinal, weight: fits ? weight : nil, time: time, cut: cut)
             }
             return true
         }

@@ -5,13 +5,15 @@ extension ReplicationMachine {
     mutating func wasRead(
         _ number: UInt64,
         _ streams: [(block: Int, entries: [ReadEntry<Change>])],
+        _ bytes: Int,
+        _ isWhole: Bool,
         _ actions: inout [Action]
     ) {
         guard let reading, reading.number == number else { return }
         self.reading = nil
         // Reads that were under way when applying failed, or when the log turned out to be wrong, are made again.
         guard self.stall == nil, case .following = self.phase else { return }
-        var isAll = true
+        var isAll = isWhole
         for (block, entries) in streams where self.blocks.contains(block) {
             isAll = isAll && entries.count < self.settings.readCount
             let before = self.read[block].position
@@ -32,6 +34,7 @@ extension ReplicationMachine {
             self.figures.read &+= fresh.count
             actions.append(.apply(ApplyBatch(block: block, after: before, entries: fresh)))
         }
+        self.unappliedBytes.read(bytes, total: self.readTotal)
         if isAll { self.sawTheEnd(asOf: reading.since) }
     }
 
@@ -54,6 +57,7 @@ extension ReplicationMachine {
     ) {
         self.unapplied -= 1
         self.appliedTotal &+= 1
+        self.unappliedBytes.applied(total: self.appliedTotal)
         self.figures.applied &+= 1
         if mark.position > self.applied[block].position { self.applied[block] = mark }
         if let candidate, self.appliedTotal >= candidate.total {
@@ -119,6 +123,7 @@ extension ReplicationMachine {
             self.stall = nil
             self.read = self.applied
             self.readTotal = self.appliedTotal
+            self.unappliedBytes = UnappliedBytes()
             // Meanwhile the log may have been trimmed.
             if case .following = self.phase { self.phase = .checking }
         }
@@ -135,7 +140,8 @@ extension ReplicationMachine {
             actions.append(.check(number: number, self.blocks.map { ($0, self.read[$0]) }))
         }
         guard case .following = self.phase, self.reading == nil, self.stall == nil,
-            self.unapplied < self.settings.unappliedLimit
+            self.unapplied < self.settings.unappliedLimit,
+            self.unappliedBytes.sum < self.settings.unappliedBytesLimit
         else { return }
         let number = self.number()
         self.reading = (number, now)

@@ -48,6 +48,7 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
     var read: [LogMark]
     var applied: [LogMark]
     var unapplied = 0
+    var unappliedBytes = UnappliedBytes()
     /// The read and the check that are under way, and since when. Answers to others are of a connection that is gone.
     var reading: (number: UInt64, since: Int64)?
     var asking: (number: UInt64, since: Int64)?
@@ -113,7 +114,8 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
             if let pending = self.pending.removeValue(forKey: sequence) {
                 self.refuse(pending.token, .rejected(reason), &actions)
             }
-        case .read(let number, let streams): self.wasRead(number, streams, &actions)
+        case .read(let number, let streams, let bytes, let isWhole):
+            self.wasRead(number, streams, bytes, isWhole, &actions)
         case .checked(let number, let facts, let log): self.wasChecked(number, facts, log, &actions)
         case .applied(let block, let mark, let key, let outcome):
             self.wasApplied(block, mark, key, outcome, &actions)

@@ -19,6 +19,8 @@ package struct ReplicationSettings: Sendable {
     package var readCount = 64
     /// At most so many entries may have been read and not applied before no more are read.
     package var unappliedLimit = 8_192
+    /// The same in bytes.
+    package var unappliedBytesLimit = 64 << 20
     /// The log is asked once in this time whether it still has what was read.
     package var checkInterval: Int64 = 1_000
     /// Applying rests so long after a failure.
@@ -36,8 +38,9 @@ package enum ReplicationEvent<Change: Sendable, Outcome: Sendable>: Sendable {
     case appended(sequence: UInt64, LogPosition)
     /// The log refused the entry: it is certain that it does not have it.
     case rejected(sequence: UInt64, String)
-    /// Answer to the `read` of that number, each stream without a gap; blocks without entries may be left out.
-    case read(number: UInt64, [(block: Int, entries: [ReadEntry<Change>])])
+    /// Answer to the `read` of that number, each stream without a gap; blocks without entries may be left out. `bytes`: what the
+    /// entries hold, about. `isWhole`: false where more was said than is kept of one answer.
+    case read(number: UInt64, [(block: Int, entries: [ReadEntry<Change>])], bytes: Int = 0, isWhole: Bool = true)
     /// Answer to the `check` of that number, a fact for each block, and the log's id; nil where it has none.
     case checked(number: UInt64, [StreamFacts], log: LogIdentity?)
     /// An entry of a batch is durable, or had been before (no outcome), together with its position.

@@ -8,6 +8,9 @@ extension LogAddress {
     /// The limit is above what one read asks for of one stream.
     private static let elementLimit = 4 << 10
 
+    /// The most memory of one reply, though it may have 64 entries of each of 16 streams. Entries behind are asked for again.
+    package static let replyLimit = 8 << 20
+
     /// Returns a connection that says who it is and waits for the answer.
     package func connection(timeout: TimeAmount) -> RESPSettings {
         var settings = RESPSettings(host: self.host, port: self.port)
@@ -18,6 +21,7 @@ extension LogAddress {
         settings.limits.bulkBytes = Self.bulkLimit
         settings.limits.elements = Self.elementLimit
         settings.limits.passesOver = true
+        settings.limits.keptBytes = Self.replyLimit
         return settings
     }
 }

@@ -16,7 +16,11 @@ package struct LogAddress: Sendable, Equatable, CustomStringConvertible {
     /// - Throws: `.usage`, which never shows the password.
     package init(parsing text: String) throws(AnnexError) {
         func bad(_ what: String) -> AnnexError {
-            AnnexError(.usage, "--log: \(what)", hint: "Give redis://[:PASSWORD@]HOST:PORT[/DATABASE][?prefix=NAME]")
+            AnnexError(
+                .usage,
+                "is no address of a log: \(what)",
+                hint: "Give redis://[:PASSWORD@]HOST:PORT[/DATABASE][?prefix=NAME]"
+            )
         }
         let scheme = "redis://"
         if text.hasPrefix("rediss://") || text.hasPrefix("valkeys://") {
@@ -83,7 +87,7 @@ package struct LogAddress: Sendable, Equatable, CustomStringConvertible {
         guard self.password == nil else {
             throw AnnexError(
                 .usage,
-                "--log has a password, and there is a password file as well",
+                "has a password, and there is a password file as well",
                 hint: "Take it out of the address"
             )
         }

@@ -50,26 +50,60 @@ package struct LogStreams: Sendable {
             + blocks.map { self.keys[$0.block] } + blocks.map { Array("\($0.after)".utf8) }
     }
 
+    /// The entries that an answer has of each stream.
+    struct Entries {
+        var streams: [(block: Int, entries: [(position: LogPosition, fields: [ReplyValue])])] = []
+        /// There were more than are kept of one answer: the others are to be asked for again.
+        var isCut = false
+    }
+
     /// Returns nil where the answer makes no sense.
-    func entries(_ reply: ReplyValue) -> [(block: Int, entries: [(position: LogPosition, fields: [ReplyValue])])]? {
-        if case .null = reply { return [] }
+    func entries(_ reply: ReplyValue) -> Entries? {
+        if case .null = reply { return Entries() }
         guard case .array(let streams) = reply else { return nil }
-        var found: [(Int, [(LogPosition, [ReplyValue])])] = []
+        var found = Entries()
         for stream in streams {
-            guard let pair = stream.elements, pair.count == 2, case .bulk(let key) = pair[0],
-                let block = self.keys.firstIndex(of: key), let raw = pair[1].elements
+            if case .cut = stream {
+                found.isCut = true
+                break
+            }
+            guard let pair = stream.elements, let name = pair.first else { return nil }
+            if case .cut = pair.last {
+                found.isCut = true
+                break
+            }
+            guard pair.count == 2, case .bulk(let key) = name, let block = self.keys.firstIndex(of: key),
+                let raw = pair[1].elements
             else { return nil }
             var entries: [(LogPosition, [ReplyValue])] = []
             entries.reserveCapacity(raw.count)
             for entry in raw {
+                if Self.isCut(entry) {
+                    found.isCut = true
+                    // One that is too large where it stands first is so everywhere, and is no change.
+                    guard entries.isEmpty, found.streams.isEmpty, let id = entry.elements?.first?.text,
+                        let position = LogPosition(id.utf8)
+                    else { break }
+                    entries.append((position, []))
+                    break
+                }
                 guard let parts = entry.elements, parts.count == 2, case .bulk(let id) = parts[0],
                     let position = LogPosition(id)
                 else { return nil }
                 entries.append((position, parts[1].elements ?? []))
             }
-            found.append((block, entries))
+            found.streams.append((block, entries))
+            if found.isCut { break }
         }
         return found
+    }
+
+    private static func isCut(_ entry: ReplyValue) -> Bool {
+        if case .cut = entry { return true }
+        guard let last = entry.elements?.last else { return false }
+        if case .cut = last { return true }
+        if case .cut = last.elements?.last { return true }
+        return false
     }
 
     // MARK: Checks
@@ -87,7 +121,12 @@ package struct LogStreams: Sendable {
     static func facts(_ block: Int, _ mark: LogMark, _ info: ReplyValue, _ range: ReplyValue) -> StreamFacts? {
         var facts = StreamFacts(block: block, mark: mark)
         if case .error(let text) = info { return text.lowercased().contains("no such key") ? facts : nil }
-        guard let fields = info.elements, fields.count % 2 == 0, let range = range.elements else { return nil }
+        guard var fields = info.elements, let range = range.elements else { return nil }
+        if case .cut = fields.last {
+            // Behind what is asked for stand the first and the last entry, which may be of any size.
+            fields.removeLast(fields.count % 2 == 0 ? 2 : 1)
+        }
+        guard fields.count % 2 == 0 else { return nil }
         facts.exists = true
         facts.hasEntry = !range.isEmpty
         var last: LogPosition?

@@ -24,18 +24,39 @@ extension LogFollower {
     }
 
     func read(_ number: UInt64, _ blocks: [(block: Int, after: LogPosition)]) {
-        let count = self.settings.replication.readCount
+        let (count, most) = (self.readCount, self.settings.replication.readCount)
+        // Where an answer is cut the last streams have nothing in it: so each is the first one in turn.
+        let first = blocks.isEmpty ? 0 : Int(number % UInt64(blocks.count))
+        let blocks = Array(blocks[first...] + blocks[..<first])
         let words = self.streams.read(blocks, count: count, milliseconds: self.settings.readMilliseconds)
         self.links?.read(words) { reply in
             if case .error(let text) = reply { return self.links?.close(text) ?? () }
             guard let found = self.streams.entries(reply) else {
                 return self.links?.close("its answer to XREAD makes no sense") ?? ()
             }
-            let entries = found.map { stream in
-                (stream.block, stream.entries.map { self.entry($0.position, $0.fields, stream.block) })
+            // Where entries are large, most of what would come is not kept.
+            let received = found.streams.reduce(0) { $0 + $1.entries.count }
+            self.readCount = found.isCut ? max(1, min(count, received) / 2) : min(most, count * 2)
+            let isWhole = !found.isCut && found.streams.allSatisfy { $0.entries.count < count }
+            var bytes = 0
+            let entries = found.streams.map { stream in
+                let entries = stream.entries.map { raw in
+                    let entry = self.entry(raw.position, raw.fields, stream.block)
+                    if entry.content != nil { bytes += Self.bytes(of: raw.fields) }
+                    return entry
+                }
+                return (stream.block, entries)
             }
-            self.handle(.read(number: number, entries))
+            self.handle(.read(number: number, entries, bytes: bytes, isWhole: isWhole))
             self.links?.flush()
+        }
+    }
+
+    /// An estimate from above of what a change of these fields holds.
+    private static func bytes(of fields: [ReplyValue]) -> Int {
+        fields.reduce(0) { sum, field in
+            guard case .bulk(let bytes) = field else { return sum }
+            return sum + bytes.count + 64
         }
     }
 

@@ -49,6 +49,8 @@ package final class LogFollower: @unchecked Sendable {
     private var cutOffSince: Int64?
     private var lastSaid = ""
     private var isSaidToWantTrimming = false
+    /// How many entries of each stream the next read asks for.
+    var readCount: Int
     /// Counts entries that were passed over.
     var passedOver = PassedOverEntries()
     /// Says by how many milliseconds the log's clock was ahead of this server's when it was last asked. It is nil
@@ -73,6 +75,7 @@ package final class LogFollower: @unchecked Sendable {
         self.streams = LogStreams(index: index, prefix: address.prefix)
         self.codec = EntryCodec(slots: settings.slots)
         self.pause = settings.shortestPause
+        self.readCount = settings.replication.readCount
         self.waiters = LogWaiters(limit: settings.waiterLimit)
         self.machine = Machine(
             origin: .random(),

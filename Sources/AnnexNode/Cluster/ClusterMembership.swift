@@ -63,6 +63,9 @@ final class ClusterMembership: Sendable {
         self.watch.start { [weak self] changed throws(AnnexError) in try self?.adopt(changed) }
     }
 
+    /// What INFO tells of the topology's file.
+    var section: InfoSection { self.watch.section }
+
     func stop() async {
         self.watch.stop()
         await self.monitor.withLock { $0.take() }?.stop()

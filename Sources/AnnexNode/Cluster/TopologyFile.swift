@@ -1,28 +1,40 @@
 package import AnnexCore
+import AnnexRouter
 import Foundation
 import Yams
 
 /// Reads `cluster.yaml`, which says who serves which users.
 package struct TopologyFile: Sendable {
     package let topology: ClusterTopology
-    /// Holds the keys and values of `router:`, as written.
-    let router: [(key: String, value: String)]
+    /// How routers treat replicas: what stands under `router:`, and the defaults.
+    let router: RouterSettings
     /// Holds the bytes that were read.
     let bytes: Data
+
+    private static let limit = 1 << 20
 
     /// Reads and checks a file.
     ///
     /// - Throws: `.usage`, with the line where there is one, for what is not readable, and for what must not be served:
-    ///   slots that nobody owns or two do, an address that is there twice.
-    package init(_ path: String) throws(AnnexError) {
-        guard let data = FileManager.default.contents(atPath: path), data.count <= 1 << 20 else {
-            throw AnnexError(.usage, "cannot read the topology", at: path, hint: "Give a YAML file of at most 1 MiB")
-        }
-        try self.init(data, at: path)
+    ///   slots that nobody owns or two do, an address that is there twice, a setting of routers that cannot be.
+    package init(_ path: String) throws(AnnexError) { try self.init(Self.read(path), at: path) }
+
+    /// The bytes of a file, and one more than there may be of one that is too large.
+    static func read(_ path: String) throws(AnnexError) -> Data {
+        do {
+            let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
+            defer { try? file.close() }
+            return try file.read(upToCount: Self.limit + 1) ?? Data()
+        } catch { throw AnnexError(.usage, "cannot read the topology", at: path, hint: "Give a YAML file") }
     }
 
+    /// Checks all that a file says, whoever reads it and whether at a start or later.
+    ///
     /// - Parameter path: for errors.
     init(_ bytes: Data, at path: String) throws(AnnexError) {
+        guard bytes.count <= Self.limit else {
+            throw AnnexError(.usage, "the topology has more than 1 MiB", at: path, hint: "Give ranges of slots")
+        }
         let node: Node?
         do { node = try Yams.compose(yaml: String(decoding: bytes, as: UTF8.self)) } catch {
             throw AnnexError(.usage, "not YAML: \(error)", at: path)
@@ -33,16 +45,18 @@ package struct TopologyFile: Sendable {
         }
         var epoch = 1
         var shards: [ClusterTopology.Shard] = []
-        var router: [(key: String, value: String)] = []
+        var router = RouterSettings()
         for (keyNode, value) in top {
             switch keyNode.string ?? "" {
             case "epoch":
-                guard let number = value.int else { throw reader.bad("'epoch' is no whole number", value) }
+                guard let number: Int = value.scalar.flatMap({ PlainNumber.whole($0.string) }) else {
+                    throw reader.bad("'epoch' is no whole number \(PlainNumber.advice)", value)
+                }
                 epoch = number
             case "shards":
                 guard let list = value.sequence else { throw reader.bad("'shards' is no list", value) }
                 for (position, shard) in list.enumerated() { shards.append(try reader.shard(shard, position)) }
-            case "router": router = try reader.pairs(value)
+            case "router": router = try reader.router(value)
             default:
                 throw reader.bad(
                     "unknown key '\(Printable.escape(keyNode.string ?? ""))'; keys: epoch, router, shards",
@@ -120,16 +134,18 @@ private struct TopologyReader {
         return ClusterTopology.Shard(name: name, slots: slots, replicas: replicas)
     }
 
-    func pairs(_ node: Node) throws(AnnexError) -> [(key: String, value: String)] {
+    func router(_ node: Node) throws(AnnexError) -> RouterSettings {
         guard case .mapping(let mapping) = node else { throw self.bad("'router' has 'key: value' lines", node) }
-        var pairs: [(key: String, value: String)] = []
+        var settings = RouterSettings()
         for (keyNode, value) in mapping {
             guard let key = keyNode.string, let text = value.scalar?.string else {
                 throw self.bad("'\(Printable.escape(keyNode.string ?? ""))' is not a single value", keyNode)
             }
-            pairs.append((key, text))
+            do throws(AnnexError) { try RouterOptions.set(key, to: text, in: &settings) } catch {
+                throw self.failed(error, keyNode)
+            }
         }
-        return pairs
+        return settings
     }
 
     /// Reads one text, or a list of them.

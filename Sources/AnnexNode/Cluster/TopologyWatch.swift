@@ -1,4 +1,5 @@
 package import AnnexCore
+package import AnnexServer
 import Foundation
 package import Logging
 import Synchronization
@@ -13,13 +14,17 @@ package final class TopologyWatch: Sendable {
 
     private static let namesEvery = 5
 
+    /// A file's bytes, or why there are none.
+    private typealias Reading = Result<Data, AnnexError>
+
     private struct Seen {
-        /// Holds the bytes that the last look saw, and those that were judged last: adopted, or refused.
-        var bytes: Data?
-        var judged: Data?
-        /// Holds the topology that was adopted last, and its bytes.
-        var topology: ClusterTopology
-        var adopted: Data?
+        /// What the last look saw, and what was judged last: adopted, or refused.
+        var reading: Reading
+        var judged: Reading
+        /// What was adopted last.
+        var adopted: TopologyFile
+        /// Why what was judged last is not followed; nil: it is.
+        var refusal: AnnexError?
         /// Looks since the names were looked up.
         var age = 0
     }
@@ -38,7 +43,19 @@ package final class TopologyWatch: Sendable {
         self.seconds = seconds
         self.logger = logger
         self.seen = Mutex(
-            Seen(bytes: first.bytes, judged: first.bytes, topology: first.topology, adopted: first.bytes)
+            Seen(reading: .success(first.bytes), judged: .success(first.bytes), adopted: first)
+        )
+    }
+
+    /// What INFO tells of the file.
+    package var section: InfoSection {
+        let refusal = self.seen.withLock { $0.refusal }
+        return InfoSection(
+            "Topology",
+            [
+                ("topology_file", Printable.escape(self.path, limit: 300)),
+                ("topology_refused", refusal.map { Printable.escape("\($0)", limit: 300) } ?? ""),
+            ]
         )
     }
 
@@ -70,26 +87,44 @@ package final class TopologyWatch: Sendable {
     /// - Returns: what was adopted; nil where nothing is new.
     /// - Throws: why what is new was refused. It is not judged again before it changes.
     @discardableResult package func look(_ adopt: Adopt) throws(AnnexError) -> ClusterTopology? {
-        guard let now = FileManager.default.contents(atPath: self.path) else { return nil }
-        let before = self.seen.withLock { seen in
-            defer {
-                seen.bytes = now
-                seen.age += 1
-            }
-            return seen
+        guard let (reading, before) = self.due() else { return nil }
+        let outcome: Result<ClusterTopology?, AnnexError>
+        do throws(AnnexError) { outcome = .success(try self.judge(reading, after: before, adopt)) } catch {
+            outcome = .failure(error)
         }
-        // It may be written at this moment, and make sense so far: a later look sees whether it stays.
-        guard before.bytes == now else { return nil }
-        let isNew = before.judged != now
-        let hasNames = String(decoding: now, as: UTF8.self).contains(ServiceRecords.prefix)
-        guard isNew || (before.age >= Self.namesEvery && hasNames) else { return nil }
         self.seen.withLock { seen in
+            if case .failure(let error) = outcome { seen.refusal = error } else { seen.refusal = nil }
+        }
+        return try outcome.get()
+    }
+
+    /// What is to be judged now, and what was adopted before it; nil for nothing.
+    private func due() -> (Reading, TopologyFile)? {
+        let now: Reading
+        do throws(AnnexError) { now = .success(try TopologyFile.read(self.path)) } catch { now = .failure(error) }
+        let hasNames = (try? now.get()).map { String(decoding: $0, as: UTF8.self).contains(ServiceRecords.prefix) }
+        return self.seen.withLock { seen in
+            let last = seen.reading
+            seen.reading = now
+            seen.age += 1
+            // It may be written at this moment, and make sense so far: a later look sees whether it stays.
+            guard last == now else { return nil }
+            guard seen.judged != now || (seen.age > Self.namesEvery && hasNames ?? false) else { return nil }
             seen.age = 0
             seen.judged = now
+            return (now, seen.adopted)
         }
-        let file = try TopologyFile(now, at: self.path)
-        guard file.topology != before.topology else { return nil }
-        if before.adopted != now, file.topology.epoch <= before.topology.epoch {
+    }
+
+    private func judge(
+        _ reading: Reading,
+        after before: TopologyFile,
+        _ adopt: Adopt
+    ) throws(AnnexError) -> ClusterTopology? {
+        let file = try TopologyFile(try reading.get(), at: self.path)
+        let isOther = file.topology != before.topology
+        guard isOther || file.router != before.router else { return nil }
+        if isOther, before.bytes != file.bytes, file.topology.epoch <= before.topology.epoch {
             throw AnnexError(
                 .usage,
                 "epoch is \(file.topology.epoch) and was \(before.topology.epoch)",
@@ -102,10 +137,7 @@ package final class TopologyWatch: Sendable {
             return !isStopped
         }
         guard isAdopted else { return nil }
-        self.seen.withLock { seen in
-            seen.topology = file.topology
-            seen.adopted = now
-        }
-        return file.topology
+        self.seen.withLock { $0.adopted = file }
+        return isOther ? file.topology : nil
     }
 }

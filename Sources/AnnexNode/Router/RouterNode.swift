@@ -45,13 +45,13 @@ package final class RouterNode: Sendable {
     ///
     /// - Throws: `.usage` for a topology or settings that must not be served.
     package init(_ settings: RouterNodeSettings, logger: Logger) throws(AnnexError) {
-        try settings.server.validate()
+        try settings.server.validate(settings.password)
         let path = settings.topologyFile
         let file = try TopologyFile(path)
         let stale = TopologyAlarm(logger)
         let shared = RouterShared(
             topology: file.topology,
-            settings: try RouterOptions.settings(file.router, at: path),
+            settings: file.router,
             password: settings.shardPassword ?? settings.password,
             logger: logger,
             onStale: { stale.raise() }
@@ -59,16 +59,17 @@ package final class RouterNode: Sendable {
         self.settings = settings
         self.logger = logger
         self.shared = shared
+        let watch = TopologyWatch(path, first: file, every: settings.topologySeconds, logger)
+        self.watch = watch
         let server = try LineServer(
             configuration: settings.server,
             makeHandler: { index, loop in RouterHandler(shared, index: index, loop: loop) },
-            info: { RouterInfo.sections(shared) },
+            info: { RouterInfo.sections(shared) + [watch.section] },
             cluster: Self.view(port: settings.server.port),
             logger: logger
         )
         self.server = server
         self.parts.add("server") { await server.shutdown(grace: .seconds(4)) }
-        self.watch = TopologyWatch(path, first: file, every: settings.topologySeconds, logger)
     }
 
     /// Shows the router to a cluster client as the one node that has all slots. Returns nil where the port is not known
@@ -88,17 +89,19 @@ package final class RouterNode: Sendable {
     /// - Returns: the address, with the real port where 0 was asked for.
     /// - Throws: `.system` where it cannot listen; the node has ended then.
     @discardableResult package func start() async throws -> SocketAddress {
-        let (watch, shared) = (self.watch, self.shared)
+        let (watch, shared, path) = (self.watch, self.shared, self.settings.topologyFile)
         // The watch stops first, because loops that are gone follow no file.
         self.parts.add("topology") { watch.stop() }
         do {
             let address = try await self.server.start()
             watch.start { changed throws(AnnexError) in
-                guard try RouterOptions.settings(changed.router, at: "router") == shared.settings else {
+                guard changed.router == shared.settings else {
                     throw AnnexError(
                         .usage,
-                        "what is under 'router' changes when the router starts again",
-                        at: "router"
+                        "what is under 'router' is not what the router started with",
+                        at: path,
+                        hint:
+                            "Nothing of the file is followed until the router starts again, or has that part as before"
                     )
                 }
                 shared.change(to: changed.topology)

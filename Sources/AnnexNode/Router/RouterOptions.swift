@@ -83,23 +83,15 @@ package enum RouterOptions {
         )
     }
 
-    package static func settings(_ pairs: [(key: String, value: String)], at path: String) throws(AnnexError)
-        -> RouterSettings
-    {
-        var settings = RouterSettings()
-        for (key, value) in pairs {
-            guard let row = Self.all.first(where: { $0.name == key }) else {
-                throw AnnexError(
-                    .usage,
-                    "unknown key '\(Printable.escape(key))' under 'router'",
-                    at: path,
-                    hint: "Keys: " + Self.all.map(\.name).sorted().joined(separator: ", ")
-                )
-            }
-            do throws(AnnexError) { try row.set(value, in: &settings, label: "'\(key)'") } catch {
-                throw AnnexError(error.code, error.message, at: path, hint: error.hint)
-            }
+    /// - Throws: `.usage` for an unknown key, and for a value that it cannot have.
+    static func set(_ key: String, to value: String, in settings: inout RouterSettings) throws(AnnexError) {
+        guard let row = Self.all.first(where: { $0.name == key }) else {
+            throw AnnexError(
+                .usage,
+                "unknown key '\(Printable.escape(key))' under 'router'",
+                hint: "Keys: " + Self.all.map(\.name).sorted().joined(separator: ", ")
+            )
         }
-        return settings
+        try row.set(value, in: &settings, label: "'\(key)'")
     }
 }

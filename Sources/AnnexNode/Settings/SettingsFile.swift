@@ -22,7 +22,7 @@ package enum SettingsFile {
         try Self.apply(text: String(decoding: data, as: UTF8.self), at: path, to: &settings)
     }
 
-    static func apply(text: String, at path: String, to settings: inout ShardSettings) throws(AnnexError) {
+    package static func apply(text: String, at path: String, to settings: inout ShardSettings) throws(AnnexError) {
         func bad(_ why: String) -> AnnexError {
             AnnexError(.usage, why, at: path, hint: "Keys: " + Self.keys.joined(separator: ", "))
         }
@@ -39,11 +39,10 @@ package enum SettingsFile {
                 throw bad("'\(key)' is not a single value")
             }
             do throws(AnnexError) {
-                try row.set(text, in: &settings, label: "'\(key)'", relativeTo: folder)
-            } catch {
-                throw error.location == nil
-                    ? AnnexError(error.code, error.message, at: path, hint: error.hint) : error
-            }
+                let origin = SettingOrigin.file(path)
+                try row.set(text, in: &settings, label: origin.label(key), relativeTo: folder)
+                settings.origins.set(key, origin)
+            } catch { throw AnnexError(error.code, error.message, at: path, hint: error.hint) }
         }
     }
 }

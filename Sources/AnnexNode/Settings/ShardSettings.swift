@@ -11,6 +11,8 @@ package enum ColdStart: String, Sendable, CaseIterable { case error, popular }
 package struct ShardSettings: Sendable {
     /// Sets the listener, whose password is that of `password`.
     package var server = ServerConfiguration()
+    /// Where each of the settings was given.
+    package var origins = SettingOrigins()
     /// Names folders of indexes; clients call each by the folder's name.
     package var folders: [String] = []
     package var searching = SearchEngine.annex
@@ -71,7 +73,9 @@ package struct ShardSettings: Sendable {
         let parts = text.split(separator: ":", omittingEmptySubsequences: false)
         if parts == ["commit"] {
             self.durabilityInterval = nil
-        } else if parts.count == 2, parts[0] == "interval", let ms = Int(parts[1]), (1...60_000).contains(ms) {
+        } else if parts.count == 2, parts[0] == "interval", let ms: Int = PlainNumber.whole(parts[1]),
+            (1...60_000).contains(ms)
+        {
             self.durabilityInterval = .milliseconds(ms)
         } else {
             let text = Printable.escape(text)
@@ -83,24 +87,33 @@ package struct ShardSettings: Sendable {
     ///
     /// - Throws: `.usage`.
     package func validate() throws(AnnexError) {
-        try self.server.validate()
+        try self.server.validate(self.password, self.origins)
         try self.validateChanges()
         for setting in ShardTable.own { try setting.check(self) }
         if self.coldHalfLifeDays != nil, self.cold != .popular {
-            throw AnnexError(.usage, "--cold-half-life is for --cold popular")
+            let cold = self.origins["cold-half-life"].label("cold")
+            throw self.origins.error("cold-half-life", "is for \(cold) popular")
         }
     }
 
     /// Checks that a state is given where a setting needs one, and a log likewise.
     private func validateChanges() throws(AnnexError) {
-        if self.durabilityInterval != nil, self.stateFolder == nil {
-            throw AnnexError(.usage, "--durability needs --state")
+        if self.stateFolder == nil {
+            if self.durabilityInterval != nil { throw self.needs("durability", "state") }
+            if self.log != nil { throw self.needs("log", "state") }
         }
-        if self.log != nil, self.stateFolder == nil { throw AnnexError(.usage, "--log needs --state") }
-        if self.log == nil, self.logPassword != nil {
-            throw AnnexError(.usage, "--log-password-file needs --log")
+        if self.log == nil {
+            if self.logPassword != nil { throw self.needs("log-password-file", "log") }
+            if self.acknowledgement != nil { throw self.needs("ack", "log") }
+            if self.maximumLagSeconds != nil { throw self.needs("max-lag", "log") }
         }
-        if self.log == nil, self.acknowledgement != nil { throw AnnexError(.usage, "--ack needs --log") }
-        if self.log == nil, self.maximumLagSeconds != nil { throw AnnexError(.usage, "--max-lag needs --log") }
+        do throws(AnnexError) { _ = try self.logAddress } catch {
+            throw self.origins.error("log", error.message, hint: error.hint)
+        }
+    }
+
+    private func needs(_ setting: String, _ other: String) -> AnnexError {
+        let label = self.origins[setting].label(other)
+        return self.origins.error(setting, "needs \(label)")
     }
 }

@@ -1,3 +1,4 @@
+import AnnexClient
 import AnnexCore
 import AnnexLog
 import AnnexStore
@@ -14,7 +15,7 @@ struct LogThread: Sendable {
 
     var loop: any EventLoop { self.group.next() }
 
-    func end() async { try? await self.group.shutdownGracefully() }
+    func end() async { await NameLookups.shutDown(self.group) }
 }
 
 /// The logs that a server follows, one per index.

@@ -75,7 +75,7 @@ package final class ShardNode: Sendable {
             let popularity = PopularityTimer(engine, decay, logger)
             parts.add("popularity") { popularity.stop() }
         }
-        let server = try Self.server(engine, settings.server, membership?.view, logger)
+        let server = try Self.server(engine, settings.server, membership, logger)
         parts.add("server") { await server.shutdown(grace: .seconds(4)) }
         // Loops that are gone are told of no new version.
         parts.add("swaps") { engine.stopObserving() }
@@ -108,7 +108,7 @@ package final class ShardNode: Sendable {
     private static func server(
         _ engine: Engine,
         _ configuration: ServerConfiguration,
-        _ cluster: ClusterView?,
+        _ membership: ClusterMembership?,
         _ logger: Logger
     ) throws -> LineServer {
         // Made before anything listens, so that what can fail has failed.
@@ -122,8 +122,8 @@ package final class ShardNode: Sendable {
                 engine.onSwap { eventLoop.execute { bound.value.refresh() } }
                 return handler
             },
-            info: { ShardInfo.sections(engine) },
-            cluster: cluster,
+            info: { ShardInfo.sections(engine) + (membership.map { [$0.section] } ?? []) },
+            cluster: membership?.view,
             keyCount: { engine.versions.count },
             logger: logger
         )

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 /// Names a row in the table of requests (or attempts), and which of its successive tenants is meant.
-=======
-/// A row in the table of requests (or attempts), and which of its successive tenants is meant.
->>>>>>> b9f9f751119f93d6333ded82bb46c9e587c6efe2
 package struct RequestID: Sendable, Hashable {
     /// The number is small and reused, so it fits as an index into arrays of the caller's own.
     package let index: Int32

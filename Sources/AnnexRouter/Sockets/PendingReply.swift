@@ -2,11 +2,7 @@ import AnnexCore
 import AnnexWire
 import NIOCore
 
-<<<<<<< HEAD
 /// Holds a request on its way: what to send, and whom its reply is owed to. Its storage is used again and again.
-=======
-/// A request on its way: what to send, and whom its reply is owed to. Its storage is used again and again.
->>>>>>> b9f9f751119f93d6333ded82bb46c9e587c6efe2
 struct PendingReply {
     private(set) var request: RequestID?
     private(set) var frame = RequestFrame()

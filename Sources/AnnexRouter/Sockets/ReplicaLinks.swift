@@ -93,8 +93,8 @@ final class ReplicaLinks {
         for link in self.links { link?.cutStalled(after: limit) }
     }
 
-    func close() {
-        self.reset(Lane.allCases, "the replica is no longer part of the cluster")
+    func close(_ reason: String) {
+        self.reset(Lane.allCases, reason)
         self.health.close()
     }
 }

@@ -10,8 +10,10 @@ extension RouterHandler {
 
     func send(_ dispatch: Dispatch) {
         let row = Int(dispatch.request.index)
-        // Its client has gone since it was decided.
-        guard self.pending[row].request == dispatch.request else { return self.decisions.withdraw(dispatch.attempt) }
+        // Its client has gone since it was decided, or the router ends.
+        guard !self.isStopped, self.pending[row].request == dispatch.request else {
+            return self.decisions.withdraw(dispatch.attempt)
+        }
         self.pending[row].expiresAt = dispatch.expiresAt
         let entry = self.pending[row]
         if entry.lane == .changes, dispatch.reason != .first {
@@ -205,7 +207,7 @@ extension RouterHandler {
             case .fail(let request, let failure):
                 if let entry = self.take(request, isOver: failure.isOver) { failed.append((entry, failure)) }
             case .deliverKept(let request): if let entry = self.take(request, isOver: true) { kept.append(entry) }
-            case .ping(let replica, let fresh): self.links(replica).health.ping(fresh: fresh)
+            case .ping(let replica, let fresh): if !self.isStopped { self.links(replica).health.ping(fresh: fresh) }
             case .health(let replica, let change):
                 // Each loop finds out by itself; one of them tells.
                 if change.to == .ejected { self.forgetReached() }
@@ -233,7 +235,7 @@ extension RouterHandler {
             self.replicas[replica] = nil
             self.forgetReached()
             // The rest of its last reply may be at hand.
-            self.loop.assumeIsolated().execute { links.close() }
+            self.loop.assumeIsolated().execute { links.close("the replica is no longer part of the cluster") }
         }
         guard !failed.isEmpty || !kept.isEmpty else { return }
         guard later else { return self.tell(failed, kept) }

@@ -1,3 +1,4 @@
+import AnnexClient
 import AnnexCore
 package import AnnexWire
 import Logging
@@ -26,6 +27,8 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
     /// Counts the times that what replicas have reached was forgotten.
     var reaches = 0
     private var timer: RepeatedTask?
+    /// Nothing is sent any more.
+    private(set) var isStopped = false
 
     /// - Parameter index: of the loop, on which this is called.
     package init(_ shared: RouterShared, index: Int, loop: any EventLoop) {
@@ -41,6 +44,13 @@ package final class RouterHandler: CommandHandler, @unchecked Sendable {
         )
         shared.watch { topology in loop.execute { self.adopt(topology) } }
         self.timer = loop.scheduleRepeatedTask(initialDelay: .zero, delay: Self.tickInterval) { _ in self.tick() }
+    }
+
+    package func stop() {
+        self.isStopped = true
+        self.timer?.cancel()
+        for links in self.replicas { links?.close("the router ends") }
+        NameLookups.end(on: self.loop)
     }
 
     // MARK: Requests

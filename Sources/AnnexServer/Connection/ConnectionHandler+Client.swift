@@ -53,11 +53,7 @@ extension ConnectionHandler {
         self.reply.status("OK")
     }
 
-<<<<<<< HEAD
     /// Accepts NO-EVICT and NO-TOUCH, which change nothing. The memory limit holds for every client.
-=======
-    /// NO-EVICT and NO-TOUCH: accepted, nothing changes. The memory limit holds for every client.
->>>>>>> b9f9f751119f93d6333ded82bb46c9e587c6efe2
     func onOff() {
         if self.request.matches(2, "OFF") || self.request.matches(2, "ON") {
             self.reply.status("OK")

@@ -74,15 +74,28 @@ package struct ServerConfiguration: Sendable {
         return parts.allSatisfy { UInt8($0) != nil && $0.first != "+" }
     }
 
-    /// Refuses what cannot be served or must not be. Throws `.usage`.
-    package func validate() throws(AnnexError) {
+    /// Refuses what cannot be served or must not be.
+    ///
+    /// - Parameters:
+    ///   - password: the clients', of which only the hash is kept.
+    ///   - origins: where the settings were given, for errors.
+    /// - Throws: `.usage`.
+    package func validate(_ password: String? = nil, _ origins: SettingOrigins = SettingOrigins()) throws(AnnexError) {
         guard self.isLoopback || self.passwordHash != nil else {
-            throw AnnexError(
-                .usage,
-                "'\(Printable.escape(self.host))' can be reached from other machines and no password is set",
+            throw origins.error(
+                "host",
+                "is '\(Printable.escape(self.host))', which can be reached from other machines, and no password is set",
                 hint: "Set a password (--password-file FILE), or bind 127.0.0.1"
             )
         }
         for setting in ServerSettings.all { try setting.check(self) }
+        let most = min(self.limits.argumentBytes, self.limits.unauthenticatedArgumentBytes)
+        if let password, password.utf8.count > most {
+            throw origins.error(
+                "password-file",
+                "has a password of \(password.utf8.count) bytes, and no client may send more than \(most)",
+                hint: "Choose a shorter password"
+            )
+        }
     }
 }

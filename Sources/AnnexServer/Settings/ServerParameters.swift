@@ -1,10 +1,6 @@
 import AnnexCore
 
-<<<<<<< HEAD
 /// Answers `CONFIG GET` and `CONFIG SET` from the table of settings.
-=======
-/// `CONFIG GET` and `CONFIG SET`, from the table of settings.
->>>>>>> b9f9f751119f93d6333ded82bb46c9e587c6efe2
 enum ServerParameters {
     enum Change: Equatable { case changed, fixed, unknown, invalid(String) }
 

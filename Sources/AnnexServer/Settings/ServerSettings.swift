@@ -64,28 +64,28 @@ package enum ServerSettings {
         file(
             "argument-bytes",
             \.limits.argumentBytes,
-            1...(512 << 20),
+            512...(512 << 20),
             parameter: "proto-max-bulk-len",
-            "Bytes of one argument."
+            "Bytes of one argument; an id has up to \(Identifier.maximumLength)."
         ),
         file(
             "command-bytes",
             \.limits.commandBytes,
-            1...(512 << 20),
+            1_000...(512 << 20),
             parameter: "client-query-buffer-limit",
             "Bytes of one command."
         ),
         file(
             "line-bytes",
             \.limits.lineBytes,
-            1...(512 << 20),
+            512...(512 << 20),
             parameter: "proto-inline-max-size",
             "Bytes of one inline line."
         ),
         file(
             "arguments",
             \.limits.arguments,
-            1...(1 << 24),
+            16...(1 << 24),
             parameter: "proto-max-arguments",
             "Arguments of one command, its name included."
         ),

@@ -33,12 +33,8 @@ extension RecommendationQuery {
         session.reserveCapacity(history.count)
         for (offset, index) in history.enumerated() {
             guard let ordinal = request.withIdentifier(index, { context.ordinal(of: $0) }) else { continue }
-<<<<<<< HEAD
             var weight = 1.0
             if let weights = options.weights { weight = try request.weight(weights.lowerBound + offset) }
-=======
-            let weight = options.weights.map { request.double($0.lowerBound + offset) ?? 1 } ?? 1
->>>>>>> b9f9f751119f93d6333ded82bb46c9e587c6efe2
             session.append(HistoryItem(ordinal: ordinal, weight: weight))
         }
         guard session.isEmpty, !history.isEmpty else { return session }

@@ -88,7 +88,7 @@ package final class IngestRun: @unchecked Sendable {
         do { outcome = .success(try await self.eventLoop.flatSubmit { self.start() }.get()) } catch {
             outcome = .failure(error)
         }
-        try? await self.group.shutdownGracefully()
+        await NameLookups.shutDown(self.group)
         // Its thread has ended, so nothing else touches this.
         if case .failure(let error) = outcome, self.failure == nil {
             self.failure = error as? AnnexError ?? AnnexError(.system, "\(error)")

@@ -18,7 +18,7 @@ package enum LoadGenerator {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: settings.threads)
         let outcome: Result<LoadResult, any Error>
         do { outcome = .success(try await Self.run(settings, requests, group)) } catch { outcome = .failure(error) }
-        try? await group.shutdownGracefully()
+        await NameLookups.shutDown(group)
         return try outcome.get()
     }
 

@@ -119,10 +119,15 @@ package protocol CommandHandler: AnyObject {
 
     /// The connection is closed: nobody waits for the replies that it is still owed.
     func abandon(_ connection: ConnectionState)
+
+    /// The loop is about to end, and no connection is left: nothing that the handler began may come back to the loop from now on.
+    func stop()
 }
 
 extension CommandHandler {
     package func abandon(_ connection: ConnectionState) {}
+
+    package func stop() {}
 
     package func batch(_ changes: [Request], connection: inout ConnectionState) throws(ArgumentFailure) -> ChangeBatch {
         throw ArgumentFailure("this server stores no changes")

@@ -18,9 +18,14 @@ package struct ReplyParser {
         var marker: UInt8
         var missing: Int
         var elements: [ReplyValue] = []
-        /// It is too large: what comes of it is dropped.
-        var isDropped = false
+        /// What comes of it is dropped, and this stands in its place.
+        var substitute: ReplyValue?
+        /// It ends with `cut` already.
+        var isCut = false
     }
+
+    /// An element costs about so many bytes of memory besides those that came.
+    private static let elementOverhead = 128
 
     private var stack: [Open] = []
     /// Counts bytes from the reader index on in which no line end was found, so that each byte is looked at once.
@@ -28,14 +33,28 @@ package struct ReplyParser {
     private let maximumBulkBytes: Int
     private let maximumElements: Int
     private let passesOver: Bool
-    /// Counts bytes of a bulk that are still to come, and are dropped.
+    private let maximumKeptBytes: Int
+    /// Bytes of a bulk that are still to come, and are dropped; and what stands in its place.
     private var dropping = 0
+    private var substitute = ReplyValue.null
+    /// Bytes that are kept of the reply at hand. Once they were to pass the limit, the rest of the reply is dropped.
+    private var keptBytes = 0
+    private var isFull = false
 
-    /// - Parameter passesOver: what is larger than the limits is dropped as it comes, and null stands in its place; otherwise it
-    ///   is a failure.
-    package init(maximumBulkBytes: Int = 512 << 20, maximumElements: Int = 1 << 24, passesOver: Bool = false) {
+    /// - Parameters:
+    ///   - maximumKeptBytes: of one whole reply, with 128 for each element. What comes behind is dropped as it comes, and one `cut`
+    ///     stands in its place in each aggregate that lost something.
+    ///   - passesOver: what is larger than the other limits is dropped as it comes, and null stands in its place; otherwise it is a
+    ///     failure.
+    package init(
+        maximumBulkBytes: Int = 512 << 20,
+        maximumElements: Int = 1 << 24,
+        maximumKeptBytes: Int = .max,
+        passesOver: Bool = false
+    ) {
         self.maximumBulkBytes = maximumBulkBytes
         self.maximumElements = maximumElements
+        self.maximumKeptBytes = maximumKeptBytes
         self.passesOver = passesOver
     }
 
@@ -43,6 +62,7 @@ package struct ReplyParser {
     package mutating func next(_ buffer: inout ByteBuffer) throws(Failure) -> ReplyValue? {
         while let element = try self.dropping > 0 ? self.drop(&buffer) : self.scalarOrOpen(&buffer) {
             guard let whole = self.complete(element) else { continue }
+            (self.keptBytes, self.isFull) = (0, false)
             return whole
         }
         return nil
@@ -50,12 +70,29 @@ package struct ReplyParser {
 
     private enum Element { case value(ReplyValue), opened }
 
-    /// Goes on with a bulk that is too large.
+    /// Counts an element of so many bytes; false where it must not be kept.
+    private mutating func hasRoom(for bytes: Int) -> Bool {
+        guard !self.isFull else { return false }
+        // Neither is above 512 MiB, but for a length that is refused anyway.
+        let (sum, overflow) = self.keptBytes.addingReportingOverflow(max(0, bytes) &+ Self.elementOverhead)
+        self.isFull = overflow || sum > self.maximumKeptBytes
+        if !self.isFull { self.keptBytes = sum }
+        return !self.isFull
+    }
+
+    /// Begins to drop a bulk.
+    private mutating func drop(_ length: Int, _ buffer: inout ByteBuffer, for substitute: ReplyValue) -> Element? {
+        self.dropping = length + 2
+        self.substitute = substitute
+        return self.drop(&buffer)
+    }
+
+    /// Goes on with a bulk that is dropped.
     private mutating func drop(_ buffer: inout ByteBuffer) -> Element? {
         let count = min(self.dropping, buffer.readableBytes)
         buffer.moveReaderIndex(forwardBy: count)
         self.dropping -= count
-        return self.dropping == 0 ? .value(.null) : nil
+        return self.dropping == 0 ? .value(self.substitute) : nil
     }
 
     /// Reads one scalar, or opens one aggregate.
@@ -79,10 +116,17 @@ package struct ReplyParser {
         case UInt8(ascii: "$"), UInt8(ascii: "="), UInt8(ascii: "!"):
             if self.passesOver, let length = Self.number(line), length > self.maximumBulkBytes, length < Int.max - 2 {
                 buffer.moveReaderIndex(to: next)
-                self.dropping = length + 2
-                return self.drop(&buffer)
+                return self.drop(length, &buffer, for: self.isFull ? .cut : .null)
+            }
+            if let length = Self.number(line), (0...self.maximumBulkBytes).contains(length),
+                self.isFull || self.keptBytes + length + Self.elementOverhead > self.maximumKeptBytes
+            {
+                self.isFull = true
+                buffer.moveReaderIndex(to: next)
+                return self.drop(length, &buffer, for: .cut)
             }
             guard let bytes = try self.bulk(&buffer, line, next) else { return nil }
+            guard self.hasRoom(for: bytes?.count ?? 0) else { return .value(.cut) }
             switch (marker, bytes) {
             case (_, .none): return .value(.null)
             case (UInt8(ascii: "!"), .some(let body)): return .value(.error(String(decoding: body, as: UTF8.self)))
@@ -94,7 +138,8 @@ package struct ReplyParser {
             return try self.open(marker, line)
         default:
             buffer.moveReaderIndex(to: next)
-            return .value(try Self.scalar(marker, line))
+            let value = try Self.scalar(marker, line)
+            return .value(self.hasRoom(for: line.utf8.count) ? value : .cut)
         }
     }
 
@@ -122,7 +167,8 @@ package struct ReplyParser {
 
     private mutating func open(_ marker: UInt8, _ line: String) throws(Failure) -> Element {
         guard let count = Self.number(line), count >= -1 else { throw .malformed("aggregate length '\(line)'") }
-        if count < 0 { return .value(.null) }
+        let hasRoom = self.hasRoom(for: 0)
+        if count < 0 { return .value(hasRoom ? .null : .cut) }
         let isTooLarge = count > self.maximumElements
         guard !isTooLarge || (self.passesOver && count <= Int(Int32.max)) else {
             throw .tooLarge("an aggregate of \(count)")
@@ -130,8 +176,9 @@ package struct ReplyParser {
         guard self.stack.count < Self.maximumDepth else { throw .tooLarge("aggregates nested too deep") }
         let pairs = marker == UInt8(ascii: "%") || marker == UInt8(ascii: "|")
         let missing = pairs ? count * 2 : count
-        if missing == 0 { return .value(Self.aggregate(marker, [])) }
-        self.stack.append(Open(marker: marker, missing: missing, isDropped: isTooLarge))
+        if missing == 0 { return .value(hasRoom ? Self.aggregate(marker, []) : .cut) }
+        let substitute: ReplyValue? = hasRoom ? (isTooLarge ? .null : nil) : .cut
+        self.stack.append(Open(marker: marker, missing: missing, substitute: substitute))
         return .opened
     }
 
@@ -139,13 +186,16 @@ package struct ReplyParser {
     private mutating func complete(_ element: Element) -> ReplyValue? {
         guard case .value(var value) = element else { return nil }
         while var top = self.stack.popLast() {
-            if !top.isDropped { top.elements.append(value) }
+            if top.substitute == nil, !top.isCut {
+                top.elements.append(value)
+                if case .cut = value { top.isCut = true }
+            }
             top.missing -= 1
             guard top.missing == 0 else {
                 self.stack.append(top)
                 return nil
             }
-            value = top.isDropped ? .null : Self.aggregate(top.marker, top.elements)
+            value = top.substitute ?? Self.aggregate(top.marker, top.elements)
         }
         return value
     }

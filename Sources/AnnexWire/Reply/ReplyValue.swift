@@ -12,6 +12,8 @@ package indirect enum ReplyValue: Equatable, Sendable {
     case push([ReplyValue])
     /// The map has keys and values in the order in which they came.
     case map([ReplyValue])
+    /// The rest of an aggregate, which was not kept as the reply is too large.
+    case cut
 
     /// Returns the text of a scalar; nil for aggregates and null.
     package var text: String? {
@@ -21,7 +23,7 @@ package indirect enum ReplyValue: Equatable, Sendable {
         case .double(let value): Self.shortest(value)
         case .boolean(let value): value ? "true" : "false"
         case .bulk(let bytes): String(decoding: bytes, as: UTF8.self)
-        case .null, .array, .set, .push, .map: nil
+        case .null, .array, .set, .push, .map, .cut: nil
         }
     }
 

@@ -88,11 +88,7 @@ extension CommandArgument {
     /// Whether the word of an option is in it.
     var hasToken: Bool { self.token != nil || self.children.contains(where: \.hasToken) }
 
-<<<<<<< HEAD
     /// Says how many words of a request it takes.
-=======
-    /// How many words of a request it takes.
->>>>>>> b9f9f751119f93d6333ded82bb46c9e587c6efe2
     var words: WordCount {
         let values: WordCount
         switch self.kind {
@@ -116,10 +112,6 @@ extension CommandArgument {
 }
 
 extension [CommandArgument] {
-<<<<<<< HEAD
     /// Says how many words of a request all of them take.
-=======
-    /// How many words of a request all of them take.
->>>>>>> b9f9f751119f93d6333ded82bb46c9e587c6efe2
     var words: WordCount { self.reduce(WordCount(exactly: 0)) { $0 + $1.words } }
 }

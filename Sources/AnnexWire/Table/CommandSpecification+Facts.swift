@@ -18,11 +18,7 @@ extension CommandSpecification {
         case read
         /// Changes what is known of users.
         case event
-<<<<<<< HEAD
         /// The command concerns the server itself.
-=======
-        /// Concerns the server itself.
->>>>>>> b9f9f751119f93d6333ded82bb46c9e587c6efe2
         case admin
     }
 

@@ -69,12 +69,14 @@ struct ListCommand: ParsableCommand {
         )
         for row in rows {
             table.rows.append([
-                row.version, row.current ? "current" : "", row.kind ?? "damaged", row.items.map(String.init) ?? "",
+                row.version, row.current ? "current" : "", row.kind ?? "unreadable", row.items.map(String.init) ?? "",
                 row.users.map(String.init) ?? "", row.recall.map { Figures.fixed($0, 4) } ?? "",
                 row.bytes.map(Figures.bytes) ?? "",
             ])
         }
         print(rows.isEmpty ? "no versions" : table.render())
+        // The file of each stands in its text.
+        for problem in rows.compactMap(\.problem) { print("unreadable: \(problem)") }
     }
 }
 

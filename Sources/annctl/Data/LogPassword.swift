@@ -9,7 +9,10 @@ enum LogPassword {
 
     /// - Parameter passwordFile: its first line is the password.
     static func address(_ text: String, passwordFile: String?) throws -> LogAddress {
-        let address = try LogAddress(parsing: text)
+        let address: LogAddress
+        do throws(AnnexError) { address = try LogAddress(parsing: text) } catch {
+            throw AnnexError(error.code, "--log \(error.message)", hint: error.hint)
+        }
         guard let passwordFile else { return address }
         return try address.with(password: try Password.read(passwordFile))
     }

@@ -123,12 +123,8 @@ struct TrimLogCommand: AsyncParsableCommand {
                 continue
             }
             guard case .integer(let gone) = try await client.send(trimming.trim(step), within: Self.patience) else {
-<<<<<<< HEAD
                 let hint = "May the log's user run XTRIM? See ACL WHOAMI and ACL LIST there"
                 throw AnnexError(.system, "XTRIM was refused for \(name)", at: "\(address)", hint: hint)
-=======
-                throw AnnexError(.system, "XTRIM was refused for \(name)", at: "\(address)")
->>>>>>> b9f9f751119f93d6333ded82bb46c9e587c6efe2
             }
             print("\(name): \(gone) entries before \(step.mark.position) removed")
         }

@@ -21,11 +21,7 @@ struct ClusterNode: Sendable {
         var settings = RESPSettings(host: address.host, port: address.port, password: password)
         settings.greeting.append([Array("PING".utf8)])
         settings.connectTimeout = .seconds(2)
-<<<<<<< HEAD
         // INFO of a server with many indexes may need so much.
-=======
-        // INFO of a server with many indexes.
->>>>>>> b9f9f751119f93d6333ded82bb46c9e587c6efe2
         (settings.limits.bulkBytes, settings.limits.replyBytes) = (2 << 20, 2 << 20)
         return try await RESPClient.with(settings) { try await body(ClusterNode(address: address, client: $0)) }
     }
@@ -64,11 +60,7 @@ struct ClusterNode: Sendable {
         return versions
     }
 
-<<<<<<< HEAD
     /// Returns a value of `name=value,…`.
-=======
-    /// A value of `name=value,…`.
->>>>>>> b9f9f751119f93d6333ded82bb46c9e587c6efe2
     static func field(_ name: String, of line: String) -> String? {
         line.split(separator: ",").first { $0.hasPrefix(name + "=") }.map { String($0.dropFirst(name.count + 1)) }
     }

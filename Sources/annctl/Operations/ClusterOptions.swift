@@ -2,11 +2,7 @@ import AnnexCore
 import AnnexNode
 import ArgumentParser
 
-<<<<<<< HEAD
 /// Describes the flags that name the topology's file and what it takes to ask its replicas.
-=======
-/// The topology's file, and what it takes to ask its replicas.
->>>>>>> b9f9f751119f93d6333ded82bb46c9e587c6efe2
 struct ClusterOptions: ParsableArguments {
     @Argument(help: ArgumentHelp("Who serves which users; see deploy/cluster.yaml.", valueName: "cluster.yaml"))
     var file: String

@@ -120,7 +120,7 @@ enum ReplyRendering {
         case .double(let number): return number.isFinite ? number : "\(number)"
         case .boolean(let flag): return flag
         case .bulk(let bytes): return String(decoding: bytes, as: UTF8.self)
-        case .null: return NSNull()
+        case .null, .cut: return NSNull()
         case .array(let all), .set(let all), .push(let all): return all.map(Self.jsonObject)
         case .map(let pairs):
             var object: [String: Any] = [:]

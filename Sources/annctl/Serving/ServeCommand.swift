@@ -68,7 +68,7 @@ struct ServeCommand: AsyncParsableCommand {
         settings.folders = self.folders
         settings.server.version = ProductVersion.text
         if let config { try SettingsFile.apply(config, to: &settings) }
-        try self.flags.given.apply(to: &settings)
+        try self.flags.given.apply(to: &settings, \.origins)
         return settings
     }
 }

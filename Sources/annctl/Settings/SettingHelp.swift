@@ -25,10 +25,15 @@ extension Array {
     /// Applies them; those that were not given change nothing.
     ///
     /// - Throws: `.usage` for a value that a setting cannot have.
-    func apply<Settings>(to settings: inout Settings) throws where Element == (Setting<Settings>, String?) {
+    ///
+    /// - Parameter origins: learns of each that it was a flag.
+    func apply<Settings>(to settings: inout Settings, _ origins: WritableKeyPath<Settings, SettingOrigins>? = nil)
+        throws
+    where Element == (Setting<Settings>, String?) {
         for (setting, text) in self {
             guard let text else { continue }
-            try setting.set(text, in: &settings, label: "--" + setting.name)
+            try setting.set(text, in: &settings, label: SettingOrigin.flag.label(setting.name))
+            if let origins { settings[keyPath: origins].set(setting.name, .flag) }
         }
     }
 }
