@@ -120,7 +120,10 @@ extension CommandTableOfRows {
             three: "*2 *2 'i2' ,1.4375 *2 'i0' ,0.71875"
         ),
         CommandRow("TOPK nobody 4 HISTORY 2 i0 absent", "*3 'i2' 'i1' 'i3'"),
-        CommandRow("TOPK nobody 4 HISTORY 1 absent", "-NOITEM none of the 1 items of HISTORY is in index 'shop': check the ids"),
+        CommandRow(
+            "TOPK nobody 4 HISTORY 1 absent",
+            "-NOITEM none of the 1 items of HISTORY is in index 'shop': check the ids"
+        ),
         CommandRow("TOPK nobody 4 HISTORY 0", "-NOUSER"),
         CommandRow("TOPK u0 4 HISTORY 2 i0 i1 WEIGHTS 1", "-ERR WEIGHTS needs 2 numbers, as many as HISTORY has items"),
         CommandRow("TOPK u0 4 HISTORY 1 i0 WEIGHTS x", "-ERR invalid weight 'x': give a number from -1e30 to 1e30"),

@@ -1,6 +1,5 @@
-import Testing
-
 import AnnexEngine
+import Testing
 
 /// What is long leaves the loop, whatever its estimate was.
 @Suite struct SearchTimesTests {
