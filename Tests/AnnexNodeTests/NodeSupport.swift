@@ -39,13 +39,13 @@ final class LogLines: Sendable {
     }
 }
 
-/// Polls until something holds, for at most 30 s.
+/// Polls until something holds, for at most 60 s.
 func eventually(_ what: String, _ holds: () throws -> Bool) async throws {
-    for _ in 0..<6_000 {
+    for _ in 0..<12_000 {
         if try holds() { return }
         try await Task.sleep(for: .milliseconds(5))
     }
-    Issue.record("not within 30 s: \(what)")
+    Issue.record("not within 60 s: \(what)")
 }
 
 /// Two loops on a free port, and quick looks at what changes on the disk.

@@ -21,7 +21,7 @@ final class PlainClient {
     private var received: [UInt8] = []
     private var offset = 0
 
-    init(port: Int) throws { self.socket = try PlainSocket(port: port, patience: 20) }
+    init(port: Int) throws { self.socket = try PlainSocket(port: port, patience: 60) }
 
     /// Sends commands in one go, without reading.
     func send(_ commands: [[String]]) throws {

@@ -73,7 +73,9 @@ import Testing
     @Test func aSuccessorWaitsForTheStateOfItsPredecessor() async throws {
         let index = try BuiltIndex()
         try index.build(seed: 1)
-        let settings = shardSettings(index, state: index.folder.file("state"))
+        var settings = shardSettings(index, state: index.folder.file("state"))
+        // Longer than a busy machine needs: the predecessor ends when the test says so.
+        settings.lockPatience = .seconds(120)
         let first = try await ShardNode.open(settings, logger: LogLines().logger)
         let client = try PlainClient(port: try await first.startedPort())
         var impatient = settings
@@ -83,7 +85,8 @@ import Testing
         }
         #expect(refused?.code == .busy)
         let lines = LogLines()
-        let second = Task { try await ShardNode.open(settings, logger: lines.logger) }
+        let patient = settings
+        let second = Task { try await ShardNode.open(patient, logger: lines.logger) }
         try await eventually("the successor waits") { lines.contains("The state is in use by another process") }
         // The predecessor still serves, and keeps what it is told now.
         #expect(try client.ask("EVENT", "late", "i7") == .text("OK"))

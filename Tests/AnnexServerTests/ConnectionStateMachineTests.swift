@@ -1,3 +1,4 @@
+import AnnexCore
 import AnnexServer
 import AnnexTestSupport
 import Testing
@@ -54,7 +55,7 @@ import Testing
         machine.yield()
         #expect(!machine.mayParse && !machine.mayRead && machine.takesInput)
         machine.endTurn()
-        #expect(!machine.isServing, "the end of the turn does not end the yielding")
+        #expect(machine.isServing == false, "the end of the turn does not end the yielding")
         let goesOn = [machine.resume(), machine.resume()]
         #expect(goesOn == [true, false] && machine.isServing)
     }
@@ -72,7 +73,7 @@ import Testing
         machine.inputClosed()
         #expect(machine.mayParse && !machine.mayRead)
         machine.ranDry()
-        #expect(machine.isFinishing)
+        #expect(machine.isFinishing == true)
     }
 
     @Test func inputThatIsReadNoMoreIsAnsweredToTheEnd() {
@@ -80,7 +81,7 @@ import Testing
         machine.stopReading()
         #expect(machine.mayParse && !machine.mayRead)
         machine.ranDry()
-        #expect(machine.isFinishing)
+        #expect(machine.isFinishing == true)
     }
 
     @Test func inputThatGoesOnIsWaitedFor() {
@@ -107,7 +108,7 @@ import Testing
         machine.finishAfterReplies()
         #expect(machine.isWaiting && !machine.keepsRequest && !machine.isFinishing)
         machine.repliesWentOut()
-        #expect(machine.isFinishing)
+        #expect(machine.isFinishing == true)
     }
 
     @Test func theCloseBeginsOnce() {

@@ -11,7 +11,7 @@ package final class PlainSocket {
 
     package let descriptor: Int32
 
-    package init(port: Int, patience: Int = 10) throws {
+    package init(port: Int, patience: Int = 60) throws {
         self.descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)

@@ -11,10 +11,11 @@ import Synchronization
 package enum NameLookups {
     typealias Answer = @Sendable (Result<[SocketAddress], any Error>) -> Void
 
-    /// The look-ups of one loop. They go one after the other, so that a resolver that does not answer holds one thread.
+    /// The look-ups of one loop. Those of one host go one after the other: a name that nobody answers for holds one thread, and
+    /// keeps no other name waiting.
     private struct OfLoop {
         weak var loop: (any EventLoop)?
-        let queue = DispatchQueue(label: "annex-names")
+        var queues: [String: DispatchQueue] = [:]
         var waiting: [UInt64: Answer] = [:]
         /// Nothing is looked up for it any more.
         var isEnded = false
@@ -44,7 +45,9 @@ package enum NameLookups {
             return all.withLoop(loop) { known in
                 guard !known.isEnded else { return nil }
                 known.waiting[number] = answer
-                return (number, known.queue)
+                let queue = known.queues[host] ?? DispatchQueue(label: "annex-names")
+                known.queues[host] = queue
+                return (number, queue)
             }
         }
         guard let begun else { return answer(.failure(ChannelError.ioOnClosedChannel)) }
