@@ -13,8 +13,8 @@ import pathlib
 import re
 import sys
 
-# NIO's handlers, Codable, and @main.
-REQUIRED = {"InboundOut", "OutboundIn", "CodingKeys", "Annctl"}
+# NIO's handlers and resolvers, Codable, and @main.
+REQUIRED = {"InboundOut", "OutboundIn", "initiateAQuery", "initiateAAAAQuery", "cancelQueries", "CodingKeys", "Annctl"}
 TESTS_ONLY = {"isPending", "isStored", "owedReplies", "waitUntilChecked"}
 
 COMMENT = re.compile(r"(?<!:)//[^\n]*|/\*.*?\*/", re.DOTALL)
