@@ -38,7 +38,7 @@ package struct BuildResult: Sendable {
     package let manifest: Manifest
     /// Mean microseconds per query at the chosen operating point, one thread.
     package let microsPerQuery: Double
-    /// Holds the times of each candidate in the manifest, or of the one kind there was.
+    /// Holds mean microseconds per query, for each candidate that the manifest lists.
     package let candidateMicros: [Double]
     package let rejectsFile: String?
 }

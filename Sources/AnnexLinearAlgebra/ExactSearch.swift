@@ -124,16 +124,16 @@ package enum ExactSearch {
         _ best: inout BestList
     ) {
         let queryNorm = squaredQueryNorm.squareRoot()
-        for place in 0..<count {
-            let dot = products[offset + place]
-            let norm = norms[firstRow + place]
+        for column in 0..<count {
+            let dot = products[offset + column]
+            let norm = norms[firstRow + column]
             let score: Float =
                 switch metric {
                 case .ip: dot
                 case .cosine: norm * queryNorm > 0 ? dot / (norm * queryNorm) : 0
                 case .l2: Self.distance(squaredQueryNorm, norm * norm, dot)
                 }
-            best.offer(Hit(ordinal: Int32(truncatingIfNeeded: firstRow + place), score: score))
+            best.offer(Hit(ordinal: Int32(truncatingIfNeeded: firstRow + column), score: score))
         }
     }
 }
@@ -171,8 +171,8 @@ private struct BestList {
             guard self.isBetter(hit.score, than: self.sorted[self.k - 1].score) else { return }
             self.sorted.removeLast()
         }
-        var place = self.sorted.count
-        while place > 0, self.isBetter(hit.score, than: self.sorted[place - 1].score) { place -= 1 }
-        self.sorted.insert(hit, at: place)
+        var index = self.sorted.count
+        while index > 0, self.isBetter(hit.score, than: self.sorted[index - 1].score) { index -= 1 }
+        self.sorted.insert(hit, at: index)
     }
 }

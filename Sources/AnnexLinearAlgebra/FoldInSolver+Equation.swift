@@ -45,7 +45,7 @@ extension FoldInSolver {
             guard let kept = kept.baseAddress else { return }
             unsafe self.matrix.update(from: kept, count: dimension * dimension)
         }
-        for place in 0..<dimension { unsafe self.side[place] = equation.side[place] }
+        for component in 0..<dimension { unsafe self.side[component] = equation.side[component] }
         (self.addedCount, self.takenOffCount) = (0, 0)
         let isPossible = unsafe rows.withUnsafeBufferPointer { rows in
             for number in 0..<count {
@@ -74,6 +74,6 @@ extension FoldInSolver {
                 unsafe (kept + begin).update(from: matrix + begin, count: dimension - column)
             }
         }
-        for place in 0..<dimension { equation.side[place] = unsafe self.side[place] }
+        for component in 0..<dimension { equation.side[component] = unsafe self.side[component] }
     }
 }

@@ -66,7 +66,7 @@ import Glibc
     ) -> Bool {
         precondition(target.count == self.dimension, "unchecked dimension")
         guard count > 0 else {
-            for place in target.indices { target[place] = 0 }
+            for component in target.indices { target[component] = 0 }
             if let bias = self.model.bias { target[self.factors] = Float(bias.globalMean) }
             return true
         }
@@ -79,10 +79,10 @@ import Glibc
         guard self.decompose() else { return false }
         self.substitute()
         if let bias = self.model.bias { unsafe self.side[self.factors] += bias.globalMean }
-        for place in 0..<self.dimension {
-            let value = unsafe Float(self.side[place])
+        for component in 0..<self.dimension {
+            let value = unsafe Float(self.side[component])
             guard value.isFinite else { return false }
-            target[place] = value
+            target[component] = value
         }
         return true
     }
@@ -114,7 +114,7 @@ import Glibc
                 let (ordinal, weight) = event(number)
                 let row = unsafe self.row(ordinal, rows, stride)
                 var dot = 0.0
-                for place in 0..<self.factors { dot += unsafe Double(row[place]) * self.side[place] }
+                for component in 0..<self.factors { dot += unsafe Double(row[component]) * self.side[component] }
                 if self.factors < self.dimension { dot += unsafe self.biasComponent * self.side[self.factors] }
                 let value = unsafe dot * self.pull(weight, row)
                 guard value.isFinite else { return false }
@@ -189,7 +189,7 @@ import Glibc
         guard pull.isFinite, stiffness.isFinite else { return false }
         let dimension = self.dimension
         if pull != 0 {
-            for place in 0..<self.factors { unsafe self.side[place] += pull * Double(row[place]) }
+            for component in 0..<self.factors { unsafe self.side[component] += pull * Double(row[component]) }
             if self.factors < dimension { unsafe self.side[self.factors] += pull * self.biasComponent }
         }
         if stiffness > 0 {
@@ -230,7 +230,7 @@ import Glibc
 
     @inline(__always)
     private func put(_ row: UnsafePointer<Float>, _ scale: Double, at target: UnsafeMutablePointer<Double>) {
-        for place in 0..<self.factors { unsafe target[place] = scale * Double(row[place]) }
+        for component in 0..<self.factors { unsafe target[component] = scale * Double(row[component]) }
         if self.factors < self.dimension { unsafe target[self.factors] = scale * self.biasComponent }
     }
 

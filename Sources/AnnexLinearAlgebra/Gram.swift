@@ -69,7 +69,7 @@ package enum Gram {
         unsafe block.withUnsafeMutableBufferPointer { block in
             for row in 0..<count {
                 let source = unsafe rows + row * stride
-                for place in 0..<dimension { unsafe block[row * dimension + place] = Double(source[place]) }
+                for component in 0..<dimension { unsafe block[row * dimension + component] = Double(source[component]) }
             }
         }
     }

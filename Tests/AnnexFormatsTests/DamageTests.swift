@@ -126,9 +126,9 @@ import Testing
             let path = try folder.write(name, data)
             do {
                 let file = try ReadFile(path, skipBadRows: true)
-                #expect(file.rows.count == file.numbers.count && file.rows.count == file.places.count)
+                #expect(file.rows.count == file.numbers.count && file.rows.count == file.lines.count)
                 #expect(file.rows.count + file.rejects.count == file.rowsRead, "round \(round)")
-                #expect(Set(file.places.map { $0 + 1 }).isDisjoint(with: file.rejects.map(\.row)))
+                #expect(Set(file.lines.map { $0 + 1 }).isDisjoint(with: file.rejects.map(\.row)))
                 #expect(file.numbers == file.numbers.sorted() && Set(file.numbers).count == file.numbers.count)
                 #expect(file.rows.allSatisfy { $0.allSatisfy(\.isFinite) && $0.count == file.rows.first?.count })
                 // Without bad rows, the same file reads the same or not at all.

@@ -86,7 +86,7 @@ import Testing
         let bad = String(repeating: "x,\(String(repeating: "?", count: 1_000)),1\n", count: 3_000)
         let path = try folder.write("x.csv", bad + "a,1,2\n\nb,3,4\n")
         let file = try ReadFile(path, skipBadRows: true)
-        #expect(file.rows == [[1, 2], [3, 4]] && file.numbers == [3_000, 3_001] && file.places == [3_000, 3_002])
+        #expect(file.rows == [[1, 2], [3, 4]] && file.numbers == [3_000, 3_001] && file.lines == [3_000, 3_002])
         #expect(file.rejects.map(\.row) == Array(1...3_000))
         #expect(#expect(throws: AnnexError.self) { try ReadFile(path) }?.location == path + ":1:2")
         let none = try folder.write("y.csv", bad)

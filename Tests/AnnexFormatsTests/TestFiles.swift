@@ -91,7 +91,7 @@ struct ReadFile {
     var rows: [[Float]] = []
     var ids: [String] = []
     var numbers: [Int] = []
-    var places: [Int] = []
+    var lines: [Int] = []
     var rejects: [RejectedRow] = []
     var rowsRead = 0
 
@@ -108,7 +108,7 @@ struct ReadFile {
             }
             self.ids += block.identifiers.map(\.description)
             self.numbers += block.rowNumbers
-            self.places += block.places
+            self.lines += block.lines
         }
         self.rejects = reader.rejects
         self.rowsRead = reader.rowsRead

@@ -44,7 +44,7 @@ import Testing
         let folder = try TemporaryFolder()
         let file = try ReadFile(try folder.write(name, text), skipBadRows: true)
         #expect(file.rows == [[1, 2], [5, 6], [1, 2]])
-        #expect(file.numbers == [0, 2, 4] && file.places == [2, 6, 8] && file.rowsRead == 5)
+        #expect(file.numbers == [0, 2, 4] && file.lines == [2, 6, 8] && file.rowsRead == 5)
         #expect(file.rejects.map(\.row) == [5, 8])
     }
 

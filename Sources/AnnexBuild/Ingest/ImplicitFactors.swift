@@ -30,18 +30,18 @@ struct ImplicitFactors {
         let writer = try VectorFileWriter(path: path, rows: items.identifiers.count, dimension: dimension)
         var block = RowBlock()
         while try reader.next(&block) {
-            for place in 0..<block.count {
-                let row = block.rowNumbers[place]
+            for index in 0..<block.count {
+                let row = block.rowNumbers[index]
                 guard row < items.numbersOfRows.count else { break }
                 let ordinal = Int(items.numbersOfRows[row])
                 guard ordinal >= 0 else { continue }
-                if reader.carriesIdentifiers, block.identifiers[place] != items.identifiers[ordinal] {
+                if reader.carriesIdentifiers, block.identifiers[index] != items.identifiers[ordinal] {
                     throw Self.mismatch(
-                        "the row is of '\(block.identifiers[place])', the items' one is of '\(items.identifiers[ordinal])'",
-                        "\(source):\(block.places[place] + 1)"
+                        "the row is of '\(block.identifiers[index])', the items' one is of '\(items.identifiers[ordinal])'",
+                        "\(source):\(block.lines[index] + 1)"
                     )
                 }
-                let values = block.values.span.extracting(place * dimension..<(place + 1) * dimension)
+                let values = block.values.span.extracting(index * dimension..<(index + 1) * dimension)
                 try writer.write(row: values, ordinal: ordinal)
             }
         }
@@ -52,11 +52,11 @@ struct ImplicitFactors {
         self.rows = try VectorFile(path: path, rows: items.identifiers.count, dimension: dimension)
     }
 
-    private static func mismatch(_ what: String, _ place: String) -> AnnexError {
+    private static func mismatch(_ what: String, _ location: String) -> AnnexError {
         AnnexError(
             .badInput,
             what,
-            at: place,
+            at: location,
             hint: "Implicit factors stand in rows as the items' factors do, of the same model"
         )
     }
@@ -74,14 +74,14 @@ struct ImplicitFactors {
             users.withRow(user) { row.overwrite(with: $0) }
             let count = histories.count(of: user)
             if count > 0 {
-                for place in sum.indices { sum[place] = 0 }
+                for component in sum.indices { sum[component] = 0 }
                 for entry in histories.history(of: user) {
                     self.rows.withRow(Int(entry.ordinal)) { y in
-                        for place in sum.indices { sum[place] += Double(y[place]) }
+                        for component in sum.indices { sum[component] += Double(y[component]) }
                     }
                 }
                 let scale = 1 / Double(count).squareRoot()
-                for place in sum.indices { row[place] = Float(Double(row[place]) + scale * sum[place]) }
+                for component in sum.indices { row[component] = Float(Double(row[component]) + scale * sum[component]) }
             }
             let length = row.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
             if let problem = VectorLength.problem(length, metric: .ip) {

@@ -47,7 +47,7 @@ struct MatrixIngest {
     /// Describes a row that may be kept: where it stands among the rows of the source, and its id.
     private struct Row {
         var identifier: Identifier
-        /// Holds the place of the id, from 0: the row's number where ids have a file of their own, else the row's
+        /// Holds the number of the id, from 0: the row's number where ids have a file of their own, else the row's
         /// place.
         var number: Int
         /// Says which of the source's rows it is, from 0.
@@ -118,20 +118,20 @@ struct MatrixIngest {
         var rows: [Row] = []
         var block = RowBlock()
         while try reader.next(&block) {
-            for place in 0..<block.count {
-                let values = block.values[place * self.dimension..<(place + 1) * self.dimension]
-                guard try self.acceptsBias(block.rowNumbers[place], values) else { continue }
+            for index in 0..<block.count {
+                let values = block.values[index * self.dimension..<(index + 1) * self.dimension]
+                guard try self.acceptsBias(block.rowNumbers[index], values) else { continue }
                 guard let given else {
                     rows.append(
                         Row(
-                            identifier: block.identifiers[place],
-                            number: block.places[place],
-                            row: block.rowNumbers[place]
+                            identifier: block.identifiers[index],
+                            number: block.lines[index],
+                            row: block.rowNumbers[index]
                         )
                     )
                     continue
                 }
-                let number = block.rowNumbers[place]
+                let number = block.rowNumbers[index]
                 guard number < given.count else { continue }
                 if let id = given[number] { rows.append(Row(identifier: id, number: number, row: number)) }
             }
@@ -154,8 +154,8 @@ struct MatrixIngest {
         }
         var ordinals = [Int32](repeating: -1, count: rows.count)
         self.identifiers.reserveCapacity(rows.count)
-        for place in order {
-            let row = rows[place]
+        for index in order {
+            let row = rows[index]
             if row.identifier == self.identifiers.last {
                 let file = self.idsFile ?? self.source.path
                 let reason = "the id '\(row.identifier)' stands in an earlier row too"
@@ -170,8 +170,8 @@ struct MatrixIngest {
                 self.rejects.append((file, RejectedRow(row: row.number + 1, column: nil, reason: reason)))
                 continue
             }
-            ordinals[place] = Int32(self.identifiers.count)
-            self.ordinalsOfRows[row.row] = ordinals[place]
+            ordinals[index] = Int32(self.identifiers.count)
+            self.ordinalsOfRows[row.row] = ordinals[index]
             self.identifiers.append(row.identifier)
         }
         return ordinals
@@ -200,17 +200,17 @@ struct MatrixIngest {
             )
         }
         while try reader.next(&block) {
-            for place in 0..<block.count {
+            for index in 0..<block.count {
                 // A row whose id was bad was not kept.
-                let number = self.idsFile == nil ? block.places[place] : block.rowNumbers[place]
+                let number = self.idsFile == nil ? block.lines[index] : block.rowNumbers[index]
                 guard next < numbers.count, numbers[next] == number else { continue }
                 let ordinal = Int(ordinals[next])
                 next += 1
                 guard ordinal >= 0 else { continue }
-                let begin = place * dimension
+                let begin = index * dimension
                 if let bias {
                     for component in 0..<dimension { biased[component] = block.values[begin + component] }
-                    biased[dimension] = bias.value(block.rowNumbers[place]) ?? 0
+                    biased[dimension] = bias.value(block.rowNumbers[index]) ?? 0
                     try writer.write(row: biased.span, ordinal: ordinal)
                 } else {
                     try writer.write(row: block.values.span.extracting(begin..<begin + dimension), ordinal: ordinal)

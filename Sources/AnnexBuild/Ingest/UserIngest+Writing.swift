@@ -123,15 +123,15 @@ extension UserIngest {
         for first in stride(from: 0, to: roster.count, by: Self.blockUsers) {
             let users = roster[first..<min(first + Self.blockUsers, roster.count)]
             let solved = self.solve(users, run, &outcome)
-            for (place, user) in zip(users.indices, users) {
+            for (index, user) in zip(users.indices, users) {
                 if let vector = solved[user] { self.withTrained(user) { distances.add(vector, $0) } }
                 let hasVector = try self.withVector(user, solved[user]) { vector in
                     try self.append(user, vector, to: writer)
-                    if let vector { try served?.write(row: vector, ordinal: place) }
+                    if let vector { try served?.write(row: vector, ordinal: index) }
                     return vector != nil
                 }
                 outcome.users += hasVector ? 1 : 0
-                if !hasVector { without.insert(place) }
+                if !hasVector { without.insert(index) }
             }
             progress(Self.modelShare + (1 - Self.modelShare) * Double(users.endIndex) / Double(roster.count))
         }

@@ -56,8 +56,8 @@ extension Manifest {
             context = found
         default: return "it cannot be read"
         }
-        let place = context.codingPath.map(\.stringValue).joined(separator: ".")
-        return place.isEmpty ? "it is no JSON object" : "'\(Printable.escape(place, limit: 64))' is of the wrong kind"
+        let key = context.codingPath.map(\.stringValue).joined(separator: ".")
+        return key.isEmpty ? "it is no JSON object" : "'\(Printable.escape(key, limit: 64))' is of the wrong kind"
     }
 
     /// Says what is wrong with the values. It is nil where nothing is. O(1): every list is bounded first.

@@ -126,24 +126,24 @@ package enum Verifier {
     private static func checkTree(_ folder: String, _ listed: Set<String>, withUsers: Bool) throws(AnnexError) {
         let known = listed.union([VersionLayout.manifest, VersionLayout.manifestSum, VersionLayout.report])
         let users = folder + "/" + VersionLayout.users
-        for (place, prefix) in [(folder, "")] + (withUsers ? [(users, VersionLayout.users + "/")] : []) {
+        for (location, prefix) in [(folder, "")] + (withUsers ? [(users, VersionLayout.users + "/")] : []) {
             var status = stat()
-            guard unsafe lstat(place, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
-                throw Self.damaged("is missing, or is no folder", place)
+            guard unsafe lstat(location, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+                throw Self.damaged("is missing, or is no folder", location)
             }
-            guard let names = try? FileManager.default.contentsOfDirectory(atPath: place) else {
-                throw Self.damaged("cannot be listed", place)
+            guard let names = try? FileManager.default.contentsOfDirectory(atPath: location) else {
+                throw Self.damaged("cannot be listed", location)
             }
-            for name in names.sorted() where !(place == folder && withUsers && name == VersionLayout.users) {
+            for name in names.sorted() where !(location == folder && withUsers && name == VersionLayout.users) {
                 guard known.contains(prefix + name) else {
                     throw AnnexError(
                         .damaged,
                         "is not listed in the manifest",
-                        at: place + "/" + Printable.escape(name),
+                        at: location + "/" + Printable.escape(name),
                         hint: "Remove it, or build again"
                     )
                 }
-                _ = try Self.hinted { () throws(AnnexError) in try FileMark(place + "/" + name) }
+                _ = try Self.hinted { () throws(AnnexError) in try FileMark(location + "/" + name) }
             }
         }
     }

@@ -7,7 +7,7 @@ package import NIOCore
 /// Requests are put together until `flush`, or until the replies that came at once were handed out. Each may have a deadline;
 /// when one passes, the connection ends, because no later reply could be told from the one that did not come.
 ///
-/// Unchecked because all of it is called on its event loop only, and its members are constants before.
+/// It is unchecked because everything but its initializer runs on its event loop.
 package final class RESPConnection: ChannelInboundHandler, @unchecked Sendable {
     package typealias InboundIn = ByteBuffer
     package typealias OutboundOut = ByteBuffer

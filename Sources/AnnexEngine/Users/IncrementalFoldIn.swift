@@ -29,6 +29,8 @@ final class IncrementalFoldIn: Sendable {
         var seen: [Int32]
         var equation: FoldInSolver.Equation
         var additions = 0
+        /// Tells whether nothing may be added to it: the next read works the vector out from the whole history.
+        var isSpent = false
     }
 
     let id: [UInt8]
@@ -63,7 +65,7 @@ extension IncrementalFoldIn.State {
     /// Tells whether `mark` is this with later events only, and how many.
     func events(until mark: StateMark) -> Int? {
         let new = mark.eventCount - self.mark.eventCount
-        guard self.mark.counter >= mark.rewritten, self.mark.counter < mark.counter, new > 0,
+        guard !self.isSpent, self.mark.counter >= mark.rewritten, self.mark.counter < mark.counter, new > 0,
             new <= IncrementalFoldIn.mostAtOnce, self.additions + new <= IncrementalFoldIn.mostAdditions
         else { return nil }
         return new

@@ -45,7 +45,7 @@ extension UserResolver {
                 }
                 // A change that bends the matrix back, or beyond measure, is worked out from the whole history.
                 guard changes.allSatisfy({ $0.isGentle(solver.model.method) }) else {
-                    state.additions = Int.max / 2
+                    state.isSpent = true
                     return
                 }
                 defer { running.changed(state) }
@@ -53,7 +53,7 @@ extension UserResolver {
                 state.mark = mark
                 outcome = .success(.folded(self.made(id, mark.counter, Array(copying: query.span), seen: state.seen)))
             } catch {
-                state.additions = Int.max / 2
+                state.isSpent = true
                 outcome = .failure(error)
             }
         }

@@ -2,7 +2,7 @@ import AnnexCore
 
 /// Reads an array in Fortran order as rows: for a block of rows it takes a piece of each column, by `pread`.
 ///
-/// Holds 16 pieces at a time; with the block that is handed out 4 to 32 MiB, an eighth of the array in between.
+/// Holds 16 pieces at a time. With the block that is handed out that is an eighth of the array, at least 4 and at most 32 MiB.
 struct NpyColumns {
     private let file: InputFile
     private let offset: Int
@@ -37,8 +37,8 @@ struct NpyColumns {
         for first in stride(from: 0, to: self.dimension, by: Self.tile) {
             let columns = min(Self.tile, self.dimension - first)
             for column in 0..<columns {
-                let place = self.offset + ((first + column) * self.rows + row) * self.decoder.itemBytes
-                guard try self.file.read(piece, at: place, into: &self.strips, from: column * piece) == piece else {
+                let start = self.offset + ((first + column) * self.rows + row) * self.decoder.itemBytes
+                guard try self.file.read(piece, at: start, into: &self.strips, from: column * piece) == piece else {
                     throw InputFile.cut(self.path)
                 }
             }

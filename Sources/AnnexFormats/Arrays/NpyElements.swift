@@ -78,9 +78,9 @@ final class NpyElements {
     /// Returns the element at a byte offset, which lies within `bytes` as a whole.
     private func integer(_ bytes: Span<UInt8>, _ offset: Int) -> Int64 {
         var bits: UInt64 = 0
-        for place in 0..<self.header.itemBytes {
-            let byte = UInt64(bytes[offset + place])
-            bits = self.header.bigEndian ? bits << 8 | byte : bits | byte << UInt64(8 * place)
+        for index in 0..<self.header.itemBytes {
+            let byte = UInt64(bytes[offset + index])
+            bits = self.header.bigEndian ? bits << 8 | byte : bits | byte << UInt64(8 * index)
         }
         guard self.header.kind == UInt8(ascii: "i") else { return Int64(clamping: bits) }
         let shift = Int64(64 - 8 * self.header.itemBytes)

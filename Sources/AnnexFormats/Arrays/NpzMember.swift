@@ -24,9 +24,9 @@ enum NpzMember {
         let file = try InputFile(path: path)
         let entries = try Self.directory(file)
         let names = entries.map { $0.name.hasSuffix(".npy") ? String($0.name.dropLast(4)) : $0.name }
-        let place = try Self.place(of: array, in: names, path)
-        let entry = entries[place]
-        let shown = Printable.escape(names[place])
+        let index = try Self.index(of: array, in: names, path)
+        let entry = entries[index]
+        let shown = Printable.escape(names[index])
         // Bits 0 and 6 say that the member is encrypted, bit 13 that the local header is masked.
         guard entry.flags & 0x2041 == 0 else {
             throw AnnexError(.badInput, "array '\(shown)' is encrypted", at: path, hint: "Save it with numpy.savez")
@@ -50,7 +50,7 @@ enum NpzMember {
         )
     }
 
-    private static func place(of array: String?, in names: [String], _ path: String) throws(AnnexError) -> Int {
+    private static func index(of array: String?, in names: [String], _ path: String) throws(AnnexError) -> Int {
         let shown = names.prefix(20).map { Printable.escape($0) }.joined(separator: ", ")
         guard let array else {
             guard names.count == 1 else {

@@ -12,7 +12,7 @@ final class ByteStream {
     private let packing: Packing
     private let inflater: Inflater?
     /// The next packed byte lies at this offset in the file.
-    private var place: Int
+    private var packedOffset: Int
     /// So many packed bytes may still be read, for a member of an archive.
     private var packedLeft: Int
     private var packed = [UInt8]()
@@ -44,7 +44,7 @@ final class ByteStream {
         self.file = file
         self.packing = isGzipped ? .gzip : .none
         self.start = 0
-        self.place = 0
+        self.packedOffset = 0
         self.packedLeft = Int.max
         self.expectedCRC = nil
         self.inflater = isGzipped ? try Inflater(windowBits: 15 + 32, path: path) : nil
@@ -53,7 +53,7 @@ final class ByteStream {
     /// Returns the share of the file's packed bytes that was read so far, for a bar of progress.
     func fractionRead() throws(AnnexError) -> Double {
         let size = try self.file.size()
-        return size > 0 ? min(Double(self.place) / Double(size), 1) : 1
+        return size > 0 ? min(Double(self.packedOffset) / Double(size), 1) : 1
     }
 
     /// Reads a part of a file, such as a member of an archive.
@@ -61,7 +61,7 @@ final class ByteStream {
         self.file = file
         self.packing = deflated ? .deflate : .none
         self.start = start
-        self.place = start
+        self.packedOffset = start
         self.packedLeft = packedBytes
         self.expectedCRC = crc
         self.inflater = deflated ? try Inflater(windowBits: -15, path: file.path) : nil
@@ -71,9 +71,9 @@ final class ByteStream {
         let wanted = min(Self.chunk, self.packedLeft)
         guard wanted > 0 else { return 0 }
         if self.packed.isEmpty { self.packed = [UInt8](repeating: 0, count: Self.chunk) }
-        let count = try self.file.read(wanted, at: self.place, into: &self.packed)
+        let count = try self.file.read(wanted, at: self.packedOffset, into: &self.packed)
         self.packedLeft -= count
-        self.place += count
+        self.packedOffset += count
         return count
     }
 

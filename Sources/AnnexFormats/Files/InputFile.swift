@@ -48,17 +48,17 @@ final class InputFile: Sendable {
 
     func size() throws(AnnexError) -> Int { Int(try self.status().st_size) }
 
-    /// Reads `count` bytes from `offset` on to `place` in `buffer`, which has room for them. Fewer come only at the
+    /// Reads `count` bytes from `offset` on to `start` in `buffer`, which has room for them. Fewer come only at the
     /// file's end.
-    func read(_ count: Int, at offset: Int, into buffer: inout [UInt8], from place: Int = 0) throws(AnnexError) -> Int {
-        precondition(count >= 0 && place >= 0 && place + count <= buffer.count)
+    func read(_ count: Int, at offset: Int, into buffer: inout [UInt8], from start: Int = 0) throws(AnnexError) -> Int {
+        precondition(count >= 0 && start >= 0 && start + count <= buffer.count)
         var done = 0
         while done < count {
             // The read stays within the buffer by the precondition.
             let got = unsafe buffer.withUnsafeMutableBytes {
                 unsafe pread(
                     self.descriptor,
-                    $0.baseAddress.map { unsafe $0 + place + done },
+                    $0.baseAddress.map { unsafe $0 + start + done },
                     count - done,
                     offset + done
                 )

@@ -54,8 +54,8 @@ package struct InteractionColumns: Sendable, Equatable {
 
     /// Returns the text from which `init` makes it.
     package var text: String {
-        (0..<self.counts.upperBound).map { place in
-            switch place {
+        (0..<self.counts.upperBound).map { column in
+            switch column {
             case self.user: Role.user
             case self.item: Role.item
             case self.weight: Role.weight
@@ -108,21 +108,21 @@ extension InteractionColumns {
                 .filter { $0 != "_" && $0 != "-" && $0 != " " }
         }
         guard let user = names.firstIndex(where: { Self.userNames.contains($0) }),
-            let item = names.indices.first(where: { place in
-                place != user && (Self.itemNames.contains(names[place]) || names[place].hasSuffix("id"))
+            let item = names.indices.first(where: { column in
+                column != user && (Self.itemNames.contains(names[column]) || names[column].hasSuffix("id"))
             })
         else { return nil }
         var (weight, time): (Int?, Int?) = (nil, nil)
-        for place in names.indices where place != user && place != item {
-            if weight == nil, Self.weightNames.contains(names[place]) {
-                weight = place
-            } else if time == nil, Self.timeNames.contains(names[place]) {
-                time = place
+        for column in names.indices where column != user && column != item {
+            if weight == nil, Self.weightNames.contains(names[column]) {
+                weight = column
+            } else if time == nil, Self.timeNames.contains(names[column]) {
+                time = column
             } else {
-                let name = Printable.escape(TextNumbers.trimmed(fields[place]), limit: 40)
+                let name = Printable.escape(TextNumbers.trimmed(fields[column]), limit: 40)
                 throw RowProblem(
                     "the heading's '\(name)' is neither known for a weight nor for a time",
-                    column: place,
+                    column: column,
                     hint: "Say what the columns are, as in --columns "
                         + names.indices.map { $0 == user ? "user" : $0 == item ? "item" : "-" }.joined(separator: ",")
                 )

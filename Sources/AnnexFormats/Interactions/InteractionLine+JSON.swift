@@ -9,8 +9,8 @@ extension InteractionLine {
         do throws(JSONObject.Problem) {
             let object = try JSONObject(line)
             // NaN and Infinity are no JSON, wherever they stand.
-            if let place = object.notFinite {
-                return .failure(RowProblem("the line is no JSON object: wrong at byte \(place + 1)"))
+            if let offset = object.notFinite {
+                return .failure(RowProblem("the line is no JSON object: wrong at byte \(offset + 1)"))
             }
             return try Self.entry(object, row: row)
         } catch {

@@ -132,8 +132,8 @@ final class InteractionLines {
             self.columns = columns
             return true
         } catch {
-            let place = "\(self.stream.path):\(self.row + 1)" + (error.column.map { ":\($0 + 1)" } ?? "")
-            throw AnnexError(.badInput, error.reason, at: place, hint: error.hint)
+            let location = "\(self.stream.path):\(self.row + 1)" + (error.column.map { ":\($0 + 1)" } ?? "")
+            throw AnnexError(.badInput, error.reason, at: location, hint: error.hint)
         }
     }
 

@@ -100,13 +100,13 @@ package final class InteractionMatrix {
         }
         try self.indices.integers(taken, into: &self.columnBlock)
         try self.weights.floats(taken, into: &self.weightBlock)
-        for place in 0..<taken {
+        for index in 0..<taken {
             while self.entriesRead >= self.rowEnd { try self.nextRow() }
-            let column = self.columnBlock[place]
+            let column = self.columnBlock[index]
             guard (0..<Int64(self.columns)).contains(column) else {
                 throw Self.damaged(self.path, "row \(self.row + 1) has an entry in column \(column) of \(self.columns)")
             }
-            let weight = self.weightBlock[place]
+            let weight = self.weightBlock[index]
             if weight.isFinite {
                 block.append(Entry(row: self.row, column: Int32(column), weight: weight))
             } else {

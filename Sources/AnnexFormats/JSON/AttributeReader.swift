@@ -42,8 +42,8 @@ package final class AttributeReader {
     private static func identifier(of line: [UInt8]) -> Result<Identifier, JSONObject.Problem> {
         do throws(JSONObject.Problem) {
             let object = try JSONObject(line)
-            if let place = object.notFinite {
-                return .failure(.init(reason: "the line is no JSON object: wrong at byte \(place + 1)"))
+            if let offset = object.notFinite {
+                return .failure(.init(reason: "the line is no JSON object: wrong at byte \(offset + 1)"))
             }
             guard let id = try object.value("id"), let bytes = try object.identifier(id) else {
                 return .failure(.init(reason: "there is no 'id' that is text or a whole number that is written out"))

@@ -36,8 +36,8 @@ final class JSONLinesReader: LineRowReader {
             row.problem = RowProblem("'\(field)' is no list of numbers")
             return row
         }
-        if let place = object.notFinite, !list.place.contains(place) {
-            row.problem = RowProblem("the line is no JSON object: wrong at byte \(place + 1)")
+        if let offset = object.notFinite, !list.range.contains(offset) {
+            row.problem = RowProblem("the line is no JSON object: wrong at byte \(offset + 1)")
             return row
         }
         for (column, element) in try object.elements(list).enumerated() {

@@ -7,7 +7,7 @@ struct JSONObject {
 
     struct Value {
         let kind: Kind
-        let place: Range<Int>
+        let range: Range<Int>
     }
 
     struct Problem: Error, Equatable {
@@ -41,11 +41,11 @@ struct JSONObject {
         return found.first?.value
     }
 
-    func text(_ value: Value) -> ArraySlice<UInt8> { self.bytes[value.place] }
+    func text(_ value: Value) -> ArraySlice<UInt8> { self.bytes[value.range] }
 
     /// Returns the elements of a list.
     func elements(_ list: Value) throws(Problem) -> [Value] {
-        var scanner = JSONScanner(self.bytes[list.place])
+        var scanner = JSONScanner(self.bytes[list.range])
         return try scanner.list()
     }
 
@@ -53,7 +53,7 @@ struct JSONObject {
     func identifier(_ value: Value) throws(Problem) -> [UInt8]? {
         switch value.kind {
         case .text:
-            var scanner = JSONScanner(self.bytes[value.place])
+            var scanner = JSONScanner(self.bytes[value.range])
             return try scanner.string()
         case .number:
             let text = self.text(value)

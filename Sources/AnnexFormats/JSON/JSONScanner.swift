@@ -112,7 +112,7 @@ struct JSONScanner {
             }
         default: kind = try self.numberOrWord()
         }
-        return Value(kind: kind, place: begin..<self.position)
+        return Value(kind: kind, range: begin..<self.position)
     }
 
     private mutating func numberOrWord() throws(Problem) -> JSONObject.Kind {

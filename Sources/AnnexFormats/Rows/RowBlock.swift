@@ -10,8 +10,8 @@ package struct RowBlock {
     /// Says which of the file's rows each is, counted from 0. Rows that were left out count; headings and blank lines
     /// are no rows. A file of ids has its ids at these places.
     package var rowNumbers: [Int] = []
-    /// Holds the place of each row, counted from 0, for messages: a line of a text, else the row's number.
-    package var places: [Int] = []
+    /// Holds the line of each row, counted from 0, for messages: a line of a text, else the row's number.
+    package var lines: [Int] = []
 
     package init() {}
 
@@ -19,7 +19,7 @@ package struct RowBlock {
         self.values.removeAll(keepingCapacity: true)
         self.identifiers.removeAll(keepingCapacity: true)
         self.rowNumbers.removeAll(keepingCapacity: true)
-        self.places.removeAll(keepingCapacity: true)
+        self.lines.removeAll(keepingCapacity: true)
         self.count = 0
     }
 

@@ -30,11 +30,11 @@ struct RowGate {
     /// - Parameter row: counted from 0.
     mutating func reject(row: Int, _ problem: RowProblem) throws(AnnexError) {
         guard self.skipBadRows else {
-            let place = problem.column.map { "\(self.path):\(row + 1):\($0 + 1)" } ?? "\(self.path):\(row + 1)"
+            let location = problem.column.map { "\(self.path):\(row + 1):\($0 + 1)" } ?? "\(self.path):\(row + 1)"
             throw AnnexError(
                 .badInput,
                 problem.reason,
-                at: place,
+                at: location,
                 hint: "Rows and columns count from 1. "
                     + (problem.hint.map { $0 + ", or give --skip-bad-rows" } ?? "Mend it, or give --skip-bad-rows")
             )
@@ -56,7 +56,7 @@ struct RowGate {
         }
         if let identifier { block.identifiers.append(identifier) }
         block.rowNumbers.append(row)
-        block.places.append(row)
+        block.lines.append(row)
         block.count += 1
     }
 
@@ -78,7 +78,7 @@ struct RowGate {
                 }
             }
             block.rowNumbers.append(firstRow + row)
-            block.places.append(firstRow + row)
+            block.lines.append(firstRow + row)
             block.count += 1
         }
         block.values.removeLast((rows - block.count) * dimension)
@@ -101,8 +101,8 @@ struct RowGate {
 
     /// Returns the first value that is not finite; nil where all are.
     static func notFinite(_ values: ArraySlice<Float>) -> RowProblem? {
-        guard let place = values.firstIndex(where: { !$0.isFinite }) else { return nil }
-        let what = values[place].isNaN ? "not a number" : "infinite or beyond float32"
-        return RowProblem("the value is \(what)", column: place - values.startIndex)
+        guard let index = values.firstIndex(where: { !$0.isFinite }) else { return nil }
+        let what = values[index].isNaN ? "not a number" : "infinite or beyond float32"
+        return RowProblem("the value is \(what)", column: index - values.startIndex)
     }
 }

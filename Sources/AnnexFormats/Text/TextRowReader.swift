@@ -170,7 +170,7 @@ class LineRowReader: FactorReader {
             block.values.append(contentsOf: row.values)
             if let identifier = row.identifier.flatMap({ Identifier($0) }) { block.identifiers.append(identifier) }
             block.rowNumbers.append(self.rowsRead - 1)
-            block.places.append(line)
+            block.lines.append(line)
             block.count += 1
         }
         return self.rowsRead > before
@@ -201,8 +201,8 @@ private struct ShapeCount {
     mutating func add(_ row: TextRow) {
         let shape = Shape(dimension: row.values.count, hasIdentifier: row.identifier != nil)
         self.total += 1
-        if let place = self.counts.firstIndex(where: { $0.shape == shape }) {
-            self.counts[place].rows += 1
+        if let index = self.counts.firstIndex(where: { $0.shape == shape }) {
+            self.counts[index].rows += 1
         } else {
             self.counts.append((shape, 1))
         }

@@ -40,8 +40,8 @@ struct HiddenWord {
     /// Returns the offsets at which a vector could begin: behind each blank as long as what is in front of it is text.
     private static func ends(_ bytes: [UInt8]) -> [Int] {
         let text = bytes.prefix(Self.reach).prefix { $0 >= 0x20 && $0 != 0x7f }
-        return text.indices.filter { place in
-            text[place] == 0x20 && String(validating: text[..<place], as: UTF8.self) != nil
+        return text.indices.filter { index in
+            text[index] == 0x20 && String(validating: text[..<index], as: UTF8.self) != nil
         }
         .map { $0 + 1 }
     }
@@ -50,8 +50,8 @@ struct HiddenWord {
     /// not finite.
     private func exponents(_ bytes: [UInt8], _ start: Int) -> [Int] {
         (0..<self.dimension).compactMap { component in
-            let place = start + component * 4
-            let bits = bytes[place..<place + 4].reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+            let offset = start + component * 4
+            let bits = bytes[offset..<offset + 4].reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
             let value = Float(bitPattern: bits)
             return value == 0 ? nil : value.isFinite ? Int(value.exponent) : 128
         }

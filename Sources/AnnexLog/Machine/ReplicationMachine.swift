@@ -7,7 +7,7 @@ package import AnnexCore
 /// stream, and starts behind what is stored; the state stores entry and position together, and refuses an entry that
 /// does not follow the one before, so that nothing is applied twice and nothing is left out.
 ///
-/// Times are milliseconds of one clock that does not go back.
+/// Times are milliseconds of one clock that does not go back; `until` of a change is a time of the log's clock.
 package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
     package typealias Event = ReplicationEvent<Change, Outcome>
     package typealias Action = ReplicationAction<Change, Outcome>
@@ -58,7 +58,7 @@ package struct ReplicationMachine<Change: Sendable, Outcome: Sendable> {
     var hasClaimed = false
     /// Says why applying rests, and until when. Once nothing is under way, reading starts again from what is durable.
     var stall: (reason: String, until: Int64)?
-    /// The log was known at time `at` to end where reading had come. The time counts once all that is applied.
+    /// At time `at` all that the log had was read: `total` entries. The replica has caught up with `at` once it has applied them.
     var candidate: (at: Int64, total: UInt64)?
     var readTotal: UInt64 = 0
     var appliedTotal: UInt64 = 0

@@ -35,8 +35,11 @@ package struct TopologyFile: Sendable {
         guard bytes.count <= Self.limit else {
             throw AnnexError(.usage, "the topology has more than 1 MiB", at: path, hint: "Give ranges of slots")
         }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw AnnexError(.usage, "the topology is not UTF-8", at: path, hint: "Write addresses and names in ASCII")
+        }
         let node: Node?
-        do { node = try Yams.compose(yaml: String(decoding: bytes, as: UTF8.self)) } catch {
+        do { node = try Yams.compose(yaml: text) } catch {
             throw AnnexError(.usage, "not YAML: \(error)", at: path)
         }
         let reader = TopologyReader(path: path)
