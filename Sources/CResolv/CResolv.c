@@ -22,9 +22,9 @@ int annex_srv_lookup(const char *name, struct annex_srv_record *out, size_t capa
     ns_msg message;
     if (ns_initparse(answer, length, &message) != 0) return -1;
     int found = 0;
-    for (int answer = 0; answer < ns_msg_count(message, ns_s_an); answer++) {
+    for (int number = 0; number < ns_msg_count(message, ns_s_an); number++) {
         ns_rr record;
-        if (ns_parserr(&message, ns_s_an, answer, &record) != 0) return -1;
+        if (ns_parserr(&message, ns_s_an, number, &record) != 0) return -1;
         if (ns_rr_type(record) != ns_t_srv || ns_rr_rdlen(record) <= fixed_bytes) continue;
         const unsigned char *data = ns_rr_rdata(record);
         struct annex_srv_record parsed;
