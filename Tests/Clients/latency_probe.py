@@ -1,4 +1,4 @@
-"""PINGs and INFOs from a process of their own: what other clients wait while somebody keeps the server busy.
+"""PINGs, INFOs and READYs from a process of their own: what other clients wait while somebody keeps the server busy.
 
 A probe inside the process that makes the load measures Python's lock instead. This one runs before others where it may
 (a negative niceness needs root), and the load behind them: what is left is the server's own.
@@ -17,7 +17,7 @@ from pathlib import Path
 
 @dataclass
 class Waits:
-    """Seconds, in ascending order."""
+    """Seconds, in ascending order. `infos`: of INFO and READY."""
     pings: list[float]
     infos: list[float]
 
@@ -57,9 +57,10 @@ def _run(port: int, seconds: float) -> None:
             assert pinging.call("PING") == "PONG"
             waits.pings.append(time.monotonic() - began)
             if len(waits.pings) % 50 == 0:
-                began = time.monotonic()
-                asking.call("INFO", "stats")
-                waits.infos.append(time.monotonic() - began)
+                for command in (("INFO", "stats"), ("READY",)):
+                    began = time.monotonic()
+                    asking.call(*command)
+                    waits.infos.append(time.monotonic() - began)
             annex.pace(0.001)
     print(json.dumps({"pings": sorted(waits.pings), "infos": sorted(waits.infos)}))
 
