@@ -22,7 +22,7 @@ from ledger import Ledger
 KILLS = annex.setting("ANNEX_CLUSTER_KILLS", 4)
 MAX_LAG = 4  # of the cluster in conftest.py
 FAIL_OVER = 1.0  # R1, seconds
-RATIO, LATE = 3.0, 0.1
+RATIO, LATE_SHARE = 3.0, 0.05
 
 
 # --- One replica of a shard ----------------------------------------------------------------------------------------------
@@ -50,7 +50,7 @@ def test_one_replica_killed(cluster, cluster_catalogue, fact):
             outages[reading].append(max(0.0, ledger.outage(shard, reading, begin, end) - elsewhere))
     failed_reads, failed_events = ledger.failed(reading=True), ledger.failed(reading=False)
     first_tries = sum(bool(e.errors) for e in ledger.of(reading=True))
-    slowed, other_p99, of = ratio(ledger, others)
+    slowed, late, of = ratio(ledger, others)
     fact(f"{KILLS} replicas killed (-9): {len(ledger.of(reading=True))} reads, {first_tries} failed, {len(failed_reads)} with one retry; longest "
          f"without a read {max(outages[True]):.3f} s, without an event {max(outages[False]):.3f} s beyond what the other shard had; its p99 "
          f"meanwhile {slowed:.2f} × that of other times ({of} reads)")
@@ -59,7 +59,7 @@ def test_one_replica_killed(cluster, cluster_catalogue, fact):
     assert max(outages[True]) <= FAIL_OVER and max(outages[False]) <= FAIL_OVER
     assert first_tries <= KILLS * ledger.workers_a_shard, "more reads failed than were in flight"
     assert len(failed_events) <= KILLS * ledger.workers_a_shard, failed_events[:3]
-    assert slowed <= RATIO or other_p99 <= LATE
+    assert slowed <= RATIO or late <= LATE_SHARE
 
 
 def test_acknowledged_by_the_log_alone(cluster_network, cluster_index, cluster_catalogue, tmp_path, fact):
@@ -220,14 +220,14 @@ def test_a_whole_shard_gone(how, cluster, cluster_catalogue, fact):
         cluster.wait_until_whole()
         back_after = time.monotonic() - end
     p99 = float(np.percentile([s for s, _ in errors], 99))
-    slowed, other_p99, _ = ratio(ledger, [(1, begin, end)])
+    slowed, late, _ = ratio(ledger, [(1, begin, end)])
     fact(f"a whole shard {how}: the first request failed after {first[0]:.3f} s ({first[1].split(' ')[0]}), out after {out_after:.2f} s, then errors in "
          f"{1e3 * p99:.1f} ms (p99; {errors[0][1].split(' ')[0]}); the other shard: {len(ledger.failed(shards=[1]))} of {len(ledger.of([1]))} "
          f"failed, p99 {slowed:.2f} ×; whole again {back_after:.2f} s after it was started")
     fact(prove(cluster, ledger))
     assert first[0] <= 0.25 + 0.25 and all(error for _, error in [first, *errors])
     assert all(f"slot {slot_of(user)}" in error for _, error in [first, *errors]), errors[0]
-    assert p99 <= 0.1 and not ledger.failed(shards=[1]) and (slowed <= RATIO or other_p99 <= LATE)
+    assert p99 <= 0.1 and not ledger.failed(shards=[1]) and (slowed <= RATIO or late <= LATE_SHARE)
 
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])
