@@ -156,7 +156,13 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
                 now = self.answer(startingAt: now)
                 commands -= 1
                 if self.reply.buffer.readableBytes >= Self.flushBytes { self.flush(context) }
-            case .paused: now = NIODeadline.now().uptimeNanoseconds
+            case .paused:
+                now = NIODeadline.now().uptimeNanoseconds
+                // A long frame gets half a turn, because its command may cost the other half.
+                guard now > end - Self.turnNanoseconds / 2 else { continue }
+                self.machine.yield()
+                self.loop.yield(self)
+                return
             case .needMore:
                 self.ranDry(now)
                 return
