@@ -146,14 +146,14 @@ import Testing
                 let wasEnding = !machine.takesInput
                 Self.events[Int.random(in: 0..<Self.events.count, using: &random)](&machine)
                 let states = [machine.isServing, machine.isWaiting, machine.isFinishing, machine.isClosed]
-                let what = "walk \(walk), step \(step)"
-                #expect(states.filter { $0 }.count <= 1, "\(what)")
-                #expect(!machine.mayRead || machine.mayParse, "\(what): who reads may parse")
-                #expect(!machine.mayParse || machine.isServing, "\(what)")
-                #expect(!wasEnding || !machine.takesInput, "\(what): an end is final")
+                let isSound =
+                    states.filter { $0 }.count <= 1 && (!machine.mayRead || machine.mayParse)
+                    && (!machine.mayParse || machine.isServing) && (!wasEnding || !machine.takesInput)
+                // An expectation costs microseconds, and there are 200,000 of these.
+                if !isSound { Issue.record("walk \(walk), step \(step): \(states), was ending \(wasEnding)") }
                 closes += machine.beginClosing() ? 1 : 0
             }
-            #expect(closes <= 1, "walk \(walk)")
+            if closes > 1 { Issue.record("walk \(walk): closed \(closes) times") }
             ended += closes
         }
         #expect(ended > 1_000, "the walks reach the end")

@@ -30,7 +30,8 @@ struct VersionLoader: Sendable {
             as: index,
             engine: self.searching,
             state: self.states[index],
-            log: self.logs[index]
+            log: self.logs[index],
+            serves: true
         )
         if let decay { try served.countPopular(decay) }
         self.logger.info(

@@ -19,12 +19,14 @@ package enum VersionLoading {
     ///   - name: what clients call the index: the folder's name, which a copy may have changed.
     ///   - state: what users did since; nil keeps nothing.
     ///   - log: of the state; nil where this server alone orders changes.
+    ///   - serves: whether clients will ask it. Its searches are timed then, which a build's check has no use for.
     package static func load(
         _ verified: VerifiedVersion,
         as name: EntryName? = nil,
         engine: SearchEngine = .annex,
         state: StateStore? = nil,
-        log: (any ReplicatedLog)? = nil
+        log: (any ReplicatedLog)? = nil,
+        serves: Bool = false
     ) throws(AnnexError) -> ServedVersion {
         let manifest = verified.manifest
         let folder = verified.folder
@@ -65,7 +67,7 @@ package enum VersionLoading {
             point.knob == "kappa" ? point.itemsRead.map { (kappa: point.value, items: $0) } : nil
         }
         if engine == .faiss { Self.leaveToFaiss(&description) }
-        let served = try ServedVersion(loading: description, state: state, log: log, timesSearches: true)
+        let served = try ServedVersion(loading: description, state: state, log: log, timesSearches: serves)
         try served.warm()
         try verified.confirmUnchanged()
         return served

@@ -23,10 +23,10 @@ FIRST = 1_700_000_000_000
 
 
 class Server:
-    def __init__(self, annctl: str, folder: pathlib.Path):
+    def __init__(self, annctl: str, folder: pathlib.Path, *options: str):
         self.began = time.monotonic()
         self.process = subprocess.Popen(
-            [annctl, "serve", folder / "shop", "--port", "0", "--threads", "1", "--state", folder / "state", "--durability", "interval:200"],
+            [annctl, "serve", folder / "shop", "--port", "0", "--threads", "1", "--state", folder / "state", *options],
             stderr=subprocess.PIPE, text=True)
         for line in self.process.stderr:
             if found := re.search(r"address=[^ ]*:(\d+)", line):
@@ -48,7 +48,7 @@ def make(annctl: str, folder: pathlib.Path, events: int) -> None:
     (folder / "items.txt").write_text("".join(f"i{n}\n" for n in range(ITEMS)))
     subprocess.run([annctl, "build", "--vectors", folder / "items.npy", "--ids", folder / "items.txt", "--index", "Flat", "--fold-in", "als",
                     "--regularization", "0.1", "--alpha", "1", "--output", folder / "shop"], check=True)
-    server = Server(annctl, folder)
+    server = Server(annctl, folder, "--durability", "interval:200")
     for part in range(0, events, PART):
         count, file = min(PART, events - part), folder / f"events-{part}.tsv"
         users, items = random.integers(0, USERS, count), random.integers(0, ITEMS, count)
