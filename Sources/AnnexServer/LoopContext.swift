@@ -171,7 +171,7 @@ final class LoopContext: @unchecked Sendable {
         self.resumeScheduled = false
         let queue = self.yielded
         self.yielded.removeAll(keepingCapacity: true)
-        let end = NIODeadline.now() + .milliseconds(4)
+        let end = NIODeadline.now() + .milliseconds(3)
         for (position, connection) in queue.enumerated() {
             if position > 0, NIODeadline.now() > end {
                 self.yielded.append(contentsOf: queue[position...])

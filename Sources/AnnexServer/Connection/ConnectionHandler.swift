@@ -20,7 +20,7 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
     /// Replies are handed to the socket when so many bytes have gathered, and at the end of each turn.
     static let flushBytes = 64 << 10
     /// Length of a turn; see also `ServerConfiguration.pipelineDepth`.
-    private static let turnNanoseconds: UInt64 = 1_000_000
+    private static let turnNanoseconds: UInt64 = 750_000
 
     let loop: LoopContext
     let localAddress: String
