@@ -1,4 +1,6 @@
+import AnnexCore
 import AnnexEngine
+import AnnexVersionSupport
 import Testing
 
 /// What is long leaves the loop, whatever its estimate was.
@@ -24,5 +26,24 @@ import Testing
             times.record(5, estimate: 0, k: k)
             #expect(times.ratio(k: k).isFinite)
         }
+    }
+
+    /// The worst that a client can do to the others' searches: vectors that 8 bits cannot stand for, so that every row is read.
+    @Test func oneClientsOddVectorsSendNobodyElseAway() throws {
+        let small = try SmallVersion(items: 6_000, users: 4, dimension: 1_024, kind: "IVF16,SQ8")
+        var description = small.description
+        // As if the build had found that queries read next to nothing.
+        description.readsByKappa = [(kappa: 1, items: 10)]
+        let version = try ServedVersion(loading: description, timesSearches: true)
+        let context = try QueryContext(version)
+        let effort = description.defaultEffort.plain
+        let odd = SimilarityQuery(k: 10, effort: effort)
+        for _ in 0..<200 {
+            #expect(try context.answer(odd, nearVectorOf: 1_024) { $0 < 4 ? 9e-16 : 2e-16 } == .hits)
+        }
+        let usual = SimilarityQuery(k: 10, effort: effort, budgetNanos: WorkEstimate.loopBudgetNanos)
+        #expect(try context.answer(usual, near: 7) == .hits)
+        print("oneClientsOddVectorsSendNobodyElseAway: 200 vectors that read every row")
+        withExtendedLifetime((small, version)) {}
     }
 }

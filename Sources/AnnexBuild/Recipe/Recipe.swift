@@ -116,35 +116,7 @@ package struct Recipe: Sendable, Equatable {
             folder: (path as NSString).deletingLastPathComponent.isEmpty
                 ? "." : (path as NSString).deletingLastPathComponent
         )
-        if let text = values["metric"] {
-            guard let metric = Metric(rawValue: text) else {
-                throw bad("metric '\(Printable.escape(text))' is not ip, cosine or l2")
-            }
-            recipe.metric = metric
-        }
-        recipe.index = values["index"] ?? "auto"
-        if let text = values["recall"] {
-            guard let recall = PlainNumber.decimal(text) else {
-                throw bad("recall '\(Printable.escape(text))' is no number \(PlainNumber.advice)")
-            }
-            recipe.recall = recall
-        }
-        if let text = values["seed"] {
-            guard let seed: UInt64 = PlainNumber.whole(text) else {
-                throw bad("seed '\(Printable.escape(text))' is no whole number \(PlainNumber.advice)")
-            }
-            recipe.seed = seed
-        }
-        if let text = values["threads"] {
-            guard let threads: Int = PlainNumber.whole(text) else {
-                throw bad("threads '\(Printable.escape(text))' is no whole number \(PlainNumber.advice)")
-            }
-            recipe.threads = threads
-        }
-        if let text = values["skip-bad-rows"] {
-            guard ["true", "false"].contains(text) else { throw bad("skip-bad-rows is true or false") }
-            recipe.skipBadRows = text == "true"
-        }
+        try recipe.readScalars(values, bad)
         recipe.idColumn = try values["id-column"].map { text throws(AnnexError) in try IdColumn(parsing: text) }
         recipe.columns = try values["columns"].map { text throws(AnnexError) in try InteractionColumns(parsing: text) }
         recipe.ids = values["ids"]
@@ -159,6 +131,42 @@ package struct Recipe: Sendable, Equatable {
             throw AnnexError(error.code, error.message, at: path, hint: error.hint)
         }
         return recipe
+    }
+
+    /// Takes the values that are numbers, words or switches. `bad` makes the error.
+    private mutating func readScalars(
+        _ values: [String: String],
+        _ bad: (String) -> AnnexError
+    ) throws(AnnexError) {
+        if let text = values["metric"] {
+            guard let metric = Metric(rawValue: text) else {
+                throw bad("metric '\(Printable.escape(text))' is not ip, cosine or l2")
+            }
+            self.metric = metric
+        }
+        self.index = values["index"] ?? "auto"
+        if let text = values["recall"] {
+            guard let recall = PlainNumber.decimal(text) else {
+                throw bad("recall '\(Printable.escape(text))' is no number \(PlainNumber.advice)")
+            }
+            self.recall = recall
+        }
+        if let text = values["seed"] {
+            guard let seed: UInt64 = PlainNumber.whole(text) else {
+                throw bad("seed '\(Printable.escape(text))' is no whole number \(PlainNumber.advice)")
+            }
+            self.seed = seed
+        }
+        if let text = values["threads"] {
+            guard let threads: Int = PlainNumber.whole(text) else {
+                throw bad("threads '\(Printable.escape(text))' is no whole number \(PlainNumber.advice)")
+            }
+            self.threads = threads
+        }
+        if let text = values["skip-bad-rows"] {
+            guard ["true", "false"].contains(text) else { throw bad("skip-bad-rows is true or false") }
+            self.skipBadRows = text == "true"
+        }
     }
 
     private static func isDelimited(_ file: String?) -> Bool { file.map { FactorSource($0).isDelimited } ?? false }

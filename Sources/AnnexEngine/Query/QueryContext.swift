@@ -183,7 +183,12 @@ package final class QueryContext {
         guard isTimed, let times else { return try !self.search(k: k, effort: effort, limit: limit).isUnfinished }
         let began = ThreadClock.nanoseconds()
         let report = try self.search(k: k, effort: effort, limit: limit)
-        times.record(ThreadClock.nanoseconds() - began, estimate: nanos, k: k)
+        // One client's odd vector, which makes a search read everything, must not send everybody's searches away: how far a
+        // search may read on a loop is limited apart from its time.
+        let most = WorkEstimate.limit(nanos: WorkEstimate.loopBudgetNanos, k: 0, in: self.version.description)
+        if report.read ?? 0 <= most.rows {
+            times.record(ThreadClock.nanoseconds() - began, estimate: nanos, k: k)
+        }
         return !report.isUnfinished
     }
 

@@ -19,7 +19,7 @@ package struct ReplicationSettings: Sendable {
     package var readCount = 64
     /// At most so many entries may have been read and not applied before no more are read.
     package var unappliedLimit = 8_192
-    /// The same in bytes.
+    /// At most so many bytes of entries may have been read and not applied.
     package var unappliedBytesLimit = 64 << 20
     /// The log is asked once in this time whether it still has what was read.
     package var checkInterval: Int64 = 1_000

@@ -10,7 +10,7 @@ struct LogLinks: Sendable {
     private let reading: RESPConnection
     /// A reply that takes longer means that the log is gone.
     private let patience: TimeAmount
-    /// The same for a read, which waits in the log first.
+    /// A read may take this long, because it waits in the log first.
     private let readPatience: TimeAmount
 
     init(_ append: RESPConnection, _ read: RESPConnection, _ settings: LogSettings) {

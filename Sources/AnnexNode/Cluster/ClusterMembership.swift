@@ -63,7 +63,7 @@ final class ClusterMembership: Sendable {
         self.watch.start { [weak self] changed throws(AnnexError) in try self?.adopt(changed) }
     }
 
-    /// What INFO tells of the topology's file.
+    /// Says what INFO tells of the topology's file.
     var section: InfoSection { self.watch.section }
 
     func stop() async {

@@ -21,9 +21,9 @@ package final class TopologyWatch: Sendable {
         /// What the last look saw, and what was judged last: adopted, or refused.
         var reading: Reading
         var judged: Reading
-        /// What was adopted last.
+        /// The cluster follows this file: it was adopted last.
         var adopted: TopologyFile
-        /// Why what was judged last is not followed; nil: it is.
+        /// Says why what was judged last is not followed. It is nil where it is followed.
         var refusal: AnnexError?
         /// Looks since the names were looked up.
         var age = 0
@@ -47,7 +47,7 @@ package final class TopologyWatch: Sendable {
         )
     }
 
-    /// What INFO tells of the file.
+    /// Says what INFO tells of the file.
     package var section: InfoSection {
         let refusal = self.seen.withLock { $0.refusal }
         return InfoSection(

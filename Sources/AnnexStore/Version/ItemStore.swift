@@ -22,7 +22,7 @@ enum ItemSchema {
     }
 }
 
-/// Writes `items.lmdb`: items in byte order of their ids, one after the other. One thread uses it.
+/// Writes `items.lmdb`, in which items stand in byte order of their ids. One thread uses it.
 ///
 /// The same items give the same bytes.
 package final class ItemStoreWriter {

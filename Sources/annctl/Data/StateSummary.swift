@@ -1,7 +1,7 @@
 import AnnexCore
 import AnnexStore
 
-/// What a state holds, in words.
+/// Says in words what a state holds.
 enum StateSummary {
     static func line(_ found: StateInspection) -> String {
         "\(found.events) events of \(found.users) users, \(found.tombstones) items taken out, "

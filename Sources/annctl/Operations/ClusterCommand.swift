@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// What looks after a cluster as a whole.
+/// Looks after a cluster as a whole.
 struct ClusterCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "cluster",
