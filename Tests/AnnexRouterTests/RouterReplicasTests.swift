@@ -132,11 +132,68 @@ struct RouterReplicasTests {
         #expect(pauses(2) != first)
     }
 
+    @Test(
+        "where all of a shard were gone, one that listens again is found by the first request",
+        arguments: RequestKind.allCases
+    )
+    func goneAndBack(_ kind: RequestKind) throws {
+        let router = TestRouter()
+        router.silent = [0, 1]
+        // The first was restarted: nobody has tried to connect for a while, as it was gone for long.
+        for _ in 0..<5 {
+            router.pass(2_000)
+            router.decisions.gone(0, now: router.now)
+        }
+        router.decisions.gone(1, now: router.now)
+        // Whichever is tried first: the one that is down refuses the connection, and the other one answers.
+        var dispatch = try router.send(kind)
+        let others = try (0..<3).map { _ in try router.send() }
+        if dispatch.replica == 1 { dispatch = try router.settle(dispatch, .unsent).resent }
+        #expect(dispatch.replica == 0)
+        #expect(router.settle(dispatch, .answered) == .deliver(dispatch.request))
+        for other in others {
+            let again = other.replica == 1 ? try router.settle(other, .unsent).resent : other
+            #expect(again.replica == 0 && router.settle(again, .answered) == .deliver(again.request))
+        }
+        // It has answered: it is asked at once, and a PING goes out with the next tick.
+        for _ in 0..<5 { #expect(router.settle(try router.send(), .answered) != .drop) }
+        router.silent = [1]
+        router.pass(2)
+        #expect(router.state(0) == .probing)
+        router.pass(250)
+        #expect(router.state(0) == .healthy)
+    }
+
+    @Test("where all of a shard are gone, one request in a while tries to connect, and the rest is refused")
+    func fewKnock() throws {
+        let router = TestRouter()
+        router.silent = [0, 1]
+        for replica in 0..<2 { router.decisions.gone(replica, now: router.now) }
+        var tries = 0
+        for _ in 0..<1_000 {
+            for _ in 0..<10 {
+                guard case .send(var dispatch) = router.begin() else { continue }
+                tries += 1
+                while case .resend(let next) = router.settle(dispatch, .unsent) {
+                    tries += 1
+                    dispatch = next
+                }
+            }
+            router.pass(1)
+        }
+        #expect((70...82).contains(tries), "\(tries) of 10,000: two replicas, each once in 25 ms")
+    }
+
     @Test("a shard that is gone refuses at once, the other is not touched; any shard will do for who asks any")
     func shardGone() throws {
         let router = TestRouter()
         router.decisions.gone(0, now: router.now)
         router.decisions.gone(1, now: router.now)
+        for _ in 0..<20 { #expect([2, 3].contains(try router.send(slot: nil).replica)) }
+        let knock = try router.send()
+        let second = try router.settle(knock, .unsent).resent
+        #expect(Set([knock.replica, second.replica]) == [0, 1])
+        #expect(router.settle(second, .unsent) == .fail(knock.request, .shardDown))
         for kind in RequestKind.allCases { #expect(router.begin(kind) == .refuse(.shardDown)) }
         #expect(Self.destinations(router, slot: 16_383) == [2, 3])
         for _ in 0..<20 {
@@ -163,7 +220,7 @@ struct RouterReplicasTests {
         #expect(Self.destinations(router) == [0, 1], "they are mended, and nobody waits for the end of the hold")
         #expect(router.decisions.counters.lastResorts >= 40)
         #expect(router.state(2) == .healthy && router.state(3) == .healthy)
-        // One that does not answer PINGs is worse, and one that is gone is not asked.
+        // One that does not answer PINGs is worse, and one that is gone is worse still.
         router.silent = [0]
         router.pass(600)
         #expect((0..<2).allSatisfy { router.state($0) == .ejected })
@@ -171,7 +228,8 @@ struct RouterReplicasTests {
         router.decisions.gone(1, now: router.now)
         #expect(Self.destinations(router) == [0])
         router.decisions.gone(0, now: router.now)
-        #expect(router.begin() == .refuse(.shardDown), "gone is gone")
+        let last = try router.send()
+        #expect(router.settle(last, .unsent) == .fail(last.request, .shardDown))
     }
 
     @Test("a shard that stands still is asked while what it owes is young, then refuses at once")

@@ -92,3 +92,23 @@ def test_a_rolling_restart_far_behind_the_log(indexes, catalogues, tmp_path, fac
     assert reader.asked > 100
     assert not reader.failed, reader.failed[:5]
     assert all(text.startswith("LOADING not ready: log") for text in told) or behind < 100_000, told
+
+
+def test_the_next_replica_stops_as_soon_as_the_last_is_ready(indexes, catalogues, tmp_path, fact):
+    """The router tries ever less often to connect to a replica that is down: it must not be the last to know that it is back."""
+    users = catalogues[INDEX].user_ids
+    with Loopback() as network, Cluster(indexes[INDEX], tmp_path / "cluster", network, shards=1, replicas=2) as cluster:
+        reader = Reader(cluster.router, users, users)
+        reader.start()
+        for _ in range(3):
+            for node in cluster.replicas:
+                node.stop()
+                annex.lasting(2.5, "the replica is away: the next attempt to connect is up to 2 s off by then")
+                node.start()
+                annex.wait_until(lambda: node.answers(), 60, "it listens")
+                wait_for_ready(cluster, node)
+        reader.over.set()
+        reader.join(60)
+    fact(f"six stops in a row, each as soon as the other replica was ready: {reader.asked} reads meanwhile, {len(reader.failed)} failed")
+    assert reader.asked > 500
+    assert not reader.failed, reader.failed[:5]

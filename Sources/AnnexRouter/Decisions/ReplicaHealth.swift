@@ -26,7 +26,7 @@ package struct ReplicaHealth: Sendable, Equatable {
     }
 
     package private(set) var state = State.probing
-    /// Its connection is gone; it is not merely slow. A replica of this kind is asked under no circumstances.
+    /// Its connection is gone; it is not merely slow. It is asked where no other replica of its shard can be.
     package private(set) var isGone = false
     /// It answers its PINGs, as far as it was asked: whatever else is wrong with it, it runs.
     package var answersPings: Bool { self.misses == 0 && !self.isGone }

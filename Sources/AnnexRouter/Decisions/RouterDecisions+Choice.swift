@@ -31,15 +31,18 @@ extension RouterDecisions {
             return self.choose(in: shard, for: request, prefer: prefer, again: again, now)
         }
         var failure = Failure.unowned
+        var lastResort: Choice?
         let first = self.draw(below: self.members.count)
         for step in 0..<self.members.count {
             let shard = (first + step) % self.members.count
-            switch self.choose(in: shard, for: request, prefer: prefer, again: again, now) {
-            case .replica(let replica, let rank): return .replica(replica, rank: rank)
+            let choice = self.choose(in: shard, for: request, prefer: prefer, again: again, now)
+            switch choice {
+            case .replica(_, let rank) where rank < Self.worstRank: return choice
+            case .replica: lastResort = lastResort ?? choice
             case .none(let reason): failure = failure == .overloaded ? failure : reason
             }
         }
-        return .none(failure)
+        return lastResort ?? .none(failure)
     }
 
     private mutating func choose(
@@ -91,7 +94,8 @@ extension RouterDecisions {
     ///
     /// One that answers its PINGs comes first: it was left out because requests fail, and may be mended before its hold is over. One
     /// that does not may be slow, or stand still: it is asked as long as what it owes is young, and not again until it answers
-    /// or its connections are made anew, so that a shard that stands still refuses at once.
+    /// or its connections are made anew, so that a shard that stands still refuses at once. The last are those that are
+    /// gone: what is known of them is as old as the last attempt to connect, and one may have been started since.
     private mutating func chooseUnfit(
         in shard: Int,
         for request: borrowing PendingRequest,
@@ -114,8 +118,9 @@ extension RouterDecisions {
                 isCrowded = true
                 continue
             }
-            let silence = self.replicas[replica].health.answersPings ? 0 : 1 << 40
-            let owed = silence + self.owed(by: replica, request.kind)
+            let health = self.replicas[replica].health
+            let silence = health.answersPings ? 0 : health.isGone ? 2 : 1
+            let owed = (wasTried ? 1 << 44 : 0) + silence << 40 + self.owed(by: replica, request.kind)
             if owed < bestOwed { (best, bestOwed) = (replica, owed) }
         }
         guard best >= 0 else { return .none(isCrowded ? .overloaded : .shardDown) }
@@ -124,10 +129,13 @@ extension RouterDecisions {
     }
 
     /// Tells whether a replica that was left out may be asked all the same.
+    ///
+    /// Where nobody listened, a request tries again to connect; others join it, and the next tries after a while.
     func mayStillAnswer(_ replica: Int, _ now: UInt64) -> Bool {
-        let health = self.replicas[replica].health
-        guard !health.isGone else { return false }
-        return health.answersPings || self.age(of: replica, now) <= self.settings.readQueueAge
+        let known = self.replicas[replica]
+        if known.health.answersPings { return true }
+        if known.health.isGone, known.inFlight == 0 { return now >= known.nextKnock }
+        return self.age(of: replica, now) <= self.settings.readQueueAge
     }
 
     /// Returns how good a replica is for a request: 0 is best. Returns nil where it cannot be asked.

@@ -189,6 +189,7 @@ extension RouterDecisions {
     private mutating func learn(_ reply: OwedReply, _ outcome: Outcome, _ now: UInt64) {
         let replica = Int(reply.replica)
         let memory = now.saturatingAdd(self.settings.refusalMemory)
+        if self.replicas[replica].health.isGone, outcome != .lost, outcome != .unsent { self.pingAtOnce(replica, now) }
         guard reply.kind != .heavyRead else { return self.learnOfHeavy(reply, outcome, memory) }
         switch outcome {
         case .answered, .moved, .unknownItem:
@@ -213,6 +214,13 @@ extension RouterDecisions {
             // `lost(_:now:)` tells of the connection, once.
             self.replicas[replica].failures += 1
         }
+    }
+
+    /// One that was thought gone has replied: it may be asked, and a PING tells how it is.
+    private mutating func pingAtOnce(_ replica: Int, _ now: UInt64) {
+        self.replicas[replica].nextKnock = now
+        self.replicas[replica].goneInRow = 0
+        if !self.replicas[replica].isPingOwed { self.replicas[replica].nextPing = now }
     }
 
     /// Whatever becomes of a heavy read, it says nothing about the replica's health: PINGs and other requests do. Others are

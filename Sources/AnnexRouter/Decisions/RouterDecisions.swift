@@ -193,6 +193,9 @@ package struct RouterDecisions: ~Copyable {
         self.requests[index].attempts[ordinal] = row
         self.requests[index].sent += 1
         self.requests[index].underWay += 1
+        if self.replicas[replica].health.isGone {
+            self.replicas[replica].nextKnock = now.saturatingAdd(self.settings.knockInterval)
+        }
         return Dispatch(
             request: RequestID(index: index, generation: self.requests.generation(index)),
             attempt: AttemptID(index: row, generation: generation),

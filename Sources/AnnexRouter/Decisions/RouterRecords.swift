@@ -107,6 +107,8 @@ struct KnownReplica {
     var silentPings = 0
     /// Counts times in a row that the health connection ended or could not be made.
     var goneInRow = 0
+    /// Says when a request may try again to connect, where nobody listened and no other replica can be asked.
+    var nextKnock: UInt64 = 0
     /// It was left out since it was last healthy; and until when it gets a growing share after that.
     var wasOut = false
     var warmUntil: UInt64 = 0

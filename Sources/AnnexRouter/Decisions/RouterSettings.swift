@@ -32,6 +32,8 @@ package struct RouterSettings: Sendable, Equatable {
     package var slowStart: UInt64 = 5_000 * Self.millisecond
     /// Where nobody listens, the wait between two PINGs is doubled up to so many times.
     package var pingDoublings = 3
+    /// Where no replica of a shard listens, one request in so long tries to connect all the same.
+    package var knockInterval: UInt64 = 25 * Self.millisecond
 
     /// The first is the number of second attempts per thousand requests, the next the reserve that a quiet router
     /// starts with. The last says how many may be saved up, which is what a burst of lost connections can spend.
