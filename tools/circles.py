@@ -17,7 +17,7 @@ import sys
 LARGEST_CIRCLE = 2
 LARGEST_FOLDER = 20
 # Target or folder: how many files its circles, or the folder, had when the rule came.
-KNOWN_CIRCLES = {"AnnexServer": 3}
+KNOWN_CIRCLES: dict[str, int] = {}
 KNOWN_FOLDERS: dict[str, int] = {}
 
 COMMENTS_AND_TEXTS = re.compile(

@@ -14,6 +14,7 @@ package final class LineServer: Sendable {
     private let shared: ServerShared
     private let group: MultiThreadedEventLoopGroup
     private let makeHandler: @Sendable (_ loop: Int, _ eventLoop: any EventLoop) -> any CommandHandler
+    private let loops = Mutex<ServerLoops?>(nil)
     private let listener = Mutex<(any Channel)?>(nil)
     private let stopping = Atomic<Bool>(false)
 
@@ -48,9 +49,9 @@ package final class LineServer: Sendable {
         self.raiseDescriptorLimit()
         let makeHandler = self.makeHandler
         let shared = self.shared
-        var loops: [LoopContext] = []
+        var contexts: [LoopContext] = []
         for (index, eventLoop) in self.group.makeIterator().enumerated() {
-            loops.append(
+            contexts.append(
                 try await eventLoop.submit {
                     LoopContext(
                         index: index,
@@ -61,13 +62,13 @@ package final class LineServer: Sendable {
                 }.get()
             )
         }
-        shared.started(loops: loops)
-        for loop in loops { try await loop.eventLoop.submit { loop.startSweeping() }.get() }
+        let loops = ServerLoops(contexts, shared: shared)
+        self.loops.withLock { $0 = loops }
+        for loop in contexts { try await loop.eventLoop.submit { loop.startSweeping() }.get() }
         // The view may outlive the server, and must not keep it.
-        shared.cluster?.watch { [weak shared] _ in
-            guard let shared else { return }
+        shared.cluster?.watch { [weak loops] _ in
             // The snapshot is taken when the loop comes to it, so that none is overtaken by the one before.
-            for loop in shared.loops { loop.eventLoop.execute { loop.cluster = shared.cluster?.snapshot } }
+            for loop in loops?.all ?? [] { loop.eventLoop.execute { loop.cluster = loop.shared.cluster?.snapshot } }
         }
         do {
             let channel = try await self.bootstrap(loops).bind(
@@ -90,8 +91,8 @@ package final class LineServer: Sendable {
         }
     }
 
-    private func bootstrap(_ loops: [LoopContext]) -> ServerBootstrap {
-        let byLoop = Dictionary(uniqueKeysWithValues: loops.map { (ObjectIdentifier($0.eventLoop), $0) })
+    private func bootstrap(_ loops: ServerLoops) -> ServerBootstrap {
+        let byLoop = Dictionary(uniqueKeysWithValues: loops.all.map { (ObjectIdentifier($0.eventLoop), $0) })
         let shared = self.shared
         return ServerBootstrap(group: self.group)
             .serverChannelOption(.backlog, value: CInt(clamping: self.configuration.backlog))
@@ -106,13 +107,18 @@ package final class LineServer: Sendable {
                     guard let loop = byLoop[ObjectIdentifier(channel.eventLoop)] else {
                         throw ChannelError.operationUnsupported
                     }
-                    try Self.admit(channel, to: loop, shared)
+                    try Self.admit(channel, to: loop, of: loops, shared)
                     try Self.keepAlive(channel, shared.configuration.tcpKeepalive)
                 }
             }
     }
 
-    private static func admit(_ channel: any Channel, to loop: LoopContext, _ shared: ServerShared) throws {
+    private static func admit(
+        _ channel: any Channel,
+        to loop: LoopContext,
+        of loops: ServerLoops,
+        _ shared: ServerShared
+    ) throws {
         let (_, open) = shared.connections.add(1, ordering: .relaxed)
         guard open <= shared.maximumConnections.load(ordering: .relaxed), !loop.isDraining else {
             shared.connections.subtract(1, ordering: .relaxed)
@@ -126,7 +132,7 @@ package final class LineServer: Sendable {
             authenticated: shared.configuration.passwordHash == nil
         )
         try channel.pipeline.syncOperations.addHandler(
-            ConnectionHandler(loop: loop, state: state, localAddress: Self.text(channel.localAddress))
+            ConnectionHandler(loop: loop, of: loops, state: state, localAddress: Self.text(channel.localAddress))
         )
     }
 
@@ -185,7 +191,7 @@ package final class LineServer: Sendable {
             return listener
         }
         if let channel { try? await channel.close().get() }
-        let loops = self.shared.loops
+        let loops = self.loops.withLock { $0?.all ?? [] }
         let readUntil = NIODeadline.now() + TimeAmount(grace / 10)
         let futures = loops.map { loop in
             let promise = loop.eventLoop.makePromise(of: Void.self)
@@ -201,10 +207,11 @@ package final class LineServer: Sendable {
 
     private func stopThreads() async {
         // Whatever would still come to a loop from elsewhere ends before the loop does.
-        for loop in self.shared.loops { try? await loop.eventLoop.submit { loop.stop() }.get() }
+        let loops = self.loops.withLock { $0?.all ?? [] }
+        for loop in loops { try? await loop.eventLoop.submit { loop.stop() }.get() }
         await self.shared.work.shutdown()
         try? await self.group.shutdownGracefully()
-        // Loops and what they share hold one another: what handlers have open would stay open.
-        self.shared.started(loops: [])
+        // What handlers have open would stay open.
+        self.loops.withLock { $0 = nil }
     }
 }

@@ -27,12 +27,12 @@ final class LoopContext: @unchecked Sendable {
     /// Holds the loop's view of the cluster. It is nil where this server stands alone.
     @exclusivity(unchecked) var cluster: ClusterView.Snapshot?
 
-    private let delivered = Mutex<[(connection: ConnectionHandler, number: Int, write: ReplyPromise.Writing)]>([])
-    private(set) var connections: [UInt64: ConnectionHandler] = [:]
+    private let delivered = Mutex<[(connection: any LoopConnection, number: Int, write: ReplyPromise.Writing)]>([])
+    private(set) var connections: [UInt64: any LoopConnection] = [:]
     private(set) var heldBytes = 0
     private var publishedBytes = 0
     private var spareBuffers: [ByteBuffer] = []
-    private var yielded: [ConnectionHandler] = []
+    private var yielded: [any LoopConnection] = []
     private var resumeScheduled = false
     private var sweep: RepeatedTask?
     private var drainStopsReadingAt: NIODeadline?
@@ -64,12 +64,12 @@ final class LoopContext: @unchecked Sendable {
 
     // MARK: Connections
 
-    func add(_ connection: ConnectionHandler) {
+    func add(_ connection: any LoopConnection) {
         self.connections[connection.state.id] = connection
         self.metrics.connectionsReceived &+= 1
     }
 
-    func remove(_ connection: ConnectionHandler) {
+    func remove(_ connection: any LoopConnection) {
         guard self.connections.removeValue(forKey: connection.state.id) != nil else { return }
         self.finishDrainIfEmpty()
     }
@@ -80,7 +80,7 @@ final class LoopContext: @unchecked Sendable {
         copy.connections = self.connections.count
         copy.heldBytes = self.heldBytes
         for connection in self.connections.values {
-            if connection.machine.isWaiting { copy.waiting += 1 }
+            if connection.isWaiting { copy.waiting += 1 }
             copy.largestInput = max(copy.largestInput, connection.held.input)
             copy.largestOutput = max(copy.largestOutput, connection.held.output)
         }
@@ -118,13 +118,13 @@ final class LoopContext: @unchecked Sendable {
         let change = self.heldBytes - self.publishedBytes
         self.publishedBytes = self.heldBytes
         let (_, total) = self.shared.heldBytes.add(change, ordering: .relaxed)
-        if change > 0, total > self.shared.configuration.allClientsBytes { self.shared.evict(on: self.eventLoop) }
+        if change > 0, total > self.shared.configuration.allClientsBytes { self.shared.makeRoom() }
     }
 
     /// Returns the connection that holds most, of all or of those that take none of their replies. O(connections).
     func biggest(onlyStalled: Bool) -> (id: UInt64, bytes: Int)? {
         let now = NIODeadline.now()
-        return self.connections.values.filter { !onlyStalled || $0.isStalled(now) }
+        return self.connections.values.filter { !onlyStalled || $0.isStalled(now, for: .seconds(1)) }
             .map { (id: $0.state.id, bytes: $0.held.total) }
             .max { $0.bytes < $1.bytes }
     }
@@ -136,7 +136,7 @@ final class LoopContext: @unchecked Sendable {
     // MARK: Replies from elsewhere
 
     /// Hands a reply over from any thread. Those that come together, as all of one commit do, wake the loop once.
-    func deliver(_ write: @escaping ReplyPromise.Writing, number: Int, to connection: ConnectionHandler) {
+    func deliver(_ write: @escaping ReplyPromise.Writing, number: Int, to connection: any LoopConnection) {
         let isFirst = self.delivered.withLock { waiting in
             waiting.append((connection, number, write))
             return waiting.count == 1
@@ -154,7 +154,7 @@ final class LoopContext: @unchecked Sendable {
     // MARK: Turns
 
     /// Queues a connection that has more commands than one turn answers.
-    func yield(_ connection: ConnectionHandler) {
+    func yield(_ connection: any LoopConnection) {
         self.yielded.append(connection)
         self.scheduleResume()
     }

@@ -40,20 +40,18 @@ final class ServerShared: Sendable {
     let lingering = Atomic<Int>(0)
     let nextClient = Atomic<UInt64>(1)
     let nextSlowlogEntry = Atomic<Int>(0)
-    /// Counts bytes held for clients: what the loops last published (each within `LoopContext.publishStep` of the
+    /// Counts bytes held for clients: what the loops last published (each within 64 KiB of the
     /// truth), and replies that other threads make.
     let heldBytes = Atomic<Int>(0)
-    let evicting = Atomic<Bool>(false)
+    let isRelieving = Atomic<Bool>(false)
     /// The server is about to end.
     let isLeaving = Atomic<Bool>(false)
     let guesses = PasswordGuesses()
 
-    private struct Changing {
-        var loops: [LoopContext] = []
-        /// Holds the configuration, with the changes of CONFIG SET and of the system, and the real port.
-        var configuration: ServerConfiguration
-    }
-    private let changing: Mutex<Changing>
+    /// Holds the configuration, with the changes of CONFIG SET and of the system, and the real port.
+    private let changing: Mutex<ServerConfiguration>
+    /// Holds who closes connections where too much is held: see `relieve`.
+    let relief = Mutex<(@Sendable (_ onlyStalled: Bool) -> Void)?>(nil)
 
     init(
         configuration: ServerConfiguration,
@@ -76,50 +74,34 @@ final class ServerShared: Sendable {
         var generator = SystemRandomNumberGenerator()
         let half = { String(generator.next(), radix: 16) }
         self.runID = half() + half()
-        self.changing = Mutex(Changing(configuration: configuration))
+        self.changing = Mutex(configuration)
     }
 
-    var loops: [LoopContext] { self.changing.withLock { $0.loops } }
     /// Returns the settings that hold now.
-    var current: ServerConfiguration { self.changing.withLock { $0.configuration } }
+    var current: ServerConfiguration { self.changing.withLock { $0 } }
     var port: Int { self.current.port }
 
-    func started(loops: [LoopContext]) { self.changing.withLock { $0.loops = loops } }
-    func bound(port: Int) { self.changing.withLock { $0.configuration.port = port } }
+    func bound(port: Int) { self.changing.withLock { $0.port = port } }
 
     /// The operating system allows fewer connections than configured.
     func limitConnections(to count: Int) {
         self.maximumConnections.store(count, ordering: .relaxed)
-        self.changing.withLock { $0.configuration.maximumConnections = count }
+        self.changing.withLock { $0.maximumConnections = count }
     }
 
-    /// Runs `body` on every loop; the results arrive on `eventLoop`, in no particular order of execution.
-    func gather<T: Sendable>(
-        on eventLoop: any EventLoop,
-        _ body: @escaping @Sendable (LoopContext) -> T
-    ) -> EventLoopFuture<[T]> {
-        let futures = self.loops.map { loop in loop.eventLoop.submit { body(loop) } }
-        return EventLoopFuture.whenAllSucceed(futures, on: eventLoop)
-    }
-
-    /// Changes several settings or, if one cannot be changed, none. Loops follow within their next tick.
+    /// Changes several settings or, if one cannot be changed, none. The loops have copies of their own: see `ServerLoops`.
     func change(_ pairs: [(name: String, value: String)]) -> (name: String, change: ServerParameters.Change)? {
-        let outcome = self.changing.withLock {
-            changing -> (failed: (String, ServerParameters.Change)?, new: ServerConfiguration, loops: [LoopContext]) in
-            var configuration = changing.configuration
+        let failed = self.changing.withLock { current -> (String, ServerParameters.Change)? in
+            var configuration = current
             for (name, value) in pairs {
                 let change = ServerParameters.set(name, to: value, in: &configuration)
-                guard change == .changed else { return ((name, change), configuration, []) }
+                guard change == .changed else { return (name, change) }
             }
-            changing.configuration = configuration
-            return (nil, configuration, changing.loops)
+            current = configuration
+            return nil
         }
-        if let failed = outcome.failed { return failed }
-        self.maximumConnections.store(outcome.new.maximumConnections, ordering: .relaxed)
-        let new = outcome.new
-        for loop in outcome.loops {
-            loop.eventLoop.execute { loop.apply(new) }
-        }
+        if let failed { return failed }
+        self.maximumConnections.store(self.current.maximumConnections, ordering: .relaxed)
         return nil
     }
 }

@@ -64,7 +64,6 @@ extension ConnectionHandler {
 
     // MARK: Over all loops
 
-    /// Writes one line of CLIENT LIST, without the line end.
     func listLine() -> String {
         let now = NIODeadline.now()
         let age = (now - self.clock.connectedAt).nanoseconds / 1_000_000_000
@@ -104,7 +103,7 @@ extension ConnectionHandler {
         let version = self.state.respVersion
         let selected = wanted
         let shared = self.loop.shared
-        let future = shared.gather(on: self.loop.eventLoop) { loop in
+        let future = self.loops.gather(on: self.loop.eventLoop) { loop in
             loop.connections.values.filter { selected?.contains($0.state.id) ?? true }
                 .map { (id: $0.state.id, line: $0.listLine()) }
         }.map { lists -> ByteBuffer in
@@ -124,12 +123,12 @@ extension ConnectionHandler {
         let version = self.state.respVersion
         let own = self.state.id
         let shared = self.loop.shared
-        let future = shared.gather(on: self.loop.eventLoop) { loop -> Int in
+        let future = self.loops.gather(on: self.loop.eventLoop) { loop -> Int in
             let victims = loop.connections.values.filter {
                 chosen.selects(id: $0.state.id, address: $0.state.address, localAddress: $0.localAddress)
             }
             for victim in victims {
-                if victim.state.id == own { victim.machine.finishAfterReplies() } else { victim.closeNow() }
+                if victim.state.id == own { victim.closeAfterReplies() } else { victim.closeNow() }
             }
             return victims.count
         }.map { counts -> ByteBuffer in

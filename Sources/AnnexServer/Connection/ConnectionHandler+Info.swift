@@ -16,7 +16,7 @@ extension ConnectionHandler {
         let version = self.state.respVersion
         let shared = self.loop.shared
         let eventLoop = self.loop.eventLoop
-        let future = shared.gather(on: eventLoop) { loop in loop.snapshot() }
+        let future = self.loops.gather(on: eventLoop) { loop in loop.snapshot() }
             .flatMap { copies in
                 shared.work.report(on: eventLoop) {
                     let sum = LoopMetrics.sum(copies, of: shared.table)

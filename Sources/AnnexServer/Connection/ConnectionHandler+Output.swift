@@ -44,7 +44,7 @@ extension ConnectionHandler {
     }
 
     /// Tells whether the client takes none of its replies.
-    func isStalled(_ now: NIODeadline, for time: TimeAmount = .seconds(1)) -> Bool {
+    func isStalled(_ now: NIODeadline, for time: TimeAmount) -> Bool {
         self.held.output > 0 && now - self.clock.outputMoved > time
     }
 }

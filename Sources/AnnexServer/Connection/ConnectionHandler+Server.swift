@@ -9,7 +9,7 @@ extension ConnectionHandler {
         let version = self.state.respVersion
         let shared = self.loop.shared
         return self.later(
-            shared.gather(on: self.loop.eventLoop, change).map { _ in shared.rendered(version) { $0.status("OK") } }
+            self.loops.gather(on: self.loop.eventLoop, change).map { _ in shared.rendered(version) { $0.status("OK") } }
         )
     }
 
@@ -41,7 +41,7 @@ extension ConnectionHandler {
         let pairs = stride(from: 2, to: self.request.count, by: 2).map { index in
             (name: self.request.string(index).lowercased(), value: self.request.string(index + 1))
         }
-        guard let failed = self.loop.shared.change(pairs) else { return self.reply.status("OK") }
+        guard let failed = self.loops.change(pairs) else { return self.reply.status("OK") }
         let name = Printable.escape(failed.name)
         switch failed.change {
         case .invalid(let why):
@@ -68,7 +68,7 @@ extension ConnectionHandler {
         let version = self.state.respVersion
         let shared = self.loop.shared
         return self.later(
-            shared.gather(on: self.loop.eventLoop) { loop in loop.slowlog.entries }.map { lists in
+            self.loops.gather(on: self.loop.eventLoop) { loop in loop.slowlog.entries }.map { lists in
                 let newest = lists.flatMap { $0 }.sorted { $0.id > $1.id }.prefix(
                     min(wanted, shared.current.slowlogLength)
                 )
@@ -81,7 +81,7 @@ extension ConnectionHandler {
         let version = self.state.respVersion
         let shared = self.loop.shared
         return self.later(
-            shared.gather(on: self.loop.eventLoop) { loop in loop.slowlog.entries.count }.map { counts in
+            self.loops.gather(on: self.loop.eventLoop) { loop in loop.slowlog.entries.count }.map { counts in
                 let count = min(counts.reduce(0, +), shared.current.slowlogLength)
                 return shared.rendered(version) { $0.integer(count) }
             }
@@ -116,7 +116,7 @@ extension ConnectionHandler {
         let shared = self.loop.shared
         let table = shared.table
         return self.later(
-            shared.gather(on: self.loop.eventLoop) { loop in loop.snapshot() }.map { copies in
+            self.loops.gather(on: self.loop.eventLoop) { loop in loop.snapshot() }.map { copies in
                 let commands = LoopMetrics.sum(copies, of: table).named(in: table) { $0.calls > 0 }
                     .filter { names.isEmpty || names.contains($0.name) }
                 return shared.rendered(version) { writer in Self.write(commands, &writer) }

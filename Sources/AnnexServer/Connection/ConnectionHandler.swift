@@ -10,7 +10,7 @@ import Synchronization
 /// Unchecked because every member is read and written on the loop of the channel only. What this class may do next is
 /// decided by `ConnectionStateMachine`; this class does it. The members that each command touches are left out of the
 /// run-time checks of exclusive access, which took a tenth of the time of a pipelined PING.
-final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
+final class ConnectionHandler: ChannelDuplexHandler, LoopConnection, @unchecked Sendable {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -23,6 +23,7 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
     private static let turnNanoseconds: UInt64 = 750_000
 
     let loop: LoopContext
+    let loops: ServerLoops
     let localAddress: String
     @exclusivity(unchecked) var state: ConnectionState
     @exclusivity(unchecked) var machine = ConnectionStateMachine()
@@ -37,8 +38,9 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
     /// Holds the time that DEADLINE gave for the next command. It is nil where none was given.
     @exclusivity(unchecked) var nextDeadline: Int64?
 
-    init(loop: LoopContext, state: ConnectionState, localAddress: String) {
+    init(loop: LoopContext, of loops: ServerLoops, state: ConnectionState, localAddress: String) {
         self.loop = loop
+        self.loops = loops
         self.state = state
         self.localAddress = localAddress
         self.inbound = InboundRequests(
@@ -47,6 +49,8 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
         )
         self.outbound = OutboundReplies(ReplyWriter(version: state.respVersion, buffer: ByteBuffer()))
     }
+
+    var isWaiting: Bool { self.machine.isWaiting }
 
     /// Returns the command that is being answered.
     var request: Request { _read { yield self.inbound.request } }
@@ -252,6 +256,8 @@ final class ConnectionHandler: ChannelDuplexHandler, @unchecked Sendable {
     }
 
     // MARK: The end
+
+    func closeAfterReplies() { self.machine.finishAfterReplies() }
 
     func closeNow() {
         self.machine.finish()

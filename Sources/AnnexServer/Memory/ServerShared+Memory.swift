@@ -28,7 +28,7 @@ extension ServerShared {
         guard budget < limit else {
             return reply.error(code: .error, "the reply is larger than \(limit) bytes; ask for less at once")
         }
-        self.makeRoom()
+        self.makeRoomForReply()
         reply.error(
             code: .overloaded,
             "all clients together hold so much that a reply may take \(budget) bytes now; ask for less at once, or try again "
@@ -121,39 +121,25 @@ extension ServerShared {
 
     // MARK: Who goes first
 
-    /// Called when `heldBytes` passed the limit: closes the connection that holds most, until the sum is below.
-    func evict(on eventLoop: any EventLoop) { self.beginEvicting(on: eventLoop, onlyStalled: false) }
+    /// Has `body` close connections from now on where clients hold too much, and call `relieved` when it has: the one
+    /// that holds most, until the sum is below the limit; or one of those that take none of their replies.
+    func relieve(_ body: @escaping @Sendable (_ onlyStalled: Bool) -> Void) { self.relief.withLock { $0 = body } }
 
-    /// Called when a reply found no room: closes the connection that holds most of those that take none of their replies.
-    private func makeRoom() {
-        guard let loop = self.loops.first else { return }
-        self.beginEvicting(on: loop.eventLoop, onlyStalled: true)
-    }
+    var isAboveLimit: Bool { self.heldBytes.load(ordering: .relaxed) > self.configuration.allClientsBytes }
 
-    private func beginEvicting(on eventLoop: any EventLoop, onlyStalled: Bool) {
-        guard self.evicting.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else {
+    /// To be called when `heldBytes` passed the limit.
+    func makeRoom() { self.beginRelief(onlyStalled: false) }
+
+    /// To be called when a reply found no room.
+    private func makeRoomForReply() { self.beginRelief(onlyStalled: true) }
+
+    func relieved() { self.isRelieving.store(false, ordering: .relaxed) }
+
+    private func beginRelief(onlyStalled: Bool) {
+        guard self.isRelieving.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else {
             return
         }
-        self.evictBiggest(on: eventLoop, onlyStalled: onlyStalled)
-    }
-
-    private func evictBiggest(on eventLoop: any EventLoop, onlyStalled: Bool) {
-        self.gather(on: eventLoop) { loop in
-            loop.publishHeldBytes()
-            return (loop, loop.biggest(onlyStalled: onlyStalled))
-        }.whenSuccess { candidates in
-            let biggest = candidates.max { $0.1?.bytes ?? 0 < $1.1?.bytes ?? 0 }
-            let limit = self.configuration.allClientsBytes
-            let isAbove = self.heldBytes.load(ordering: .relaxed) > limit
-            guard isAbove || onlyStalled, let (loop, found) = biggest, let (id, bytes) = found, bytes > 0 else {
-                self.evicting.store(false, ordering: .relaxed)
-                return
-            }
-            loop.eventLoop.execute {
-                loop.evict(id, "all clients together hold more than \(limit) bytes")
-                guard onlyStalled else { return self.evictBiggest(on: eventLoop, onlyStalled: false) }
-                self.evicting.store(false, ordering: .relaxed)
-            }
-        }
+        guard let body = self.relief.withLock({ $0 }) else { return self.relieved() }
+        body(onlyStalled)
     }
 }
