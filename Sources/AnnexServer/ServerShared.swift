@@ -36,8 +36,11 @@ final class ServerShared: Sendable {
     let connections = Atomic<Int>(0)
     let rejected = Atomic<Int>(0)
     let maximumConnections: Atomic<Int>
-    /// Counts rejected clients that still wait to read their error.
+    /// Counts clients that have had their last reply and may still send; they are none of `connections`.
     let lingering = Atomic<Int>(0)
+    static let maximumLingering = 64
+    /// So long it is waited for their own end.
+    static let linger = TimeAmount.seconds(1)
     let nextClient = Atomic<UInt64>(1)
     let nextSlowlogEntry = Atomic<Int>(0)
     /// Counts bytes held for clients: what the loops last published (each within 64 KiB of the
@@ -80,6 +83,15 @@ final class ServerShared: Sendable {
     /// Returns the settings that hold now.
     var current: ServerConfiguration { self.changing.withLock { $0 } }
     var port: Int { self.current.port }
+
+    /// Returns whether one more client may linger, which then counts as lingering.
+    func beginLingering() -> Bool {
+        if self.lingering.add(1, ordering: .relaxed).newValue <= Self.maximumLingering { return true }
+        self.lingering.subtract(1, ordering: .relaxed)
+        return false
+    }
+
+    func endLingering() { self.lingering.subtract(1, ordering: .relaxed) }
 
     func bound(port: Int) { self.changing.withLock { $0.port = port } }
 

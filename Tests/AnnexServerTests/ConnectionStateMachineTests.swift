@@ -120,6 +120,30 @@ import Testing
         #expect(begins == [true, false] && !beginsAgain)
     }
 
+    @Test func whatStillComesBehindTheLastReplyIsReadAndDropped() {
+        var machine = ConnectionStateMachine()
+        let before = machine.linger()
+        machine.finish()
+        let readsMeanwhile = machine.readWanted()
+        let tooEarly = machine.linger()
+        _ = machine.beginClosing()
+        let lingers = [machine.linger(), machine.linger()]
+        let readsOn = machine.takeHeldRead()
+        #expect(!before && !readsMeanwhile && !tooEarly && lingers == [true, false])
+        #expect(readsOn && machine.mayRead && !machine.takesInput && !machine.mayParse)
+        machine.closed()
+        #expect(machine.isClosed && !machine.mayRead)
+    }
+
+    @Test(arguments: [true, false]) func nothingIsAwaitedWhereNothingCanCome(isDraining: Bool) {
+        var machine = ConnectionStateMachine()
+        if isDraining { machine.stopReading() } else { machine.inputClosed() }
+        machine.finish()
+        _ = machine.beginClosing()
+        let lingers = machine.linger()
+        #expect(!lingers)
+    }
+
     @Test func nothingHappensBehindTheEnd() {
         var machine = ConnectionStateMachine()
         machine.closed()
@@ -133,7 +157,7 @@ import Testing
         { $0.beginTurn() }, { $0.endTurn() }, { $0.yield() }, { _ = $0.resume() }, { $0.waitForReplies() },
         { $0.repliesWentOut() }, { $0.ranDry() }, { $0.outputIsBlocked() }, { _ = $0.outputDrained() },
         { _ = $0.readWanted() }, { _ = $0.takeHeldRead() }, { $0.inputClosed() }, { $0.stopReading() }, { $0.finish() },
-        { $0.finishAfterReplies() },
+        { $0.finishAfterReplies() }, { _ = $0.linger() },
     ]
 
     @Test func noOrderOfEventsReachesWhatMustNotBe() {
@@ -145,9 +169,11 @@ import Testing
             for step in 0..<40 {
                 let wasEnding = !machine.takesInput
                 Self.events[Int.random(in: 0..<Self.events.count, using: &random)](&machine)
-                let states = [machine.isServing, machine.isWaiting, machine.isFinishing, machine.isClosed]
+                let states = [
+                    machine.isServing, machine.isWaiting, machine.isFinishing, machine.isLingering, machine.isClosed,
+                ]
                 let isSound =
-                    states.filter { $0 }.count <= 1 && (!machine.mayRead || machine.mayParse)
+                    states.filter { $0 }.count <= 1 && (!machine.mayRead || machine.mayParse || machine.isLingering)
                     && (!machine.mayParse || machine.isServing) && (!wasEnding || !machine.takesInput)
                 // An expectation costs microseconds, and there are 200,000 of these.
                 if !isSound { Issue.record("walk \(walk), step \(step): \(states), was ending \(wasEnding)") }

@@ -15,6 +15,20 @@ import Testing
         "*2\r\n$4\r\nECHO\r\n$3\r\na\r\n", "-", "+0", "\u{e9}",
     ]
 
+    /// A socket that is closed with unread bytes in it takes the last reply with it.
+    @Test(arguments: ["*70000\r\n", "*1\r\n$999999999\r\n", "QUIT\r\n"])
+    func whoeverStillSendsReadsWhyItWasClosed(beginning: String) async throws {
+        try await withServer { port, _ in
+            for round in 0..<20 {
+                let client = try TestClient(port: port)
+                try client.send(beginning + String(repeating: "x", count: 4 << 20))
+                let reply = try client.rest()
+                let expected = beginning == "QUIT\r\n" ? "+OK\r\n" : "-ERR Protocol error"
+                #expect(reply.hasPrefix(expected), "round \(round)")
+            }
+        }
+    }
+
     /// Clients that talk nonsense get replies or are closed; others notice nothing.
     @Test(arguments: [UInt64(1), 2, 3])
     func nonsenseHurtsNobodyElse(seed: UInt64) async throws {

@@ -44,7 +44,7 @@ extension ConnectionHandler {
     /// Takes one step of a drain. It closes when everything received has been answered and nothing came for two steps
     /// in which the connection was reading, or, when it is `late`, as soon as what has been received is answered.
     func drainStep(late: Bool) {
-        guard let context else { return }
+        guard let context, !self.machine.isLingering else { return self.closeNow() }
         self.clock.quietDrainSteps = self.machine.mayRead ? self.clock.quietDrainSteps + 1 : 0
         guard self.clock.quietDrainSteps > 2 || late else { return }
         self.machine.stopReading()

@@ -1,5 +1,6 @@
 import AnnexWire
 import NIOCore
+import Synchronization
 
 /// Replies on their way to the socket.
 extension ConnectionHandler {
@@ -37,9 +38,25 @@ extension ConnectionHandler {
         if bytes > limit { self.evict("more than \(limit) bytes of replies wait for the client") }
     }
 
+    /// Closes the connection when all is written and the client has had time to read it: its end is awaited for a moment.
     func closeWhenWritten(_ context: ChannelHandlerContext) {
         let promise = context.eventLoop.makePromise(of: Void.self)
-        promise.futureResult.assumeIsolated().whenComplete { _ in self.closeNow() }
+        promise.futureResult.assumeIsolated().whenComplete { result in
+            let shared = self.loop.shared
+            guard case .success = result, let context = self.context, shared.beginLingering() else {
+                return self.closeNow()
+            }
+            guard self.machine.linger() else {
+                shared.endLingering()
+                return self.closeNow()
+            }
+            shared.connections.subtract(1, ordering: .relaxed)
+            self.inbound.removeAll()
+            self.loop.heldBytesChanged(by: self.held.setInput(0))
+            context.close(mode: .output, promise: nil)
+            context.eventLoop.assumeIsolated().scheduleTask(in: ServerShared.linger) { self.closeNow() }
+            if self.machine.takeHeldRead() { context.read() }
+        }
         context.writeAndFlush(Self.wrapOutboundOut(ByteBuffer()), promise: promise)
     }
 

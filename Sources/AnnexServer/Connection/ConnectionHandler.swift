@@ -94,6 +94,7 @@ final class ConnectionHandler: ChannelDuplexHandler, LoopConnection, @unchecked 
         guard let event = event as? ChannelEvent, event == .inputClosed else {
             return context.fireUserInboundEventTriggered(event)
         }
+        if self.machine.isLingering { return self.closeNow() }
         self.machine.inputClosed()
         self.clock.unfinishedSince = nil
         self.serveOn(context)
@@ -107,6 +108,7 @@ final class ConnectionHandler: ChannelDuplexHandler, LoopConnection, @unchecked 
     private func ended() {
         guard self.context != nil else { return }
         if !self.machine.pending.isEmpty { self.loop.handler.abandon(self.state) }
+        let lingered = self.machine.isLingering
         self.machine.closed()
         self.loop.heldBytesChanged(by: -self.held.total)
         self.held = HeldBytes()
@@ -114,7 +116,11 @@ final class ConnectionHandler: ChannelDuplexHandler, LoopConnection, @unchecked 
         self.outbound.writer.use(ByteBuffer())
         self.context = nil
         self.loop.remove(self)
-        self.loop.shared.connections.subtract(1, ordering: .relaxed)
+        if lingered {
+            self.loop.shared.endLingering()
+        } else {
+            self.loop.shared.connections.subtract(1, ordering: .relaxed)
+        }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {

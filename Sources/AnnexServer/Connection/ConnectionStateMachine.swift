@@ -24,6 +24,8 @@ package struct ConnectionStateMachine: ~Copyable {
         case waiting(Next)
         /// Writes what it has and closes.
         case finishing(isClosing: Bool)
+        /// All is written, and the client knows that nothing follows; what it still sends is read and dropped.
+        case lingering
         case closed
     }
 
@@ -51,7 +53,7 @@ package struct ConnectionStateMachine: ~Copyable {
 
     /// Tells whether bytes may be read from the socket. They may not while a reply is outstanding or the client does
     /// not read, so what is held for one client stays bounded.
-    package var mayRead: Bool { self.mayParse && !self.inputEnded && !self.inputStopped }
+    package var mayRead: Bool { self.isLingering || (self.mayParse && !self.inputEnded && !self.inputStopped) }
 
     package var isWaiting: Bool {
         guard case .waiting = self.state else { return false }
@@ -69,10 +71,12 @@ package struct ConnectionStateMachine: ~Copyable {
         return true
     }
 
+    package var isLingering: Bool { self.state == .lingering }
+
     package var isClosed: Bool { self.state == .closed }
 
     /// Tells whether bytes that come in are still of interest.
-    package var takesInput: Bool { !self.isFinishing && !self.isClosed }
+    package var takesInput: Bool { !self.isFinishing && !self.isLingering && !self.isClosed }
 
     /// Tells whether a parsed command is kept until replies have gone out.
     package var keepsRequest: Bool { self.state == .waiting(.request) || self.resumed == .request }
@@ -187,6 +191,14 @@ package struct ConnectionStateMachine: ~Copyable {
     package mutating func beginClosing() -> Bool {
         guard self.state == .finishing(isClosing: false) else { return false }
         self.state = .finishing(isClosing: true)
+        return true
+    }
+
+    /// All is written. Returns true where the client may still be sending: a socket that is closed with bytes of its in it
+    /// makes the kernel drop what it has not read yet, which is why it was closed.
+    package mutating func linger() -> Bool {
+        guard self.state == .finishing(isClosing: true), !self.inputEnded, !self.inputStopped else { return false }
+        self.state = .lingering
         return true
     }
 

@@ -10,15 +10,12 @@ final class RejectionHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    static let linger = TimeAmount.seconds(1)
-    static let maximumLingering = 64
     private let shared: ServerShared
     private let lingers: Bool
 
     init(shared: ServerShared) {
         self.shared = shared
-        let (_, lingering) = shared.lingering.add(1, ordering: .relaxed)
-        self.lingers = lingering <= Self.maximumLingering
+        self.lingers = shared.beginLingering()
     }
 
     func channelActive(context: ChannelHandlerContext) {
@@ -28,7 +25,9 @@ final class RejectionHandler: ChannelInboundHandler {
         channel.writeAndFlush(bytes).whenComplete { _ in
             channel.close(mode: lingers ? .output : .all, promise: nil)
         }
-        if lingers { context.eventLoop.assumeIsolated().scheduleTask(in: Self.linger) { channel.close(promise: nil) } }
+        if lingers {
+            context.eventLoop.assumeIsolated().scheduleTask(in: ServerShared.linger) { channel.close(promise: nil) }
+        }
     }
 
     /// Drops the bytes of the client.
@@ -41,5 +40,5 @@ final class RejectionHandler: ChannelInboundHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
     /// Comes for a channel that never became active as well.
-    func handlerRemoved(context: ChannelHandlerContext) { self.shared.lingering.subtract(1, ordering: .relaxed) }
+    func handlerRemoved(context: ChannelHandlerContext) { if self.lingers { self.shared.endLingering() } }
 }
