@@ -155,10 +155,10 @@ struct RouterReplicasTests {
             let again = other.replica == 1 ? try router.settle(other, .unsent).resent : other
             #expect(again.replica == 0 && router.settle(again, .answered) == .deliver(again.request))
         }
-        // It has answered: it is asked at once, and a PING goes out with the next tick.
+        // It has answered: it is asked at once, and a PING goes out soon.
         for _ in 0..<5 { #expect(router.settle(try router.send(), .answered) != .drop) }
         router.silent = [1]
-        router.pass(2)
+        router.pass(26)
         #expect(router.state(0) == .probing)
         router.pass(250)
         #expect(router.state(0) == .healthy)
@@ -182,6 +182,68 @@ struct RouterReplicasTests {
             router.pass(1)
         }
         #expect((70...82).contains(tries), "\(tries) of 10,000: two replicas, each once in 25 ms")
+    }
+
+    @Test("what many requests try at once where nobody listens takes nothing of the retries of others")
+    func knocksAreNoRetries() throws {
+        let router = TestRouter()
+        for _ in 0..<1_000 { _ = router.settle(try router.send(slot: 16_383), .answered) }
+        router.silent = [0, 1]
+        for replica in 0..<2 { router.decisions.gone(replica, now: router.now) }
+        var knocking = try (0..<1_000).map { _ in try router.send() }
+        var tries = knocking.count
+        while !knocking.isEmpty {
+            // The connection is refused: all that waited for it are settled, one by one.
+            let next = knocking.compactMap { try? router.settle($0, .unsent).resent }
+            tries += next.count
+            knocking = next
+        }
+        #expect(tries == 2_000, "each once at each replica")
+        #expect(router.decisions.pending == 0)
+        // 1,200 requests of the other shard bought this.
+        for _ in 0..<200 {
+            let read = try router.send(slot: 16_383)
+            _ = router.settle(try router.settle(read, .unsent).resent, .answered)
+        }
+        #expect(router.decisions.counters.unaffordable == 0)
+    }
+
+    @Test("a heavy read waits for a replica that runs, and does not knock where nobody listens")
+    func heavyReadsWait() throws {
+        let router = TestRouter()
+        var sent: [Dispatch] = []
+        for _ in 0..<4 {
+            guard case .send(let dispatch) = HeavyReadTests.begin(router) else { throw NotSent() }
+            sent.append(dispatch)
+        }
+        for replica in 2..<4 { router.decisions.gone(replica, now: router.now) }
+        #expect(Set(sent.map(\.replica)) == [0, 1])
+        guard case .wait = router.decisions.begin(.heavyRead, slot: nil, now: router.now) else {
+            Issue.record("it does not wait")
+            return
+        }
+        // One is out because requests fail, the other one is gone.
+        router.decisions.gone(1, now: router.now)
+        guard case .wait = HeavyReadTests.begin(router) else {
+            Issue.record("it does not wait for the one that runs")
+            return
+        }
+    }
+
+    @Test("a connection attempt that hangs takes in those who come within a moment, and the others are refused")
+    func blackHole() throws {
+        for kind in [RequestKind.read, .heavyRead] {
+            let router = TestRouter()
+            router.silent = [0, 1]
+            for replica in 0..<2 { router.decisions.gone(replica, now: router.now) }
+            _ = try router.send(kind)
+            router.pass(20)
+            _ = try router.send()
+            router.pass(30)
+            _ = try? router.send()
+            router.pass(30)
+            #expect(router.begin() == .refuse(.shardDown), "\(kind)")
+        }
     }
 
     @Test("a shard that is gone refuses at once, the other is not touched; any shard will do for who asks any")
@@ -228,7 +290,7 @@ struct RouterReplicasTests {
         router.decisions.gone(1, now: router.now)
         #expect(Self.destinations(router) == [0])
         router.decisions.gone(0, now: router.now)
-        let last = try router.send()
+        let last = try router.settle(router.send(), .unsent).resent
         #expect(router.settle(last, .unsent) == .fail(last.request, .shardDown))
     }
 

@@ -78,7 +78,7 @@ import Testing
 
     @Test func inputThatIsReadNoMoreIsAnsweredToTheEnd() {
         var machine = ConnectionStateMachine()
-        machine.stopReading()
+        machine.stopReading(isQuiet: false)
         #expect(machine.mayParse && !machine.mayRead)
         machine.ranDry()
         #expect(machine.isFinishing == true)
@@ -137,7 +137,7 @@ import Testing
 
     @Test(arguments: [true, false]) func nothingIsAwaitedWhereNothingCanCome(isDraining: Bool) {
         var machine = ConnectionStateMachine()
-        if isDraining { machine.stopReading() } else { machine.inputClosed() }
+        if isDraining { machine.stopReading(isQuiet: true) } else { machine.inputClosed() }
         machine.finish()
         _ = machine.beginClosing()
         let lingers = machine.linger()
@@ -156,7 +156,8 @@ import Testing
     private static let events: [@Sendable (inout ConnectionStateMachine) -> Void] = [
         { $0.beginTurn() }, { $0.endTurn() }, { $0.yield() }, { _ = $0.resume() }, { $0.waitForReplies() },
         { $0.repliesWentOut() }, { $0.ranDry() }, { $0.outputIsBlocked() }, { _ = $0.outputDrained() },
-        { _ = $0.readWanted() }, { _ = $0.takeHeldRead() }, { $0.inputClosed() }, { $0.stopReading() }, { $0.finish() },
+        { _ = $0.readWanted() }, { _ = $0.takeHeldRead() }, { $0.inputClosed() }, { $0.stopReading(isQuiet: false) },
+        { $0.stopReading(isQuiet: true) }, { $0.finish() },
         { $0.finishAfterReplies() }, { _ = $0.linger() },
     ]
 

@@ -42,6 +42,10 @@ extension RouterDecisions {
             case .none(let reason): failure = failure == .overloaded ? failure : reason
             }
         }
+        // Who may wait for a replica that runs does not knock where nobody listened.
+        if failure == .overloaded, case .replica(let replica, _) = lastResort, self.replicas[replica].health.isGone {
+            return .none(.overloaded)
+        }
         return lastResort ?? .none(failure)
     }
 
@@ -113,29 +117,32 @@ extension RouterDecisions {
         for step in 0..<count {
             let replica = self.members[shard][(first + step) % count]
             let wasTried = request.hasTried(replica)
-            guard self.mayStillAnswer(replica, now), again || !wasTried else { continue }
+            let isGone = self.replicas[replica].health.isGone
+            guard self.mayStillAnswer(replica, now), !wasTried || (again && !isGone) else { continue }
             if self.isCrowded(replica, request.kind, now) {
                 isCrowded = true
                 continue
             }
-            let health = self.replicas[replica].health
-            let silence = health.answersPings ? 0 : health.isGone ? 2 : 1
+            let silence = self.replicas[replica].health.answersPings ? 0 : isGone ? 2 : 1
             let owed = (wasTried ? 1 << 44 : 0) + silence << 40 + self.owed(by: replica, request.kind)
             if owed < bestOwed { (best, bestOwed) = (replica, owed) }
         }
         guard best >= 0 else { return .none(isCrowded ? .overloaded : .shardDown) }
-        self.counters.lastResorts += 1
+        if isCrowded, self.replicas[best].health.isGone { return .none(.overloaded) }
         return .replica(best, rank: Self.worstRank)
     }
 
     /// Tells whether a replica that was left out may be asked all the same.
     ///
-    /// Where nobody listened, a request tries again to connect; others join it, and the next tries after a while.
+    /// Where nobody listened, a request tries again to connect; others join it for a moment, and the next tries after a
+    /// while.
     func mayStillAnswer(_ replica: Int, _ now: UInt64) -> Bool {
         let known = self.replicas[replica]
         if known.health.answersPings { return true }
-        if known.health.isGone, known.inFlight == 0 { return now >= known.nextKnock }
-        return self.age(of: replica, now) <= self.settings.readQueueAge
+        guard known.health.isGone else { return self.age(of: replica, now) <= self.settings.readQueueAge }
+        guard known.inFlight > 0 else { return now >= known.nextKnock }
+        let oldest = min(known.oldestSentAt, known.queues[OwedQueue.heavy].oldestSentAt)
+        return now.since(oldest) <= self.settings.knockInterval
     }
 
     /// Returns how good a replica is for a request: 0 is best. Returns nil where it cannot be asked.

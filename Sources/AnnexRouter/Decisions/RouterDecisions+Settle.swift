@@ -156,6 +156,9 @@ extension RouterDecisions {
         else { return .no }
         let choice = self.choose(for: self.requests[index], again: again, now)
         if case .none(let failure) = choice, kind != .heavyRead || failure != .overloaded { return .no }
+        if case .replica(let replica, _) = choice, self.replicas[replica].health.isGone {
+            return .sent(self.send(index, to: replica, .knock, now))
+        }
         guard self.retryBudget.takeOne() else {
             self.counters.unaffordable += 1
             return .no
@@ -189,7 +192,7 @@ extension RouterDecisions {
     private mutating func learn(_ reply: OwedReply, _ outcome: Outcome, _ now: UInt64) {
         let replica = Int(reply.replica)
         let memory = now.saturatingAdd(self.settings.refusalMemory)
-        if self.replicas[replica].health.isGone, outcome != .lost, outcome != .unsent { self.pingAtOnce(replica, now) }
+        if self.replicas[replica].health.isGone, outcome != .lost, outcome != .unsent { self.pingSoon(replica, now) }
         guard reply.kind != .heavyRead else { return self.learnOfHeavy(reply, outcome, memory) }
         switch outcome {
         case .answered, .moved, .unknownItem:
@@ -216,11 +219,13 @@ extension RouterDecisions {
         }
     }
 
-    /// One that was thought gone has replied: it may be asked, and a PING tells how it is.
-    private mutating func pingAtOnce(_ replica: Int, _ now: UInt64) {
+    /// One that was thought gone has replied: it may be asked, and a PING soon tells how it is.
+    private mutating func pingSoon(_ replica: Int, _ now: UInt64) {
         self.replicas[replica].nextKnock = now
         self.replicas[replica].goneInRow = 0
-        if !self.replicas[replica].isPingOwed { self.replicas[replica].nextPing = now }
+        guard !self.replicas[replica].isPingOwed else { return }
+        let soon = now.saturatingAdd(self.settings.knockInterval)
+        self.replicas[replica].nextPing = min(self.replicas[replica].nextPing, soon)
     }
 
     /// Whatever becomes of a heavy read, it says nothing about the replica's health: PINGs and other requests do. Others are

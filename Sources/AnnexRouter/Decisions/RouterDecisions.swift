@@ -193,6 +193,7 @@ package struct RouterDecisions: ~Copyable {
         self.requests[index].attempts[ordinal] = row
         self.requests[index].sent += 1
         self.requests[index].underWay += 1
+        if self.replicas[replica].health.state == .ejected { self.counters.lastResorts += 1 }
         if self.replicas[replica].health.isGone {
             self.replicas[replica].nextKnock = now.saturatingAdd(self.settings.knockInterval)
         }

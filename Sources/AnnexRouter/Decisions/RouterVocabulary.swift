@@ -12,7 +12,11 @@ package struct AttemptID: Sendable, Hashable {
 
 /// Describes a request on its way to a replica: what is to be written, and where.
 package struct Dispatch: Sendable, Equatable {
-    package enum Reason: UInt8, Sendable { case first, retry, hedge, redirect }
+    package enum Reason: UInt8, Sendable {
+        case first, retry, hedge, redirect
+        /// A second attempt where nobody listened when last tried. It burdens nobody, so no budget is asked.
+        case knock
+    }
 
     package let request: RequestID
     /// Kept by the caller in the order in which it wrote to the connection, and handed back with the reply.

@@ -20,6 +20,8 @@ extension RouterHandler {
             entry.client?.changeMoved(entry.slot, to: dispatch.replica)
         }
         let links = self.links(dispatch.replica)
+        // It is asked because nobody else can be: waiting longer and longer between connections would be in the way.
+        if self.decisions.health(of: dispatch.replica).isGone { links.connectAgain() }
         links.send(dispatch, entry, settings: self.shared.settings, reaches: self.reaches)
     }
 

@@ -5,7 +5,7 @@ import NIOCore
 /// Looks now and then at timeouts, and takes the steps of a drain.
 extension ConnectionHandler {
     func checkDeadlines(_ now: NIODeadline) {
-        guard let context, !self.machine.isClosed else { return }
+        guard let context, !self.machine.isClosed, !self.machine.isLingering else { return }
         if self.held.output > 0 { self.measureOutput(context) }
         let configuration = self.loop.shared.configuration
         // While nothing is read, the rest of a command cannot come.
@@ -44,10 +44,10 @@ extension ConnectionHandler {
     /// Takes one step of a drain. It closes when everything received has been answered and nothing came for two steps
     /// in which the connection was reading, or, when it is `late`, as soon as what has been received is answered.
     func drainStep(late: Bool) {
-        guard let context, !self.machine.isLingering else { return self.closeNow() }
+        guard let context, !self.machine.isLingering else { return }
         self.clock.quietDrainSteps = self.machine.mayRead ? self.clock.quietDrainSteps + 1 : 0
         guard self.clock.quietDrainSteps > 2 || late else { return }
-        self.machine.stopReading()
+        self.machine.stopReading(isQuiet: !late)
         self.serveOn(context)
     }
 }

@@ -54,7 +54,7 @@ extension ConnectionHandler {
             self.inbound.removeAll()
             self.loop.heldBytesChanged(by: self.held.setInput(0))
             context.close(mode: .output, promise: nil)
-            context.eventLoop.assumeIsolated().scheduleTask(in: ServerShared.linger) { self.closeNow() }
+            context.eventLoop.assumeIsolated().scheduleTask(in: ServerShared.linger) { [weak self] in self?.closeNow() }
             if self.machine.takeHeldRead() { context.read() }
         }
         context.writeAndFlush(Self.wrapOutboundOut(ByteBuffer()), promise: promise)

@@ -35,6 +35,7 @@ package struct ConnectionStateMachine: ~Copyable {
     private var isWritable = true
     private var inputEnded = false
     private var inputStopped = false
+    private var inputIsQuiet = false
     private var readIsHeld = false
     /// Replies that others owe.
     package var pending = PendingReplies()
@@ -175,7 +176,12 @@ package struct ConnectionStateMachine: ~Copyable {
     package mutating func inputClosed() { self.inputEnded = true }
 
     /// The server reads nothing more from this client. What was received is still answered.
-    package mutating func stopReading() { self.inputStopped = true }
+    ///
+    /// - Parameter isQuiet: whether the client has sent nothing for a while.
+    package mutating func stopReading(isQuiet: Bool) {
+        self.inputStopped = true
+        self.inputIsQuiet = isQuiet
+    }
 
     // MARK: The end
 
@@ -197,8 +203,9 @@ package struct ConnectionStateMachine: ~Copyable {
     /// All is written. Returns true where the client may still be sending: a socket that is closed with bytes of its in it
     /// makes the kernel drop what it has not read yet, which is why it was closed.
     package mutating func linger() -> Bool {
-        guard self.state == .finishing(isClosing: true), !self.inputEnded, !self.inputStopped else { return false }
+        guard self.state == .finishing(isClosing: true), !self.inputEnded, !self.inputIsQuiet else { return false }
         self.state = .lingering
+        self.transaction = Transaction()
         return true
     }
 

@@ -114,7 +114,7 @@ final class SimRouter {
         request.id = dispatch.request
         self.world.checks.sending(dispatch, of: request)
         switch dispatch.reason {
-        case .first: break
+        case .first, .knock: break
         case .retry, .redirect: self.extras.retries += 1
         case .hedge: self.extras.hedges += 1
         }
