@@ -2,7 +2,7 @@ import AnnexCore
 import AnnexWire
 import NIOCore
 
-/// What a loop knows of a connection that it serves. Everything here is called on the loop; other threads only hand
+/// Says what a loop knows of a connection that it serves. Everything here is called on the loop; other threads only hand
 /// connections on.
 protocol LoopConnection: AnyObject, Sendable {
     var state: ConnectionState { get }
@@ -12,9 +12,9 @@ protocol LoopConnection: AnyObject, Sendable {
     /// Tells whether a reply is owed to it.
     var isWaiting: Bool { get }
 
-    /// Its turn in the queue of those that have more commands than one turn answers.
+    /// Begins its turn in the queue of those that have more commands than one turn answers.
     func turnBegan()
-    /// A reply that another thread gave has come to the loop.
+    /// Takes a reply that another thread gave, now that it has come to the loop.
     func delivered(_ number: Int, _ write: @escaping ReplyPromise.Writing)
     func checkDeadlines(_ now: NIODeadline)
     /// Tells whether it has taken none of its replies for so long.

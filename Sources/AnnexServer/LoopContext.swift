@@ -8,8 +8,6 @@ import Synchronization
 /// Unchecked because every member but `index`, `eventLoop` and `shared` (constants) and `delivered` (a lock) is read and written on `eventLoop`
 /// only; other threads reach it by `eventLoop.execute` and `submit`.
 final class LoopContext: @unchecked Sendable {
-    /// A loop tells the server about changes of its held bytes in steps of this many.
-    static let publishStep = 64 << 10
     /// Replies of one turn are gathered in buffers of this capacity.
     static let bufferCapacity = 16 << 10
     private static let spareBufferLimit = 8
@@ -111,7 +109,7 @@ final class LoopContext: @unchecked Sendable {
     func heldBytesChanged(by change: Int) {
         guard change != 0 else { return }
         self.heldBytes += change
-        if abs(self.heldBytes - self.publishedBytes) >= Self.publishStep { self.publishHeldBytes() }
+        if abs(self.heldBytes - self.publishedBytes) >= ServerShared.publishStep { self.publishHeldBytes() }
     }
 
     func publishHeldBytes() {

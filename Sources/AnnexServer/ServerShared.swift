@@ -39,13 +39,15 @@ final class ServerShared: Sendable {
     /// Counts clients that have had their last reply and may still send; they are none of `connections`.
     let lingering = Atomic<Int>(0)
     static let maximumLingering = 64
-    /// So long it is waited for their own end.
+    /// The server waits so long for them to end by themselves.
     static let linger = TimeAmount.seconds(1)
     let nextClient = Atomic<UInt64>(1)
     let nextSlowlogEntry = Atomic<Int>(0)
-    /// Counts bytes held for clients: what the loops last published (each within 64 KiB of the
-    /// truth), and replies that other threads make.
+    /// Counts bytes held for clients: what the loops last published (each within `publishStep` of the truth), and
+    /// replies that other threads make.
     let heldBytes = Atomic<Int>(0)
+    /// A loop tells the server about changes of its held bytes in steps of this many.
+    static let publishStep = 64 << 10
     let isRelieving = Atomic<Bool>(false)
     /// The server is about to end.
     let isLeaving = Atomic<Bool>(false)

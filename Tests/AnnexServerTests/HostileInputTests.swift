@@ -29,6 +29,24 @@ import Testing
         }
     }
 
+    /// A hundred clients have their last reply and never end: more than may linger, and far more than may be connected.
+    @Test func clientsThatLingerTakeNobodysPlace() async throws {
+        try await withServer {
+            $0.maximumConnections = 4
+        } _: { port, _ in
+            var lingering: [TestClient] = []
+            for number in 0..<100 {
+                let client = try TestClient(port: port)
+                try client.send("QUIT\r\n")
+                #expect(try client.line() == "+OK", "client \(number)")
+                lingering.append(client)
+            }
+            let other = try TestClient(port: port)
+            #expect(try other.ask("PING") == "+PONG")
+            #expect(try lingering.allSatisfy { try $0.rest().isEmpty }, "all are told that nothing follows")
+        }
+    }
+
     /// Clients that talk nonsense get replies or are closed; others notice nothing.
     @Test(arguments: [UInt64(1), 2, 3])
     func nonsenseHurtsNobodyElse(seed: UInt64) async throws {

@@ -127,10 +127,10 @@ extension ServerShared {
 
     var isAboveLimit: Bool { self.heldBytes.load(ordering: .relaxed) > self.configuration.allClientsBytes }
 
-    /// To be called when `heldBytes` passed the limit.
+    /// Closes the connection that holds most, until the sum is below the limit. Whoever sees that it was passed calls it.
     func makeRoom() { self.beginRelief(onlyStalled: false) }
 
-    /// To be called when a reply found no room.
+    /// Closes one of those that take none of their replies, as a reply found no room.
     private func makeRoomForReply() { self.beginRelief(onlyStalled: true) }
 
     func relieved() { self.isRelieving.store(false, ordering: .relaxed) }

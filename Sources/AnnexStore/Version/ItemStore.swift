@@ -35,7 +35,8 @@ package final class ItemStoreWriter {
 
     /// Makes a new file.
     ///
-    /// - Parameter identifierBytes: that all ids may have together: what a server can load, unless a test asks for less.
+    /// - Parameter identifierBytes: the most that all ids may have together. It is what a server can load, unless a test
+    ///   asks for less.
     package init(path: String, identifierBytes: Int = Limits.maximumIdentifierBytes) throws(AnnexError) {
         self.file = try VersionFileWriter(path)
         self.identifierBytesLeft = identifierBytes
