@@ -78,6 +78,62 @@ import Glibc
         return order == 0 ? first.count < second.count : order < 0
     }
 
+    /// Says where the first and the last key of a leaf lie in the page.
+    struct Keys {
+        var first: Range<Int>
+        var last: Range<Int>
+    }
+
+    /// Returns the keys of a leaf in which each node lies within the page behind `upper`, has no flags, a key of 1 to 511 bytes and a
+    /// value, and in which keys ascend; nil where it is not so. Most leaves are such, and this takes some nanoseconds a node.
+    ///
+    /// - Parameters:
+    ///   - count: of nodes, at least 1; their offsets stand below `upper`.
+    ///   - upper: at most `pageBytes`, which is at most `capacity`.
+    ///   - hasValues: whether values may have bytes.
+    func plainKeys(_ count: Int, behind upper: Int, pageBytes: Int, hasValues: Bool) -> Keys? {
+        precondition(
+            count >= 1 && PageCheck.header + 2 * count <= upper && upper <= pageBytes && pageBytes <= Self.capacity,
+            "outside the page"
+        )
+        guard let page = unsafe self.bytes.baseAddress.map({ UnsafeRawPointer($0) }) else { return nil }
+        func small(_ offset: Int) -> Int {
+            Int(UInt16(littleEndian: unsafe page.loadUnaligned(fromByteOffset: offset, as: UInt16.self)))
+        }
+        var first = 0..<0
+        var last = 0..<0
+        for index in 0..<count {
+            let node = small(PageCheck.header + 2 * index)
+            guard node >= upper, node % 2 == 0, node + 8 <= pageBytes, small(node + 4) == 0 else { return nil }
+            let key = node + 8..<node + 8 + small(node + 6)
+            let bytes = small(node) | small(node + 2) << 16
+            guard (1...511).contains(key.count), key.upperBound + bytes <= pageBytes, hasValues || bytes == 0 else {
+                return nil
+            }
+            if index == 0 {
+                first = key
+            } else if unsafe !Self.precedes(page, last, key) {
+                return nil
+            }
+            last = key
+        }
+        return Keys(first: first, last: last)
+    }
+
+    /// Compares two ranges within the page. Keys are mostly told apart by their first eight bytes.
+    @inline(__always)
+    private static func precedes(_ page: UnsafeRawPointer, _ first: Range<Int>, _ second: Range<Int>) -> Bool {
+        if first.count >= 8, second.count >= 8 {
+            let left = unsafe UInt64(bigEndian: page.loadUnaligned(fromByteOffset: first.lowerBound, as: UInt64.self))
+            let right = unsafe UInt64(bigEndian: page.loadUnaligned(fromByteOffset: second.lowerBound, as: UInt64.self))
+            if left != right { return left < right }
+        }
+        return unsafe Self.precedes(
+            UnsafeRawBufferPointer(start: page + first.lowerBound, count: first.count),
+            UnsafeRawBufferPointer(start: page + second.lowerBound, count: second.count)
+        )
+    }
+
     /// Copies a range of bytes.
     func copy(_ range: Range<Int>) -> [UInt8] {
         precondition(Self.holds(range), "outside the page")

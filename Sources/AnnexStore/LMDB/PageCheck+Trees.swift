@@ -80,7 +80,7 @@ extension PageCheck {
     }
 
     /// Tells whether keys ascend within a leaf, and from the leaf before it.
-    private mutating func checkOrder(_ keys: LeafKeys, of number: UInt64, _ kind: Kind) throws(AnnexError) {
+    private mutating func checkOrder(_ keys: PageBuffer.Keys, of number: UInt64, _ kind: Kind) throws(AnnexError) {
         let first = self.page.copy(keys.first)
         if let lowestKey, Self.precedes(first, lowestKey, kind) {
             throw self.damaged("the first key of page \(number)")
@@ -90,12 +90,6 @@ extension PageCheck {
         }
         self.lowestKey = nil
         self.lastKey = self.page.copy(keys.last)
-    }
-
-    /// Says where a leaf's first and last key lie in the page.
-    private struct LeafKeys {
-        var first: Range<Int>
-        var last: Range<Int>
     }
 
     /// Returns the offset of a node in the page.
@@ -124,8 +118,19 @@ extension PageCheck {
         _ name: String?,
         entries: inout UInt64
     ) throws(AnnexError) {
+        if kind == .plain || kind == .duplicates,
+            let keys = self.page.plainKeys(
+                count,
+                behind: upper,
+                pageBytes: self.pageBytes,
+                hasValues: kind == .plain
+            )
+        {
+            entries += UInt64(count)
+            return try self.checkOrder(keys, of: number, kind)
+        }
         var found = Found()
-        var keys: LeafKeys?
+        var keys: PageBuffer.Keys?
         for index in 0..<count {
             let node = try self.node(index, of: number, upper)
             let key = node + 8..<node + 8 + self.number(node + 6, 2)
@@ -139,7 +144,7 @@ extension PageCheck {
                 guard ascends else { throw self.damaged("the order of keys of page \(number)") }
                 keys?.last = key
             } else {
-                keys = LeafKeys(first: key, last: key)
+                keys = PageBuffer.Keys(first: key, last: key)
             }
             let bytes = self.number(node, 4)
             let flags = self.number(node + 4, 2)
