@@ -120,6 +120,8 @@ forbid() {
 forbid '^[[:space:]]*@testable' '@testable' Tests
 forbid '\b(TODO|FIXME|XXX)\b' 'a placeholder' Sources Tests
 forbid '\b(try|as)![[:space:]]' 'a forced try or cast' Sources
+# An argument may have a megabyte: Request.name and Request.text say how much of it is read.
+forbid 'withArgument\(.*String\((decoding|validating)|bytesOf\(.*String\(' 'a text of an argument without a limit' Sources
 
 # --- 10. Sleeps ------------------------------------------------------------------------------------------------------
 

@@ -1,19 +1,25 @@
 /// Matches bytes against a pattern with `*`, `?`, `[a-z]`, `[^a]` and backslash. ASCII case does not count where that
 /// is asked for.
 ///
-/// Matching is iterative with one remembered star, O(pattern × text), so no pattern takes exponential time.
+/// Matching is iterative with one remembered star, O(pattern × text), so no pattern takes exponential time. A client's
+/// pattern has a limit all the same.
 package struct GlobPattern: Sendable {
+    /// Patterns of a request may have so many bytes together.
+    package static let maximumBytes = 1_024
+
     private let pattern: [UInt8]
 
     private let caseSensitive: Bool
 
-    package init(_ text: String, caseSensitive: Bool = false) {
+    package init(_ pattern: some Sequence<UInt8>, caseSensitive: Bool = false) {
         self.caseSensitive = caseSensitive
-        self.pattern = Array((caseSensitive ? text : text.lowercased()).utf8)
+        self.pattern = caseSensitive ? Array(pattern) : pattern.map(Self.lowercase)
     }
 
+    private static func lowercase(_ byte: UInt8) -> UInt8 { 0x41...0x5a ~= byte ? byte | 0x20 : byte }
+
     package func matches(_ text: String) -> Bool {
-        let text = Array((self.caseSensitive ? text : text.lowercased()).utf8)
+        let text = self.caseSensitive ? Array(text.utf8) : text.utf8.map(Self.lowercase)
         var p = 0
         var t = 0
         var star: (pattern: Int, text: Int)?

@@ -39,6 +39,21 @@ import Testing
         ("{user1000}.followers", 3443), ("foo{}{bar}", 8363), ("foo{{bar}}zap", 4015), ("foo{bar}{zap}", 5061), ("", 0),
     ])
     func slot(_ key: String, _ expected: Int) { #expect(Slot.of(Array(key.utf8)) == expected) }
+
+    /// The definition bit by bit (XMODEM: polynomial 0x1021, from 0), over keys of all lengths and offsets of eight.
+    @Test func slotsOfLongKeys() {
+        var random = SeededRandom(seed: 20_261_130)
+        for length in Array(0...80) + [255, 256, 1_000, 4_099] {
+            let key = (0..<length).map { _ in UInt8(random.below(120)) }
+            var crc: UInt16 = 0
+            for byte in key {
+                crc ^= UInt16(byte) << 8
+                for _ in 0..<8 { crc = crc & 0x8000 != 0 ? (crc << 1) ^ 0x1021 : crc << 1 }
+            }
+            // Bytes are below "{": the whole key counts.
+            #expect(Slot.of(key) == Int(crc) % 16_384, "\(length) bytes")
+        }
+    }
 }
 
 @Suite struct IndexKindTests {

@@ -9,11 +9,11 @@ import Testing
         ("a*b*c", "axxbxx", false), ("[a", "a", true), ("", "a", false), ("a", "", false), ("**?", "x", true),
     ])
     func globPatterns(pattern: String, text: String, matches: Bool) {
-        #expect(GlobPattern(pattern).matches(text) == matches)
+        #expect(GlobPattern(pattern.utf8).matches(text) == matches)
     }
 
     @Test func globPatternsAreNotExponential() {
-        let pattern = GlobPattern(String(repeating: "*a", count: 200) + "b")
+        let pattern = GlobPattern((String(repeating: "*a", count: 200) + "b").utf8)
         #expect(!pattern.matches(String(repeating: "a", count: 2_000)))
     }
 

@@ -121,3 +121,8 @@ func withServer(
     await server.shutdown(grace: .seconds(1))
     try result.get()
 }
+
+extension Request {
+    /// An argument as text, however long.
+    func string(_ index: Int) -> String { self.withArgument(index) { String(decoding: $0, as: UTF8.self) } }
+}

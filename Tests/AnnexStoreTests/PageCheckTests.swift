@@ -64,6 +64,51 @@ import Testing
         print("damagedPages: seed \(Self.seed), \(tries) damaged files, \(refused) refused, the others read")
     }
 
+    /// Only what says where entries lie is damaged: offsets, lengths, flags, and the keys' first bytes. What passes is in order.
+    @Test func damagedEntries() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.file("items.lmdb")
+        try self.write(path)
+        let whole = try Data(contentsOf: URL(fileURLWithPath: path))
+        func small(_ offset: Int) -> Int { Int(whole[offset]) | Int(whole[offset + 1]) << 8 }
+        let leaves = stride(from: 8_192, to: whole.count, by: 4_096).filter {
+            small($0 + 10) == 2 && small($0 + 12) > 16
+        }
+        #expect(leaves.count > 10)
+        var random = SeededRandom(seed: Self.seed + 1)
+        var damaged = [0, 0, 0]
+        var refused = [0, 0, 0]
+        for turn in 0..<240 {
+            var data = whole
+            let page = try #require(leaves.randomElement(using: &random))
+            let index = Int.random(in: 0..<(small(page + 12) - 16) / 2, using: &random)
+            let node = page + small(page + 16 + 2 * index)
+            let part = turn % 3
+            let at = [page + 16 + 2 * index + turn / 3 % 2, node + turn / 3 % 8, node + 8 + turn / 3 % 4][part]
+            let byte = UInt8.random(in: 0...255, using: &random)
+            guard data[at] != byte else { continue }
+            data[at] = byte
+            try data.write(to: URL(fileURLWithPath: path))
+            damaged[part] += 1
+            do {
+                _ = try self.readAll(path)
+                let store = try ItemStore(path: path)
+                let ids = (0..<Int32(store.count)).map { store.identifier($0) }
+                #expect(
+                    zip(ids, ids.dropFirst()).allSatisfy { $0.lexicographicallyPrecedes($1) },
+                    "turn \(turn), byte \(at)"
+                )
+            } catch let error as AnnexError {
+                refused[part] += 1
+                #expect(error.location == path, "\(error)")
+            }
+        }
+        print(
+            "damagedEntries: seed \(Self.seed + 1), offsets, headers and keys: \(damaged) damaged, \(refused) refused"
+        )
+        #expect(refused.allSatisfy { $0 > 20 })
+    }
+
     @Test(arguments: [0, 1, 4_095, 4_096, 8_191]) func filesTooShortForAHeader(_ bytes: Int) throws {
         let folder = try TemporaryFolder()
         try self.write(folder.file("a"))

@@ -15,7 +15,7 @@ import Testing
 
     /// What a command asks for, with as many words behind it as its arity wants.
     private func asked(_ words: [String]) -> CommandID? {
-        guard let row = self.table.specification(named: words.joined(separator: "|")) else { return nil }
+        guard let row = self.table.specification(named: words.joined(separator: "|").lowercased()) else { return nil }
         let further = Array(repeating: "1", count: abs(row.arity) - words.count)
         if case .command(_, _, let id) = self.table.lookup(request(words + further)) { return id }
         return nil

@@ -6,7 +6,7 @@ import Testing
 @Suite("Cost of a read")
 struct ReadCostTests {
     static func cost(_ words: [String]) throws -> Int {
-        let command = try #require(CommandTable.standard.specification(named: words[0]))
+        let command = try #require(CommandTable.standard.specification(named: words[0].lowercased()))
         return command.cost.microseconds(Request(words.map { Array($0.utf8) }))
     }
 

@@ -34,6 +34,22 @@ import Testing
         #expect(parse(WireSamples.encode(words + [[]])).failure == "invalid multibulk length")
     }
 
+    /// What is compared with names has a limit: an argument may have a megabyte.
+    @Test func namesAndTextsHaveLimits() {
+        let most = Request.maximumName
+        let words = [
+            String(repeating: "N", count: most), String(repeating: "N", count: most + 1), "Ünder", "Get|\u{0}", "",
+            String(repeating: "n", count: 1 << 20),
+        ]
+        let names = words.indices.map { request(words).name($0) }
+        #expect(names == [String(repeating: "n", count: most), nil, nil, "get|\u{0}", "", nil])
+        #expect(request("abc").text(0, atMost: 3) == "abc" && request("abc").text(0, atMost: 2) == nil)
+        #expect(request("abc").text(0, atMost: .max) == "abc" && request("").text(0, atMost: 0) == "")
+        #expect(Request([[0xff, 0x41]]).text(0, atMost: 2) == "\u{fffd}A")
+        #expect(request(String(repeating: "i", count: 255)).identifier(0) != nil)
+        #expect(request(String(repeating: "i", count: 256)).identifier(0) == nil)
+    }
+
     @Test(arguments: [true, false])
     func argumentBytes(authenticated: Bool) {
         let limit = authenticated ? 1 << 20 : 16 << 10

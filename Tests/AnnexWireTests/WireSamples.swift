@@ -166,3 +166,8 @@ extension CommandTable {
         }
     }
 }
+
+extension Request {
+    /// An argument as text, however long.
+    func string(_ index: Int) -> String { self.withArgument(index) { String(decoding: $0, as: UTF8.self) } }
+}

@@ -62,6 +62,53 @@ def test_no_command_keeps_a_loop(large, tmp_path, fact):
     assert longest <= TURN_LIMIT
 
 
+MEGABYTE = 1 << 20
+# Arguments as long as they may be: not UTF-8, letters that grow in lower case, and what a pattern is slow with.
+LONG = {
+    "no UTF-8": b"\xff" * MEGABYTE, "long letters": "İ".encode() * (MEGABYTE // 2), "ASCII": b"x" * MEGABYTE, "stars": b"*" * MEGABYTE,
+    "a class": b"[" + b"a-" * (MEGABYTE // 2 - 1) + b"]", "colons": b":" * MEGABYTE, "digits": b"9" * MEGABYTE, "braces": b"{" * MEGABYTE,
+}
+
+
+def rows_of_arguments(connection):
+    """Every command and subcommand with the longest and the most arguments that a request may have."""
+    heads, docs = [], connection.call("COMMAND", "DOCS")
+    for name, facts in zip(docs[::2], docs[1::2]):
+        below = dict(zip(facts[::2], facts[1::2])).get(b"subcommands", [])
+        heads += [word.decode().upper().split("|") for word in [name, *below[::2]]]
+    for head in heads:
+        if head[0] in ("QUIT", "RESET", "MULTI"):
+            continue
+        for what, argument in LONG.items():
+            for before in ([], ["x"], ["u1", "large"], ["0", "MATCH"]):
+                yield head, f"{what} behind {before}", [*before, argument]
+        for what in ("no UTF-8", "long letters"):
+            yield head, f"15 of {what}", [LONG[what]] * 15
+        for word in ("x", "topk"):
+            yield head, f"65000 times {word}", [word] * 65_000
+        yield head, "32000 pairs", ["maxclients", "100"] * 32_000
+
+
+def test_no_argument_keeps_a_loop(large, tmp_path, fact):
+    """An argument has up to a megabyte, and a command up to 16 of them or 65,536 small ones, whatever it makes of them."""
+    with annex.Server(large, log=tmp_path / "log", options=["--state", tmp_path / "state"]) as server, server.connect(timeout=60) as c:
+        rows, longest, connection = list(rows_of_arguments(c)), (0, ""), server.connect(timeout=60)
+        for head, what, arguments in rows:
+            c.call("CONFIG", "RESETSTAT")
+            try:
+                connection.call(*head, *arguments)
+            except (OSError, EOFError):
+                connection.socket.close()
+                connection = server.connect(timeout=60)
+            except annex.ServerError:
+                pass
+            longest = max(longest, (int(info(server, "stats")["loop_turn_cpu_us_max"]), f"{' '.join(head)}, {what}"))
+        connection.socket.close()
+        server.assert_alive()
+    fact(f"{len(rows)} commands with the longest and the most arguments: longest turn {longest[0]} us of processor time ({longest[1]})")
+    assert len(rows) > 3_000 and longest[0] <= TURN_LIMIT, longest
+
+
 def test_one_heavy_client_is_refused_nothing(large, tmp_path):
     """Fairness is no refusal: a connection that waits for its replies gets them all."""
     with annex.Server(large, log=tmp_path / "log") as server, server.connect(timeout=60) as c:

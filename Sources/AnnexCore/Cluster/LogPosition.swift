@@ -89,8 +89,12 @@ package struct PositionToken: Sendable, Hashable, CustomStringConvertible {
         self.log = log
     }
 
+    /// More than `description` ever has.
+    private static let maximumBytes = 256
+
     /// Returns nil unless `text` is what `description` gives.
-    package init?(_ text: some Sequence<UInt8>) {
+    package init?(_ text: some Collection<UInt8>) {
+        guard text.count <= Self.maximumBytes else { return nil }
         // Names hold no colon.
         let parts = Array(text).split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
         guard parts.count == 3 || parts.count == 4, let index = EntryName(String(decoding: parts[0], as: UTF8.self)),

@@ -6,6 +6,9 @@ import NIOCore
 extension ConnectionHandler {
     /// Valkey does the same: a capability that the server does not know is no error.
     func setCapabilities() {
+        guard self.request.count <= 66 else {
+            return self.reply.error(code: .error, "too many capabilities; give at most 64")
+        }
         if (2..<self.request.count).contains(where: { self.request.matches($0, "POSITION") }) {
             self.state.givesPositions = true
         }

@@ -12,7 +12,7 @@ extension ConnectionHandler {
             self.reply.error(code: .error, "too many sections; give at most 32")
             return .done
         }
-        let wanted = (1..<max(self.request.count, 1)).map { self.request.string($0).lowercased() }
+        let wanted = (1..<max(self.request.count, 1)).map { self.request.name($0) ?? "" }
         let version = self.state.respVersion
         let shared = self.loop.shared
         let eventLoop = self.loop.eventLoop

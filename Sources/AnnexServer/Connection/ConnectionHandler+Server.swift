@@ -21,7 +21,12 @@ extension ConnectionHandler {
         guard self.request.count <= 66 else {
             return self.reply.error(code: .error, "too many patterns; give at most 64")
         }
-        let patterns = (2..<self.request.count).map { GlobPattern(self.request.string($0)) }
+        let bytes = (2..<self.request.count).reduce(0) { $0 + self.request.withArgument($1) { $0.count } }
+        guard bytes <= GlobPattern.maximumBytes else {
+            let most = GlobPattern.maximumBytes
+            return self.reply.error(code: .error, "patterns of \(bytes) bytes; give at most \(most) bytes together")
+        }
+        let patterns = (2..<self.request.count).map { self.request.withArgument($0) { GlobPattern($0) } }
         let shared = self.loop.shared
         let found = ServerParameters.all(shared.current)
             .filter { parameter in patterns.contains { $0.matches(parameter.0) } }
@@ -38,8 +43,20 @@ extension ConnectionHandler {
                 .wrongArity(ConnectionCommand.configSet.rawValue)
             )
         }
-        let pairs = stride(from: 2, to: self.request.count, by: 2).map { index in
-            (name: self.request.string(index).lowercased(), value: self.request.string(index + 1))
+        guard self.request.count <= 130 else {
+            return self.reply.error(code: .error, "too many parameters; give at most 64")
+        }
+        var pairs: [(name: String, value: String)] = []
+        for index in stride(from: 2, to: self.request.count, by: 2) {
+            // What cannot be a parameter's name is none that is known.
+            let name = self.request.name(index) ?? self.request.printable(index)
+            guard let value = self.request.text(index + 1, atMost: 1_024) else {
+                return self.reply.error(
+                    code: .error,
+                    "CONFIG SET failed (possibly related to argument '\(Printable.escape(name))') - the value has more than 1024 bytes"
+                )
+            }
+            pairs.append((name, value))
         }
         guard let failed = self.loops.change(pairs) else { return self.reply.status("OK") }
         let name = Printable.escape(failed.name)
@@ -111,7 +128,7 @@ extension ConnectionHandler {
             self.reply.error(code: .error, "too many names; give at most 256")
             return .done
         }
-        let names = Set((2..<self.request.count).map { self.request.string($0).lowercased() })
+        let names = Set((2..<self.request.count).map { self.request.name($0) ?? "" })
         let version = self.state.respVersion
         let shared = self.loop.shared
         let table = shared.table

@@ -9,7 +9,7 @@ extension ShardHandler {
         let index = try self.lane(request, name: arguments.index).version.description.index
         var version: EntryName?
         if let position = arguments.version {
-            guard let name = EntryName(request.string(position)) else {
+            guard let name = request.text(position, atMost: 64).flatMap({ EntryName($0) }) else {
                 throw ArgumentFailure(
                     "'\(request.printable(position))' is no version's name; INDEXES and `annctl list` show them"
                 )

@@ -70,8 +70,22 @@ package struct Request: Sendable {
         }
     }
 
-    /// Returns the argument as text for messages; what is not UTF-8 is replaced.
-    package func string(_ index: Int) -> String { self.withArgument(index) { String(decoding: $0, as: UTF8.self) } }
+    /// Names of commands, parameters and sections have at most so many bytes.
+    package static let maximumName = 64
+
+    /// Returns the argument in lower case, as names of commands, parameters and sections are compared; nil where it cannot be one:
+    /// it is not ASCII, or longer than any. An argument may have a megabyte, of which nothing is read then.
+    package func name(_ index: Int) -> String? {
+        self.withArgument(index) { bytes in
+            guard bytes.count <= Self.maximumName, bytes.allSatisfy({ $0 < 0x80 }) else { return nil }
+            return String(decoding: bytes.map { 0x41...0x5a ~= $0 ? $0 | 0x20 : $0 }, as: UTF8.self)
+        }
+    }
+
+    /// Returns the argument as text, in which what is not UTF-8 is replaced; nil where it has more bytes than `limit`.
+    package func text(_ index: Int, atMost limit: Int) -> String? {
+        self.withArgument(index) { $0.count <= limit ? String(decoding: $0, as: UTF8.self) : nil }
+    }
 
     /// Returns the argument escaped and shortened, for error texts.
     package func printable(_ index: Int, limit: Int = 128) -> String {
@@ -82,7 +96,9 @@ package struct Request: Sendable {
 
     /// Returns nil unless the argument is 1 to 255 bytes of UTF-8. Copies: for errors and writes, not for the query
     /// path.
-    package func identifier(_ index: Int) -> Identifier? { Identifier(self.bytesOf(index)) }
+    package func identifier(_ index: Int) -> Identifier? {
+        self.withArgument(index) { $0.count <= Identifier.maximumLength ? Identifier(Array($0)) : nil }
+    }
 
     /// Returns nil unless the argument is a decimal integer: an optional `-`, digits, no leading zero, no overflow.
     package func integer(_ index: Int) -> Int? { self.withArgument(index) { StrictNumber.integer($0) } }

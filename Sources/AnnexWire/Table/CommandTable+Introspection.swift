@@ -26,7 +26,7 @@ extension CommandTable {
     package func writeInfo(of request: Request, _ reply: inout ReplyWriter) {
         guard self.checkNames(request, &reply) else { return }
         if request.count == 2 { return self.writeInfo(self.specifications, &reply) }
-        self.writeInfo((2..<request.count).map { self.specification(named: request.string($0)) }, &reply)
+        self.writeInfo((2..<request.count).map { self.specification(request, $0) }, &reply)
     }
 
     /// The commands that a `COMMAND DOCS` names, or all.
@@ -47,7 +47,7 @@ extension CommandTable {
     private func documented(_ request: Request) -> [CommandSpecification] {
         var found: [CommandSpecification] = []
         for index in 2..<request.count {
-            guard let specification = self.specification(named: request.string(index)),
+            guard let specification = self.specification(request, index),
                 !found.contains(where: { $0 === specification })
             else { continue }
             found.append(specification)
@@ -201,7 +201,7 @@ extension CommandTable {
     /// The keys of the command whose words follow `COMMAND GETKEYS`.
     package func writeKeys(_ request: Request, withFlags: Bool, _ reply: inout ReplyWriter) {
         let base = 2
-        guard let parent = self.specification(named: request.string(base)) else {
+        guard let parent = self.specification(request, base) else {
             return reply.error(code: .error, "Invalid command specified")
         }
         var found = parent

@@ -26,12 +26,18 @@ package struct CommandTable: Sendable {
         self.positions = NamePositions(self.specifications.map(\.name))
     }
 
+    /// Returns the command that an argument names: `get`, or `config|get`, in any case.
+    func specification(_ request: Request, _ index: Int) -> CommandSpecification? {
+        request.name(index).flatMap { self.specification(named: $0) }
+    }
+
+    /// - Parameter name: in lower case.
     package func specification(named name: String) -> CommandSpecification? {
-        let parts = name.lowercased().split(separator: "|", maxSplits: 1)
+        let parts = name.split(separator: "|", maxSplits: 1)
         guard let first = parts.first, let packed = PackedName(String(first)),
             let found = self.positions[packed].map({ self.specifications[$0] })
         else { return nil }
-        return parts.count == 1 ? found : found.subcommands.first { $0.name == name.lowercased() }
+        return parts.count == 1 ? found : found.subcommands.first { $0.name == name }
     }
 
     /// Finds the command of a request and checks its arity. Allocates nothing for a command that is found.

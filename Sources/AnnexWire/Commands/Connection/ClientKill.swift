@@ -30,7 +30,7 @@ package struct ClientKillArguments: Sendable {
     package init(_ request: Request, own: UInt64) throws(ArgumentFailure) {
         self.isOneAddress = request.count == 3
         guard !self.isOneAddress else {
-            self.address = request.string(2)
+            self.address = Self.address(request, 2)
             return
         }
         self.skippedID = own
@@ -43,8 +43,8 @@ package struct ClientKillArguments: Sendable {
                     throw .syntax(request, near: value - 1)
                 }
                 self.id = id
-            case .address: self.address = request.string(value)
-            case .localAddress: self.localAddress = request.string(value)
+            case .address: self.address = Self.address(request, value)
+            case .localAddress: self.localAddress = Self.address(request, value)
             case .skipOwn:
                 if request.matches(value, "NO") {
                     self.skippedID = nil
@@ -54,6 +54,9 @@ package struct ClientKillArguments: Sendable {
             }
         }
     }
+
+    /// No client has the address that is empty, which stands for one that is longer than any.
+    private static func address(_ request: Request, _ index: Int) -> String { request.text(index, atMost: 256) ?? "" }
 
     package func selects(id: UInt64, address: String, localAddress: String) -> Bool {
         if let wanted = self.id, id != wanted { return false }
