@@ -84,7 +84,9 @@ package struct Request: Sendable {
 
     /// Returns the argument as text, in which what is not UTF-8 is replaced; nil where it has more bytes than `limit`.
     package func text(_ index: Int, atMost limit: Int) -> String? {
-        self.withArgument(index) { $0.count <= limit ? String(decoding: $0, as: UTF8.self) : nil }
+        self.withArgument(index) { bytes in
+            bytes.count <= limit ? String(decoding: bytes, as: UTF8.self) : nil
+        }
     }
 
     /// Returns the argument escaped and shortened, for error texts.
