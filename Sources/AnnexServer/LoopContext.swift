@@ -165,8 +165,9 @@ final class LoopContext: @unchecked Sendable {
         self.eventLoop.assumeIsolated().scheduleTask(in: .microseconds(20)) { self.resume() }
     }
 
+    /// Connections that yield once more in here set no timer: by the end of the round it would be due, and the next round
+    /// would run before the loop looks at its sockets.
     private func resume() {
-        self.resumeScheduled = false
         let queue = self.yielded
         self.yielded.removeAll(keepingCapacity: true)
         let end = NIODeadline.now() + .milliseconds(3)
@@ -177,6 +178,7 @@ final class LoopContext: @unchecked Sendable {
             }
             connection.turnBegan()
         }
+        self.resumeScheduled = false
         if !self.yielded.isEmpty { self.scheduleResume() }
     }
 
