@@ -142,3 +142,27 @@ def test_a_million_tiny_commands_in_one_write(large, tmp_path, fact):
         assert errors and int(errors[1]) == count
     fact(f"a million unknown commands in one write: longest turn {longest} us; PING longest {max(pings) * 1e3:.1f} ms of {len(pings)}")
     assert longest <= TURN_LIMIT
+
+
+def test_connections_that_go_on_and_on_leave_room_for_others(large, tmp_path, fact):
+    """Several connections with more commands than a turn takes, on one loop: it looks at other sockets between their rounds."""
+    each, floods = 400_000, []
+    with annex.Server(large, log=tmp_path / "log", options=["--threads", "1"]) as server, server.connect(timeout=60) as c:
+
+        def flood():
+            with server.connect(timeout=60) as own:
+                threading.Thread(target=own.send, args=(b"x\r\n" * each,), daemon=True).start()
+                left = each
+                while left > 0:
+                    left -= own.socket.recv(1 << 20).count(b"\r\n")
+
+        for _ in range(4):
+            floods.append(threading.Thread(target=flood, daemon=True))
+            floods[-1].start()
+        waits = []
+        while any(thread.is_alive() for thread in floods):
+            began = time.monotonic()
+            assert c.call("PING") == "PONG"
+            waits.append(time.monotonic() - began)
+    fact(f"PING beside four connections with {each} commands each, one loop: {len(waits)} answered, longest {max(waits) * 1e3:.1f} ms")
+    assert len(waits) >= 100

@@ -24,7 +24,7 @@ enum ItemSchema {
 
 /// Writes `items.lmdb`, in which items stand in byte order of their ids. One thread uses it.
 ///
-/// The same items give the same bytes.
+/// Equal items give a file of equal bytes.
 package final class ItemStoreWriter {
     private let file: VersionFileWriter
     private var pending: [(id: Identifier, attributes: [UInt8]?)] = []
