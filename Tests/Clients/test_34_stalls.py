@@ -166,3 +166,23 @@ def test_connections_that_go_on_and_on_leave_room_for_others(large, tmp_path, fa
             waits.append(time.monotonic() - began)
     fact(f"PING beside four connections with {each} commands each, one loop: {len(waits)} answered, longest {max(waits) * 1e3:.1f} ms")
     assert len(waits) >= 100
+
+
+def test_patterns_and_parameters_at_their_limits(large, tmp_path, fact):
+    """At the limit the worst pattern is cheap; one above is an error that says what the limit is, and less is taken."""
+    slow = b"*[" + b"x-y" * 340 + b"]z"
+    with annex.Server(large, log=tmp_path / "log") as server, server.connect() as c:
+        c.call("CONFIG", "RESETSTAT")
+        assert c.call("CONFIG", "GET", slow[:1024]) == [] and c.call("CONFIG", "GET", b"?" * 1024) == []
+        assert c.call("CONFIG", "GET", *[b"*[x-yzzz]q"] * 64) == []
+        assert c.call("SCAN", "0", "MATCH", slow[:1024]) == [b"0", []]
+        assert c.call("CONFIG", "SET", *["maxclients", "100"] * 64) == "OK" and c.call("CLIENT", "CAPA", *["x"] * 64) == "OK"
+        longest = int(info(server, "stats")["loop_turn_cpu_us_max"])
+        assert "at most 1024 bytes" in str(c.error("CONFIG", "GET", b"?" * 1025))
+        assert "1024 bytes" in str(c.error("SCAN", "0", "MATCH", b"?" * 1025))
+        assert "at most 64" in str(c.error("CONFIG", "GET", *["x"] * 65))
+        assert "at most 64" in str(c.error("CONFIG", "SET", *["maxclients", "100"] * 65))
+        assert "at most 64" in str(c.error("CLIENT", "CAPA", *["x"] * 65))
+        assert "1024 bytes" in str(c.error("CONFIG", "SET", "maxclients", "1" * 1025))
+    fact(f"patterns and parameters at their limits: longest turn {longest} us of processor time")
+    assert longest <= TURN_LIMIT
