@@ -13,13 +13,11 @@ package struct GlobPattern: Sendable {
 
     package init(_ pattern: some Sequence<UInt8>, caseSensitive: Bool = false) {
         self.caseSensitive = caseSensitive
-        self.pattern = caseSensitive ? Array(pattern) : pattern.map(Self.lowercase)
+        self.pattern = caseSensitive ? Array(pattern) : pattern.map(\.lowercasedASCII)
     }
 
-    private static func lowercase(_ byte: UInt8) -> UInt8 { 0x41...0x5a ~= byte ? byte | 0x20 : byte }
-
     package func matches(_ text: String) -> Bool {
-        let text = self.caseSensitive ? Array(text.utf8) : text.utf8.map(Self.lowercase)
+        let text = self.caseSensitive ? Array(text.utf8) : text.utf8.map(\.lowercasedASCII)
         var p = 0
         var t = 0
         var star: (pattern: Int, text: Int)?

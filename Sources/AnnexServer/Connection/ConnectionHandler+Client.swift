@@ -6,8 +6,8 @@ import NIOCore
 extension ConnectionHandler {
     /// Valkey does the same: a capability that the server does not know is no error.
     func setCapabilities() {
-        guard self.request.count <= 66 else {
-            return self.reply.error(code: .error, "too many capabilities; give at most 64")
+        do throws(ArgumentFailure) { try self.request.check("capabilities", from: 2, atMost: 64) } catch {
+            return self.reply.error(error)
         }
         if (2..<self.request.count).contains(where: { self.request.matches($0, "POSITION") }) {
             self.state.givesPositions = true

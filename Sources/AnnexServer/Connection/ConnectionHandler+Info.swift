@@ -8,8 +8,8 @@ import Synchronization
 /// Answers INFO with numbers of all loops, added up, and the sections that other parts of the server provide.
 extension ConnectionHandler {
     func info() -> Disposition {
-        guard self.request.count <= 33 else {
-            self.reply.error(code: .error, "too many sections; give at most 32")
+        do throws(ArgumentFailure) { try self.request.check("sections", from: 1, atMost: 32) } catch {
+            self.reply.error(error)
             return .done
         }
         let wanted = (1..<max(self.request.count, 1)).map { self.request.name($0) ?? "" }

@@ -18,15 +18,11 @@ extension ConnectionHandler {
     func resetStatistics() -> Disposition { self.onEachLoop { $0.resetMetrics() } }
 
     func configGet() {
-        guard self.request.count <= 66 else {
-            return self.reply.error(code: .error, "too many patterns; give at most 64")
-        }
-        let bytes = (2..<self.request.count).reduce(0) { $0 + self.request.withArgument($1) { $0.count } }
-        guard bytes <= GlobPattern.maximumBytes else {
-            let most = GlobPattern.maximumBytes
-            return self.reply.error(code: .error, "patterns of \(bytes) bytes; give at most \(most) bytes together")
-        }
-        let patterns = (2..<self.request.count).map { self.request.withArgument($0) { GlobPattern($0) } }
+        let patterns: [GlobPattern]
+        do throws(ArgumentFailure) {
+            try self.request.check("patterns", from: 2, atMost: 64)
+            patterns = try self.request.patterns(2..<self.request.count)
+        } catch { return self.reply.error(error) }
         let shared = self.loop.shared
         let found = ServerParameters.all(shared.current)
             .filter { parameter in patterns.contains { $0.matches(parameter.0) } }
@@ -43,9 +39,9 @@ extension ConnectionHandler {
                 .wrongArity(ConnectionCommand.configSet.rawValue)
             )
         }
-        guard self.request.count <= 130 else {
-            return self.reply.error(code: .error, "too many parameters; give at most 64")
-        }
+        do throws(ArgumentFailure) {
+            try self.request.check("parameters", from: 2, atMost: 64, width: 2)
+        } catch { return self.reply.error(error) }
         var pairs: [(name: String, value: String)] = []
         for index in stride(from: 2, to: self.request.count, by: 2) {
             // What cannot be a parameter's name is none that is known.
@@ -124,8 +120,8 @@ extension ConnectionHandler {
     // MARK: LATENCY
 
     func latencyHistogram() -> Disposition {
-        guard self.request.count <= 258 else {
-            self.reply.error(code: .error, "too many names; give at most 256")
+        do throws(ArgumentFailure) { try self.request.check("names", from: 2, atMost: 256) } catch {
+            self.reply.error(error)
             return .done
         }
         let names = Set((2..<self.request.count).map { self.request.name($0) ?? "" })

@@ -20,9 +20,8 @@ extension ShardHandler {
     /// Gives all names in one step: a cursor other than 0 has nothing left to give.
     func scan(_ request: Request, _ reply: inout ReplyWriter) throws(ArgumentFailure) {
         let arguments = try ScanArguments(request)
-        let pattern = arguments.pattern.map { index in
-            request.withArgument(index) { GlobPattern($0, caseSensitive: true) }
-        }
+        let place = arguments.pattern.map { $0..<$0 + 1 } ?? 0..<0
+        let pattern = try request.patterns(place, caseSensitive: true).first
         let typeMatches = arguments.type.map { request.matches($0, "VECTORSET") } ?? true
         let names =
             arguments.cursor == 0 && typeMatches

@@ -25,6 +25,29 @@ extension ReplyWriter {
 }
 
 extension Request {
+    /// Refuses more words than a command makes something of: what that costs is bounded before it begins.
+    ///
+    /// - Parameters:
+    ///   - first: the index of the first of them.
+    ///   - width: words that make one together.
+    package func check(_ what: StaticString, from first: Int, atMost most: Int, width: Int = 1) throws(ArgumentFailure)
+    {
+        guard self.count - first > most * width else { return }
+        throw ArgumentFailure("too many \(what); give at most \(most)")
+    }
+
+    /// Returns the patterns at some indices, which may have `GlobPattern.maximumBytes` together.
+    package func patterns(
+        _ indices: Range<Int>,
+        caseSensitive: Bool = false
+    ) throws(ArgumentFailure) -> [GlobPattern] {
+        let bytes = indices.reduce(0) { $0 + self.withArgument($1) { $0.count } }
+        guard bytes <= GlobPattern.maximumBytes else {
+            throw ArgumentFailure("patterns of \(bytes) bytes; give at most \(GlobPattern.maximumBytes) bytes together")
+        }
+        return indices.map { self.withArgument($0) { GlobPattern($0, caseSensitive: caseSensitive) } }
+    }
+
     /// Returns the integer at `index`, if it is within `range`.
     ///
     /// - Throws: `ERR invalid NAME 'WORD': give an integer from A to B`.

@@ -78,7 +78,7 @@ package struct Request: Sendable {
     package func name(_ index: Int) -> String? {
         self.withArgument(index) { bytes in
             guard bytes.count <= Self.maximumName, bytes.allSatisfy({ $0 < 0x80 }) else { return nil }
-            return String(decoding: bytes.map { 0x41...0x5a ~= $0 ? $0 | 0x20 : $0 }, as: UTF8.self)
+            return String(decoding: bytes.map(\.lowercasedASCII), as: UTF8.self)
         }
     }
 

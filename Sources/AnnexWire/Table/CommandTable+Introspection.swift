@@ -37,9 +37,11 @@ extension CommandTable {
 
     /// Returns false where there are too many names: the error is written then.
     private func checkNames(_ request: Request, _ reply: inout ReplyWriter) -> Bool {
-        guard request.count - 2 > Self.maximumNames else { return true }
-        reply.error(code: .error, "too many names; give at most \(Self.maximumNames)")
-        return false
+        do throws(ArgumentFailure) { try request.check("names", from: 2, atMost: Self.maximumNames) } catch {
+            reply.error(error)
+            return false
+        }
+        return true
     }
 
     /// Returns the commands that a `COMMAND DOCS` names: each once, as they are keys of a map; unknown ones are left

@@ -64,7 +64,7 @@ package struct CommandTable: Sendable {
             parent.subcommands.first { sub in
                 let child = sub.name.utf8.dropFirst(parent.name.utf8.count + 1)
                 return child.count == bytes.count
-                    && zip(child, bytes).allSatisfy { $0 == ($1 >= 0x41 && $1 <= 0x5a ? $1 | 0x20 : $1) }
+                    && zip(child, bytes).allSatisfy { $0 == $1.lowercasedASCII }
             }
         }
     }

@@ -1,3 +1,5 @@
+import AnnexCore
+
 /// A command name of at most 16 bytes, in lower case, as two words: equal and hashed without a string.
 struct PackedName: Equatable {
     private(set) var low: UInt64 = 0
@@ -9,7 +11,7 @@ struct PackedName: Equatable {
         guard !bytes.isEmpty, bytes.count <= 16 else { return nil }
         var position = 0
         for byte in bytes {
-            let lower = UInt64(byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte)
+            let lower = UInt64(byte.lowercasedASCII)
             if position < 8 { self.low |= lower << (position * 8) } else { self.high |= lower << ((position - 8) * 8) }
             position += 1
         }

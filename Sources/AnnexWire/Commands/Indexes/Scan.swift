@@ -1,5 +1,3 @@
-import AnnexCore
-
 extension CommandSpecification {
     static let scan = CommandSpecification(
         .handler(.scan),
@@ -46,11 +44,7 @@ package struct ScanArguments: Equatable, Sendable {
         while let found = try reader.next(in: request) {
             let value = found.values.lowerBound
             switch found.option {
-            case .match:
-                guard request.withArgument(value, { $0.count }) <= GlobPattern.maximumBytes else {
-                    throw ArgumentFailure("the pattern is longer than \(GlobPattern.maximumBytes) bytes")
-                }
-                self.pattern = value
+            case .match: self.pattern = value
             case .type: self.type = value
             case .count:
                 guard let count = request.integer(value) else {
